@@ -1,0 +1,86 @@
+"""/etc/mydocker/config.yaml: the host-wide defaults.
+
+Importing yaml costs more than starting a container, so the file is compiled to JSON beside the store, and read again
+only when its inode, size or time of change differs. An unknown key or a value of the wrong kind is an error that names
+it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import jsontext, paths
+from mydocker.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# key -> (default, what it is)
+KEYS: dict[str, tuple[Any, str]] = {
+    "storage_driver": ("", "overlay, copy or aufs; empty: the first of these that works here"),
+    "log_size": (10 << 20, "bytes at which a container's log is rotated"),
+    "log_files": (3, "how many log files are kept for a container"),
+}
+
+
+def load() -> dict[str, Any]:
+    """Every key with its value. Raises InvalidArgument for a file that can't be used."""
+    try:
+        status = os.stat(paths.CONFIG)
+    except (FileNotFoundError, NotADirectoryError):
+        return {key: default for key, (default, _) in KEYS.items()}
+    stamp = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    cache = f"{paths.ROOT}/config.json"
+    try:
+        with open(cache, "rb") as file:
+            known = jsontext.loads(file.read())
+        if known["stamp"] == stamp and known["path"] == paths.CONFIG and known["values"].keys() == KEYS.keys():
+            values: dict[str, Any] = known["values"]
+            return values
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    values = _compile()
+    try:
+        os.makedirs(paths.ROOT, 0o700, exist_ok=True)
+        from mydocker.kernel.files import write_atomic
+
+        write_atomic(cache, jsontext.dumps({"path": paths.CONFIG, "stamp": stamp, "values": values}).encode())
+    except OSError:
+        pass  # then the next command compiles it again
+    return values
+
+
+def _compile() -> dict[str, Any]:
+    from mydocker.libraries import reach
+
+    reach()
+    import yaml
+
+    try:
+        with open(paths.CONFIG, encoding="utf-8") as file:
+            given = yaml.safe_load(file) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = " ".join(str(error).split())
+        raise InvalidArgument(f"can't read {paths.CONFIG}: {text}", "mend the file, or move it away") from None
+    if not isinstance(given, dict):
+        raise InvalidArgument(f"{paths.CONFIG} is no list of `key: value` lines", "mend the file, or move it away")
+    values = {key: default for key, (default, _) in KEYS.items()}
+    for key, value in given.items():
+        if key not in KEYS:
+            raise InvalidArgument(f"unknown key '{key}' in {paths.CONFIG}", f"it knows {', '.join(KEYS)}")
+        if type(value) is not type(KEYS[key][0]):
+            kind = "a whole number" if isinstance(KEYS[key][0], int) else "text"
+            raise InvalidArgument(f"{key} in {paths.CONFIG} is {kind}, not '{value}'", KEYS[key][1])
+        values[key] = value
+    _check(values)
+    return values
+
+
+def _check(values: dict[str, Any]) -> None:
+    if values["storage_driver"] not in ("", "overlay", "copy", "aufs"):
+        raise InvalidArgument(
+            f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", "overlay, copy, aufs"
+        )
+    if values["log_size"] < 4096 or values["log_files"] < 1:
+        raise InvalidArgument(f"log_size and log_files in {paths.CONFIG} are too small", "at least 4096 bytes, 1 file")

@@ -1,0 +1,31 @@
+"""The one place that knows where mydocker keeps things. Plain strings: pathlib costs 8 ms to import.
+
+MYDOCKER_ROOT and MYDOCKER_RUN move everything elsewhere (tests, a second store on another disk).
+"""
+
+from __future__ import annotations
+
+import os
+
+ROOT = os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker"
+RUN = os.environ.get("MYDOCKER_RUN") or "/run/mydocker"
+CONFIG = os.environ.get("MYDOCKER_CONFIG") or "/etc/mydocker/config.yaml"
+
+IMAGES = f"{ROOT}/images"  # one OCI image layout
+LAYERS = f"{ROOT}/layers"  # <chain id>/: an unpacked layer
+CONTAINERS = f"{ROOT}/containers"  # <id>/: bundle, record, upper, work, log
+NAMES = f"{ROOT}/names"  # <name> -> ../containers/<id>: a name is reserved by making its link
+VOLUMES = f"{ROOT}/volumes"  # <name>/_data
+
+
+def container(container_id: str) -> str:
+    return f"{CONTAINERS}/{container_id}"
+
+
+def layer(chain_id: str) -> str:
+    """The folder of an unpacked layer; chain_id with or without its `sha256:`."""
+    return f"{LAYERS}/{chain_id.rpartition(':')[2]}"
+
+
+def volume(name: str) -> str:
+    return f"{VOLUMES}/{name}"

@@ -1,0 +1,52 @@
+"""`@record`: the part of dataclasses that mydocker needs, without its import.
+
+`import dataclasses` costs about 10 ms, more than half of a bare interpreter's start, and every start of a
+container would pay it. Type checkers see the real dataclass; at run time a record has `__init__`, `__eq__`,
+`__repr__` and `_fields`, made from the class's annotations (this house's files all use
+`from __future__ import annotations`, so that reading them evaluates nothing).
+
+A mutable default is copied for each instance, so `labels: dict[str, str] = {}` is safe here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["record"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass as record
+else:
+
+    def record(cls):
+        names = tuple(getattr(cls, "_fields", ())) + tuple(cls.__dict__.get("__annotations__", ()))
+        defaults = {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+
+        def __init__(self, *values, **named):
+            if len(values) > len(names):
+                raise TypeError(f"{cls.__name__} takes {len(names)} values, got {len(values)}")
+            given = dict(zip(names, values))
+            for name in named:
+                if name not in names or name in given:
+                    raise TypeError(f"{cls.__name__} has no free field {name!r}")
+            given.update(named)
+            for name in names:
+                if name in given:
+                    value = given[name]
+                elif name in defaults:
+                    value = defaults[name]
+                    if isinstance(value, (list, dict)):
+                        value = value.copy()
+                else:
+                    raise TypeError(f"{cls.__name__} needs {name!r}")
+                setattr(self, name, value)
+
+        def __eq__(self, other):
+            return type(self) is type(other) and self.__dict__ == other.__dict__
+
+        def __repr__(self):
+            return f"{cls.__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})"
+
+        cls._fields = names
+        cls.__init__, cls.__eq__, cls.__repr__ = __init__, __eq__, __repr__
+        cls.__hash__ = None
+        return cls
