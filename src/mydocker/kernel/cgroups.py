@@ -1,0 +1,155 @@
+"""Which cgroup hierarchies the host has, and what can be read from and done to a cgroup's folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from mydocker.kernel.mounts import unescape
+from mydocker.record import record
+
+
+@record
+class Layout:
+    """version: 1 or 2. mounts: controller -> mount point, for v1 with "name=…" and, on a hybrid host, "unified".
+
+    On v2 the one key is "unified", and controllers lists what its root offers. swap: whether the kernel counts it.
+    """
+
+    version: int
+    mounts: dict[str, str]
+    controllers: list[str]
+    swap: bool = True
+
+    def folders(self) -> list[str]:
+        """Every hierarchy's mount point once, in a fixed order (cpu and cpuacct often share one)."""
+        return sorted(set(self.mounts.values()))
+
+
+def layout() -> Layout:
+    """Read from /proc/self/mountinfo. A host counts as v2 if no v1 controller is mounted."""
+    mounts: dict[str, str] = {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            if " - cgroup" not in line:
+                continue
+            before, _, after = line.rstrip("\n").partition(" - ")
+            fields, (fstype, _, options) = before.split(" "), after.split(" ", 2)
+            point = unescape(fields[4])
+            if fields[3] != "/" and fields[3].startswith("/.."):
+                continue  # a view from another cgroup namespace
+            if fstype == "cgroup2":
+                mounts.setdefault("unified", point)
+            elif fstype == "cgroup":
+                for option in options.split(","):
+                    if (
+                        option not in ("rw", "ro", "xattr", "noprefix", "clone_children")
+                        and "release_agent" not in option
+                    ):
+                        mounts.setdefault(option, point)
+    controllers = [name for name in mounts if name != "unified" and not name.startswith("name=")]
+    if controllers:
+        counted = os.path.exists(f"{mounts.get('memory', '')}/memory.memsw.limit_in_bytes")
+        return Layout(1, mounts, controllers, counted)
+    if "unified" in mounts:
+        return Layout(2, mounts, read(f"{mounts['unified']}/cgroup.controllers").split())
+    return Layout(0, {}, [])
+
+
+def read(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 65536).decode().strip()
+    finally:
+        os.close(descriptor)
+
+
+def write(path: str, value: str) -> None:
+    """One write(2): the kernel takes a cgroup file's value whole. Raises OSError with the path."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, f"{os.strerror(error.errno or 0)} for '{value}'", path) from None
+
+
+def make(path: str) -> None:
+    """mkdir of a cgroup and, if need be, of its parent, which another container's end may remove at any moment."""
+    for _ in range(100):
+        try:
+            os.mkdir(path)
+            return
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            try:
+                os.mkdir(os.path.dirname(path))
+            except FileExistsError:
+                pass
+    raise OSError(errno.EAGAIN, "the parent cgroup keeps vanishing", path)
+
+
+def remove(path: str) -> None:
+    """Kill what is still in the cgroup, then remove it and, if no other container is there, its parent."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            os.rmdir(path)
+            break
+        except FileNotFoundError:
+            break
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        kill(path)
+        time.sleep(0.001)
+    try:
+        os.rmdir(os.path.dirname(path))
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+            raise
+
+
+def processes(path: str) -> list[int]:
+    try:
+        return [int(word) for word in read(f"{path}/cgroup.procs").split()]
+    except (FileNotFoundError, OSError):
+        return []
+
+
+def kill(path: str) -> None:
+    """SIGKILL to all in the cgroup: at once on v2 (Linux 5.14); on v1 one by one, with new forks stopped first."""
+    try:
+        write(f"{path}/cgroup.kill", "1")
+        return
+    except OSError:
+        pass
+    try:
+        write(f"{path}/pids.max", "0")
+    except OSError:
+        pass
+    for pid in processes(path):
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+
+
+def oom_kills(layout: Layout, path: str) -> int:
+    """How often the kernel's OOM killer struck in the cgroup `path` (relative to the hierarchies' roots)."""
+    try:
+        if layout.version == 2:
+            text = read(f"{layout.mounts['unified']}{path}/memory.events")
+        else:
+            text = read(f"{layout.mounts['memory']}{path}/memory.oom_control")
+    except (OSError, KeyError):
+        return 0
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == "oom_kill":
+            return int(value)
+    return 0

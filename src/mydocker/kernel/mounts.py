@@ -1,0 +1,139 @@
+"""mount(2) and its family. A path inside a container's root is opened with openat2 first and then named as
+/proc/self/fd/N, so that no link in a hostile image can move a mount elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from mydocker.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, open_in_root
+from mydocker.kernel.libc import syscall
+
+# <linux/mount.h>: the flags of mount(2), by the names that mount(8) gives them.
+FLAGS = {
+    "ro": 1,
+    "nosuid": 2,
+    "nodev": 4,
+    "noexec": 8,
+    "sync": 16,
+    "remount": 32,
+    "noatime": 1024,
+    "nodiratime": 2048,
+    "bind": 4096,
+    "rec": 16384,
+    "silent": 32768,
+    "unbindable": 1 << 17,
+    "private": 1 << 18,
+    "slave": 1 << 19,
+    "shared": 1 << 20,
+    "relatime": 1 << 21,
+    "strictatime": 1 << 24,
+}
+_MNT_DETACH = 2
+_AT_RECURSIVE = 0x8000
+_AT_EMPTY_PATH = 0x1000
+_MOUNT_ATTR_RDONLY = 1
+
+
+def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    syscall("mount", source, target, fstype or None, flags, data or None, about=target)
+
+
+def unmount(target: str, detach: bool = True) -> None:
+    syscall("umount2", target, _MNT_DETACH if detach else 0, about=target)
+
+
+def pivot_root(root: str) -> None:
+    """Make `root`, a mount point, the root of this mount namespace, and let go of the old one.
+
+    pivot_root(".", ".") stacks the old root on the new one (pivot_root(2)), so that no folder for it is needed.
+    """
+    old = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.chdir(root)
+        syscall("pivot_root", ".", ".", about=root)
+        os.fchdir(old)
+        # The stack's upper mount is the old root: unmount it from inside, then step into what was below.
+        unmount(".")
+    finally:
+        os.close(old)
+    os.chdir("/")
+
+
+def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int:
+    """An O_PATH descriptor of `path` inside `root`. make: "folder" or "file" if it may be missing, then it is made.
+
+    Raises OSError: ELOOP if follow is False and a link is on the way, ENOENT if it is missing and not to be made.
+    """
+    resolve = RESOLVE_IN_ROOT if follow else RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            return open_in_root(root_fd, path, os.O_PATH | os.O_CLOEXEC, 0, resolve)
+        except FileNotFoundError:
+            if not make:
+                raise
+        folders, _, name = path.rstrip("/").rpartition("/")
+        parent = os.dup(root_fd)
+        for part in folders.split("/") + ([name] if make == "folder" else []):
+            if part:
+                parent = _step_into(root_fd, parent, part, resolve)
+        if make == "folder":
+            return parent
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        finally:
+            os.close(parent)
+        return open_in_root(root_fd, path, os.O_PATH | os.O_CLOEXEC, 0, resolve)
+    finally:
+        os.close(root_fd)
+
+
+def _step_into(root_fd: int, parent: int, part: str, resolve: int) -> int:
+    """One folder deeper, made if it is missing. Closes `parent`."""
+    try:
+        here = os.readlink(f"/proc/self/fd/{parent}")
+        root = os.readlink(f"/proc/self/fd/{root_fd}")
+        path = f"{here[len(root) :]}/{part}"
+        try:
+            os.mkdir(part, 0o755, dir_fd=parent)
+        except FileExistsError:
+            pass
+        return open_in_root(root_fd, path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, resolve)
+    finally:
+        os.close(parent)
+
+
+def make_readonly(target: str) -> None:
+    """Make the mount at `target` and every mount below it read-only."""
+    # struct mount_attr: attr_set, attr_clr, propagation, userns_fd
+    attributes = _MOUNT_ATTR_RDONLY.to_bytes(8, "little") + bytes(24)
+    try:
+        syscall("mount_setattr", -100, target, _AT_RECURSIVE, attributes, len(attributes), about=target)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:  # before Linux 5.12
+            raise
+        for point, options in _mounts_below(os.path.realpath(target)):
+            flags = FLAGS["remount"] | FLAGS["bind"] | FLAGS["ro"]
+            for option in options:
+                flags |= FLAGS.get(option, 0)
+            mount("none", point, flags=flags)
+
+
+def _mounts_below(folder: str) -> list[tuple[str, list[str]]]:
+    """(mount point, its per-mount options) of `folder` and of all mounts below it, from mountinfo."""
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            fields = line.split(" ")
+            point = unescape(fields[4])
+            if point == folder or point.startswith(folder + "/"):
+                found.append((point, fields[5].split(",")))
+    return found
+
+
+def unescape(path: str) -> str:
+    """A path of /proc/self/mountinfo, where blanks, tabs, newlines and backslashes stand as \\040 and so on."""
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, char)
+    return path

@@ -1,0 +1,177 @@
+"""Processes, namespaces, credentials: one short function a system call."""
+
+from __future__ import annotations
+
+import errno
+import os
+from _struct import pack
+
+from mydocker.kernel.libc import address_of, syscall, write_memory
+
+# <linux/sched.h>, by the names of the OCI runtime spec's namespaces.
+NAMESPACES = {
+    "mount": 0x00020000,
+    "cgroup": 0x02000000,
+    "uts": 0x04000000,
+    "ipc": 0x08000000,
+    "pid": 0x20000000,
+    "network": 0x40000000,
+}
+CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
+CLONE_INTO_CGROUP = 0x200000000
+
+_SIGCHLD = 17
+_CLOSE_RANGE_UNSHARE = 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 8, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 2, 4
+_PR_SET_NAME = 15
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def clone(flags: int, cgroup: int = -1) -> tuple[int, int]:
+    """fork(2) with namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
+
+    flags: NAMESPACES and CLONE_* bits. cgroup: a descriptor of the cgroup v2 folder to be born in, or -1.
+    With CLONE_PARENT the child is a sibling of the caller, and its end is reported to the caller's parent.
+    """
+    pidfd = bytearray(4)
+    if cgroup >= 0:
+        flags |= CLONE_INTO_CGROUP
+    # With CLONE_PARENT the kernel wants no exit signal: the child inherits the caller's.
+    exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
+    # struct clone_args (clone3(2)): flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
+    # set_tid, set_tid_size, cgroup
+    arguments = pack("<11Q", flags | CLONE_PIDFD, address_of(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0, max(cgroup, 0))
+    pid = syscall("clone3", arguments, len(arguments), about="clone3")
+    return pid, (int.from_bytes(pidfd, "little") if pid else -1)
+
+
+def clone_into(cgroup: str, flags: int) -> tuple[int, int]:
+    """clone() into the cgroup v2 folder `cgroup`, or, if that is "", into the caller's."""
+    if not cgroup:
+        return clone(flags)
+    folder = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return clone(flags, folder)
+    finally:
+        os.close(folder)
+
+
+def unshare(flags: int) -> None:
+    syscall("unshare", flags, about="unshare")
+
+
+def setns(descriptor: int, flags: int) -> None:
+    """Join namespaces: `descriptor` is a pidfd (Linux 5.8) and flags names the ones to join."""
+    syscall("setns", descriptor, flags, about="setns")
+
+
+def pidfd_open(pid: int) -> int:
+    return syscall("pidfd_open", pid, 0, about=f"process {pid}")
+
+
+def die_with_parent(signal: int = 9) -> None:
+    syscall("prctl", _PR_SET_PDEATHSIG, signal, 0, 0, 0)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Not dumpable: /proc/PID/exe, mem, fd and root are closed to every process without CAP_SYS_PTRACE."""
+    syscall("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+
+
+def set_name(name: str) -> None:
+    """What `ps` shows as comm; at most 15 bytes."""
+    syscall("prctl", _PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)
+
+
+def set_title(title: str) -> None:
+    """What `ps` shows as the command line: written over the arguments, whose place /proc/self/stat names (fields 48, 49)."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    if start:
+        write_memory(start, title.encode()[: end - start - 1].ljust(end - start, b"\0"))
+
+
+def no_new_privileges() -> None:
+    syscall("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def keep_capabilities(keep: bool) -> None:
+    syscall("prctl", _PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
+
+
+def drop_bounding(keep: int) -> None:
+    """Drop all that are not in the mask `keep`; the kernel says EINVAL to the first number that it has no name for."""
+    for number in range(64):
+        if not keep >> number & 1:
+            try:
+                syscall("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, about="bounding set")
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return
+
+
+def set_ambient(capabilities: int) -> None:
+    """capabilities: a bit mask, as everywhere in this module."""
+    syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    for number in range(64):
+        if capabilities >> number & 1:
+            syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
+
+
+def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
+    header = pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    sets = (effective, permitted, inheritable)
+    low, high = ([value >> shift & 0xFFFFFFFF for value in sets] for shift in (0, 32))
+    syscall("capset", header, pack("<6I", *low, *high), about="capset")
+
+
+def get_capabilities() -> tuple[int, int, int]:
+    """(effective, permitted, inheritable) of this process."""
+    data = bytearray(24)
+    syscall("capget", pack("<Ii", _CAPABILITY_VERSION_3, 0), data, about="capget")
+    words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, 24, 4)]
+    return words[0] | words[3] << 32, words[1] | words[4] << 32, words[2] | words[5] << 32
+
+
+def set_rlimit(resource: int, soft: int, hard: int) -> None:
+    """soft, hard: in the resource's own unit, -1 for unlimited."""
+    limit = pack("<2Q", soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF)
+    syscall("prlimit64", 0, resource, limit, None, about="prlimit")
+
+
+def set_hostname(name: str) -> None:
+    data = os.fsencode(name)
+    syscall("sethostname", data, len(data), about=name)
+
+
+def set_domainname(name: str) -> None:
+    data = os.fsencode(name)
+    syscall("setdomainname", data, len(data), about=name)
+
+
+def close_from(lowest: int) -> None:
+    """Close every descriptor from `lowest` up."""
+    syscall("close_range", lowest, 0xFFFFFFFF, _CLOSE_RANGE_UNSHARE, about="close_range")
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot (/proc/PID/stat field 22); 0 if there is none.
+
+    With the PID and the boot ID it names one process for ever.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        stat = os.read(descriptor, 1024)
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])

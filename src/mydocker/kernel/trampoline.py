@@ -1,0 +1,110 @@
+"""The last step before the container's program: an ELF of some 200 bytes, in a sealed memfd, that calls execve(2).
+
+Why: if the interpreter itself called execve and the image's entrypoint were a script with `#!/proc/self/exe`, the
+kernel would resolve that name while the process still *is* the interpreter, and the container would then hold the
+host's /usr/bin/python3 as its own /proc/self/exe, open for writing once nobody runs it (CVE-2019-5736 is this
+against runc). Through the trampoline that link leads to these few sealed bytes.
+
+It takes its arguments as [path, argv[0], argv[1], …] and does, in machine code:
+
+    fcntl(3, F_SETFD, FD_CLOEXEC)           descriptor 3: the socket to the monitor, closed when execve succeeds
+    execve(path, argv, envp)
+    write(3, &errno, 8); exit_group(127)    only if one of the two failed: -errno as a long
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from _struct import pack
+
+from mydocker.kernel.libc import MACHINE
+
+# What a container's process has open until then, besides 0, 1 and 2: the socket to the monitor, and the trampoline.
+REPORT_FD, TRAMPOLINE_FD, FIRST_FREE_FD = 3, 4, 5
+
+_CODE = {
+    # machine: (e_machine, code)
+    "x86_64": (
+        62,
+        "bf03000000"  # mov  edi, 3
+        "be02000000"  # mov  esi, 2            F_SETFD
+        "ba01000000"  # mov  edx, 1            FD_CLOEXEC
+        "b848000000"  # mov  eax, 72           fcntl
+        "0f05"  # syscall
+        "85c0"  # test eax, eax
+        "781a"  # js   report
+        "488b0424"  # mov  rax, [rsp]        argc
+        "488b7c2408"  # mov  rdi, [rsp+8]      path
+        "488d742410"  # lea  rsi, [rsp+16]     argv
+        "488d54c410"  # lea  rdx, [rsp+rax*8+16]  envp
+        "b83b000000"  # mov  eax, 59           execve
+        "0f05"  # syscall
+        "50"  # report: push rax
+        "bf03000000"  # mov  edi, 3
+        "4889e6"  # mov  rsi, rsp
+        "ba08000000"  # mov  edx, 8
+        "b801000000"  # mov  eax, 1            write
+        "0f05"  # syscall
+        "bf7f000000"  # mov  edi, 127
+        "b8e7000000"  # mov  eax, 231          exit_group
+        "0f05",  # syscall
+    ),
+    "aarch64": (
+        183,
+        "600080d2"  # mov  x0, #3
+        "410080d2"  # mov  x1, #2            F_SETFD
+        "220080d2"  # mov  x2, #1            FD_CLOEXEC
+        "280380d2"  # mov  x8, #25           fcntl
+        "010000d4"  # svc  #0
+        "e000f837"  # tbnz w0, #31, report
+        "e90340f9"  # ldr  x9, [sp]          argc
+        "e00740f9"  # ldr  x0, [sp, #8]      path
+        "e1430091"  # add  x1, sp, #16       argv
+        "220c098b"  # add  x2, x1, x9, lsl #3   envp
+        "a81b80d2"  # mov  x8, #221          execve
+        "010000d4"  # svc  #0
+        "e00f1ff8"  # report: str x0, [sp, #-16]!
+        "600080d2"  # mov  x0, #3
+        "e1030091"  # mov  x1, sp
+        "020180d2"  # mov  x2, #8
+        "080880d2"  # mov  x8, #64           write
+        "010000d4"  # svc  #0
+        "e00f80d2"  # mov  x0, #127
+        "c80b80d2"  # mov  x8, #94           exit_group
+        "010000d4",  # svc  #0
+    ),
+}
+_LOAD_ADDRESS = 0x10000
+_F_ADD_SEALS, _ALL_SEALS = 1033, 0x1F  # seal, shrink, grow, write, future write
+_MFD_CLOEXEC, _MFD_ALLOW_SEALING, _MFD_EXEC = 1, 2, 16
+
+
+def elf(machine: str = MACHINE) -> bytes:
+    """The whole program: an ELF header, one loadable segment that covers the file, the code.
+
+    Raises OSError (ENOSYS) for a machine that has no trampoline.
+    """
+    if machine not in _CODE:
+        raise OSError(38, f"mydocker has no trampoline for {machine}")
+    number, code = _CODE[machine][0], bytes.fromhex(_CODE[machine][1])
+    size = 64 + 56 + len(code)
+    # e_ident; ET_EXEC; machine; version; entry; phoff; shoff; flags; ehsize; phentsize; phnum; sh*
+    header = b"\x7fELF\2\1\1" + bytes(9)
+    header += pack("<HHIQQQIHHHHHH", 2, number, 1, _LOAD_ADDRESS + 120, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    # PT_LOAD; read + execute; offset; virtual and physical address; size in file and memory; alignment
+    segment = pack("<IIQQQQQQ", 1, 5, 0, _LOAD_ADDRESS, _LOAD_ADDRESS, size, size, 0x1000)
+    return header + segment + code
+
+
+def open_trampoline() -> int:
+    """A descriptor of the sealed program, for `os.execve(descriptor, [path, *argv], environment)`."""
+    flags = _MFD_CLOEXEC | _MFD_ALLOW_SEALING
+    try:
+        descriptor = os.memfd_create("mydocker-trampoline", flags | _MFD_EXEC)
+    except OSError:  # before Linux 6.3 there is no such flag, and every memfd may be executed
+        descriptor = os.memfd_create("mydocker-trampoline", flags)
+    os.write(descriptor, elf())
+    os.fchmod(descriptor, 0o500 | 0o055)
+    fcntl.fcntl(descriptor, _F_ADD_SEALS, _ALL_SEALS)
+    return descriptor
