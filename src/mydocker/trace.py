@@ -1,0 +1,95 @@
+"""Runs a plan: the only caller of an op's do() and undo().
+
+It times each step, keeps the record that `explain` reads, unwinds after an error and injects faults for the tests.
+A step that is no op (clone, wait, exec) is a span in the same record.
+
+    span   {"side": "host" | "container", "name": phrase, "op": class name or None, "args": fields or None,
+            "shell": only where op is None, "start": ns, "end": ns (CLOCK_MONOTONIC), "error": text or None}
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from time import monotonic_ns
+
+from mydocker import ops
+from mydocker.errors import StepFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+# MYDOCKER_FAULT=N makes the N-th op of a start fail, host and container side counted through.
+_FAULT = os.environ.get("MYDOCKER_FAULT", "")
+
+
+class Trace:
+    """The steps of one side. `number` counts ops, and goes on in the container's side after the clone."""
+
+    def __init__(self, side: str, number: int = 0) -> None:
+        self.side = side
+        self.number = number
+        self._spans: list[tuple[str, str, object, int, int, str]] = []
+        self._done: list[ops.Op] = []
+
+    def run(self, plan: Iterable[ops.Op]) -> None:
+        """Do each op in turn. Raises StepFailed at the first that fails; unwind() then takes the rest back."""
+        for op in plan:
+            self.number += 1
+            self._done.append(op)
+            start = monotonic_ns()
+            try:
+                if _FAULT and str(self.number) == _FAULT:
+                    raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
+                op.do()
+            except (OSError, ValueError, OverflowError) as error:
+                self._spans.append(("", "", op, start, monotonic_ns(), str(error)))
+                raise step_failed(op.phrase(), error) from None
+            self._spans.append(("", "", op, start, monotonic_ns(), ""))
+
+    def span(self, name: str, shell: str, start: int, end: int = 0) -> None:
+        """Note a step that is no op; start and end by `monotonic_ns`, end now if left out."""
+        self._spans.append((name, shell, None, start, end or monotonic_ns(), ""))
+
+    def unwind(self) -> list[str]:
+        """Undo all that was done, last first, an op that failed half-way included. What can't be undone is returned."""
+        failures = []
+        while self._done:
+            op = self._done.pop()
+            try:
+                op.undo()
+            except OSError as error:
+                failures.append(f"could not undo '{op.phrase()}': {describe(error)}")
+        return failures
+
+    def spans(self) -> list[dict[str, Any]]:
+        """The record, as the module's head says."""
+        rows: list[dict[str, Any]] = []
+        for name, shell, op, start, end, error in self._spans:
+            row: dict[str, Any] = {"side": self.side, "start": start, "end": end, "error": error or None}
+            if isinstance(op, ops.Op):
+                row.update(name=op.phrase(), op=type(op).__name__, args=ops.arguments(op))
+            else:
+                row.update(name=name, op=None, args=None, shell=shell)
+            rows.append(row)
+        return rows
+
+
+def step_failed(phrase: str, error: Exception) -> StepFailed:
+    """The error that a person reads: which step, what the kernel said, about what."""
+    number = (error.errno or 0) if isinstance(error, OSError) else 0
+    hints = {
+        errno.EPERM: "run as root, with all capabilities",
+        errno.ENOSPC: "free some space, or raise the limit that is full",
+        errno.ENOSYS: "this kernel is too old",
+    }
+    return StepFailed(f"{phrase}: {describe(error)}", hints.get(number, ""), step=phrase, errno=number)
+
+
+def describe(error: Exception) -> str:
+    """`strerror: path`, without Python's brackets and numbers."""
+    if not isinstance(error, OSError):
+        return str(error)
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
