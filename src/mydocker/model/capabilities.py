@@ -1,0 +1,71 @@
+"""Capabilities by name, and which of them a container has. docker's defaults and its rules for --cap-add, --cap-drop.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# <linux/capability.h>, by number.
+_SHORT = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
+    "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+)
+NAMES = tuple(f"CAP_{name}" for name in _SHORT.split())
+ALL = (1 << len(NAMES)) - 1
+DEFAULT = 0xA80425FB  # the 14 of docker
+SYS_RESOURCE = 1 << NAMES.index("CAP_SYS_RESOURCE")
+
+
+def parse(options: list[str]) -> list[str]:
+    """--cap-add or --cap-drop: names in any case, with or without CAP_, or ALL; as CAP_NAME, or ALL."""
+    found = []
+    for option in options:
+        name = option.upper() if option.isascii() else ""
+        if name != "ALL" and name not in NAMES:
+            name = "CAP_" + name
+            if name not in NAMES:
+                raise InvalidArgument(
+                    f"unknown capability '{option}'", "see capabilities(7): NET_ADMIN, SYS_PTRACE … or ALL"
+                )
+        found.append(name)
+    return found
+
+
+def mask(names: Iterable[str]) -> int:
+    """The kernel's bits of CAP_ names."""
+    bits = 0
+    for name in names:
+        bits |= 1 << NAMES.index(name)
+    return bits
+
+
+def names(mask: int) -> list[str]:
+    """The CAP_ names of the kernel's bits, by number; what is newer than NAMES is left out."""
+    return [name for number, name in enumerate(NAMES) if mask >> number & 1]
+
+
+def bounding(add: list[str], drop: list[str], privileged: bool, available: int) -> list[str]:
+    """The capabilities that a container can have at all. add, drop: as of parse(). available: the bits we have to give.
+
+    What is wanted only as part of a set (the default, ALL, --privileged) is left out where it is not available.
+    """
+    if "ALL" in add and "ALL" in drop:
+        raise InvalidArgument("--cap-add ALL and --cap-drop ALL contradict each other", "leave one out")
+    single = mask(name for name in add if name != "ALL")
+    dropped = mask(name for name in drop if name != "ALL")
+    if single & ~available and not privileged:
+        missing = names(single & ~available)[0]
+        raise InvalidArgument(f"capability {missing} is not available", "mydocker itself runs without it")
+    if privileged:
+        return names(ALL & available)
+    if "ALL" in add:
+        return names(ALL & available & ~dropped)
+    return names((0 if "ALL" in drop else DEFAULT & available & ~dropped) | single)

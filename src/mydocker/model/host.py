@@ -1,0 +1,149 @@
+"""What the machine has, as far as the plan of a container depends on it: the one module of model/ that looks at it.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mydocker.errors import HostError
+from mydocker.model import capabilities, units
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    from mydocker.model.mounts import Device
+
+    class Node(TypedDict):
+        """An entry of OCI's linux.devices, and what of r, w, m the container may do with it."""
+
+        path: str
+        type: str  # c(haracter) or b(lock)
+        major: int
+        minor: int
+        fileMode: int
+        uid: int
+        gid: int
+        access: str
+
+
+@record
+class HostFacts:
+    cpus: str = "0"  # those online, as the kernel lists them: "0-3"
+    nodes: str = "0"  # of memory, likewise
+    kernel: tuple[int, int] = (6, 1)
+    hostname: str = ""
+    cwd: str = "/"
+    capabilities: int = capabilities.ALL  # the bits that mydocker has to give
+    hard_limits: dict[str, int] = {}  # ulimit -> what it can't be raised above; empty with CAP_SYS_RESOURCE
+    swap: bool = True  # its use can be limited
+    masked: list[str] = []  # files of /sys that tell about other tenants and that not every machine has
+
+
+# The rows of /proc/PID/limits, in their order; "as" is no ulimit of docker's.
+_LIMITS = "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime"
+_SYSTEM = "/sys/devices/system"
+_MEMORY_V1 = "/sys/fs/cgroup/memory"
+
+# What every /dev in a container has of its own, and folders that are file systems of their own there.
+_OWN_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue")
+
+
+def look() -> HostFacts:
+    """About 0.1 ms."""
+    system = os.uname()
+    release = system.release.split(".")
+    given = _bits("CapBnd") & _bits("CapPrm")
+    cpus = _read(f"{_SYSTEM}/cpu/online") or "0"
+    return HostFacts(
+        cpus=cpus,
+        nodes=_read(f"{_SYSTEM}/node/online") or "0",
+        kernel=(int(release[0]), int(release[1])),
+        hostname=system.nodename,
+        cwd=os.getcwd(),
+        capabilities=given,
+        hard_limits={} if given & capabilities.SYS_RESOURCE else _hard_limits(_read("/proc/self/limits")),
+        # v1 has the file if the kernel counts swap (before Linux 6.1: with swapaccount=1); v2 counts it always.
+        swap=not os.path.isdir(_MEMORY_V1) or os.path.exists(f"{_MEMORY_V1}/memory.memsw.limit_in_bytes"),
+        masked=_thermal_files(cpus),
+    )
+
+
+def _read(path: str) -> str:
+    """A small file of the kernel's, "" if it is not there."""
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _bits(name: str) -> int:
+    return int(_read("/proc/self/status").partition(f"{name}:")[2].split(None, 1)[0], 16)
+
+
+def _hard_limits(table: str) -> dict[str, int]:
+    """From the text of /proc/PID/limits, whose third column begins at 47."""
+    columns = [row[47:67].strip() for row in table.split("\n")[1:]]
+    return {
+        name: units.UNLIMITED if value == "unlimited" else int(value) for name, value in zip(_LIMITS.split(), columns)
+    }
+
+
+def _thermal_files(cpus: str) -> list[str]:
+    """Counters that a neighbour's work can be told from: masked by docker since 28."""
+    if not os.path.exists(f"{_SYSTEM}/cpu/cpu0/thermal_throttle"):
+        return []
+    return [f"{_SYSTEM}/cpu/cpu{number}/thermal_throttle" for number in sorted(units.numbers(cpus) or ())]
+
+
+def nodes(devices: list[Device], privileged: bool = False) -> list[Node]:
+    """The device nodes that --device names, folders of them included, and with --privileged all of the host's /dev."""
+    found = _below("/dev", "/dev", "rwm") if privileged else []
+    found = [node for node in found if node["path"].split("/")[2] not in _OWN_DEVICES]
+    for device in devices:
+        source, target, access = device["source"], device["target"], device["access"]
+        try:
+            about = os.stat(source)
+        except OSError as error:
+            raise HostError(
+                f"device '{source}': {os.strerror(error.errno or 0)}", "ls /dev shows what there is"
+            ) from None
+        more = _below(source, target, access) if stat.S_ISDIR(about.st_mode) else _node(about, target, access)
+        if not more:
+            raise HostError(f"'{source}' is no device", "--device takes a device node or a folder of them")
+        found += more
+    return list({node["path"]: node for node in found}.values())
+
+
+def _below(folder: str, target: str, access: str) -> list[Node]:
+    """The device nodes in a folder and below it; links are not followed."""
+    found: list[Node] = []
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in sorted(folders) if top != "/dev" or name not in _OWN_DEVICES]
+        for name in sorted(files):
+            found += _node(os.lstat(f"{top}/{name}"), f"{target}{top[len(folder) :]}/{name}", access)
+    return found
+
+
+def _node(about: os.stat_result, path: str, access: str) -> list[Node]:
+    """One node, or none if it is something else."""
+    kind = "c" if stat.S_ISCHR(about.st_mode) else "b" if stat.S_ISBLK(about.st_mode) else ""
+    if not kind:
+        return []
+    return [
+        {
+            "path": path,
+            "type": kind,
+            "major": os.major(about.st_rdev),
+            "minor": os.minor(about.st_rdev),
+            "fileMode": stat.S_IMODE(about.st_mode),
+            "uid": about.st_uid,
+            "gid": about.st_gid,
+            "access": access,
+        }
+    ]

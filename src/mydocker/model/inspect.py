@@ -1,0 +1,355 @@
+"""What `inspect` prints: docker's JSON of containers, images and volumes, path for path.
+
+Where mydocker has no such thing (restart policies, Windows, SELinux …) the value is the one that docker shows while it
+is not used, so that templates and scripts written for docker find what they look for.
+
+Imports are restricted: inspect is quick.
+"""
+
+from __future__ import annotations
+
+from mydocker import paths
+from mydocker.model import times
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from mydocker.model.mounts import Mount
+    from mydocker.model.request import CreateRequest
+
+    Json = dict[str, Any]
+
+    class Record(Protocol):
+        """state.Record, as far as it is shown here."""
+
+        id: str
+        name: str
+        created: str
+        image_id: str
+        command: list[str]
+        driver: str
+        layers: list[str]
+        status: str
+        pid: int
+        started_at: str
+        finished_at: str
+        exit_code: int
+        oom_killed: bool
+        error: str
+
+
+def container(record: Record, request: CreateRequest, spec: Json) -> Json:
+    """request: complete(). spec: the bundle's config.json."""
+    folder = paths.container(record.id)
+    running = record.status == "running"
+    return {
+        "Id": record.id,
+        "Created": record.created,
+        "Path": record.command[0],
+        "Args": record.command[1:],
+        "State": {
+            "Status": record.status,
+            "Running": running,
+            "Paused": False,
+            "Restarting": False,
+            "OOMKilled": record.oom_killed,
+            "Dead": False,
+            "Pid": record.pid if running else 0,
+            "ExitCode": record.exit_code,
+            "Error": record.error,
+            "StartedAt": record.started_at or times.NEVER,
+            "FinishedAt": record.finished_at or times.NEVER,
+        },
+        "Image": record.image_id,
+        "ResolvConfPath": f"{folder}/resolv.conf",
+        "HostnamePath": f"{folder}/hostname",
+        "HostsPath": f"{folder}/hosts",
+        "LogPath": f"{folder}/container.log",
+        "Name": f"/{record.name}",
+        "RestartCount": 0,
+        "Driver": record.driver,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": _host_config(request, spec),
+        "GraphDriver": {"Name": record.driver, "Data": _graph_data(record, folder)},
+        "Mounts": [_mount_point(mount, spec) for mount in request.mounts if mount["option"] != "tmpfs"],
+        "Config": _config(request, spec),
+        "NetworkSettings": _network_settings(request),
+    }
+
+
+def _graph_data(record: Record, folder: str) -> Json:
+    """docker's folders of an overlay; the other drivers have a root file system and no more."""
+    if record.driver != "overlay":
+        return {"RootDir": f"{folder}/rootfs"}
+    return {
+        "LowerDir": _stack(record.layers),
+        "MergedDir": f"{folder}/rootfs",
+        "UpperDir": f"{folder}/upper",
+        "WorkDir": f"{folder}/work",
+    }
+
+
+def _stack(layers: list[str]) -> str:
+    """Chain IDs, the bottom one first, as overlay's lowerdir, the top one first."""
+    return ":".join(map(paths.layer, reversed(layers)))
+
+
+def _mount_point(mount: Mount, spec: Json) -> Json:
+    source = next((m["source"] for m in spec["mounts"] if m["destination"] == mount["target"]), "")
+    point: Json = {"Type": mount["type"]}
+    if mount["type"] == "volume":
+        point["Name"] = mount["source"]
+    point["Source"] = "" if mount["type"] == "tmpfs" else source
+    point["Destination"] = mount["target"]
+    if mount["type"] == "volume":
+        point["Driver"] = "local"
+    point["Mode"] = mount["mode"]
+    point["RW"] = not mount["read_only"]
+    point["Propagation"] = mount["propagation"] if mount["type"] == "bind" else ""
+    return point
+
+
+def _bind(mount: Mount) -> str:
+    """SOURCE:TARGET[:MODE], as -v has it."""
+    return ":".join(part for part in (mount["source"], mount["target"], mount["mode"]) if part)
+
+
+def _mount_option(mount: Mount) -> Json:
+    """--mount, as docker's API has it."""
+    found: Json = {"Type": mount["type"]}
+    if mount["source"] and not mount["anonymous"]:
+        found["Source"] = mount["source"]
+    found["Target"] = mount["target"]
+    if mount["read_only"]:
+        found["ReadOnly"] = True
+    options = dict(word.split("=", 1) for word in mount["options"] if "=" in word)
+    if mount["propagation"] != "rprivate":
+        found["BindOptions"] = {"Propagation": mount["propagation"]}
+    if not mount["recursive"]:
+        found.setdefault("BindOptions", {})["NonRecursive"] = True
+    if mount["type"] == "volume" and not mount["copy"]:
+        found["VolumeOptions"] = {"NoCopy": True}
+    if options:
+        found["TmpfsOptions"] = {}
+        if "size" in options:
+            found["TmpfsOptions"]["SizeBytes"] = int(options["size"])
+        if "mode" in options:
+            found["TmpfsOptions"]["Mode"] = int(options["mode"], 8)
+    return found
+
+
+def _host_config(request: CreateRequest, spec: Json) -> Json:
+    written = {
+        option: [mount for mount in request.mounts if mount["option"] == option]
+        for option in ("volume", "mount", "tmpfs")
+    }
+    found: Json = {
+        "Binds": [_bind(mount) for mount in written["volume"] if not mount["anonymous"]] or None,
+        "ContainerIDFile": request.cidfile,
+        "LogConfig": {"Type": "cri", "Config": {}},
+        "NetworkMode": request.network,
+        "PortBindings": {},
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": request.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": None,
+        "ConsoleSize": [0, 0],
+        "CapAdd": request.cap_add or None,
+        "CapDrop": request.cap_drop or None,
+        "CgroupnsMode": "private",
+        "Dns": [],
+        "DnsOptions": [],
+        "DnsSearch": [],
+        "ExtraHosts": None,
+        "GroupAdd": None,
+        "IpcMode": request.ipc or "private",
+        "Cgroup": "",
+        "Links": None,
+        "OomScoreAdj": request.oom_score_adj,
+        "PidMode": request.pid,
+        "Privileged": request.privileged,
+        "PublishAllPorts": False,
+        "ReadonlyRootfs": request.read_only,
+        "SecurityOpt": request.security_opt or None,
+        "UTSMode": request.uts,
+        "UsernsMode": "",
+        "ShmSize": request.shm_size,
+        "Runtime": "mydocker",
+        "Isolation": "",
+        "CpuShares": request.cpu_shares,
+        "Memory": request.memory,
+        "NanoCpus": request.nano_cpus,
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [],
+        "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [],
+        "BlkioDeviceWriteIOps": [],
+        "CpuPeriod": 0,
+        "CpuQuota": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": request.cpuset_cpus,
+        "CpusetMems": request.cpuset_mems,
+        "Devices": [
+            {
+                "PathOnHost": device["source"],
+                "PathInContainer": device["target"],
+                "CgroupPermissions": device["access"],
+            }
+            for device in request.devices
+        ],
+        "DeviceCgroupRules": None,
+        "DeviceRequests": None,
+        "MemoryReservation": 0,
+        "MemorySwap": spec["linux"]["resources"].get("memory", {}).get("swap", request.memory_swap),
+        "MemorySwappiness": None,
+        "OomKillDisable": False,
+        "PidsLimit": request.pids_limit or None,
+        "Ulimits": [{"Name": limit["name"], "Hard": limit["hard"], "Soft": limit["soft"]} for limit in request.ulimits],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+        "MaskedPaths": spec["linux"]["maskedPaths"] or None,
+        "ReadonlyPaths": spec["linux"]["readonlyPaths"] or None,
+    }
+    # docker leaves these out where they were not asked for
+    if written["tmpfs"]:
+        found["Tmpfs"] = {mount["target"]: mount["mode"] for mount in written["tmpfs"]}
+    if written["mount"]:
+        found["Mounts"] = [_mount_option(mount) for mount in written["mount"]]
+    if request.sysctls:
+        found["Sysctls"] = request.sysctls
+    if request.init:
+        found["Init"] = True
+    return found
+
+
+def _config(request: CreateRequest, spec: Json) -> Json:
+    attached = not request.detach
+    env = dict(pair.split("=", 1) for pair in spec["process"]["env"])
+    volumes: Json = {
+        mount["target"]: {} for mount in request.mounts if mount["anonymous"] and mount["option"] != "mount"
+    }
+    found: Json = {
+        "Hostname": spec.get("hostname") or env.get("HOSTNAME", ""),
+        "Domainname": "",
+        "User": request.user,
+        "AttachStdin": attached and request.interactive,
+        "AttachStdout": attached,
+        "AttachStderr": attached,
+        "Tty": request.tty,
+        "OpenStdin": request.interactive,
+        "StdinOnce": attached and request.interactive,
+        "Env": request.env,
+        "Cmd": request.command or None,
+        "Image": request.image,
+        "Volumes": volumes or None,
+        "WorkingDir": request.workdir,
+        "Entrypoint": request.entrypoint or None,
+        "OnBuild": None,
+        "Labels": request.labels,
+    }
+    if request.exposed_ports:
+        found["ExposedPorts"] = {port: {} for port in request.exposed_ports}
+    if request.stop_signal:
+        found["StopSignal"] = request.stop_signal
+    if request.stop_timeout is not None:
+        found["StopTimeout"] = request.stop_timeout
+    return found
+
+
+_NO_ADDRESS = {
+    "EndpointID": "",
+    "Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "MacAddress": "",
+}
+
+
+def _network_settings(request: CreateRequest) -> Json:
+    endpoint = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", **_NO_ADDRESS, "DriverOpts": None}
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "Ports": {},
+        "SandboxKey": "",
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        **_NO_ADDRESS,
+        "Networks": {request.network: endpoint},
+    }
+
+
+def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int, tagged_at: str = "") -> Json:
+    """image_id: sha256:…. config: the OCI image config. layers: chain IDs, bottom first. tags: NAME:TAG or NAME@DIGEST.
+
+    size: bytes, of all layers. tagged_at: RFC 3339.
+    """
+    own = config.get("config") or {}
+    history = config.get("history") or [{}]
+    described: Json = {
+        "Hostname": "",
+        "Domainname": "",
+        "User": own.get("User") or "",
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "OpenStdin": False,
+        "StdinOnce": False,
+        "Env": own.get("Env"),
+        "Cmd": own.get("Cmd"),
+        "Image": "",
+        "Volumes": own.get("Volumes"),
+        "WorkingDir": own.get("WorkingDir") or "",
+        "Entrypoint": own.get("Entrypoint"),
+        "OnBuild": None,
+        "Labels": own.get("Labels"),
+    }
+    described.update({key: own[key] for key in ("ExposedPorts", "StopSignal") if own.get(key)})
+    return {
+        "Id": image_id,
+        "RepoTags": [tag for tag in tags if "@" not in tag],
+        "RepoDigests": [tag for tag in tags if "@" in tag],
+        "Parent": "",
+        "Comment": history[-1].get("comment") or "",
+        "Created": config.get("created") or times.NEVER,
+        "DockerVersion": "",
+        "Author": config.get("author") or "",
+        "Config": described,
+        "Architecture": config.get("architecture") or "",
+        "Os": config.get("os") or "",
+        "Size": size,
+        "VirtualSize": size,
+        "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": _stack(layers[:-1]), "UpperDir": _stack(layers[-1:])}},
+        "RootFS": {"Type": "layers", "Layers": (config.get("rootfs") or {}).get("diff_ids") or []},
+        "Metadata": {"LastTagTime": tagged_at or times.NEVER},
+    }
+
+
+def volume(name: str, created: str, labels: dict[str, str] | None = None) -> Json:
+    """created: RFC 3339; docker shows whole seconds."""
+    return {
+        "CreatedAt": times.rfc3339(times.parse_rfc3339(created) // times.SECOND * times.SECOND),
+        "Driver": "local",
+        "Labels": labels or None,
+        "Mountpoint": f"{paths.volume(name)}/_data",
+        "Name": name,
+        "Options": None,
+        "Scope": "local",
+    }

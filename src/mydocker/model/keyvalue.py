@@ -1,0 +1,93 @@
+"""KEY=VALUE, on the command line and in files: environment, labels, sysctls. docker's rules.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# The sysctls that belong to a namespace of the container (moby's ValidateSysctl); all others are the host's.
+_IPC_SYSCTLS = (
+    "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+)  # fmt: skip
+
+
+def environment(options: list[str], files: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> list[str]:
+    """KEY=VALUE for the container, each key once; the last word on it wins, options after files.
+
+    files: (path, text). A KEY alone takes its value from environ, and is dropped if that has none.
+    """
+    found: dict[str, str] = {}
+    for key, value in _pairs(options, files, "environment variable"):
+        if value is None:
+            value = environ.get(key)
+        if value is not None:
+            found[key] = value
+    return [f"{key}={value}" for key, value in found.items()]
+
+
+def labels(options: list[str], files: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """KEY=VALUE, or KEY for an empty value; files: (path, text)."""
+    return {key: value or "" for key, value in _pairs(options, files, "label")}
+
+
+def _pairs(options: list[str], files: Iterable[tuple[str, str]], what: str) -> list[tuple[str, str | None]]:
+    found = []
+    for path, text in files:
+        found += _lines(path, text)
+    for option in options:
+        key, sign, value = option.partition("=")
+        if not key or "\0" in option:
+            raise InvalidArgument(f"invalid {what} '{option}'", "KEY=VALUE or KEY")
+        found.append((key, value if sign else None))
+    return found
+
+
+def _lines(path: str, text: str) -> list[tuple[str, str | None]]:
+    """A file's KEY=VALUE or KEY lines. Blank lines and those that begin with # count for nothing; quotes are kept."""
+    found = []
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        line = line.removesuffix("\r").lstrip()
+        if not line or line.startswith("#"):
+            continue
+        key, sign, value = line.partition("=")
+        if not sign:
+            key = key.rstrip()
+        if not key:
+            raise InvalidArgument(f"{path}, line {number}: no name before the =", "KEY=VALUE or KEY")
+        if len(key.split()) != 1 or "\0" in line:
+            raise InvalidArgument(f"{path}, line {number}: '{key}' is no name", "no blanks in front of the =")
+        if key != key.rstrip():
+            raise InvalidArgument(
+                f"{path}, line {number}: a blank after '{key.rstrip()}'", "no blanks in front of the ="
+            )
+        found.append((key, value if sign else None))
+    return found
+
+
+def sysctls(options: list[str], network: str = "none", ipc: str = "") -> dict[str, str]:
+    """KEY=VALUE of the kernel's settings that a container has for itself; network, ipc: "host" if it shares those."""
+    found = {}
+    for option in options:
+        key, sign, value = option.partition("=")
+        letters = key.replace(".", "").replace("_", "").replace("-", "")
+        if not sign or "" in key.split(".") or not (letters.isascii() and letters.isalnum()) or "\0" in value:
+            raise InvalidArgument(f"invalid sysctl '{option}'", "KEY=VALUE, such as net.ipv4.ip_forward=1")
+        if key.startswith("net."):
+            shared = "--network host" if network == "host" else ""
+        elif key in _IPC_SYSCTLS or key.startswith("fs.mqueue."):
+            shared = "--ipc host" if ipc == "host" else ""
+        else:
+            raise InvalidArgument(
+                f"sysctl '{key}' is the whole machine's", "allowed: net.*, fs.mqueue.*, kernel.msg*, .sem, .shm*"
+            )
+        if shared:
+            raise InvalidArgument(f"sysctl '{key}' would be the host's own", f"leave it or {shared} out")
+        found[key] = value
+    return found

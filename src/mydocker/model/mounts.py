@@ -1,0 +1,290 @@
+"""What of the host is to be seen in a container: -v, --mount, --tmpfs, --device. docker's spellings.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import os
+from _csv import Error as CsvError  # the C half of csv, which would bring re
+from _csv import reader
+
+from mydocker.errors import InvalidArgument
+from mydocker.model import names, units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Mount(TypedDict):
+        type: str  # bind, volume or tmpfs
+        source: str  # bind: a host path. volume: its name. tmpfs: ""
+        target: str  # in the container, normalised
+        read_only: bool
+        recursive: bool  # bind: with the mounts below the source
+        propagation: str  # [r]private, [r]slave
+        copy: bool  # volume: when new, it is filled with what the image has at the target
+        anonymous: bool  # volume: made for this container alone, its name is random
+        options: list[str]  # tmpfs: in OCI's words
+        option: str  # where it was asked for: volume, mount, tmpfs or image
+        mode: str  # as written: "ro,z" of -v a:b:ro,z, or the options of --tmpfs
+
+    class Device(TypedDict):
+        source: str
+        target: str
+        access: str  # of r(ead), w(rite), m(knod)
+
+
+# What may be written after -v SOURCE:TARGET: and what it is about; each subject once. SELinux labels (z, Z) and
+# consistency mean nothing here, nor does docker mind them where there is no SELinux.
+_MODES = {"ro": "access", "rw": "access", "z": "label", "Z": "label", "nocopy": "copy"}
+_MODES.update(dict.fromkeys(("consistent", "cached", "delegated", "default"), "consistency"))
+_PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
+_MODES.update(dict.fromkeys(_PROPAGATIONS, "propagation"))
+
+_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_SWITCHES = ("readonly", "volume-nocopy", "bind-nonrecursive")
+_SETTINGS = ("type", "source", "target", "consistency", "bind-propagation", "tmpfs-size", "tmpfs-mode")
+
+# tmpfs's flags with their opposites, which need no word of their own; docker's defaults are the first three.
+_TMPFS_FLAGS = {
+    "noexec": "exec", "nosuid": "suid", "nodev": "dev", "ro": "rw", "noatime": "atime", "nodiratime": "diratime",
+    "relatime": "norelatime", "strictatime": "nostrictatime", "sync": "async",
+}  # fmt: skip
+_TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
+
+# The files of /proc that lxcfs replaces; nothing else may be mounted there (as in runc).
+_PROC_FILES = ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime")
+
+
+def parse(volumes: list[str], mounts: list[str], tmpfs: list[str], cwd: str) -> list[Mount]:
+    """All mounts of -v, --mount and --tmpfs. cwd: what a source that begins with `.` is relative to."""
+    found = [volume(text, cwd) for text in volumes]
+    found += [mount(text, cwd) for text in mounts]
+    found += map(tmpfs_mount, tmpfs)
+    targets = [each["target"] for each in found]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise InvalidArgument(f"two mounts on '{target}'", "one of them would hide the other")
+    return found
+
+
+def image_volumes(targets: list[str], mounts: list[Mount]) -> list[Mount]:
+    """An anonymous volume for each of the image's VOLUMEs that `mounts` leave free."""
+    taken = {each["target"] for each in mounts}
+    return [_volume("", target, "image") for target in dict.fromkeys(map(_target, targets)) if target not in taken]
+
+
+def volume(text: str, cwd: str) -> Mount:
+    """-v [SOURCE:]TARGET[:MODE]. An absolute or ./relative source is a host path, any other a volume's name."""
+    parts = text.split(":")
+    if len(parts) == 1 and text.startswith("/"):
+        return _volume("", _target(text), "volume")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise InvalidArgument(f"invalid volume '{text}'", "SOURCE:TARGET or SOURCE:TARGET:ro, such as /srv/data:/data")
+    modes = _modes(parts[2] if len(parts) == 3 else "")
+    if _is_path(parts[0]):
+        made = _bind(parts[0], _target(parts[1]), "volume", cwd)
+        refused, why = "copy", "only a volume is filled from the image"
+    else:
+        made = _volume(parts[0], _target(parts[1]), "volume")
+        refused, why = "propagation", "only a bind mount has one"
+    if refused in modes:
+        raise InvalidArgument(f"invalid mode '{modes[refused]}' of volume '{text}'", why)
+    made["mode"] = ",".join(parts[2:])
+    made["read_only"] = modes.get("access") == "ro"
+    made["copy"] = made["copy"] and "copy" not in modes
+    made["propagation"] = modes.get("propagation", made["propagation"])
+    return made
+
+
+def _modes(text: str) -> dict[str, str]:
+    """What each word of a mode is about -> the word."""
+    found: dict[str, str] = {}
+    for word in text.split(",") if text else []:
+        subject = _MODES.get(word, "")
+        if word in ("shared", "rshared"):
+            raise _no_sharing(word)
+        if not subject or subject in found:
+            raise InvalidArgument(
+                f"invalid volume mode '{text}'", "of each kind one: ro or rw, nocopy, rprivate or rslave, z or Z"
+            )
+        found[subject] = word
+    return found
+
+
+def _no_sharing(word: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"propagation '{word}' is not supported", "the container could mount on the host; rslave goes one way"
+    )
+
+
+def mount(text: str, cwd: str) -> Mount:
+    """--mount type=bind|volume|tmpfs,source=…,target=…[,readonly][,…], a row of CSV. Without a type it is a volume."""
+    given = _fields(text)
+    kind = given.get("type", "volume")
+    source = given.get("source", "")
+    if kind not in ("bind", "volume", "tmpfs"):
+        raise InvalidArgument(f"unknown mount type '{kind}'", "bind, volume or tmpfs")
+    if "target" not in given:
+        raise InvalidArgument(f"mount '{text}' has no target", "add target=PATH, the place in the container")
+    for key in given:
+        owner = key.partition("-")[0]
+        if owner != key and owner != kind:
+            raise InvalidArgument(f"'{key}' does not go with a mount of type {kind}", f"it is for type={owner}")
+    target = _target(given["target"])
+    if kind == "bind":
+        if not _is_path(source):
+            raise InvalidArgument(f"invalid mount source '{source}'", "an absolute path, or one that begins with ./")
+        made = _bind(source, target, "mount", cwd)
+        made["recursive"] = "bind-nonrecursive" not in given
+        made["propagation"] = given.get("bind-propagation", "rprivate")
+        if made["propagation"] in ("shared", "rshared"):
+            raise _no_sharing(made["propagation"])
+        if made["propagation"] not in _PROPAGATIONS:
+            raise InvalidArgument(f"unknown propagation '{made['propagation']}'", "one of " + " ".join(_PROPAGATIONS))
+    elif kind == "volume":
+        made = _volume(source, target, "mount")
+        made["copy"] = "volume-nocopy" not in given
+        if not source and "readonly" in given:
+            raise InvalidArgument(
+                f"a read-only volume without a name on '{target}'", "nothing could ever be in it; add source=NAME"
+            )
+    else:
+        if source:
+            raise InvalidArgument("a tmpfs has no source", "leave source= out")
+        made = _mount("tmpfs", "", target, "mount")
+        words = ["ro"] if "readonly" in given else []
+        size = units.size(given.get("tmpfs-size", "0"), "tmpfs-size")
+        if size:  # 0 is docker's "not set", but no limit at all to the kernel
+            words.append(f"size={size}")
+        if "tmpfs-mode" in given:
+            words.append(f"mode={given['tmpfs-mode']}")
+        made["options"] = tmpfs_options(",".join(words))
+    made["read_only"] = "readonly" in given
+    return made
+
+
+def _fields(text: str) -> dict[str, str]:
+    """--mount's keys, by their long names, and values; a switch that is off is left out."""
+    try:
+        row = next(iter(reader([text], strict=True)), [])
+    except CsvError:
+        row = []
+    given: dict[str, str] = {}
+    for field in row:
+        key, sign, value = field.partition("=")
+        key = _KEYS.get(key.lower(), key.lower())
+        if key in _SWITCHES:
+            if value.lower() not in ("true", "1", "false", "0") and sign:
+                raise InvalidArgument(f"invalid value '{value}' of '{key}' in mount '{text}'", "true or false")
+            if value.lower() in ("false", "0"):
+                continue
+        elif key not in _SETTINGS:
+            raise InvalidArgument(f"unknown key '{key}' in mount '{text}'", "known: " + " ".join(_SETTINGS + _SWITCHES))
+        elif not value:
+            raise InvalidArgument(f"'{key}' without a value in mount '{text}'", f"{key}=VALUE")
+        if key in given:
+            raise InvalidArgument(f"'{key}' stands twice in mount '{text}'", "give it once")
+        given[key] = value
+    if not row:
+        raise InvalidArgument(
+            f"invalid mount '{text}'", "KEY=VALUE,… such as type=bind,source=/srv,target=/srv,readonly"
+        )
+    return given
+
+
+def tmpfs_mount(text: str) -> Mount:
+    """--tmpfs TARGET[:OPTIONS], OPTIONS as in `mount -t tmpfs -o OPTIONS`."""
+    target, _, written = text.partition(":")
+    made = _mount("tmpfs", "", _target(target), "tmpfs")
+    made["mode"] = written
+    made["options"] = tmpfs_options(written)
+    made["read_only"] = "ro" in made["options"]
+    return made
+
+
+def tmpfs_options(text: str) -> list[str]:
+    """docker's noexec, nosuid, nodev, as far as `text` does not take them back, and what else it says."""
+    flags = dict.fromkeys(_TMPFS_DEFAULTS, True)
+    data: dict[str, str] = {}
+    for word in text.split(",") if text else []:
+        key, sign, value = word.partition("=")
+        if word in _TMPFS_FLAGS:
+            flags[word] = True
+        elif word in _TMPFS_FLAGS.values():
+            flags[next(flag for flag, opposite in _TMPFS_FLAGS.items() if opposite == word)] = False
+        elif sign and _is_tmpfs_value(key, value):
+            data[key] = word
+        else:
+            raise InvalidArgument(f"invalid tmpfs option '{word}'", "such as size=64m, mode=1777, uid=0, exec, ro")
+    return [flag for flag, wanted in flags.items() if wanted] + list(data.values())
+
+
+def _is_tmpfs_value(key: str, value: str) -> bool:
+    """What the kernel takes: a size is a number with k, m or g, or a percentage of the memory."""
+    if key == "mode":
+        return 0 < len(value) <= 5 and frozenset("01234567").issuperset(value)
+    if key in ("uid", "gid"):
+        return units.is_number(value) and int(value) < 2**31
+    if key == "size" and value.endswith("%"):
+        return units.is_number(value[:-1])
+    return key in ("size", "nr_blocks", "nr_inodes") and units.is_number(
+        value[:-1] if value[-1:] in "kKmMgG" else value
+    )
+
+
+def device(text: str) -> Device:
+    """--device SOURCE[:TARGET][:ACCESS]; the target is the source's path, the access rwm, unless given."""
+    parts = text.split(":")
+    access = parts.pop() if len(parts) == 3 or (len(parts) == 2 and _is_access(parts[1])) else "rwm"
+    if len(parts) > 2 or not parts[0].startswith("/") or not _is_access(access):
+        raise InvalidArgument(f"invalid device '{text}'", "/dev/NAME, /dev/NAME:/dev/NAME or /dev/NAME:/dev/NAME:rwm")
+    source = names.absolute_path(parts[0], "device")
+    return {"source": source, "target": _target(parts[1]) if len(parts) == 2 else source, "access": access}
+
+
+def _is_access(text: str) -> bool:
+    return text != "" and len(set(text)) == len(text) and set(text) <= set("rwm")
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith(("/", "."))
+
+
+def _target(text: str) -> str:
+    path = names.absolute_path(text, "mount target")
+    if path == "/":
+        raise InvalidArgument("nothing can be mounted on '/'", "that is the image's; choose a folder in it")
+    if path == "/proc" or (path.startswith("/proc/") and path[6:] not in _PROC_FILES):
+        raise InvalidArgument(
+            f"nothing can be mounted on '{path}'", "what the container sees of the kernel rests on it"
+        )
+    return path
+
+
+def _bind(source: str, target: str, option: str, cwd: str) -> Mount:
+    return _mount("bind", names.absolute_path(os.path.join(cwd, source), "mount source"), target, option)
+
+
+def _volume(name: str, target: str, option: str) -> Mount:
+    made = _mount("volume", names.volume_name(name) if name else os.urandom(32).hex(), target, option)
+    made["copy"] = True
+    made["anonymous"] = not name
+    return made
+
+
+def _mount(kind: str, source: str, target: str, option: str) -> Mount:
+    return {
+        "type": kind,
+        "source": source,
+        "target": target,
+        "read_only": False,
+        "recursive": True,
+        "propagation": "rprivate",
+        "copy": False,
+        "anonymous": False,
+        "options": [],
+        "option": option,
+        "mode": "",
+    }

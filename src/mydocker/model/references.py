@@ -1,0 +1,87 @@
+"""Image references, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar that all registries share.
+
+Source: https://github.com/distribution/reference. Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+from mydocker.model.names import DIGITS, LETTERS
+from mydocker.record import record
+
+_HEX = frozenset("0123456789abcdef")
+_LOWER = frozenset(LETTERS[:26] + DIGITS)
+_ALNUM = frozenset(LETTERS + DIGITS)
+_HINT = "NAME or NAME:TAG, with lower-case letters, digits and single . _ - / in between"
+
+
+@record
+class Reference:
+    """name: with its host, if one was given. tag, digest: "" if there is none; never are both."""
+
+    name: str
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
+
+
+def parse(text: str) -> Reference:
+    """A reference with its tag, `latest` where none is given; a digest makes a tag beside it meaningless."""
+    rest, at, digest = text.partition("@")
+    if at and not is_digest(digest):
+        raise InvalidArgument(f"invalid image digest in '{text}'", "NAME@sha256: and 64 hex digits")
+    name, colon, tag = rest.rpartition(":")
+    if not colon or "/" in tag:  # a colon before a slash belongs to a host's port
+        name, colon, tag = rest, "", "latest"
+    if not (_is_name(name) and _is_tag(tag)):
+        raise InvalidArgument(f"invalid image reference '{text}'", _HINT)
+    if len(name) == 64 and _HEX.issuperset(name):
+        raise InvalidArgument(f"invalid image name '{name}'", "64 hex digits are an image's ID")
+    return Reference(name, digest=digest) if digest else Reference(name, tag)
+
+
+def normalise(text: str) -> str:
+    """`busybox` -> `busybox:latest`."""
+    return str(parse(text))
+
+
+def is_digest(text: str) -> bool:
+    return text.startswith("sha256:") and len(text) == 71 and _HEX.issuperset(text[7:])
+
+
+def _is_name(name: str) -> bool:
+    first, slash, path = name.partition("/")
+    if not (slash and (first == "localhost" or "." in first or ":" in first or first != first.lower())):
+        return len(name) <= 255 and all(map(_is_path_part, name.split("/")))
+    host, colon, port = first.partition(":")
+    return (
+        len(name) <= 255
+        and all(map(_is_host_part, host.split(".")))
+        and (not colon or (port.isascii() and port.isdigit()))
+        and all(map(_is_path_part, path.split("/")))
+    )
+
+
+def _is_host_part(part: str) -> bool:
+    return part != "" and part[0] != "-" and part[-1] != "-" and _ALNUM.issuperset(part.replace("-", ""))
+
+
+def _is_path_part(part: str) -> bool:
+    """Runs of lower-case letters and digits, between them one `.`, one or two `_`, or any number of `-`."""
+    separator = ""
+    for char in part:
+        if char in _LOWER:
+            if separator.strip("-") not in ("", ".", "_", "__") or (separator.strip("-") and "-" in separator):
+                return False
+            separator = ""
+        elif char in "._-":
+            separator += char
+        else:
+            return False
+    return part != "" and not separator and part[0] in _LOWER
+
+
+def _is_tag(tag: str) -> bool:
+    return 0 < len(tag) <= 128 and tag[0] not in ".-" and _ALNUM.issuperset(tag.translate({46: "", 45: "", 95: ""}))

@@ -1,0 +1,324 @@
+"""What was asked for: every option of run and create, parsed and checked; and what the image says where nothing was.
+
+A CreateRequest is JSON all through. It is kept beside the container: start, inspect and commit work from it.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import CorruptRecord, HostError, InvalidArgument, NotFound
+from mydocker.model import capabilities, keyvalue, mounts, names, signals, units
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from mydocker.model.host import HostFacts
+    from mydocker.model.mounts import Device, Mount
+    from mydocker.model.units import Ulimit
+
+SCHEMA = 1
+DEFAULT_IMAGE = "busybox:latest"  # what `run COMMAND` runs in
+LEAST_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
+SHM_SIZE = 64 * units.MIB
+_MOST_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
+_LONGEST_STOP = 10**9  # seconds
+
+
+@record
+class CreateRequest:
+    """words: [IMAGE] [COMMAND] [ARG…] as typed; see resolve_words. Zero, "" or None is: not asked for."""
+
+    words: list[str]
+    name: str
+    detach: bool = False
+    interactive: bool = False
+    tty: bool = False
+    auto_remove: bool = False
+    cidfile: str = ""
+    explain: bool = False
+    dry_run: bool = False
+    # The process. complete() fills in image, and adds to the others what the image says.
+    image: str = ""
+    entrypoint: list[str] | None = None  # [] undoes the image's
+    command: list[str] = []
+    env: list[str] = []  # KEY=VALUE
+    user: str = ""
+    workdir: str = ""
+    labels: dict[str, str] = {}
+    exposed_ports: list[str] = []  # "80/tcp"
+    stop_signal: str = ""
+    stop_timeout: int | None = None  # seconds; -1: never kill
+    init: bool = False
+    oom_score_adj: int = 0
+    ulimits: list[Ulimit] = []
+    # What it sees
+    hostname: str = ""
+    network: str = "none"  # none or host
+    pid: str = ""  # "" or host; likewise ipc, uts
+    ipc: str = ""
+    uts: str = ""
+    read_only: bool = False
+    mounts: list[Mount] = []
+    devices: list[Device] = []
+    shm_size: int = SHM_SIZE
+    sysctls: dict[str, str] = {}
+    # What it may use
+    memory: int = 0  # bytes
+    memory_swap: int = 0  # bytes of memory and swap together; -1: as much swap as there is
+    nano_cpus: int = 0
+    cpu_shares: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    # What it may do
+    privileged: bool = False
+    cap_add: list[str] = []
+    cap_drop: list[str] = []
+    security_opt: list[str] = []  # as typed
+    no_new_privileges: bool = False
+    seccomp: str = ""  # "": the default profile; unconfined; or a profile's JSON
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **self.__dict__}
+
+
+def from_json(data: dict[str, Any], where: str = "request.json") -> CreateRequest:
+    """What to_json() gave. where: the file's name in the message."""
+    fields = dict(data)
+    if fields.pop("schema", None) != SCHEMA:
+        raise CorruptRecord(f"{where} is not of schema {SCHEMA}", "it was written by another version of mydocker")
+    hint = "remove the container with rm -f and create it again"
+    try:
+        request = CreateRequest(**fields)
+    except TypeError as error:
+        raise CorruptRecord(f"{where}: {error}", hint) from None
+    for key, default in CreateRequest([], "").__dict__.items():
+        if default is not None and type(getattr(request, key)) is not type(default):
+            raise CorruptRecord(f"{where}: '{key}' is no {type(default).__name__}", hint)
+    return request
+
+
+def from_params(
+    params: Mapping[str, Any], environ: Mapping[str, str], host: HostFacts, read: Callable[[str], str] | None = None
+) -> CreateRequest:
+    """The request that a command line makes. environ: the caller's. read: gives the text of --env-file and its like.
+
+    Raises InvalidArgument for whatever can't be meant, HostError for what this machine can't give.
+    """
+    read = read or read_text
+
+    def text(key: str) -> str:
+        return params.get(key) or ""
+
+    def several(key: str) -> list[str]:
+        return params.get(key) or []
+
+    def files(key: str) -> list[tuple[str, str]]:
+        return [(path, read(path)) for path in several(key)]
+
+    def number(key: str, what: str, low: int, high: int, default: int = 0) -> int:
+        value = params.get(key)
+        return default if value is None else units.whole(value, what, low, high)
+
+    def size(key: str, what: str, default: int = 0) -> int:
+        value = params.get(key)
+        return default if value is None else units.size(value, what)
+
+    entrypoint, swap, cpus = params.get("entrypoint"), params.get("memory_swap"), params.get("cpus")
+    network, ipc = _network(text("network")), _namespace("ipc", text("ipc"), ("host", "private"))
+    no_new_privileges, seccomp = _security(several("security_opt"), read)
+    request = CreateRequest(
+        words=list(params["image_and_command"]),
+        name=names.container_name(text("name")) if text("name") else names.random_name(),
+        detach=bool(params.get("detach")),
+        interactive=bool(params.get("interactive")),
+        tty=bool(params.get("tty")),
+        auto_remove=bool(params.get("rm")),
+        cidfile=text("cidfile"),
+        explain=bool(params.get("explain")),
+        dry_run=bool(params.get("dry_run")),
+        entrypoint=None if entrypoint is None else [entrypoint] if entrypoint else [],
+        env=keyvalue.environment(several("env"), files("env_file"), environ),
+        user=names.user(text("user")),
+        workdir=names.absolute_path(text("workdir"), "working directory") if text("workdir") else "",
+        labels=keyvalue.labels(several("label"), files("label_file")),
+        stop_signal=text("stop_signal"),
+        stop_timeout=None
+        if params.get("stop_timeout") is None
+        else number("stop_timeout", "stop timeout", -1, _LONGEST_STOP),
+        init=bool(params.get("init")),
+        oom_score_adj=number("oom_score_adj", "OOM score adjustment", -1000, 1000),
+        ulimits=list({limit["name"]: limit for limit in map(units.ulimit, several("ulimit"))}.values()),
+        hostname=names.hostname(text("hostname")) if text("hostname") else "",
+        network=network,
+        pid=_namespace("pid", text("pid"), ("host",)),
+        ipc=ipc,
+        uts=_namespace("uts", text("uts"), ("host",)),
+        read_only=bool(params.get("read_only")),
+        mounts=mounts.parse(several("volume"), several("mount"), several("tmpfs"), host.cwd),
+        devices=list(map(mounts.device, several("device"))),
+        shm_size=size("shm_size", "size of /dev/shm") or SHM_SIZE,
+        sysctls=keyvalue.sysctls(several("sysctl"), network, ipc),
+        memory=size("memory", "memory size"),
+        memory_swap=-1 if swap == "-1" else size("memory_swap", "memory and swap size"),
+        nano_cpus=0 if cpus is None else units.cpus(cpus, len(units.numbers(host.cpus) or "1")),
+        cpu_shares=number("cpu_shares", "CPU shares", 0, 262144),
+        cpuset_cpus=units.cpuset(text("cpuset_cpus"), host.cpus) if text("cpuset_cpus") else "",
+        cpuset_mems=units.cpuset(text("cpuset_mems"), host.nodes, "memory nodes") if text("cpuset_mems") else "",
+        pids_limit=max(0, number("pids_limit", "PIDs limit", -1, _MOST_PIDS)),
+        privileged=bool(params.get("privileged")),
+        cap_add=capabilities.parse(several("cap_add")),
+        cap_drop=capabilities.parse(several("cap_drop")),
+        security_opt=several("security_opt"),
+        no_new_privileges=no_new_privileges,
+        seccomp=seccomp,
+    )
+    _check(request, host)
+    return request
+
+
+def _network(name: str) -> str:
+    if name not in ("", "none", "host"):
+        raise InvalidArgument(f"network '{name}': networks are not there yet", "--network none or --network host")
+    return name or "none"
+
+
+def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
+    """What CreateRequest holds: host, or nothing for a namespace of the container's own."""
+    if mode and mode not in known:
+        raise InvalidArgument(f"unknown {kind} mode '{mode}'", f"--{kind} {' or '.join(known)}")
+    return "host" if mode == "host" else ""
+
+
+def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str]:
+    """--security-opt's no-new-privileges, and seccomp as in CreateRequest. A profile is read now: its file may go."""
+    no_new_privileges, seccomp = False, ""
+    for option in options:
+        key, _, value = option.partition("=" if "=" in option else ":")
+        if key == "no-new-privileges" and value in ("", "true", "false"):
+            no_new_privileges = value != "false"
+        elif key == "seccomp" and value in ("unconfined", "builtin"):
+            seccomp = value.replace("builtin", "")
+        elif key == "seccomp" and value:
+            seccomp = read(value)
+        elif (key, value) not in (("apparmor", "unconfined"), ("label", "disable")):
+            raise InvalidArgument(
+                f"security option '{option}' is not supported",
+                "no-new-privileges, seccomp=FILE or unconfined, apparmor=unconfined, label=disable",
+            )
+    return no_new_privileges, seccomp
+
+
+def read_text(path: str) -> str:
+    """A file that the user named. Raises InvalidArgument if it can't be read or is no UTF-8."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except OSError as error:
+        raise InvalidArgument(f"cannot read '{path}'", error.strerror or str(error)) from None
+    except ValueError:
+        raise InvalidArgument(f"cannot read '{path}'", "it is not UTF-8 text, or its name has a NUL") from None
+
+
+def _check(request: CreateRequest, host: HostFacts) -> None:
+    """Options that can't be together, and those that this machine can't give."""
+    if request.stop_signal:
+        signals.number(request.stop_signal)
+    if 0 < request.memory < LEAST_MEMORY:
+        raise InvalidArgument("memory limit is too small", "the minimum is 6 MB")
+    if request.memory_swap > 0 and not request.memory:
+        raise InvalidArgument("--memory-swap without --memory", "it is the sum of memory and swap; give both")
+    if 0 < request.memory_swap < request.memory:
+        raise InvalidArgument("--memory-swap is less than --memory", "it is the sum of memory and swap")
+    if request.memory_swap > request.memory and not host.swap:
+        raise HostError("this kernel can't limit swap", "boot it with swapaccount=1, or leave --memory-swap out")
+    if request.cpu_shares == 1:
+        raise InvalidArgument("CPU shares '1' are too few", "2 to 262144; 1024 is the usual share")
+    if request.hostname and request.uts == "host":
+        raise InvalidArgument("--hostname with --uts host", "it would rename the host")
+    if request.oom_score_adj < 0 and not host.capabilities & capabilities.SYS_RESOURCE:
+        raise HostError(
+            "a negative --oom-score-adj is not possible here", "mydocker itself runs without CAP_SYS_RESOURCE"
+        )
+    for limit in request.ulimits:
+        most = host.hard_limits.get(limit["name"], units.UNLIMITED)
+        if most != units.UNLIMITED and not 0 <= limit["hard"] <= most:
+            raise HostError(
+                f"ulimit {limit['name']} can't be above {most} here", "mydocker itself runs without CAP_SYS_RESOURCE"
+            )
+
+
+def resolve_words(
+    words: list[str], is_image: Callable[[str], bool], is_command: Callable[[str], bool]
+) -> tuple[str, list[str]]:
+    """(image, command) of [IMAGE] [COMMAND] [ARG…]; without an image of the first word's name, the default image.
+
+    is_image: the store has it. is_command: it is found on the default image's PATH.
+    """
+    if not words:
+        raise InvalidArgument("no command or image given", "usage: mydocker run [OPTION…] [IMAGE] [COMMAND] [ARG…]")
+    first = words[0]
+    if not first.startswith("/") and is_image(first):
+        return first, words[1:]
+    if first.startswith("/") or is_command(first):
+        return DEFAULT_IMAGE, words
+    raise NotFound(
+        f"'{first}' is neither an image here nor a command in {DEFAULT_IMAGE}",
+        "mydocker images lists the images; mydocker import FILE.tar NAME makes one",
+    )
+
+
+def complete(request: CreateRequest, image: str, command: list[str], config: Mapping[str, Any]) -> CreateRequest:
+    """The request with what the image's config says wherever the user said nothing, as docker merges the two.
+
+    config: the `config` object of the OCI image config. It comes from outside, so its shape is checked.
+    """
+    own_entrypoint = request.entrypoint is None
+    entrypoint = _strings(config, "Entrypoint") if own_entrypoint else request.entrypoint or []
+    command = command or (_strings(config, "Cmd") if own_entrypoint else [])
+    if not entrypoint + command:
+        raise InvalidArgument("no command specified", f"image '{image}' has none of its own: add one after its name")
+    named = {pair.partition("=")[0] for pair in request.env}
+    env = [pair for pair in _strings(config, "Env") if "=" in pair[1:] and pair.partition("=")[0] not in named]
+    stop_signal = request.stop_signal or _string(config, "StopSignal")
+    signals.number(stop_signal or "TERM")
+    return CreateRequest(
+        **{
+            **request.__dict__,
+            "image": image,
+            "entrypoint": entrypoint,
+            "command": command,
+            "env": request.env + env,
+            "user": request.user or names.user(_string(config, "User")),
+            "workdir": request.workdir or names.absolute_path("/" + _string(config, "WorkingDir"), "working directory"),
+            "labels": {**_table(config, "Labels", str), **request.labels},
+            "exposed_ports": sorted(_table(config, "ExposedPorts")),
+            "stop_signal": stop_signal,
+            "mounts": request.mounts + mounts.image_volumes(sorted(_table(config, "Volumes")), request.mounts),
+        }
+    )
+
+
+def _string(config: Mapping[str, Any], key: str) -> str:
+    value = config.get(key) or ""
+    if not isinstance(value, str) or "\0" in value:
+        raise InvalidArgument(f"the image's {key} is malformed", "import or build the image again")
+    return value
+
+
+def _strings(config: Mapping[str, Any], key: str) -> list[str]:
+    value = config.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) and "\0" not in item for item in value):
+        raise InvalidArgument(f"the image's {key} is malformed", "import or build the image again")
+    return value
+
+
+def _table(config: Mapping[str, Any], key: str, kind: type = dict) -> dict[str, Any]:
+    value = config.get(key) or {}
+    if not isinstance(value, dict) or not all(isinstance(item, kind) for item in value.values()):
+        raise InvalidArgument(f"the image's {key} is malformed", "import or build the image again")
+    return value

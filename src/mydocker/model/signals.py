@@ -1,0 +1,41 @@
+"""Signals by name and number, without the signal module, whose import brings enum. Linux numbers, x86 and ARM.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+
+# By number, from 1.
+_NAMES = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT "
+    "CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
+_ALIASES = {"IOT": 6, "CLD": 17, "POLL": 29, "RTMIN": 34, "RTMAX": 64}
+_RTMIN, _RTMAX = 34, 64  # glibc keeps 32 and 33 for itself
+
+
+def number(text: str) -> int:
+    """TERM, SIGTERM, sigterm, 15, RTMIN+3 or RTMAX-1 as a number from 1 to 64."""
+    name = text.upper().removeprefix("SIG") if text.isascii() else ""
+    found, known = 0, _NAMES.split()
+    if name in known:
+        found = known.index(name) + 1
+    elif name in _ALIASES:
+        found = _ALIASES[name]
+    elif text.isascii() and text.isdigit() and len(text) <= 2:
+        found = int(text)
+    elif name[:6] in ("RTMIN+", "RTMAX-") and name[6:].isdigit() and len(name) <= 8:
+        found = _RTMIN + int(name[6:]) if name[3:5] == "IN" else _RTMAX - int(name[6:])
+        found = found if _RTMIN <= found <= _RTMAX else 0
+    if not 1 <= found <= _RTMAX:
+        raise InvalidArgument(f"invalid signal '{text}'", "a name such as TERM or SIGUSR1, or a number from 1 to 64")
+    return found
+
+
+def name(number: int) -> str:
+    """SIGTERM for 15, SIGRTMIN+3 for 37."""
+    if number < _RTMIN - 2:
+        return f"SIG{_NAMES.split()[number - 1]}"
+    return "SIGRTMIN" if number == _RTMIN else f"SIGRTMIN{number - _RTMIN:+d}"

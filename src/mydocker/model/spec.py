@@ -1,0 +1,291 @@
+"""From a request to a bundle's config.json: the OCI runtime spec 1.0.2, with docker's defaults.
+
+https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md. `runc` starts the same bundle. What OCI has no
+word for stands in annotations: the user as typed, whose name only the container's own files can resolve, and --init.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+from mydocker.model import capabilities, seccomp_profile, units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from mydocker.model.host import HostFacts, Node
+    from mydocker.model.mounts import Mount
+    from mydocker.model.request import CreateRequest
+
+    Json = dict[str, Any]
+
+USER = "io.mydocker.user"  # as typed; if it is not there, root
+INIT = "io.mydocker.init"  # "true": PID 1 is a small init that reaps and forwards signals
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NOBODY = 65534  # who a process is while the name of its user is not resolved
+CGROUP_PARENT = "/mydocker"
+_CPU_PERIOD = 100_000  # µs, the kernel's default
+_RLIM_INFINITY = 2**64 - 1  # OCI's limits are unsigned
+
+# moby's daemon/pkg/oci/defaults.go. What a machine has of thermal counters comes from HostFacts.masked.
+MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+]
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+# Every limit is set, so that none comes from the shell that called. systemd's defaults, which docker inherits (nofile
+# 1024:524288), but for nproc, which counts a user's processes on the whole machine: the pids cgroup is for that.
+_LIMITS = {
+    "core": (0, -1),
+    "cpu": (-1, -1),
+    "data": (-1, -1),
+    "fsize": (-1, -1),
+    "locks": (-1, -1),
+    "memlock": (8 * units.MIB, 8 * units.MIB),
+    "msgqueue": (819200, 819200),
+    "nice": (0, 0),
+    "nofile": (1024, 524288),
+    "nproc": (-1, -1),
+    "rss": (-1, -1),
+    "rtprio": (0, 0),
+    "rttime": (-1, -1),
+    "sigpending": (32768, 32768),
+    "stack": (8 * units.MIB, -1),
+    "as": (-1, -1),
+}
+
+# The device cgroup: making any node (not opening it), the terminals, and what /dev has. runc allows the same by itself.
+_DEVICES = [
+    ("c", None, None, "m"),
+    ("b", None, None, "m"),
+    ("c", 1, 3, "rwm"),  # null
+    ("c", 1, 5, "rwm"),  # zero
+    ("c", 1, 7, "rwm"),  # full
+    ("c", 1, 8, "rwm"),  # random
+    ("c", 1, 9, "rwm"),  # urandom
+    ("c", 5, 0, "rwm"),  # tty
+    ("c", 5, 1, "rwm"),  # console
+    ("c", 5, 2, "rwm"),  # ptmx
+    ("c", 136, None, "rwm"),  # pts
+]
+
+
+def build(
+    request: CreateRequest,
+    container_id: str,
+    folder: str,
+    host: HostFacts,
+    volumes: Mapping[str, str] | None = None,
+    nodes: Iterable[Node] = (),
+) -> Json:
+    """config.json. request: a complete() one. folder: the container's. volumes: name -> path. nodes: host.nodes().
+
+    Raises InvalidArgument for capabilities that mydocker has not, and for a broken seccomp profile.
+    """
+    nodes = list(nodes)
+    bounding = capabilities.bounding(request.cap_add, request.cap_drop, request.privileged, host.capabilities)
+    hostname = "" if request.uts == "host" else request.hostname or container_id[:12]
+    spec: Json = {
+        "ociVersion": "1.0.2",
+        "process": _process(request, hostname or host.hostname, bounding, host),
+        "root": {"path": "rootfs", "readonly": request.read_only},
+        "mounts": _mounts(request, folder, volumes or {}),
+        "annotations": {},
+        "linux": {
+            "namespaces": _namespaces(request),
+            "cgroupsPath": f"{CGROUP_PARENT}/{container_id}",
+            "resources": _resources(request, host, nodes),
+            "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
+            "sysctl": _sysctls(request),
+            "maskedPaths": [] if request.privileged else MASKED + host.masked,
+            "readonlyPaths": [] if request.privileged else READ_ONLY,
+            "rootfsPropagation": "rslave" if any("slave" in m["propagation"] for m in request.mounts) else "rprivate",
+        },
+    }
+    if hostname:
+        spec["hostname"] = hostname
+    if request.user:
+        spec["annotations"][USER] = request.user
+    if request.init:
+        spec["annotations"][INIT] = "true"
+    if request.seccomp not in ("", "unconfined"):
+        spec["linux"]["seccomp"] = seccomp_profile.from_file(request.seccomp, bounding, host.kernel)
+    elif not request.seccomp and not request.privileged:
+        spec["linux"]["seccomp"] = seccomp_profile.default(bounding, host.kernel)
+    return spec
+
+
+def _process(request: CreateRequest, hostname: str, bounding: list[str], host: HostFacts) -> Json:
+    uid, gid = user_ids(request.user)
+    # A name may turn out to be root's. For any other user the kernel takes these away when the process changes to it.
+    held = bounding if uid in (0, NOBODY) else []
+    return {
+        "terminal": request.tty,
+        "user": {"uid": uid, "gid": gid, "additionalGids": [gid]},
+        "args": (request.entrypoint or []) + request.command,
+        "env": environment(request, hostname),
+        "cwd": request.workdir or "/",
+        "capabilities": {
+            "bounding": bounding,
+            "permitted": held,
+            "effective": held,
+            "inheritable": [],
+            "ambient": [],
+        },
+        "rlimits": _rlimits(request, host),
+        "noNewPrivileges": request.no_new_privileges,
+        "oomScoreAdj": request.oom_score_adj,
+    }
+
+
+def user_ids(text: str) -> tuple[int, int]:
+    """UID and GID of NAME-or-UID[:GROUP-or-GID]: 0 where nothing is given, NOBODY's for what is a name."""
+    user, _, group = text.partition(":")
+    uid = int(user or "0") if not user or user.isdigit() else NOBODY
+    if not group:
+        return uid, NOBODY if uid == NOBODY else 0
+    return uid, int(group) if group.isdigit() else NOBODY
+
+
+def environment(request: CreateRequest, hostname: str) -> list[str]:
+    """KEY=VALUE. HOME is the runtime's to add, from the container's /etc/passwd, as runc does."""
+    env = {"PATH": PATH, "HOSTNAME": hostname}
+    if request.tty:
+        env["TERM"] = "xterm"
+    env.update({key: value for key, _, value in (pair.partition("=") for pair in request.env)})
+    return [f"{key}={value}" for key, value in env.items()]
+
+
+def _rlimits(request: CreateRequest, host: HostFacts) -> list[Json]:
+    limits = {**_LIMITS, **{limit["name"]: (limit["soft"], limit["hard"]) for limit in request.ulimits}}
+    found = []
+    for name, pair in limits.items():
+        most = host.hard_limits.get(name, units.UNLIMITED)
+        soft, hard = (_unsigned(min(_unsigned(value), _unsigned(most))) for value in pair)
+        found.append({"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard})
+    return found
+
+
+def _unsigned(limit: int) -> int:
+    return _RLIM_INFINITY if limit == units.UNLIMITED else limit
+
+
+def _mounts(request: CreateRequest, folder: str, volumes: Mapping[str, str]) -> list[Json]:
+    """The kernel's file systems, then the container's files of /etc and what the user asked for, the higher ones first.
+
+    Where the user mounts something, nothing of ours goes, nor below his /dev.
+    """
+    taken = {mount["target"] for mount in request.mounts}
+    ours = [
+        mount
+        for mount in _system_mounts(request)
+        if mount["destination"] not in taken and not ("/dev" in taken and mount["destination"].startswith("/dev/"))
+    ]
+    files = [
+        _entry(f"/etc/{name}", "bind", f"{folder}/{name}", "rbind", *(["ro"] if request.read_only else []), "rprivate")
+        for name in ("hostname", "hosts", "resolv.conf")
+        if f"/etc/{name}" not in taken
+    ]
+    asked = [_user_mount(mount, volumes) for mount in request.mounts]
+    return ours + sorted(files + asked, key=lambda mount: mount["destination"].count("/"))
+
+
+def _system_mounts(request: CreateRequest) -> list[Json]:
+    locked = ("nosuid", "noexec", "nodev")
+    guarded = locked if request.privileged else (*locked, "ro")
+    if request.ipc == "host":
+        shm = _entry("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate")
+    else:
+        shm = _entry("/dev/shm", "tmpfs", "shm", *locked, "mode=1777", f"size={request.shm_size}")
+    return [
+        _entry("/proc", "proc", "proc", *locked),
+        _entry("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _entry(
+            "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+        ),
+        _entry("/sys", "sysfs", "sysfs", *guarded),
+        _entry("/sys/fs/cgroup", "cgroup", "cgroup", *guarded),
+        _entry("/dev/mqueue", "mqueue", "mqueue", *locked),
+        shm,
+    ]
+
+
+def _user_mount(mount: Mount, volumes: Mapping[str, str]) -> Json:
+    if mount["type"] == "tmpfs":
+        return _entry(mount["target"], "tmpfs", "tmpfs", *mount["options"])
+    if mount["type"] == "volume" and mount["source"] not in volumes:
+        raise InvalidArgument(f"no volume '{mount['source']}'", "mydocker volume ls lists the volumes")
+    source = volumes[mount["source"]] if mount["type"] == "volume" else mount["source"]
+    options = ["rbind" if mount["recursive"] else "bind", *(["ro"] if mount["read_only"] else []), mount["propagation"]]
+    return _entry(mount["target"], "bind", source, *options)
+
+
+def _entry(destination: str, kind: str, source: str, *options: str) -> Json:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def _namespaces(request: CreateRequest) -> list[Json]:
+    shared = {"network": request.network, "uts": request.uts, "pid": request.pid, "ipc": request.ipc}
+    kinds = ("mount", "network", "uts", "pid", "ipc", "cgroup")
+    return [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
+
+
+def _resources(request: CreateRequest, host: HostFacts, nodes: list[Node]) -> Json:
+    found: Json = {"devices": _device_rules(request, nodes)}
+    if request.memory:
+        found["memory"] = {"limit": request.memory}
+        if host.swap:  # docker's default: as much swap as memory
+            found["memory"]["swap"] = request.memory_swap or 2 * request.memory
+    cpu: Json = {}
+    if request.cpu_shares:
+        cpu["shares"] = request.cpu_shares
+    if request.nano_cpus:
+        cpu["quota"] = request.nano_cpus * _CPU_PERIOD // 10**9
+        cpu["period"] = _CPU_PERIOD
+    if request.cpuset_cpus:
+        cpu["cpus"] = request.cpuset_cpus
+    if request.cpuset_mems:
+        cpu["mems"] = request.cpuset_mems
+    if cpu:
+        found["cpu"] = cpu
+    if request.pids_limit:
+        found["pids"] = {"limit": request.pids_limit}
+    return found
+
+
+def _device_rules(request: CreateRequest, nodes: list[Node]) -> list[Json]:
+    if request.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[Json] = [{"allow": False, "access": "rwm"}]
+    asked = [(node["type"], node["major"], node["minor"], node["access"]) for node in nodes]
+    for kind, major, minor, access in _DEVICES + asked:
+        rule: Json = {"allow": True, "type": kind, "access": access}
+        if major is not None:
+            rule["major"] = major
+        if minor is not None:
+            rule["minor"] = minor
+        rules.append(rule)
+    return rules
+
+
+def _sysctls(request: CreateRequest) -> dict[str, str]:
+    """docker's two, which let a user who is not root ping and listen on low ports in the container's own network."""
+    own = {}
+    if request.network != "host":
+        own = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+    return {**own, **request.sysctls}
