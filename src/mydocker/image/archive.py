@@ -1,0 +1,174 @@
+"""Where images come from: a tar of a root file system, a container's changes, a layer that is still packed."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import threading
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from mydocker import paths
+from mydocker.errors import CorruptRecord, MydockerError
+from mydocker.image import layer, store
+from mydocker.image.changes import apply_changes
+from mydocker.image.streams import CHUNK, Tee, decompressed
+from mydocker.model.times import rfc3339
+
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Callable
+
+_F_SETPIPE_SZ = 1031
+
+
+def import_image(source: BinaryIO, name: str, changes: list[str], message: str) -> store.Image:
+    """Make an image with one layer from a tar, plain or compressed. name: normalised, or "" for none. changes: Dockerfile
+    instructions. Raises InvalidArgument for an archive that is not to be trusted; then nothing is left of it."""
+    config = apply_changes({}, changes)
+    with store.Workspace() as work:
+        descriptor, tree = _take_in(decompressed(io.BufferedReader(source, CHUNK)), work, None)  # type: ignore[arg-type]
+        os.rename(tree, f"{work.layers}/{descriptor['digest'][7:]}")
+        created = rfc3339(time_ns())
+        document = {
+            "created": created,
+            "architecture": store.architecture(),
+            "os": "linux",
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [descriptor["digest"]]},
+            "history": [{"created": created, "comment": message or "Imported from -"}],
+        }
+        with store.Lock():
+            return store.add(work, document, [descriptor], name)
+
+
+def commit(
+    write_changes: Callable[[BinaryIO], None],
+    parent: store.Image,
+    name: str,
+    config: dict[str, Any],
+    created_by: str,
+    author: str = "",
+    message: str = "",
+) -> store.Image:
+    """Make an image of `parent` with one more layer. write_changes: writes the layer's tar (a storage driver's `changes`);
+    it is stored and unpacked while it is being written. config: the new image's, the OCI config's "config".
+    created_by: the command that made the changes. A layer without changes is left out, as docker does."""
+    with store.Workspace() as work:
+        below = [paths.layer(chain_id) for chain_id in reversed(parent.layers)]
+        with _Pipe(write_changes) as source:
+            descriptor, tree = _take_in(source, work, below)
+        diff_ids = list(parent.config["rootfs"]["diff_ids"])
+        descriptors = store.layer_descriptors(parent.manifest)
+        created = rfc3339(time_ns())
+        history: dict[str, Any] = {"created": created, "created_by": created_by}
+        if author:
+            history["author"] = author
+        if message:
+            history["comment"] = message
+        if os.listdir(tree):
+            diff_ids.append(descriptor["digest"])
+            descriptors.append(descriptor)
+            os.rename(tree, f"{work.layers}/{store.chain_ids(diff_ids)[-1][7:]}")
+        else:
+            history["empty_layer"] = True
+            os.unlink(f"{work.blobs}/{descriptor['digest'][7:]}")
+        document = {
+            **parent.config,
+            "created": created,
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": [*(parent.config.get("history") or []), history],
+        }
+        document.pop("author", None)
+        if author:
+            document["author"] = author
+        with store.Lock():
+            store.look(parent.id)  # it holds the layers below
+            return store.add(work, document, descriptors, name)
+
+
+def unpack_layers(image: store.Image) -> None:
+    """Unpack the layers of which only the blobs are there: another program has brought the image. Raises CorruptRecord
+    for a blob that is not what its digest says, InvalidArgument for a layer that is not to be trusted."""
+    descriptors = store.layer_descriptors(image.manifest)
+    for at, chain_id in enumerate(image.layers):
+        if os.path.isdir(paths.layer(chain_id)):
+            continue
+        below = [paths.layer(lower) for lower in reversed(image.layers[:at])]
+        with store.Workspace() as work:
+            tree = f"{work.layers}/{chain_id[7:]}"
+            os.mkdir(tree, 0o700)
+            _unpack_blob(descriptors[at]["digest"], image.config["rootfs"]["diff_ids"][at], tree, below)
+            with store.Lock():
+                store.adopt_layers(work)
+
+
+def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None:
+    path = store.blob(digest)
+    try:
+        file = open(path, "rb", CHUNK)
+    except FileNotFoundError:
+        raise CorruptRecord(f"corrupt image store: {path}: it is missing", "get the image again") from None
+    with file, Tee(file) as packed:
+        packed_reader = io.BufferedReader(packed, CHUNK)
+        failure = None
+        found = ""
+        try:
+            plain = decompressed(packed_reader)
+            if plain is packed_reader:
+                layer.unpack(plain, tree, below)
+            else:
+                with Tee(plain) as unpacked:
+                    layer.unpack(io.BufferedReader(unpacked, CHUNK), tree, below)
+                    found = unpacked.finish()
+        except MydockerError as error:  # the fault of whoever packed it, or of the disk?
+            failure = error
+        really = packed.finish()
+        if really != digest:
+            raise CorruptRecord(f"corrupt image store: {path}: its digest is {really}", "get the image again")
+        if failure:
+            raise failure
+        if (found or really) != diff_id:
+            raise CorruptRecord(f"corrupt image: layer {digest} holds {found or really}, not {diff_id}")
+
+
+def _take_in(source: io.BufferedReader, work: store.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
+    """Store a plain tar and unpack it, both at once: (its descriptor, the folder)."""
+    blob, tree = f"{work.path}/blob", f"{work.path}/tree"
+    os.mkdir(tree, 0o700)
+    with Tee(source, keep=blob) as tee:
+        layer.unpack(io.BufferedReader(tee, CHUNK), tree, below)
+        digest = tee.finish()
+    os.rename(blob, f"{work.blobs}/{digest[7:]}")
+    return {"mediaType": store.LAYER, "digest": digest, "size": tee.size}, tree
+
+
+class _Pipe:
+    """`with _Pipe(write) as source:` what write(out) writes, in a thread of its own, is read from `source`.
+    An error of the writer's counts more than what the reader made of the sudden end."""
+
+    def __init__(self, write: Callable[[BinaryIO], None]) -> None:
+        self._write = write
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            with open(self._out, "wb", CHUNK) as out:
+                self._write(out)
+        except Exception as error:
+            self._error = error
+
+    def __enter__(self) -> io.BufferedReader:
+        source, self._out = os.pipe()
+        fcntl.fcntl(self._out, _F_SETPIPE_SZ, CHUNK)
+        self._source = open(source, "rb", CHUNK)
+        self._thread.start()
+        return self._source
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._source.close()  # a writer that is not done gets EPIPE
+        self._thread.join()
+        if self._error and not (kind is not None and isinstance(self._error, BrokenPipeError)):
+            raise self._error

@@ -1,0 +1,75 @@
+"""aufs, as in the book: a writable branch on top of the image's read-only ones. Only kernels patched for it have it.
+
+    mount -t aufs none -o br:RW=rw:TOP=ro+wh:…:BOTTOM=ro+wh ROOTFS
+
+aufs notes removals by files `.wh.NAME`, as layers' tars do, and takes overlay's marks, which our unpacked layers have,
+for device nodes. So it can show only images of which no layer removes anything.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mydocker import ops, paths
+from mydocker.errors import Conflict
+from mydocker.image import layer
+from mydocker.kernel import files
+from mydocker.kernel.mounts import FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+name = "aufs"
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
+_OWN = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk")  # aufs's own files in the root of a writable branch
+
+
+def why_not() -> str:
+    with open("/proc/filesystems", encoding="ascii") as table:
+        return "" if "aufs" in table.read().split() else "the kernel has no aufs"
+
+
+def prepare(folder: str, layers: list[str]) -> None:
+    for chain_id in layers[1:]:
+        root = os.open(paths.layer(chain_id), files.FOLDER)
+        try:
+            for entry in layer.walk(root):
+                opaque = stat.S_ISDIR(entry.info.st_mode) and files.is_opaque(entry.here)
+                if opaque or files.is_whiteout(entry.info):
+                    raise Conflict(f"aufs can't show this image: a layer removes '/{entry.path}'", "use overlay or copy")
+        finally:
+            os.close(root)
+    for path in ("rw", "rootfs"):
+        os.makedirs(f"{folder}/{path}", 0o755, exist_ok=True)
+
+
+def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    return [_mount(folder, ["rw", *["ro+wh"] * len(layers)], layers, 0)]
+
+
+def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
+    return [_mount(folder, ["ro+wh"] * (len(layers) + 1), layers, flags)]
+
+
+def _mount(folder: str, kinds: list[str], layers: list[str], flags: int) -> ops.Mount:
+    branches = [f"{folder}/rw", *map(paths.layer, reversed(layers))]
+    options = "br:" + ":".join(f"{branch}={kind}" for branch, kind in zip(branches, kinds))
+    if len(os.fsencode(options)) > _PAGE:
+        raise Conflict(f"the image has too many layers for aufs: {len(layers)}", "export a container of it and import that")
+    return ops.Mount("none", f"{folder}/rootfs", "aufs", flags, options)
+
+
+def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
+    """The writable branch nearly is a layer's tar."""
+    with layer.Packer(f"{folder}/rw", out) as packer:
+        for entry in packer.entries():
+            if entry.path.partition("/")[0] in _OWN:
+                continue
+            if entry.name.startswith(layer.WHITEOUT):
+                packer.mark(entry.path)
+            else:
+                packer.add_change(entry)

@@ -1,0 +1,32 @@
+"""What a storage driver is: a module with these functions. It makes a container's root from the image's unpacked layers.
+
+    folder   the container's, paths.container(ID); its root is to be at <folder>/rootfs
+    layers   chain IDs, bottom first; unpacked at paths.layer()
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO, Protocol
+
+    from mydocker.ops import Op
+
+    class Driver(Protocol):
+        name: str
+
+        def why_not(self) -> str:
+            """Why this host can't use it, in a few words; "" if it can."""
+
+        def prepare(self, folder: str, layers: list[str]) -> None:
+            """Make what root_ops needs on disk. Once made, it stays: a second call does no harm."""
+
+        def root_ops(self, folder: str, layers: list[str]) -> list[Op]:
+            """What mounts the root, in the container's mount namespace. It only plans: nothing need be there yet."""
+
+        def view_ops(self, folder: str, layers: list[str]) -> list[Op]:
+            """What makes the same root visible at <folder>/rootfs, read-only and without what a running container has
+            mounted in it, in a mount namespace of its own."""
+
+        def changes(self, folder: str, layers: list[str], out: BinaryIO) -> None:
+            """Write a layer's tar of what the container has changed."""

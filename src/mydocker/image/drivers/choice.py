@@ -1,0 +1,42 @@
+"""Which storage driver. Imports are restricted: this is on the way of every start, and only the driver in use is loaded."""
+
+from __future__ import annotations
+
+from mydocker.errors import CorruptRecord, HostError, InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.image.drivers.base import Driver
+
+NAMES = ("overlay", "aufs", "copy")  # in this order, the first that works
+
+
+def named(name: str) -> Driver:
+    """The driver that a container was made with. Raises CorruptRecord if there is none of that name."""
+    if name not in NAMES:
+        raise CorruptRecord(f"no storage driver '{name}'", f"one of {' '.join(NAMES)}")
+    driver: Driver = __import__(f"mydocker.image.drivers.{name}", fromlist=["name"])
+    return driver
+
+
+def choose(configured: str | None) -> tuple[Driver, str]:
+    """(the driver for new containers, why). configured: the one that the host's administrator wants, or "".
+
+    Raises InvalidArgument for a name that is none, HostError if the one that is wanted can't work here.
+    """
+    if configured:
+        if configured not in NAMES:
+            raise InvalidArgument(f"no storage driver '{configured}'", f"one of {' '.join(NAMES)}")
+        driver = named(configured)
+        why_not = driver.why_not()
+        if why_not:
+            raise HostError(f"the storage driver {configured} does not work here: {why_not}", "leave storage_driver empty")
+        return driver, "configured"
+    reasons = []
+    for name in NAMES:
+        driver = named(name)
+        why_not = driver.why_not()
+        if not why_not:
+            break
+        reasons.append(f"no {name}: {why_not}")
+    return driver, "; ".join(reasons) or "the default, and it works here"

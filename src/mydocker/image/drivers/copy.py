@@ -1,0 +1,93 @@
+"""copy: every container has a copy of the whole root. Slow and large, but it works on any file system.
+
+Imports are restricted: this may be on the way of every start.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mydocker import ops, paths
+from mydocker.kernel import files
+from mydocker.kernel.mounts import FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from mydocker.image.layer import Entry
+
+name = "copy"
+
+
+def why_not() -> str:
+    return ""
+
+
+def prepare(folder: str, layers: list[str]) -> None:
+    if os.path.isdir(f"{folder}/rootfs"):
+        return
+    unfinished = f"{folder}/rootfs.new"
+    files.remove_tree(unfinished)
+    os.mkdir(unfinished, 0o755)
+    for layer in layers:
+        files.copy_tree(paths.layer(layer), unfinished, flatten=True)
+    os.rename(unfinished, f"{folder}/rootfs")
+
+
+def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    return [ops.Mount(f"{folder}/rootfs", f"{folder}/rootfs", flags=FLAGS["bind"])]
+
+
+def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    return []
+
+
+def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
+    """By comparison with the layers: as with docker, a file is the same if its attributes, size and time are."""
+    from mydocker.image.layer import Packer
+
+    before = _merged(layers)
+    with Packer(f"{folder}/rootfs", out) as packer:
+        after = {entry.path: _signature(entry) for entry in packer.entries()}
+        gone = [path for path in before if path not in after and os.path.dirname(path) in {"": (), **after}]
+        wanted = {path for path, signature in after.items() if before.get(path) != signature}
+        for path in [*wanted, *gone]:
+            while path := os.path.dirname(path):
+                wanted.add(path)
+        for entry in packer.entries():
+            if entry.path in wanted:
+                packer.add_change(entry)
+        for path in sorted(gone):
+            packer.whiteout(path)
+
+
+def _merged(layers: list[str]) -> dict[str, tuple[object, ...]]:
+    """path -> signature of everything in the layers, as the container found it."""
+    from mydocker.image.layer import walk
+
+    found: dict[str, tuple[object, ...]] = {}
+    for lower in layers:
+        root = os.open(paths.layer(lower), files.FOLDER)
+        try:
+            for entry in walk(root):
+                merges = stat.S_ISDIR(entry.info.st_mode) and not files.is_opaque(entry.here)
+                if entry.path in found and not merges:
+                    inside = f"{entry.path}/"
+                    found = {path: value for path, value in found.items() if not f"{path}/".startswith(inside)}
+                if not files.is_whiteout(entry.info):
+                    found[entry.path] = _signature(entry)
+        finally:
+            os.close(root)
+    return found
+
+
+def _signature(entry: Entry) -> tuple[object, ...]:
+    info = entry.info
+    common = info.st_mode, info.st_uid, info.st_gid
+    if stat.S_ISREG(info.st_mode):
+        return (*common, info.st_size, info.st_mtime_ns)
+    if stat.S_ISLNK(info.st_mode):
+        return (*common, os.readlink(entry.name, dir_fd=entry.parent))
+    return (*common, info.st_rdev)

@@ -1,0 +1,106 @@
+"""overlay: the image's layers stay as they are, shared; what a container changes goes into its own folder upper/.
+
+    mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import ops, paths
+from mydocker.errors import Conflict, CorruptRecord
+from mydocker.kernel.mounts import FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+name = "overlay"
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
+_ALIAS_DIGITS = 16
+# Kernels differ in their defaults. A renamed folder shall be copied, not noted in an extended attribute that a layer
+# can't carry; an image's own attributes of that kind count for nothing.
+_PLAIN = "redirect_dir=nofollow,metacopy=off,index=off"
+
+
+def why_not() -> str:
+    from mydocker.image.drivers import probe
+
+    return probe.overlay()
+
+
+def prepare(folder: str, layers: list[str]) -> None:
+    for path in ("upper", "work", "rootfs"):
+        try:
+            os.mkdir(f"{folder}/{path}", 0o755)
+        except FileExistsError:
+            if path == "upper":
+                break
+    else:
+        if layers:  # the root of the stack is the uppermost one's
+            top = os.stat(paths.layer(layers[-1]))
+            os.chown(f"{folder}/upper", top.st_uid, top.st_gid)
+            os.chmod(f"{folder}/upper", top.st_mode & 0o7777)
+    for layer, alias in zip(layers, _lowers(folder, layers)):
+        if alias != paths.layer(layer):
+            _link(alias, os.path.basename(paths.layer(layer)))
+
+
+def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    options = f"{_stack(_lowers(folder, layers))},{_writable(folder)}"
+    return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", 0, _checked(options, layers))]
+
+
+def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
+    options = f"{_stack([*_lowers(folder, layers), f'{folder}/upper'])},{_PLAIN}"
+    return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", flags, _checked(options, layers))]
+
+
+def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
+    from mydocker.image import layer
+
+    layer.pack_changes(f"{folder}/upper", out)
+
+
+def _stack(lowers: list[str]) -> str:
+    return "lowerdir=" + ":".join(escape(lower) for lower in reversed(lowers))
+
+
+def _writable(folder: str) -> str:
+    return f"upperdir={escape(f'{folder}/upper')},workdir={escape(f'{folder}/work')},{_PLAIN}"
+
+
+def _lowers(folder: str, layers: list[str]) -> list[str]:
+    """The layers' folders; where there are too many for a page, short links to them, which prepare() makes."""
+    lowers = [paths.layer(layer) for layer in layers]
+    if len(os.fsencode(f"{_stack(lowers)},{_writable(folder)}")) > _PAGE:
+        return [f"{paths.LAYERS}/{os.path.basename(lower)[:_ALIAS_DIGITS]}" for lower in lowers]
+    return lowers
+
+
+def _link(alias: str, target: str) -> None:
+    try:
+        os.symlink(target, alias)
+    except FileExistsError:
+        if os.readlink(alias) != target:
+            raise CorruptRecord(f"{alias} does not lead to {target}", "remove the link") from None
+
+
+def _checked(options: str, layers: list[str]) -> str:
+    if not layers:
+        raise Conflict("the image has no layers", "overlay needs one; import a root file system")
+    if len(os.fsencode(options)) > _PAGE:
+        raise Conflict(
+            f"the image has too many layers for overlay: {len(layers)}",
+            f"their names must fit in {_PAGE} bytes; export a container of it and import that",
+        )
+    return options
+
+
+def escape(path: str) -> str:
+    """A path for overlay's options, where `:` parts layers and `,` options."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")

@@ -1,0 +1,72 @@
+"""Whether overlay works under paths.ROOT: tried once in a boot, the answer kept in /run.
+
+Being listed in /proc/filesystems is not enough: the module may not be loaded yet, or the file system below (another
+overlay, NFS, xfs without ftype) can't hold an upper folder.
+
+Imports are restricted: this is on the way of every run.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mydocker import paths
+from mydocker.image import store
+from mydocker.kernel import files, mounts, process
+
+
+def overlay() -> str:
+    """Why not, "" if it works."""
+    os.makedirs(paths.ROOT, 0o700, exist_ok=True)
+    os.makedirs(paths.RUN, 0o700, exist_ok=True)
+    answer = f"{paths.RUN}/.overlay"
+    about = f"{paths.ROOT} {os.stat(paths.ROOT).st_dev}\n"
+    try:
+        with open(answer, encoding="utf-8") as file:
+            known = file.read()
+        if known.startswith(about):
+            return known[len(about) :]
+    except FileNotFoundError:
+        pass
+    why = _try_overlay()
+    files.write_atomic(answer, (about + why).encode())
+    return why
+
+
+def _try_overlay() -> str:
+    """Mount one in a mount namespace of a child's own, and delete a file in it."""
+    with store.Workspace() as work:
+        for name in ("lower", "upper", "work", "merged", "lower/folder"):
+            os.mkdir(f"{work.path}/{name}", 0o700)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            why = "it ended early"
+            try:
+                why = _use(work.path)
+            except OSError as error:
+                why = f"{error.strerror} ({error.filename})".lower()
+            finally:
+                os.write(writer, why.encode())
+                os._exit(0)
+        os.close(writer)
+        try:
+            return os.read(reader, 4096).decode()
+        finally:
+            os.close(reader)
+            os.waitpid(child, 0)
+
+
+def _use(folder: str) -> str:
+    process.unshare(process.NAMESPACES["mount"])
+    mounts.mount("none", "/", flags=mounts.FLAGS["private"] | mounts.FLAGS["rec"])
+    options = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work"
+    mounts.mount("overlay", f"{folder}/merged", "overlay", 0, options)
+    os.rmdir(f"{folder}/merged/folder")
+    if not files.is_whiteout(os.lstat(f"{folder}/upper/folder")):
+        return "the file system below can't hold its marks of removal"
+    os.mkdir(f"{folder}/merged/folder")
+    if not stat.S_ISDIR(os.lstat(f"{folder}/upper/folder").st_mode) or not files.is_opaque(f"{folder}/upper/folder"):
+        return "the file system below can't hold its extended attributes"
+    return ""

@@ -1,0 +1,32 @@
+"""From what a person types to an image that a container can start from: on disk, its layers unpacked.
+
+Imports are restricted: this is on the way of every start. What is needed once in an image's life is imported then.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import paths
+from mydocker.errors import NotFound
+from mydocker.image import store
+
+BUSYBOX = "busybox:latest"
+
+
+def find(reference: str, make: bool = True) -> store.Image:
+    """The image, as `store.resolve` finds it; busybox is made on first use. make: if False nothing is written, and
+    layers may still be packed. Raises NotFound, Conflict, CorruptRecord or, for busybox, HostError."""
+    try:
+        image = store.resolve(reference)
+    except NotFound:
+        if reference not in (BUSYBOX, "busybox"):
+            raise
+        from mydocker.image import busybox
+
+        return busybox.ensure() if make else busybox.build().image
+    if make and not all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers):
+        from mydocker.image.archive import unpack_layers
+
+        unpack_layers(image)
+    return image

@@ -1,0 +1,169 @@
+"""Byte streams on their way into the store: decompressed, hashed and kept while somebody else reads them."""
+
+from __future__ import annotations
+
+import bz2
+import functools
+import hashlib
+import io
+import lzma
+import os
+import queue
+import threading
+import zlib
+from typing import TYPE_CHECKING
+
+from mydocker.errors import HostError, InvalidArgument
+from mydocker.kernel.files import write_all
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+CHUNK = 1 << 20
+_XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask for 4 GB
+
+
+def decompressed(stream: io.BufferedReader) -> io.BufferedReader:
+    """The stream itself, or what gzip, bzip2, xz or (from Python 3.14) zstd made it from, by its first bytes."""
+    magic = stream.peek(6)[:6]
+    make: Callable[[], Any]
+    if magic.startswith(b"\x1f\x8b"):
+        make = _Gunzip
+    elif magic.startswith(b"BZh"):
+        make = bz2.BZ2Decompressor
+    elif magic.startswith(b"\xfd7zXZ\0"):
+        make = functools.partial(lzma.LZMADecompressor, memlimit=_XZ_MEMORY)
+    elif magic.startswith(b"\x28\xb5\x2f\xfd"):
+        try:
+            from compression.zstd import ZstdDecompressor as make  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            raise HostError("this Python cannot read zstd archives", "'zstd -dc FILE | mydocker import -'") from None
+    else:
+        return stream
+    return io.BufferedReader(_Decompressed(stream, make), CHUNK)
+
+
+class _Gunzip:
+    """zlib's decompressor with the face of bz2's and lzma's."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=31)
+        self._full = False  # the last output was as long as it might be, so there may be more without new input
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        output = self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+        self._full = len(output) == max_length
+        return output
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._full and not self._zlib.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+
+class _Decompressed(io.RawIOBase):
+    """What one compressed stream, or several in a row, hold; in constant memory."""
+
+    def __init__(self, source: io.BufferedReader, make: Callable[[], Any]) -> None:
+        self._source = source
+        self._make = make
+        self._decompressor = make()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = rest = b""
+        while not data:
+            if self._decompressor.eof:
+                rest = self._decompressor.unused_data or self._source.read1(CHUNK)
+                if not rest.strip(b"\0"):
+                    return 0
+                self._decompressor = self._make()
+            elif self._decompressor.needs_input:
+                rest = self._source.read1(CHUNK)
+                if not rest:
+                    raise _broken()
+            else:
+                rest = b""
+            try:
+                data = self._decompressor.decompress(rest, len(buffer))
+            except Exception:  # zlib.error, LZMAError, ZstdError, and bz2's plain OSError
+                raise _broken() from None
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _broken() -> InvalidArgument:
+    return InvalidArgument("the archive is damaged: its compressed data ends too early or makes no sense")
+
+
+class Tee(io.RawIOBase):
+    """Hands a stream on to its reader, while a thread of its own hashes the same bytes and, given `keep`, a path,
+    writes them to that new file. hashlib and write(2) let go of the interpreter's lock, so that both go at once.
+
+    Use it as a context manager; `finish` before its end."""
+
+    def __init__(self, source: io.BufferedReader, keep: str = "") -> None:
+        self._source = source
+        self._keep = keep
+        self._digest = hashlib.sha256()
+        self._chunks: queue.Queue[bytes] = queue.Queue(8)
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._descriptor = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644) if keep else -1
+        self.size = 0
+        self._thread.start()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read1(len(buffer))
+        if self._error:
+            raise self._error
+        if data:
+            self.size += len(data)
+            self._chunks.put(data)
+            buffer[: len(data)] = data
+        return len(data)
+
+    def finish(self) -> str:
+        """Read what is left, and wait for the thread: the digest, `sha256:…`, of everything."""
+        buffer = bytearray(CHUNK)
+        while self.readinto(buffer):
+            pass
+        self._stop()
+        if self._error:
+            raise self._error
+        return f"sha256:{self._digest.hexdigest()}"
+
+    def _work(self) -> None:
+        while chunk := self._chunks.get():
+            if self._error:
+                continue  # the reader must not wait for ever on a full queue
+            try:
+                self._digest.update(chunk)
+                if self._keep:
+                    write_all(self._descriptor, chunk)
+            except OSError as error:
+                self._error = error
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            self._chunks.put(b"")
+            self._thread.join()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stop()
+            if self._keep:
+                os.close(self._descriptor)
+        super().close()
