@@ -1,0 +1,216 @@
+"""The child's side of a start: from the clone to the container's program. Nothing here ever returns to the caller's
+code.
+
+    monitor                                   child (this file)
+       │ clone ─────────────────────────────────▶ │
+       │                                          │ ops: join the cgroup, build the root, pivot, limits, security
+       │ ◀──────────── P + the terminal's master ─│ (with -t only)
+       │ ◀──────────── T + the record of its steps│
+       │                                          │ execve: trampoline, then the program
+       │ ◀──────────── end of file ───────────────│ success: the socket closed on exec
+       │ ◀──────────── E + error, or 8 bytes ─────│ failure: an error of ours, or -errno from the trampoline
+
+The root may be hostile from the moment it is there, so imports are closed before (an import would run the image's code
+with the host's rights: `'x'.encode('idna')` is enough), no traceback is made (it would open the source's path in the
+image), and the process is not dumpable (nothing in the container can open its /proc/PID/exe, mem or fd).
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import fcntl
+import os
+import stat
+import sys
+from _socket import SCM_RIGHTS, SOL_SOCKET, socket
+from _struct import pack
+
+from mydocker import jsontext, ops
+from mydocker.errors import MydockerError
+from mydocker.kernel import process, trampoline
+from mydocker.runtime import users
+from mydocker.trace import Trace, step_failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+
+def main(
+    work: Callable[[Trace], tuple[list[str], dict[str, str], bool]], streams: list[int], report: int, number: int
+) -> NoReturn:
+    """Run `work`, which does the ops and returns (arguments, environment, whether PID 1 is our init), then exec.
+
+    streams: descriptors for 0, 1, 2; none if the work opens a terminal. report: the socket to the monitor.
+    number: how many ops the host's side has counted.
+    """
+    try:
+        process.set_dumpable(False)
+        process.set_title("mydocker: init")  # the container sees it, where it stays: no arguments of the host's
+        close_imports()
+        _arrange(streams, report)
+        report = trampoline.REPORT_FD
+        trace = Trace("container", number)
+        try:
+            arguments, environment, with_init = work(trace)
+            program = find_program(arguments[0], environment.get("PATH", ""))
+        finally:
+            _send(report, b"T", trace.spans())
+        if with_init:
+            _become_init()
+        os.execve(trampoline.TRAMPOLINE_FD, [program, *arguments], environment)
+    except MydockerError as error:
+        _fail(report, error)
+    except BaseException as error:  # whatever it is, nothing may be printed and nothing may go on
+        _fail(
+            report, step_failed("start the container", error if isinstance(error, Exception) else OSError(str(error)))
+        )
+    os._exit(125)
+
+
+def container(plan: Any, user: str) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
+    """The work of a container's first process. user: as typed, for the container's /etc/passwd."""
+
+    def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
+        with_terminal(trace, plan.container)
+        spec = plan.spec
+        identity = users.look_up(user, spec["process"]["user"].get("additionalGids"))
+        trace.run(plan.last((identity.uid, identity.gid, identity.groups)))
+        environment = variables(spec["process"]["env"], identity.home)
+        return spec["process"]["args"], environment, spec.get("annotations", {}).get("io.mydocker.init") == "true"
+
+    return work
+
+
+def with_terminal(trace: Trace, steps: list[ops.Op]) -> None:
+    """Run the steps; the master of a terminal that one of them opens goes to the monitor, and stays open only there."""
+    for op in steps:
+        trace.run([op])
+        if isinstance(op, ops.OpenTerminal):
+            channel = socket(fileno=os.dup(trampoline.REPORT_FD))
+            channel.sendmsg([b"P"], [(SOL_SOCKET, SCM_RIGHTS, pack("i", op.master))])
+            channel.close()
+            os.close(op.master)
+
+
+def variables(rows: list[str], home: str) -> dict[str, str]:
+    """The environment from the spec's KEY=VALUE rows; HOME, unless it is set, is the user's by /etc/passwd."""
+    environment = dict(row.split("=", 1) for row in rows if "=" in row[1:])
+    environment.setdefault("HOME", home)
+    return environment
+
+
+def close_imports() -> None:
+    """From here on only what is loaded can be imported. Errors that nobody can see are not printed either."""
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+    sys.unraisablehook = lambda _: None
+    sys.excepthook = lambda *_: None
+
+
+def _arrange(streams: list[int], report: int) -> None:
+    """Descriptors 0, 1, 2 from `streams`, 3 the socket, 4 the trampoline; by way of high numbers, as they may
+    overlap.
+    """
+    program = trampoline.open_trampoline()
+    wanted = [fcntl.fcntl(number, fcntl.F_DUPFD, 20) for number in [*streams, report, program]]
+    lowest = 0 if streams else trampoline.REPORT_FD
+    for at, descriptor in enumerate(wanted):
+        os.dup2(descriptor, lowest + at, inheritable=lowest + at != trampoline.TRAMPOLINE_FD)
+
+
+def find_program(name: str, path: str) -> str:
+    """Where execve shall look: `name` itself if it has a slash, else the first executable of that name in PATH.
+
+    Raises MydockerError with docker's exit codes: 127 not found, 126 not executable.
+    """
+    if not name:
+        raise MydockerError("the command is empty", "give a command to run", 127)
+    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in path.split(":")]
+    denied = ""
+    for candidate in candidates:
+        try:
+            mode = os.stat(candidate).st_mode
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.ELOOP):
+                denied = denied or os.strerror(error.errno).lower()
+            continue
+        if stat.S_ISDIR(mode):
+            denied = denied or "is a directory"
+        elif os.access(candidate, os.X_OK, effective_ids=True):
+            return candidate
+        else:
+            denied = denied or "permission denied"
+    if denied:
+        raise MydockerError(f"can't execute '{name}': {denied}", "is it an executable file?", 126)
+    if "/" in name:
+        raise MydockerError(f"'{name}': no such file or directory in the container", "check the path", 127)
+    raise MydockerError(f"'{name}': executable file not found in $PATH", f"PATH is {path or 'empty'}", 127)
+
+
+def exec_failed(name: str, number: int) -> MydockerError:
+    """The error for an errno that the trampoline reported."""
+    code = 127 if number == errno.ENOENT else 126
+    hint = {
+        errno.ENOENT: "the interpreter that it names is not in the image",
+        errno.ENOEXEC: "a script needs a first line such as #!/bin/sh; a program must be of this machine's kind",
+    }.get(number, "")
+    return MydockerError(f"can't execute '{name}': {os.strerror(number).lower()}", hint, code)
+
+
+def _become_init() -> None:
+    """--init: fork; the child goes on to the program, this process reaps and forwards signals until it ends.
+
+    It is what is left of the interpreter, with the container's rights, not dumpable, and with nothing open.
+    """
+    everything = [n for n in range(1, 65) if n not in (9, 19, 32, 33)]
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, everything)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        if os.isatty(0):
+            os.tcsetpgrp(0, os.getpid())
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+        return
+    os.close(trampoline.REPORT_FD)
+    process.close_from(0)
+    process.set_name("mydocker-init")
+    while True:
+        number = _signal.sigwait(everything)
+        if number != _signal.SIGCHLD:
+            try:
+                os.kill(child, number)
+            except OSError:
+                pass  # it has just ended, or has become somebody else
+            continue
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                os._exit(0)
+            if pid == 0:
+                break
+            if pid == child:
+                os._exit(exit_code(status))
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell gives it: the code, or 128 + the signal."""
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _send(report: int, kind: bytes, value: Any) -> None:
+    os.write(report, kind + jsontext.dumps(value).encode())
+
+
+def _fail(report: int, error: MydockerError) -> None:
+    try:
+        _send(report, b"E", error.details())
+    except OSError:
+        pass  # the monitor is gone, and has nobody to tell
+    os._exit(125)

@@ -1,0 +1,414 @@
+"""The monitor: one process a container that starts it, keeps its log, reaps it and clears up. It needs no daemon and
+no terminal.
+
+It is forked by `run` or `start` and outlives them. Towards the command line it speaks one way, in messages on a socket:
+
+    S + {"pid"}      started, with two descriptors: a pidfd, and its stdin (pipe or terminal) or nothing
+    F + error        not started; everything is taken back
+    T + trace        the steps of the start, just after S or before F, if they are wanted
+    o, e + bytes     output, for an attached command line
+    X + code         ended, recorded and cleared up
+
+What the command line wants of the container it does itself through the descriptors: it writes to stdin, sets the
+terminal's size, sends signals. If it goes away, the container stays.
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+import select
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    SCM_RIGHTS,
+    SOCK_CLOEXEC,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+from _struct import pack, unpack
+from time import monotonic_ns, time_ns
+
+from mydocker import jsontext, state
+from mydocker.errors import MydockerError, StepFailed, from_details
+from mydocker.kernel import cgroups, process
+from mydocker.kernel.files import write_atomic
+from mydocker.record import record
+from mydocker.runtime import init
+from mydocker.runtime.crilog import LogWriter
+from mydocker.runtime.plan import CLONE, EXECUTE, Plan
+from mydocker.trace import Trace, step_failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+_PIECE = 65536
+_MESSAGE = 1 << 18
+
+
+@record
+class Wiring:
+    """How the container's streams are connected. attach: the caller wants its output. stdin: the caller's goes in.
+    explain: it wants the trace of the start. log_size: bytes a file."""
+
+    attach: bool
+    stdin: bool
+    explain: bool = False
+    log_size: int = 10 << 20
+    log_files: int = 3
+
+
+def launch(
+    found: state.Record, plan: Plan, layout: cgroups.Layout, wiring: Wiring, trace: Trace, lock: state.Lock
+) -> tuple[int, socket]:
+    """Fork the monitor; return its PID and the socket to it. The lock on the container and the trace go over to it."""
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    began = monotonic_ns()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        lock.release()
+        return pid, ours
+    code = 125
+    try:
+        ours.close()
+        os.setsid()
+        process.set_name("mydocker")
+        process.set_title(f"mydocker: monitor of {found.name} ({found.id[:12]})")
+        monitor = _Monitor(found, plan, layout, wiring, theirs, lock, trace)
+        trace.span("fork the monitor", "setsid …  # fork(2): it outlives the command line", began)
+        code = monitor.run()
+    except BaseException as error:
+        _last_words(found, theirs, error)
+    finally:
+        os._exit(code)
+
+
+def _last_words(found: state.Record, client: socket, error: BaseException) -> None:
+    """An error that nobody foresaw: the caller hears of it, the container's folder keeps it."""
+    text = f"the monitor failed: {type(error).__name__}: {error}"
+    try:
+        client.setblocking(False)
+        client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
+        with open(f"{found.folder}/monitor.err", "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError:
+        pass
+
+
+class _Monitor:
+    def __init__(
+        self,
+        found: state.Record,
+        plan: Plan,
+        layout: cgroups.Layout,
+        wiring: Wiring,
+        client: socket,
+        lock: state.Lock,
+        trace: Trace,
+    ) -> None:
+        self.found, self.plan, self.layout, self.wiring, self.lock = found, plan, layout, wiring, lock
+        self.client: socket | None = client
+        self.trace = trace
+        self.child_spans: list[dict[str, Any]] = []
+        self.pending: list[bytes] = []
+        self.outputs: dict[int, bytes] = {}
+        self.pid = self.pidfd = self.stdin = -1
+
+    def run(self) -> int:
+        self._detach()
+        try:
+            self._start()
+        except Exception as cause:
+            error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
+            self._take_back()
+            self._keep_trace()
+            self.lock.release()
+            self._say(b"F", error.details())
+            return error.exit_code
+        try:
+            self._record_start()
+            self._watch()
+        except BaseException:
+            self._take_back()
+            raise
+        return 0
+
+    def _detach(self) -> None:
+        """Nothing of the caller's stays open: only the socket, the lock and /dev/null as 0, 1, 2."""
+        assert self.client
+        os.chdir("/")
+        null = os.open("/dev/null", os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor, inheritable=False)
+        keep = {0, 1, 2, self.client.fileno(), self.lock.descriptor}
+        for entry in os.listdir("/proc/self/fd"):
+            if int(entry) not in keep:
+                try:
+                    os.close(int(entry))
+                except OSError:
+                    pass  # the listing's own descriptor
+        for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGTSTP):
+            _signal.signal(number, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+        # Who ends the monitor politely (a shutdown does) wants the container to stop.
+        _signal.signal(_signal.SIGTERM, lambda *_: self._signal(self.found.stop_signal))
+
+    def _signal(self, number: int) -> None:
+        if self.pidfd >= 0:
+            try:
+                _signal.pidfd_send_signal(self.pidfd, number)
+            except OSError:
+                pass
+
+    # --- birth --------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Everything up to the running program. Raises MydockerError; then _take_back() has to follow."""
+        self.log = LogWriter(f"{self.found.folder}/container.log", self.wiring.log_size, self.wiring.log_files)
+        self.trace.run(self.plan.host)
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        streams = [] if self.found.tty else self._pipes()
+        flags = 0
+        for kind in self.plan.clone:
+            flags |= process.NAMESPACES[kind]
+        user = self.plan.spec.get("annotations", {}).get("io.mydocker.user", "")
+        began = monotonic_ns()
+        try:
+            self.pid, self.pidfd = process.clone_into(self.plan.birthplace, flags)
+        except OSError as error:
+            hint = "is a limit on processes or namespaces reached?"
+            raise StepFailed(
+                f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
+            ) from None
+        if self.pid == 0:
+            init.main(init.container(self.plan, user), streams, theirs.fileno(), self.trace.number)
+        self.trace.span(CLONE, self.plan.clone_shell(), began)
+        theirs.close()
+        for descriptor in streams:
+            os.close(descriptor)
+        began = monotonic_ns()
+        self._hear(ours)
+        self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
+
+    def _pipes(self) -> list[int]:
+        """The child's ends for 0, 1, 2; the monitor's go to self."""
+        if self.found.open_stdin:
+            stdin, self.stdin = os.pipe()
+        else:
+            stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        streams = [stdin]
+        for name in (b"stdout", b"stderr"):
+            ours, theirs = os.pipe()
+            self.outputs[ours] = name
+            streams.append(theirs)
+        return streams
+
+    def _hear(self, channel: socket) -> None:
+        """What the child reports, until it has become the program. Raises what it failed of."""
+        failure: MydockerError | None = None
+        while True:
+            data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+            if not data:
+                break
+            if data[:1] == b"P":
+                self.stdin = unpack("i", ancillary[0][2][:4])[0]
+                self.outputs[self.stdin] = b"stdout"
+            elif data[:1] == b"T":
+                self.child_spans, told = jsontext.loads(data[1:]), monotonic_ns()
+            elif data[:1] == b"E":
+                failure = from_details(jsontext.loads(data[1:]))
+            elif len(data) == 8:
+                failure = init.exec_failed(self.plan.spec["process"]["args"][0], -unpack("q", data)[0])
+        channel.close()
+        if failure:
+            raise failure
+        # The socket also closes when the child is killed on its way; then its program never ran.
+        if not self.child_spans:
+            oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
+            why = "its memory limit is too low for it" if oom else "it was killed"
+            raise StepFailed(
+                f"the container ended before its program ran: {why}", "give it more with -m" if oom else ""
+            )
+        self.child_spans.append(
+            {
+                "side": "container",
+                "name": EXECUTE,
+                "op": None,
+                "args": None,
+                "shell": self.plan.exec_shell(),
+                "start": told,
+                "end": monotonic_ns(),
+                "error": None,
+            }
+        )
+
+    def _take_back(self) -> None:
+        """End the child, undo the host's steps."""
+        self._signal(9)
+        if self.pid > 0:
+            try:
+                os.waitpid(self.pid, 0)
+            except ChildProcessError:
+                pass  # it was reaped before
+        self.trace.unwind()
+
+    def _record_start(self) -> None:
+        found = self.found
+        found.status, found.pid, found.pid_start = "running", self.pid, process.start_time(self.pid)
+        if not found.pid_start:  # it is a zombie already: the start of the process is what its monitor saw of it
+            found.pid_start = 1
+        found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
+        found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
+        found.exit_code, found.oom_killed, found.error = 0, False, ""
+        state.save(found)
+        state.publish(found)
+        self.lock.release()
+        # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
+        descriptors = [self.pidfd]
+        hand_over = self.wiring.stdin and self.stdin >= 0
+        if hand_over or (self.wiring.attach and found.tty):
+            descriptors.append(self.stdin)
+        self._say(b"S", {"pid": self.pid}, descriptors)
+        if hand_over and not found.tty:
+            os.close(self.stdin)
+            self.stdin = -1
+        self._keep_trace()
+        if not self.wiring.attach:
+            self._drop_client()
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Pump the output until the container has ended, then record that and clear up."""
+        if self.client:
+            self.client.setblocking(False)
+        status: int | None = None
+        while status is None or self.outputs:
+            ready = self._poll(running=status is None)
+            if status is not None and not ready:
+                break  # somebody outside still holds the pipe
+            if self.pidfd in ready:
+                _, status = os.waitpid(self.pid, 0)
+                oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
+                self.found.oom_killed = oom > 0
+                # This also ends what may live on without its first process (--pid host).
+                problems = self.trace.unwind()
+            for descriptor in ready:
+                if descriptor in self.outputs:
+                    self._pump(descriptor)
+        assert status is not None
+        self.log.close()
+        self._record_end(init.exit_code(status), "; ".join(problems))
+
+    def _poll(self, running: bool) -> list[int]:
+        """The descriptors that have something to say. Output is left in the pipes while the caller is behind."""
+        poller = select.poll()
+        if running:
+            poller.register(self.pidfd, select.POLLIN)
+        if not self.pending or not running:
+            for descriptor in self.outputs:
+                poller.register(descriptor, select.POLLIN)
+        if self.client:
+            poller.register(self.client.fileno(), select.POLLOUT if self.pending else 0)
+        ready = []
+        for descriptor, events in poller.poll(None if running else 200):
+            if self.client and descriptor == self.client.fileno():
+                if events & (select.POLLHUP | select.POLLERR):
+                    self._drop_client()
+                else:
+                    self._flush()
+            else:
+                ready.append(descriptor)
+        return ready
+
+    def _pump(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, _PIECE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal that nobody has open any more
+                raise
+            data = b""
+        name = self.outputs[descriptor]
+        if not data:
+            del self.outputs[descriptor]
+            if descriptor == self.stdin:
+                self.stdin = -1
+            os.close(descriptor)
+            return
+        self.log.write(name, data)
+        if self.client:
+            self.pending.append((b"o" if name == b"stdout" else b"e") + data)
+            self._flush()
+
+    # --- death --------------------------------------------------------------------------------------------------------
+
+    def _record_end(self, code: int, problems: str) -> None:
+        found = self.found
+        with state.lock(found):
+            found.status, found.pid, found.exit_code = "exited", 0, code
+            found.finished_at, found.error = state.now(), problems
+            if found.auto_remove:
+                state.save_last(found)
+                state.forget(found.id, found.name, found.own_volumes)
+            else:
+                state.save(found, durable=True)
+        if self.client:
+            self.client.setblocking(True)
+            self._flush()
+            self._say(b"X", code)
+
+    def _keep_trace(self) -> None:
+        """What `explain` shows later, and `run --explain` now. A container that vanishes at its end keeps none."""
+        if self.found.auto_remove and not self.wiring.explain:
+            return
+        trace = {
+            "schema": 1,
+            "id": self.found.id,
+            "name": self.found.name,
+            "command": self.found.command,
+            "wall": time_ns() / 1e9,
+            "origin": monotonic_ns(),
+            "spans": self.trace.spans() + self.child_spans,
+        }
+        if self.wiring.explain:
+            self._say(b"T", trace)
+        write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
+
+    # --- the caller ---------------------------------------------------------------------------------------------------
+
+    def _say(self, kind: bytes, value: Any, descriptors: list[int] | None = None) -> None:
+        if not self.client:
+            return
+        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
+        try:
+            self.client.sendmsg([kind + jsontext.dumps(value).encode()], rights)
+        except OSError:
+            self._drop_client()
+
+    def _flush(self) -> None:
+        while self.pending and self.client:
+            try:
+                self.client.send(self.pending[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._drop_client()
+                return
+            del self.pending[0]
+
+    def _drop_client(self) -> None:
+        if self.client:
+            self.client.close()
+        self.client = None
+        self.pending.clear()

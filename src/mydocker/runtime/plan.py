@@ -1,0 +1,91 @@
+"""The whole birth of a container as lists of ops, made from the OCI bundle before anything has changed."""
+
+from __future__ import annotations
+
+from mydocker import ops
+from mydocker.image.drivers import choice
+from mydocker.kernel import trampoline
+from mydocker.record import record
+from mydocker.runtime import cgroup, rootfs, security
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.kernel.cgroups import Layout
+
+
+CLONE = "clone the first process into new namespaces"
+EXECUTE = "become the program"
+
+
+@record
+class Plan:
+    """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
+    be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
+    makes. birthplace: the cgroup v2 folder that it is born in, or ""."""
+
+    spec: dict[str, Any]
+    host: list[ops.Op]
+    clone: list[str]
+    birthplace: str
+    container: list[ops.Op]
+
+    def last(self, identity: tuple[int, int, list[int]]) -> list[ops.Op]:
+        process = self.spec["process"]
+        # The parent-death signal comes last: a change of user clears it.
+        return [
+            ops.OwnStreams(identity[0]),
+            *security.plan(self.spec, process, identity),
+            ops.DieWithMonitor(),
+        ]
+
+    def outline(self) -> list[dict[str, Any]]:
+        """Every step in its order, as the trace will record it, but without times (trace.py's head has the fields)."""
+        user = self.spec["process"]["user"]
+        last = self.last((user["uid"], user["gid"], user.get("additionalGids", [])))
+        return [
+            *(_row("host", op) for op in self.host),
+            {"side": "host", "name": CLONE, "op": None, "args": None, "shell": self.clone_shell()},
+            *(_row("container", op) for op in [*self.container, *last]),
+            {"side": "container", "name": EXECUTE, "op": None, "args": None, "shell": self.exec_shell()},
+        ]
+
+    def clone_shell(self) -> str:
+        names = " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.clone)
+        born = f", born in {self.birthplace}" if self.birthplace else ""
+        return f"unshare {names} --fork  # clone3(2){born}"
+
+    def exec_shell(self) -> str:
+        return "exec " + " ".join(map(ops.quote, self.spec["process"]["args"]))
+
+
+def _row(side: str, op: ops.Op) -> dict[str, Any]:
+    return {"side": side, "name": op.phrase(), "op": type(op).__name__, "args": ops.arguments(op), "shell": op.shell()}
+
+
+def plan(spec: dict[str, Any], folder: str, layout: Layout, size: tuple[int, int] = (0, 0)) -> Plan:
+    """folder: the bundle. size: rows and columns of the terminal, if the spec wants one."""
+    root = f"{folder}/{spec['root']['path']}"
+    linux = spec["linux"]
+    kinds = [namespace["type"] for namespace in linux["namespaces"]]
+    host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout)
+    annotations = spec.get("annotations", {})
+    driver = choice.named(annotations["io.mydocker.driver"])
+    layers = annotations["io.mydocker.layers"].split(",")
+    steps: list[ops.Op] = [ops.CloseDescriptors(trampoline.FIRST_FREE_FD), ops.NewSession(), ops.ResetSignals(), *join]
+    # /proc/sys shows a process its own namespaces, so the host's serves, and the container's may be read-only.
+    if "uts" in kinds:
+        steps.append(ops.SetHostname(spec["hostname"]))
+        if spec.get("domainname"):
+            steps.append(ops.SetDomainname(spec["domainname"]))
+    if "network" in kinds:
+        steps.append(ops.LinkUp("lo"))
+    steps += [ops.WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
+    steps += rootfs.plan(spec, root, driver.root_ops(folder, layers), layout)
+    if spec["process"].get("terminal"):
+        steps.append(ops.OpenTerminal(root, *size, console=True))
+    steps += rootfs.seal(spec, root)
+    steps += security.limits(spec["process"])
+    birthplace = cgroup.birthplace(linux["cgroupsPath"], layout)
+    return Plan(spec, host, [kind for kind in kinds if kind != "cgroup"], birthplace, steps)

@@ -1,0 +1,126 @@
+"""Plans a container's root: from the OCI spec to the mounts, device nodes and links under its rootfs folder.
+
+All of it is done in the container's own mount namespace, before pivot_root, so that nothing can leak on the host.
+Paths in the image are resolved inside its root (see ops.Mount); /proc, /sys and /dev may not be links at all.
+"""
+
+from __future__ import annotations
+
+from mydocker import jsontext, ops
+from mydocker.kernel.mounts import FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.kernel.cgroups import Layout
+
+# Annotation: a JSON list of the mount points whose volume, while it is empty, gets what the image has there.
+FILL = "io.mydocker.fill"
+
+# The OCI runtime spec's default devices, with Docker's modes.
+DEVICES = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
+LINKS = [
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("/proc/kcore", "/dev/core"),
+    ("pts/ptmx", "/dev/ptmx"),
+]
+_PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable")
+_KERNEL_FILE_SYSTEMS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue")
+
+
+def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout) -> list[ops.Op]:
+    """root: the mount point of the container's root. root_ops: what mounts it there, by the storage driver."""
+    slave = spec["linux"].get("rootfsPropagation", "rprivate").endswith("slave")
+    steps: list[ops.Op] = [ops.SetPropagation("/", "slave" if slave else "private"), *root_ops]
+    fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
+    for mount in spec.get("mounts", []):
+        if mount["destination"] in fill:
+            steps.append(ops.FillVolume(root, mount["destination"], mount["source"]))
+        steps += _mount(mount, root, layout)
+        if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
+            steps.append(ops.SetPropagation(mount["destination"], "private", root))
+        if mount["destination"] == "/dev" and mount["type"] == "tmpfs":
+            steps += [ops.MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in DEVICES]
+            steps += [ops.MakeLink(root, target, path) for target, path in LINKS]
+    linux = spec.get("linux", {})
+    for device in linux.get("devices", []):
+        steps.append(
+            ops.MakeDevice(
+                root,
+                device["path"],
+                device["type"],
+                device.get("major", 0),
+                device.get("minor", 0),
+                device.get("fileMode", 0o666),
+                device.get("uid", 0),
+                device.get("gid", 0),
+            )
+        )
+    if spec["process"].get("cwd", "/") != "/":
+        steps.append(ops.MakeFolder(root, spec["process"]["cwd"]))
+    steps += [ops.MaskPath(root, path) for path in linux.get("maskedPaths", [])]
+    steps += [ops.ReadOnlyPath(root, path) for path in linux.get("readonlyPaths", [])]
+    return steps
+
+
+def seal(spec: dict[str, Any], root: str) -> list[ops.Op]:
+    """The last steps on the root: they come after the terminal, whose /dev/console is a file in it."""
+    steps: list[ops.Op] = []
+    if spec["root"].get("readonly"):
+        steps.append(ops.RootReadOnly(root))
+    return [*steps, ops.PivotRoot(root)]
+
+
+def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[ops.Op]:
+    kind, destination = mount.get("type", "bind"), mount["destination"]
+    flags, data, readonly = _options(mount)
+    if kind == "cgroup":
+        return _cgroup(destination, root, layout, readonly)
+    follow = kind not in _KERNEL_FILE_SYSTEMS and destination != "/dev"
+    if flags & FLAGS["bind"]:
+        steps: list[ops.Op] = [ops.Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root)]
+        return [*steps, ops.RemountReadOnly(root, destination)] if readonly else steps
+    return [ops.Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]
+
+
+def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:
+    """(flags, data for the file system, read-only?) from the spec's list of options."""
+    flags, data, readonly = 0, [], False
+    for option in mount.get("options", []):
+        if option == "rbind":
+            flags |= FLAGS["bind"] | FLAGS["rec"]
+        elif option == "ro":
+            flags, readonly = flags | FLAGS["ro"], True
+        elif option in FLAGS and option not in _PROPAGATION:
+            flags |= FLAGS[option]
+        elif option not in _PROPAGATION and option != "rw":
+            data.append(option)
+    if mount.get("type", "bind") == "bind":
+        flags |= FLAGS["bind"]
+    return flags, ",".join(data), readonly
+
+
+def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list[ops.Op]:
+    """The container's own part of each hierarchy: in its cgroup namespace, a new mount's root is its own cgroup."""
+    safe = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
+    final = safe | FLAGS["ro"] if readonly else safe
+    if layout.version == 2:
+        return [ops.Mount("cgroup2", destination, "cgroup2", final, "", root, False)]
+    steps: list[ops.Op] = [ops.Mount("tmpfs", destination, "tmpfs", safe, "mode=755", root, False)]
+    for point in layout.folders():
+        controllers = [name for name, mount in layout.mounts.items() if mount == point]
+        name = point.rpartition("/")[2]
+        if controllers == ["unified"]:
+            steps.append(ops.Mount("cgroup2", f"{destination}/{name}", "cgroup2", final, "", root, False))
+            continue
+        steps.append(ops.Mount("cgroup", f"{destination}/{name}", "cgroup", final, ",".join(controllers), root, False))
+        steps += [
+            ops.MakeLink(root, name, f"{destination}/{other}")
+            for other in controllers
+            if "=" not in other and other != name
+        ]
+    return [*steps, ops.RemountReadOnly(root, destination)] if readonly else steps

@@ -1,0 +1,61 @@
+"""Plans what the container's first process may do: limits, capabilities, system calls, identity."""
+
+from __future__ import annotations
+
+from mydocker import ops
+from mydocker.kernel import seccomp
+from mydocker.kernel.libc import MACHINE
+from mydocker.model import capabilities
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# <asm-generic/resource.h>, by number.
+RLIMITS = [
+    *("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE"),
+    *("MEMLOCK", "AS", "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"),
+]
+
+
+def limits(process: dict[str, Any]) -> list[ops.Op]:
+    """rlimits and the OOM score, while the process may still set them."""
+    steps: list[ops.Op] = []
+    for limit in process.get("rlimits", []):
+        kind = limit["type"]
+        number = RLIMITS.index(kind[len("RLIMIT_") :])
+        steps.append(ops.SetLimit(kind, number, _signed(limit["soft"]), _signed(limit["hard"])))
+    if process.get("oomScoreAdj"):
+        steps.append(ops.SetOomScore(process["oomScoreAdj"]))
+    return steps
+
+
+def _signed(value: int) -> int:
+    """The spec's unlimited is 2^64-1."""
+    return -1 if value >= 1 << 63 else value
+
+
+def plan(spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int, list[int]]) -> list[ops.Op]:
+    """The last steps before exec. identity: (uid, gid, supplementary groups).
+
+    A filter can be loaded with CAP_SYS_ADMIN or with no_new_privs. Without the latter it has to come first, so that
+    it also covers what follows; with it, it comes last.
+    """
+    steps: list[ops.Op] = []
+    sets = {kind: capabilities.mask(names) for kind, names in (process.get("capabilities") or {}).items()}
+    profile = spec.get("linux", {}).get("seccomp")
+    load: list[ops.Op] = []
+    if profile:
+        about = spec.get("annotations", {}).get("io.mydocker.seccomp", "docker's default profile")
+        load.append(ops.LoadSeccomp(about, seccomp.compile(profile, MACHINE).hex()))
+    if process.get("cwd"):
+        steps.append(ops.ChangeFolder(process["cwd"]))
+    if not process.get("noNewPrivileges"):
+        steps += load
+    steps.append(ops.DropBounding(sets.get("bounding", 0)))
+    steps.append(ops.SwitchUser(*identity))
+    effective, permitted = (sets.get(kind, 0) for kind in ("effective", "permitted"))
+    steps.append(ops.SetCapabilities(effective, permitted, sets.get("inheritable", 0), sets.get("ambient", 0)))
+    if process.get("noNewPrivileges"):
+        steps += [ops.NoNewPrivileges(), *load]
+    return steps

@@ -1,0 +1,93 @@
+"""Who `-u NAME` is, by the container's own /etc/passwd and /etc/group.
+
+The pwd and grp modules are not used: they load the NSS libraries that the *container* has, and run its code. Here only
+regular files count, up to a bound, opened without waiting (a FIFO would hang, a device could do anything).
+Runs inside the container's root.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mydocker.errors import MydockerError
+
+_LIMIT = 4 << 20
+_LARGEST_ID = (1 << 32) - 2
+
+
+class Identity:
+    """uid, gid, groups (supplementary), home (of the passwd entry, "/" if there is none)."""
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
+
+
+def look_up(user: str, additional: list[int] | None = None) -> Identity:
+    """`user` as docker takes it: "", name, uid, name:group, uid:gid … Raises MydockerError for an unknown name.
+
+    A number needs no entry. Without `:group` the entry's primary group and its memberships hold; with it, that group
+    alone.
+    """
+    name, _, group = user.partition(":")
+    entry = _find(_table("/etc/passwd", 7), name or "0", 2)
+    if entry:
+        uid, gid, home = int(entry[2]), int(entry[3]), entry[5] or "/"
+        name = entry[0]
+    elif (name or "0").isascii() and (name or "0").isdigit():
+        uid, gid, home = int(name or "0"), 0, "/"
+    else:
+        raise MydockerError(f"no user '{name}' in the container's /etc/passwd", "give a uid, or a user of the image")
+    groups = list(additional or [])
+    if group:
+        row = _find(_table("/etc/group", 4), group, 2)
+        if row:
+            gid = int(row[2])
+        elif group.isascii() and group.isdigit():
+            gid = int(group)
+        else:
+            raise MydockerError(
+                f"no group '{group}' in the container's /etc/group", "give a gid, or a group of the image"
+            )
+    elif entry:
+        groups += [int(row[2]) for row in _table("/etc/group", 4) if name in row[3].split(",")]
+    for number in (uid, gid, *groups):
+        if not 0 <= number <= _LARGEST_ID:
+            raise MydockerError(f"the ID {number} of user '{user}' is out of range", f"0 to {_LARGEST_ID}")
+    return Identity(uid, gid, sorted(set(groups)), home)
+
+
+def _find(rows: list[list[str]], wanted: str, number: int) -> list[str] | None:
+    """The first row of that name; failing that, of that number. Docker looks in this order too."""
+    for row in rows:
+        if row[0] == wanted:
+            return row
+    for row in rows:
+        if row[number] == wanted:
+            return row
+    return None
+
+
+def _table(path: str, columns: int) -> list[list[str]]:
+    """The well-formed rows of a colon-separated file; none if there is no such regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return []
+        text = b""
+        while len(text) < _LIMIT and (piece := os.read(descriptor, _LIMIT - len(text))):
+            text += piece
+    finally:
+        os.close(descriptor)
+    rows = []
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        row = line.split(":")
+        numbers = row[2:4] if columns == 7 else row[2:3]
+        if len(row) == columns and all(
+            number.isascii() and number.isdigit() and len(number) < 11 for number in numbers
+        ):
+            rows.append(row)
+    return rows
