@@ -1,0 +1,201 @@
+"""The command line's side of a running container: its terminal, its stdin, its signals, its output.
+
+Used by `run` and `start -a` (output comes from the monitor in messages) and by `exec` (output comes from the pipes).
+Imports are restricted: this is on the way of every foreground run.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+import select
+import termios
+
+from mydocker.kernel import terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PIECE = 65536
+_LINGER = 100  # ms without output after the end
+# What is meant for the container; SIGTSTP, SIGCHLD, SIGPIPE and the like are about the command line itself.
+_PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM")
+
+
+class OutputGone(Exception):
+    """Nobody reads our output any more (`… | head -1`)."""
+
+
+class Console:
+    """Signals are caught from __enter__ on, so that none is lost while the container starts; the terminal becomes raw
+    in connect(), once the container runs, and is given back in __exit__ whatever happens."""
+
+    def __init__(self, tty: bool, stdin: bool) -> None:
+        self.tty, self.wants_stdin = tty, stdin
+        self.pidfd = self.stdin = -1
+        self._unwritten = b""
+        self._early: list[int] = []
+        self._saved_terminal: list[object] | None = None
+        self._saved_handlers: dict[int, object] = {}
+
+    def __enter__(self) -> Console:
+        self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake_end = wake
+        _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        numbers = [int(getattr(_signal, name)) for name in _PROXIED]
+        for number in [*numbers, *([int(_signal.SIGWINCH)] if self.tty else [])]:
+            self._saved_handlers[number] = _signal.signal(number, lambda *_: None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved_terminal:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved_terminal)  # type: ignore[arg-type]
+            self._saved_terminal = None
+        _signal.set_wakeup_fd(-1)
+        for number, handler in self._saved_handlers.items():
+            _signal.signal(number, handler)  # type: ignore[arg-type]
+        for descriptor in (self._wake, self._wake_end, self.stdin):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def forget(self) -> None:
+        """In a forked child: the handlers are not its own."""
+        _signal.set_wakeup_fd(-1)
+        for number in self._saved_handlers:
+            _signal.signal(number, _signal.SIG_DFL)
+
+    def connect(self, pidfd: int, stdin: int = -1) -> None:
+        """The container runs. stdin: a pipe or the terminal's master, or -1."""
+        self.pidfd, self.stdin = pidfd, stdin
+        if stdin >= 0:
+            os.set_blocking(stdin, False)
+        if self.tty:
+            self._saved_terminal = termios.tcgetattr(0)  # type: ignore[assignment]
+            _make_raw()
+            self._resize()
+        for number in self._early:
+            self._proxy(number)
+
+    def end(self) -> None:
+        self._proxy(_signal.SIGKILL)
+
+    def serve(self, sources: dict[int, Callable[[], bool]], until_ended: bool = False) -> None:
+        """Poll until every source is done. sources: descriptor -> what to do when it is readable; False: it is done.
+
+        until_ended: until the process of connect() has ended, too; what it left in the pipes is still read, but who
+        else may hold them (a background job) is not waited for.
+        """
+        reading, ended = self.wants_stdin, False
+        while sources or (until_ended and not ended):
+            poller = select.poll()
+            if until_ended and not ended:
+                poller.register(self.pidfd, select.POLLIN)
+            poller.register(self._wake, select.POLLIN)
+            for descriptor in sources:
+                poller.register(descriptor, select.POLLIN)
+            if reading and self.stdin >= 0:
+                poller.register(self.stdin, select.POLLOUT if self._unwritten else 0)
+                if not self._unwritten:
+                    poller.register(0, select.POLLIN)
+            ready = poller.poll(_LINGER if ended else None)
+            if ended and not ready:
+                return
+            for descriptor, events in ready:
+                if descriptor == self.pidfd:
+                    ended = True
+                elif descriptor == self._wake:
+                    for number in os.read(self._wake, 512):
+                        self._handle(number)
+                elif descriptor in sources:
+                    if not sources[descriptor]():
+                        del sources[descriptor]
+                elif descriptor == 0:
+                    reading = self._read_stdin()
+                elif events & select.POLLERR or not self._write_stdin():
+                    reading = False  # the container has closed its end
+                    self._close_stdin()
+
+    def _handle(self, number: int) -> None:
+        if number == _signal.SIGWINCH and self.tty:
+            self._resize()
+        elif number in self._saved_handlers:
+            if self.pidfd < 0:
+                self._early.append(number)
+            else:
+                self._proxy(number)
+
+    def _proxy(self, number: int) -> None:
+        try:
+            _signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            pass
+
+    def _resize(self) -> None:
+        try:
+            terminal.set_size(self.stdin, *terminal.size(0))
+        except OSError:
+            pass  # the container's end is closed
+
+    def _read_stdin(self) -> bool:
+        try:
+            data = os.read(0, _PIECE)
+        except OSError:
+            data = b""
+        if not data:
+            if not self.tty:
+                self._close_stdin()
+            return False
+        self._unwritten = data
+        return self._write_stdin()
+
+    def _write_stdin(self) -> bool:
+        try:
+            if self._unwritten:
+                self._unwritten = self._unwritten[os.write(self.stdin, self._unwritten) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+    def _close_stdin(self) -> None:
+        """Its EOF is the container's. A terminal's master stays open: closing it would hang up."""
+        self._unwritten = b""
+        if not self.tty and self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+
+def terminal_size() -> tuple[int, int]:
+    """(rows, columns) of the caller's terminal."""
+    return terminal.size(0)
+
+
+def write_out(descriptor: int, data: bytes) -> None:
+    """Write all of it. Raises OutputGone."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLOUT)
+            poller.poll()
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF):
+                raise OutputGone from None
+            raise
+
+
+def _make_raw() -> None:
+    """cfmakeraw(3), but for output processing: what others write to the terminal meanwhile stays in shape."""
+    mode = termios.tcgetattr(0)
+    mode[0] &= ~(
+        termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
+        | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+    )  # fmt: skip
+    mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(0, termios.TCSADRAIN, mode)

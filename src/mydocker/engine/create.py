@@ -1,0 +1,195 @@
+"""From a request to a container on disk: its bundle (config.json), its record, its writable layer. Nothing runs yet.
+
+Imports are restricted: this is on the way of every run.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import config, jsontext, paths, state
+from mydocker.engine import volumes
+from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
+from mydocker.image import lookup
+from mydocker.image.drivers import choice
+from mydocker.kernel import cgroups
+from mydocker.kernel.files import open_in_root, write_atomic
+from mydocker.model import host, request, signals, spec
+from mydocker.record import record
+from mydocker.runtime import rootfs
+from mydocker.runtime.plan import Plan, plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.image.store import Image
+
+_STOP_TIMEOUT = 10  # seconds, docker's
+
+
+@record
+class Draft:
+    """A container that is only planned. spec: its config.json to be."""
+
+    id: str
+    request: request.CreateRequest
+    image: Image
+    driver: Any
+    spec: dict[str, Any]
+    volumes: dict[str, bool]  # name -> whether it is the container's alone
+
+    @property
+    def folder(self) -> str:
+        return paths.container(self.id)
+
+    def plan(self) -> Plan:
+        return plan(self.spec, self.folder, cgroups.layout())
+
+
+def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
+    """Everything that can be wrong with a request comes out here, before anything has changed, but for the busybox
+    image, which is made if it is not there yet."""
+    images: dict[str, Image] = {}
+
+    def is_image(word: str) -> bool:
+        try:
+            images[word] = lookup.find(word, make=not asked.dry_run)
+        except NotFound:
+            return False
+        return True
+
+    name, command = request.resolve_words(asked.words, is_image, _is_default_command)
+    image = images.get(name) or lookup.find(name, make=not asked.dry_run)
+    wanted = request.complete(asked, name, command, image.config.get("config") or {})
+    container_id = os.urandom(32).hex()
+    driver, _ = choice.choose(config.load()["storage_driver"])
+    wanted = volumes.name_anonymous(wanted)
+    own = {mount["source"]: mount["anonymous"] for mount in wanted.mounts if mount["type"] == "volume"}
+    sources = {name: volumes.path(name) for name in own}
+    for mount in wanted.mounts:
+        if mount["type"] == "bind" and mount["option"] == "mount" and not os.path.exists(mount["source"]):
+            raise InvalidArgument(f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it")
+    nodes = host.nodes(wanted.devices, wanted.privileged)
+    bundle = spec.build(wanted, container_id, paths.container(container_id), facts, sources, nodes)
+    bundle["annotations"].update(
+        {
+            "io.mydocker.driver": driver.name,
+            "io.mydocker.layers": ",".join(image.layers),
+            rootfs.FILL: jsontext.dumps([mount["target"] for mount in wanted.mounts if mount["copy"]]),
+        }
+    )
+    made = Draft(container_id, wanted, image, driver, bundle, own)
+    made.plan()  # a limit that this machine can't give is an error now
+    return made
+
+
+def _is_default_command(word: str) -> bool:
+    """Whether the default image has an executable of that name in its PATH."""
+    image = lookup.find(request.DEFAULT_IMAGE)
+    rows = (image.config.get("config") or {}).get("Env") or []
+    path = next((row[5:] for row in rows if row.startswith("PATH=")), spec.PATH)
+    candidates = [word] if "/" in word else [f"{folder}/{word}" for folder in path.split(":")]
+    for layer in image.layers:
+        root = os.open(paths.layer(layer), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for candidate in candidates:
+                try:
+                    os.close(open_in_root(root, candidate, os.O_PATH))
+                    return True
+                except OSError:
+                    continue
+        finally:
+            os.close(root)
+    return False
+
+
+def create(made: Draft) -> state.Record:
+    """Put the draft on disk. Raises Conflict if its name is taken; whatever it raises, nothing is left."""
+    wanted = made.request
+    cidfile = _claim_cidfile(wanted.cidfile)
+    try:
+        state.reserve(made.id, wanted.name)
+        try:
+            found = _write(made)
+        except BaseException:
+            state.forget(made.id, wanted.name, [name for name, anonymous in made.volumes.items() if anonymous])
+            raise
+    except BaseException:
+        if cidfile >= 0:
+            os.unlink(wanted.cidfile)
+        raise
+    finally:
+        if cidfile >= 0:
+            os.write(cidfile, made.id.encode())
+            os.close(cidfile)
+    return found
+
+
+def _claim_cidfile(path: str) -> int:
+    """A descriptor of the new file, -1 if none is wanted."""
+    if not path:
+        return -1
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        raise Conflict(f"the container ID file {path} exists", "remove it, or give another") from None
+    except OSError as error:
+        raise HostError(f"can't write {path}: {os.strerror(error.errno or 0)}", "give another --cidfile") from None
+
+
+def _write(made: Draft) -> state.Record:
+    wanted, folder, image = made.request, made.folder, made.image
+    for name, anonymous in made.volumes.items():
+        volumes.ensure(name, anonymous=anonymous)
+    for mount in wanted.mounts:
+        if mount["type"] == "bind" and mount["option"] == "volume" and not os.path.exists(mount["source"]):
+            os.makedirs(mount["source"], 0o755)  # as docker does for -v
+    made.driver.prepare(folder, image.layers)
+    os.makedirs(f"{folder}/rootfs", exist_ok=True)
+    for name, text in _etc(wanted, made.spec.get("hostname", "")):
+        write_atomic(f"{folder}/{name}", text.encode("utf-8", "surrogateescape"), 0o644)
+    write_atomic(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
+    write_atomic(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
+    os.close(os.open(f"{folder}/lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    found = state.Record(
+        id=made.id,
+        name=wanted.name,
+        created=state.now(),
+        image=wanted.image,
+        image_id=image.id,
+        command=made.spec["process"]["args"],
+        driver=made.driver.name,
+        layers=image.layers,
+        network=wanted.network,
+        tty=wanted.tty,
+        open_stdin=wanted.interactive,
+        auto_remove=wanted.auto_remove,
+        labels=wanted.labels,
+        mounts=[mount["source"] if mount["type"] != "tmpfs" else mount["target"] for mount in wanted.mounts],
+        own_volumes=[name for name, anonymous in made.volumes.items() if anonymous],
+        stop_signal=signals.number(wanted.stop_signal or "TERM"),
+        stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
+    )
+    state.save(found, durable=not wanted.auto_remove)
+    return found
+
+
+def _etc(wanted: request.CreateRequest, hostname: str) -> list[tuple[str, str]]:
+    """The container's own /etc/hostname, hosts and resolv.conf; the host's where it has the host's network."""
+    if wanted.network == "host":
+        hosts, resolv = (_text(f"/etc/{name}") for name in ("hosts", "resolv.conf"))
+    else:
+        hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+        resolv = "# this container has no network\n"
+        if hostname:
+            hosts += f"127.0.1.1\t{hostname}\n"
+    return [("hostname", f"{hostname or os.uname().nodename}\n"), ("hosts", hosts), ("resolv.conf", resolv)]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""

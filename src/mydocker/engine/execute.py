@@ -1,0 +1,230 @@
+"""exec: one more process in a running container: all its namespaces, its cgroup, its limits and filters.
+
+    command line                joiner (forked)                      child
+       │ fork ────────────────────▶ │ join the cgroup
+       │                            │ setns into the namespaces
+       │                            │ clone, as a sibling (CLONE_PARENT) ──▶ │ terminal, limits, security, exec
+       │ ◀──── N + its PID, pidfd ──│ exit                                   │
+       │ ◀──── P, T, E as in runtime/init.py ────────────────────────────────│
+
+The child is the command line's own, which reaps it. Imports are restricted: this is a hot command.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    SCM_RIGHTS,
+    SOCK_CLOEXEC,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+from _struct import pack, unpack
+
+from mydocker import jsontext, ops, state
+from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
+from mydocker.engine.lifecycle import hold
+from mydocker.engine.start import load_spec
+from mydocker.errors import Conflict, MydockerError, StepFailed, from_details
+from mydocker.kernel import cgroups, process, trampoline
+from mydocker.record import record
+from mydocker.runtime import cgroup, init, security, users
+from mydocker.trace import Trace, step_failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+_PIECE = 65536
+_MESSAGE = 1 << 18
+
+
+@record
+class ExecRequest:
+    """command: its arguments. environment: KEY=VALUE rows on top of the container's. user, workdir: "" for its own."""
+
+    command: list[str]
+    environment: list[str]
+    user: str = ""
+    workdir: str = ""
+    tty: bool = False
+    stdin: bool = False
+    detach: bool = False
+
+
+def execute(found: state.Record, request: ExecRequest) -> int:
+    """Run the command to its end; its exit code, or 0 at once if detached. Raises Conflict if the container does not
+    run.
+    """
+    container = hold(found)
+    if container < 0:
+        raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
+    spec = load_spec(found)
+    layout = cgroups.layout()
+    size = terminal_size() if request.tty and not request.detach else (0, 0)
+    path = spec["linux"]["cgroupsPath"]
+    _, enter = cgroup.plan(path, {}, layout)
+    kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
+    join = [*(op for op in enter if isinstance(op, ops.JoinCgroups)), ops.JoinNamespaces(container, kinds)]
+    with Console(request.tty and not request.detach, request.stdin) as console:
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
+        joiner = os.fork()
+        if joiner == 0:
+            console.forget()
+            _joiner(join, cgroup.birthplace(path, layout), _work(spec, request, size), streams, theirs)
+        theirs.close()
+        for descriptor in streams:
+            os.close(descriptor)
+        child = _hear(ours, request, stdin)
+        os.waitpid(joiner, 0)
+        if child.failure:
+            if child.pid:
+                os.waitpid(child.pid, 0)
+            raise child.failure
+        if request.detach:
+            return 0
+        console.connect(child.pidfd, child.stdin)
+        console.serve(_readers(child.master, outputs, console), until_ended=True)
+        _, status = os.waitpid(child.pid, 0)
+        return init.exit_code(status)
+
+
+def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
+    """(the child's 0, 1, 2; our ends of its output -> our own 1 or 2; our end of its stdin, -1 if it has none)."""
+    stdin = -1
+    if request.stdin and not request.detach:
+        child_stdin, stdin = os.pipe()
+    else:
+        child_stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    if request.detach:
+        null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+        return [child_stdin, null, os.dup(null)], {}, stdin
+    out, child_out = os.pipe()
+    err, child_err = os.pipe()
+    return [child_stdin, child_out, child_err], {out: 1, err: 2}, stdin
+
+
+def _joiner(
+    join: list[ops.Op],
+    birthplace: str,
+    work: Callable[[Trace], tuple[list[str], dict[str, str], bool]],
+    streams: list[int],
+    report: socket,
+) -> NoReturn:
+    """Enter the container, then clone: a PID namespace holds for children only, and the joiner itself stays outside."""
+    try:
+        process.set_dumpable(False)
+        init.close_imports()
+        # The host's folders can't be reached by name once its mount namespace is left.
+        born = os.open(birthplace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if birthplace else -1
+        Trace("host").run(join)
+        pid, pidfd = process.clone(process.CLONE_PARENT, born)
+        if pid == 0:
+            init.main(work, streams, report.fileno(), 0)
+        report.sendmsg([b"N" + jsontext.dumps(pid).encode()], [(SOL_SOCKET, SCM_RIGHTS, pack("i", pidfd))])
+    except BaseException as cause:
+        error = cause if isinstance(cause, MydockerError) else step_failed("enter the container", OSError(str(cause)))
+        report.send(b"E" + jsontext.dumps(error.details()).encode())
+    os._exit(0)
+
+
+def _work(
+    spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
+) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
+    """The child's steps, in the container: as its first process, with what exec's options change."""
+    template = spec["process"]
+    user = request.user or spec.get("annotations", {}).get("io.mydocker.user", "")
+    changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(template["env"], request))
+
+    def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
+        steps: list[ops.Op] = [ops.CloseDescriptors(trampoline.FIRST_FREE_FD), ops.NewSession(), ops.ResetSignals()]
+        if request.tty:
+            steps.append(ops.OpenTerminal("/", *size, console=False))
+        init.with_terminal(trace, [*steps, *security.limits(changed)])
+        identity = users.look_up(user, template["user"].get("additionalGids") if not request.user else None)
+        trace.run([ops.OwnStreams(identity.uid)])
+        trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups)))
+        rows = changed["env"] if not request.user else [row for row in changed["env"] if not row.startswith("HOME=")]
+        environment = init.variables(rows, identity.home)
+        return _words(request.command, environment), environment, False
+
+    return work
+
+
+def _environment(rows: list[str], request: ExecRequest) -> list[str]:
+    extra = [*(["TERM=xterm"] if request.tty else []), *request.environment]
+    names = [row.partition("=")[0] for row in extra]
+    return [row for row in rows if row.partition("=")[0] not in names] + extra
+
+
+def _words(command: list[str], environment: dict[str, str]) -> list[str]:
+    """Article 5.4's `exec bird "ls -l"`: a sole argument with white space that is no file is a line for the shell."""
+    if len(command) == 1 and len(command[0].split()) > 1:
+        try:
+            init.find_program(command[0], environment.get("PATH", ""))
+        except MydockerError:
+            return ["/bin/sh", "-c", command[0]]
+    return command
+
+
+class _Child:
+    def __init__(self) -> None:
+        self.pid, self.pidfd, self.stdin, self.master = 0, -1, -1, -1
+        self.failure: MydockerError | None = None
+
+
+def _hear(channel: socket, request: ExecRequest, stdin: int) -> _Child:
+    """What joiner and child report, until the child is the program."""
+    child = _Child()
+    child.stdin = stdin
+    while True:
+        data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        if not data:
+            break
+        if data[:1] == b"N":
+            child.pid, child.pidfd = jsontext.loads(data[1:]), unpack("i", ancillary[0][2][:4])[0]
+        elif data[:1] == b"P":
+            child.master = unpack("i", ancillary[0][2][:4])[0]
+            child.stdin = os.dup(child.master)
+        elif data[:1] == b"E":
+            child.failure = from_details(jsontext.loads(data[1:]))
+        elif len(data) == 8:
+            child.failure = init.exec_failed(request.command[0], -unpack("q", data)[0])
+    channel.close()
+    if not child.pid and not child.failure:
+        child.failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
+    return child
+
+
+def _readers(master: int, outputs: dict[int, int], console: Console) -> dict[int, Callable[[], bool]]:
+    muted: list[int] = []
+
+    def reader(source: int, target: int) -> Callable[[], bool]:
+        def read() -> bool:
+            try:
+                data = os.read(source, _PIECE)
+            except BlockingIOError:
+                return True
+            except OSError:  # EIO: a terminal that nobody has open any more
+                data = b""
+            if data and not muted:
+                try:
+                    write_out(target, data)
+                except OutputGone:
+                    muted.append(1)
+                    console.end()
+            if not data:
+                os.close(source)
+            return bool(data)
+
+        return read
+
+    pairs = {master: 1} if master >= 0 else outputs
+    return {source: reader(source, target) for source, target in pairs.items()}

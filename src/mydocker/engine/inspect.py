@@ -1,0 +1,54 @@
+"""inspect: a container, an image or a volume as docker's JSON. Imports are restricted: this is a hot command."""
+
+from __future__ import annotations
+
+from mydocker import jsontext, state
+from mydocker.engine.start import load_spec
+from mydocker.errors import CorruptRecord, InvalidArgument, NotFound
+from mydocker.model import inspect
+from mydocker.model.request import CreateRequest, from_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def anything(name: str) -> dict[str, Any]:
+    """What bears that name or ID: a container, else an image, else a volume. Raises NotFound if nothing does."""
+    for look in (container, image, volume):
+        try:
+            return look(name)
+        except (NotFound, InvalidArgument):
+            continue
+    raise NotFound(f"no such object: {name}", "no container, image or volume has that name or ID")
+
+
+def container(name: str) -> dict[str, Any]:
+    found = state.find(name)
+    return inspect.container(found, load_request(found), load_spec(found))
+
+
+def load_request(found: state.Record) -> CreateRequest:
+    """What was asked for when the container was created. Raises CorruptRecord."""
+    path = f"{found.folder}/request.json"
+    try:
+        with open(path, "rb") as file:
+            return from_json(jsontext.loads(file.read()), path)
+    except (OSError, ValueError, TypeError) as error:
+        raise CorruptRecord(
+            f"corrupt request: {path}: {error}", f"'mydocker rm -f {found.name}', or restore it"
+        ) from None
+
+
+def image(name: str) -> dict[str, Any]:
+    from mydocker.image import lookup
+
+    found = lookup.find(name, make=False)
+    return inspect.image(found.id, found.config, found.layers, found.names, found.size)
+
+
+def volume(name: str) -> dict[str, Any]:
+    from mydocker.engine import volumes
+
+    found = volumes.load(name)
+    return inspect.volume(found.name, found.path, found.created, found.labels)

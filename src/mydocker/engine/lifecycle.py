@@ -1,0 +1,152 @@
+"""What happens to a container after its start: stop, kill, wait, remove.
+
+Imports are restricted: these are hot commands.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import select
+from time import monotonic
+
+from mydocker import jsontext, paths, state
+from mydocker.engine.start import clear_leftovers, load_spec
+from mydocker.errors import Conflict, CorruptRecord, MydockerError
+from mydocker.kernel import cgroups, process
+from mydocker.runtime import plan
+
+
+def kill(found: state.Record, signal: int) -> None:
+    """Raises Conflict if it does not run."""
+    pidfd = hold(found)
+    if pidfd < 0:
+        raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
+    try:
+        _signal.pidfd_send_signal(pidfd, signal)
+    except ProcessLookupError:
+        pass  # it has just ended by itself
+    finally:
+        os.close(pidfd)
+
+
+def stop(found: state.Record, timeout: int | None = None, signal: int | None = None) -> None:
+    """The stop signal; SIGKILL if it still runs after `timeout` seconds (negative: never). Returns when its end is
+    recorded. A container that does not run is left as it is."""
+    pidfd = hold(found)
+    if pidfd >= 0:
+        try:
+            _signal.pidfd_send_signal(pidfd, found.stop_signal if signal is None else signal)
+            limit = found.stop_timeout if timeout is None else timeout
+            if not _readable(pidfd, None if limit < 0 else limit):
+                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+                _readable(pidfd, None)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(pidfd)
+    wait_recorded(found)
+
+
+def hold(found: state.Record) -> int:
+    """A pidfd of its first process, which can't be taken for another one that gets its PID; -1 if it does not run."""
+    if found.status != "running" or found.pid <= 0:
+        return -1
+    try:
+        pidfd = process.pidfd_open(found.pid)
+    except ProcessLookupError:
+        return -1
+    if not found.alive():
+        os.close(pidfd)
+        return -1
+    return pidfd
+
+
+def wait_recorded(found: state.Record) -> None:
+    """Until the monitor has recorded the end, or is gone itself."""
+    if not found.watched():
+        return
+    try:
+        monitor = process.pidfd_open(found.monitor_pid)
+    except ProcessLookupError:
+        return
+    try:
+        while found.watched() and not _readable(monitor, 0.05):
+            # A monitor may linger to hand the last output to a caller who is slow; its record counts.
+            try:
+                if state.load(found.id).status != "running":
+                    return
+            except MydockerError:
+                return
+    finally:
+        os.close(monitor)
+
+
+def _readable(descriptor: int, seconds: float | None) -> bool:
+    """Whether a pidfd's process ends within that time; None: wait for ever."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    deadline = None if seconds is None else monotonic() + seconds
+    while True:
+        left = None if deadline is None else max(0.0, deadline - monotonic())
+        if poller.poll(None if left is None else left * 1000):
+            return True
+        if left is not None and left <= 0:
+            return False
+
+
+def wait(found: state.Record) -> int:
+    """Its exit code, when it has ended. One that was never started has ended, with 0."""
+    # Held open: the last record of a container that removes itself is written in place (state.save_last).
+    path = f"{found.folder}/record.json"
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        held = state.parse(os.pread(descriptor, 1 << 20, 0), path, found.id)
+        wait_recorded(held)
+        try:
+            return state.load(found.id).exit_code
+        except MydockerError:
+            return state.parse(os.pread(descriptor, 1 << 20, 0), path, found.id).exit_code
+    finally:
+        os.close(descriptor)
+
+
+def remove(reference: str, force: bool = False, volumes: bool = False) -> state.Record | None:
+    """Remove a container. force: end it first. volumes: its anonymous ones too. Its record, None if it was unreadable.
+
+    Raises Conflict for a running one without force. One whose record is corrupt can be removed by force only.
+    """
+    container_id = state.find_id(reference)
+    try:
+        found = state.load(container_id)
+    except CorruptRecord:
+        if not force:
+            raise
+        _remove_unreadable(container_id)
+        return None
+    if found.status == "running":
+        if not force:
+            raise Conflict(f"container {found.name} is running", f"'mydocker stop {found.name}' first, or rm -f")
+        stop(found, 0, _signal.SIGKILL)
+    with state.lock(found):
+        found = state.load(container_id)
+        if found.status == "running" and found.alive():
+            raise Conflict(f"container {found.name} was started again meanwhile", "try again")
+        if found.monitor_pid and not found.watched():
+            clear_leftovers(found, plan.plan(load_spec(found), found.folder, cgroups.layout()))
+        state.forget(found.id, found.name, found.own_volumes if volumes else [])
+    return found
+
+
+def _remove_unreadable(container_id: str) -> None:
+    """By what the disk and the kernel still say: its cgroup by its ID, its name by the link that leads to it."""
+    folder = paths.container(container_id)
+    layout = cgroups.layout()
+    try:
+        with open(f"{folder}/config.json", "rb") as file:
+            path = jsontext.loads(file.read())["linux"]["cgroupsPath"]
+        for mount in layout.folders():
+            cgroups.remove(mount + path)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no bundle either: then there is no cgroup that we know of
+    state.forget(container_id, state.name_of(container_id))

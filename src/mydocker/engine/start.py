@@ -1,0 +1,123 @@
+"""From a created container to a running one; in the foreground, the command line attached to it until its end."""
+
+from __future__ import annotations
+
+import os
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
+from _struct import unpack
+from time import monotonic_ns
+
+from mydocker import config, jsontext, state
+from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
+from mydocker.errors import Conflict, CorruptRecord, MydockerError, StepFailed, from_details
+from mydocker.image.drivers import choice
+from mydocker.kernel import cgroups
+from mydocker.record import record
+from mydocker.runtime import monitor
+from mydocker.runtime.plan import Plan, plan
+from mydocker.trace import Trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Any
+
+_MESSAGE = 1 << 18
+
+
+@record
+class Started:
+    """exit_code: of a foreground container that has ended; None if it was started detached. trace: if asked for."""
+
+    exit_code: int | None = None
+    trace: dict[str, Any] | None = None
+
+
+def start(
+    found: state.Record, attach: bool = False, stdin: bool = False, explain: bool = False, trace: Trace | None = None
+) -> Started:
+    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its.
+
+    Raises MydockerError if it can't be started; the container is then as it was before, its record says why.
+    """
+    trace = trace or Trace("host")
+    lock = state.lock(found)
+    try:
+        found = state.load(found.id)
+        if found.alive() or found.watched():
+            raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
+        began = monotonic_ns()
+        spec = load_spec(found)
+        layout = cgroups.layout()
+        size = terminal_size() if found.tty and attach else (0, 0)
+        steps = plan(spec, found.folder, layout, size)
+        clear_leftovers(found, steps)
+        choice.named(found.driver).prepare(found.folder, found.layers)
+        trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
+        settings = config.load()
+        wiring = monitor.Wiring(attach, stdin, explain, settings["log_size"], settings["log_files"])
+        with Console(found.tty and attach, stdin) as console:
+            pid, channel = monitor.launch(found, steps, layout, wiring, trace, lock)
+            return _follow(found, pid, channel, console, attach)
+    finally:
+        lock.release()
+
+
+def load_spec(found: state.Record) -> dict[str, Any]:
+    """The container's config.json. Raises CorruptRecord."""
+    path = f"{found.folder}/config.json"
+    try:
+        with open(path, "rb") as file:
+            spec: dict[str, Any] = jsontext.loads(file.read())
+    except (OSError, ValueError) as error:
+        raise CorruptRecord(
+            f"container {found.name} has no usable bundle: {path}: {error}", "remove it with rm"
+        ) from None
+    return spec
+
+
+def clear_leftovers(found: state.Record, steps: Plan) -> None:
+    """Take back what a monitor that was killed could not: the undo of the steps that it had done."""
+    if found.monitor_pid:
+        for op in reversed(steps.host):
+            op.undo()
+
+
+def _follow(found: state.Record, pid: int, channel: socket, console: Console, attach: bool) -> Started:
+    """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
+    result = Started()
+    failure: list[MydockerError] = []
+    readers = {b"o": 1, b"e": 2}
+
+    def hear() -> bool:
+        data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
+        kind, body = data[:1], data[1:]
+        if kind in (b"o", b"e"):
+            try:
+                if kind in readers:
+                    write_out(readers[kind], body)
+            except OutputGone:
+                # As in a shell's pipeline: who writes to a reader that has gone is ended.
+                readers.clear()
+                console.end()
+        elif kind == b"S":
+            rights = ancillary[0][2]
+            console.connect(*unpack(f"{len(rights) // 4}i", rights))
+        elif kind == b"T":
+            result.trace = jsontext.loads(body)
+        elif kind == b"F":
+            failure.append(from_details(jsontext.loads(body)))
+        elif kind == b"X":
+            result.exit_code = jsontext.loads(body)
+        return bool(data)
+
+    console.serve({channel.fileno(): hear})
+    channel.close()
+    if failure or attach:
+        os.waitpid(pid, 0)
+    if failure:
+        failure[0].trace = result.trace  # type: ignore[attr-defined]
+        raise failure[0]
+    if console.pidfd < 0 or (attach and result.exit_code is None):
+        raise StepFailed(f"the monitor of {found.name} ended without a word", "was it killed? see dmesg", "monitor")
+    return result
