@@ -1,0 +1,38 @@
+"""The entry point: the fast parser or the full command line; every error becomes one line and an exit code.
+
+Imports are restricted: this is on the way of every command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def run(argv: list[str]) -> int:
+    from mydocker.cli import dispatch, fastargs, streams
+
+    streams.prepare()
+    try:
+        request = fastargs.parse(argv)
+        if request:
+            return dispatch.dispatch(*request)
+        from mydocker.cli import app
+
+        return app.run(argv)
+    finally:
+        streams.flush()
+
+
+def main() -> None:
+    try:
+        code = run(sys.argv[1:])
+    except BaseException as error:
+        from mydocker.cli import failure
+
+        code = failure.report(error)
+    os._exit(code)  # the interpreter's own way out takes 1 ms
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What the declarations share: short names for Typer's three kinds of option, and a help in sections.
+
+All of declare/ works with typer 0.7 to 0.20, whose common ground has no Annotated and no `X | None`, and which
+evaluates annotations: no `from __future__ import annotations` here. Click is only met through Typer's own classes.
+"""
+
+from typing import Any, Callable, Dict, List, Tuple, TypeVar
+
+import typer
+import typer.core
+
+_GENERAL = "Options"
+_COMMAND_PANELS = ("Containers", "Images", "Volumes", "System", "Commands")
+
+_Body = TypeVar("_Body", bound=Callable[..., int])
+_Rows = Dict[str, List[Tuple[str, str]]]  # a section's title -> its lines, as (names, about)
+
+
+def flag(about: str, *names: str, panel: str = _GENERAL) -> Any:
+    """On or off; off when absent. One of the names is the parameter's, with `-` for `_`; so for all kinds."""
+    return typer.Option(False, *names, help=about, show_default=False, rich_help_panel=panel)
+
+
+def text(metavar: str, about: str, *names: str, panel: str = _GENERAL) -> Any:
+    """One value, the last one given, as it was typed; None when absent."""
+    return typer.Option(None, *names, metavar=metavar, help=about, show_default=False, rich_help_panel=panel)
+
+
+def many(metavar: str, about: str, *names: str, panel: str = _GENERAL) -> Any:
+    """Repeatable: every value given, in order; an empty list when absent."""
+    return typer.Option([], *names, metavar=f"{metavar}...", help=about, show_default=False, rich_help_panel=panel)
+
+
+def positional(metavar: str) -> Any:
+    """One that has to be there; a List[str] takes all that is left."""
+    return typer.Argument(..., metavar=metavar, show_default=False)
+
+
+def optional(metavar: str) -> Any:
+    return typer.Argument(None, metavar=metavar, show_default=False)
+
+
+def command(
+    app: typer.Typer, name: str, panel: str = "Commands", stop_at_positional: bool = False
+) -> Callable[[_Body], _Body]:
+    """Register a command. stop_at_positional: what follows its first positional is the container's (run, exec)."""
+    settings: Dict[str, Any] = {"allow_interspersed_args": False} if stop_at_positional else {}
+    return app.command(name, cls=Command, rich_help_panel=panel, context_settings=settings)
+
+
+class _Help:
+    """How Command and Group show their options: in sections, the short names in a column of their own."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        option.help = "Show this help"
+        return option
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """As click does it; Typer's own would hand it to rich where that is loaded."""
+        for part in ("usage", "help_text", "options", "epilog"):
+            getattr(self, f"format_{part}")(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        rows: _Rows = {}
+        for param in self.get_params(ctx):  # type: ignore[attr-defined]
+            if param.param_type_name == "option":
+                names, about = param.get_help_record(ctx)
+                panel = getattr(param, "rich_help_panel", None) or _GENERAL
+                rows.setdefault(panel, []).append((f"    {names}" if names.startswith("--") else names, about))
+        _write(formatter, rows)
+
+
+def _write(formatter: Any, sections: _Rows) -> None:
+    """Write the sections with one width for all their first columns."""
+    width = max(len(names) for rows in sections.values() for names, _ in rows)
+    for title, rows in sections.items():
+        with formatter.section(title):
+            formatter.write_dl([(names.ljust(width), about) for names, about in rows], col_max=width)
+
+
+class Command(_Help, typer.core.TyperCommand):
+    pass
+
+
+class Group(_Help, typer.core.TyperGroup):
+    """Lists its commands in their panels; those of its groups, too; and each once, by its first name."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        rows: _Rows = {panel: [] for panel in _COMMAND_PANELS}
+        listed: List[Any] = []
+        shown: Any = [(name, inner) for name, inner in self.commands.items() if not inner.hidden]
+        for name, inner in shown:
+            for inner_name, command in getattr(inner, "commands", {"": inner}).items():
+                if command not in listed:
+                    listed.append(command)
+                    about = command.get_short_help_str(limit=80)
+                    rows[inner.rich_help_panel].append((f"{name} {inner_name}".rstrip(), about))
+        _write(formatter, {panel: lines for panel, lines in rows.items() if lines})
+        super().format_options(ctx, formatter)

@@ -1,0 +1,54 @@
+"""The commands on images. Declarations only: each body hands its parameters on, unparsed."""
+
+from typing import List, Optional
+
+import typer
+
+from mydocker.cli.declare.common import command, flag, many, optional, positional, text
+from mydocker.cli.dispatch import dispatch
+
+app = typer.Typer()
+
+_PANEL = "Images"
+
+
+@command(app, "images", _PANEL)
+def images(
+    all: bool = flag("Show images without a name too", "-a", "--all"),
+    quiet: bool = flag("Print IDs only", "-q", "--quiet"),
+    no_trunc: bool = flag("Cut nothing short", "--no-trunc"),
+    filter: List[str] = many("KEY=VALUE", "Show only what matches, such as dangling=true", "-f", "--filter"),
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Repository}}'", "--format"),
+    image: Optional[str] = optional("[IMAGE[:TAG]]"),
+) -> int:
+    """List images"""
+    return dispatch("images", locals())
+
+
+@command(app, "tag", _PANEL)
+def tag(
+    source: str = positional("IMAGE[:TAG]"),
+    target: str = positional("NEW[:TAG]"),
+) -> int:
+    """Give an image another name"""
+    return dispatch("tag", locals())
+
+
+@command(app, "rmi", _PANEL)
+def rmi(
+    force: bool = flag("Remove an image even if it has several names or stopped containers", "-f", "--force"),
+    images: List[str] = positional("IMAGE..."),
+) -> int:
+    """Remove images"""
+    return dispatch("rmi", locals())
+
+
+@command(app, "import", _PANEL)
+def import_(
+    change: List[str] = many("INSTRUCTION", "Apply a Dockerfile instruction, such as 'CMD top'", "-c", "--change"),
+    message: Optional[str] = text("TEXT", "Say what it is", "-m", "--message"),
+    file: str = positional("FILE|-"),
+    image: Optional[str] = optional("[IMAGE[:TAG]]"),
+) -> int:
+    """Make an image from a tar of a root file system"""
+    return dispatch("import", locals())

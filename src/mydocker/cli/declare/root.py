@@ -1,0 +1,67 @@
+"""The top of the command line: mydocker itself, its groups, and docker's second spellings of commands."""
+
+from typing import Any
+
+import typer
+
+from mydocker import __version__
+from mydocker.cli.declare import container, image, system, volume
+from mydocker.cli.declare.common import Group
+
+# `mydocker container ls` is `mydocker ps`. No `inspect` here: it would have to look at one kind of thing only.
+_SPELLINGS = {
+    "container": "run create start stop kill restart rm remove=rm ls=ps list=ps ps logs exec wait commit export",
+    "image": "ls=images list=images rm=rmi remove=rmi tag import",
+}
+
+_EXAMPLES = """\b
+Try:
+  mydocker run -ti sh                  a shell in a new container
+  mydocker run -d --name clock top     a container in the background
+  mydocker exec -ti clock sh           a shell beside it
+  mydocker run --explain true          every step of a container's start
+
+'mydocker COMMAND --help' shows a command's options."""
+
+app = typer.Typer(
+    cls=Group,
+    add_completion=False,
+    epilog=_EXAMPLES,
+    subcommand_metavar="COMMAND",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for part in (container, image, system):
+    app.registered_commands += part.app.registered_commands
+app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mydocker version {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def mydocker(
+    version: bool = typer.Option(
+        False, "-v", "--version", help="Show the version", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Run containers, and see every step that the kernel takes for them"""
+
+
+def build() -> Any:
+    """The whole command line as one click command."""
+    root: Any = typer.main.get_command(app)
+    for group, spellings in _SPELLINGS.items():
+        pairs = [(spelling.partition("=")[0], spelling.rpartition("=")[2]) for spelling in spellings.split()]
+        root.commands[group] = Group(
+            name=group,
+            commands={new: root.commands[old] for new, old in pairs},
+            help=f"Manage {group}s",
+            hidden=True,
+            subcommand_metavar="COMMAND",
+        )
+    names = root.commands["volume"].commands
+    names.update(list=names["ls"], remove=names["rm"])
+    return root

@@ -1,0 +1,57 @@
+"""The commands on volumes. Declarations only: each body hands its parameters on, unparsed."""
+
+from typing import List, Optional
+
+import typer
+
+from mydocker.cli.declare.common import command, flag, many, optional, positional, text
+from mydocker.cli.dispatch import dispatch
+
+app = typer.Typer(help="Manage volumes")
+
+
+@command(app, "create")
+def create(
+    label: List[str] = many("KEY[=VALUE]", "Label the volume", "--label"),
+    volume: Optional[str] = optional("[VOLUME]"),
+) -> int:
+    """Make a volume, with a made-up name if none is given"""
+    return dispatch("volume create", locals())
+
+
+@command(app, "ls")
+def ls(
+    quiet: bool = flag("Print names only", "-q", "--quiet"),
+    filter: List[str] = many("KEY=VALUE", "Show only what matches, such as dangling=true", "-f", "--filter"),
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Name}}'", "--format"),
+) -> int:
+    """List volumes"""
+    return dispatch("volume ls", locals())
+
+
+@command(app, "inspect")
+def inspect(
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Mountpoint}}'", "-f", "--format"),
+    volumes: List[str] = positional("VOLUME..."),
+) -> int:
+    """Show all that is known of volumes"""
+    return dispatch("volume inspect", locals())
+
+
+@command(app, "rm")
+def rm(
+    force: bool = flag("Don't mind volumes that don't exist", "-f", "--force"),
+    volumes: List[str] = positional("VOLUME..."),
+) -> int:
+    """Remove volumes that no container uses"""
+    return dispatch("volume rm", locals())
+
+
+@command(app, "prune")
+def prune(
+    all: bool = flag("Remove named volumes too, not only anonymous ones", "-a", "--all"),
+    filter: List[str] = many("KEY=VALUE", "Remove only what matches, such as label=x", "--filter"),
+    force: bool = flag("Don't ask first", "-f", "--force"),
+) -> int:
+    """Remove all volumes that no container uses"""
+    return dispatch("volume prune", locals())

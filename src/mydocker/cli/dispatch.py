@@ -1,0 +1,51 @@
+"""From a verb to the function that does it. Imports are restricted: this is on the way of every command."""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Verb -> module:function in mydocker.cli.verbs. A function takes the params (a dict) and returns the exit code.
+VERBS = {
+    "run": "run:run",
+    "create": "run:create",
+    "start": "lifecycle:start",
+    "stop": "lifecycle:stop",
+    "kill": "lifecycle:kill",
+    "restart": "lifecycle:restart",
+    "rm": "lifecycle:rm",
+    "wait": "lifecycle:wait",
+    "ps": "ps:ps",
+    "logs": "logs:logs",
+    "exec": "execute:execute",
+    "inspect": "inspect:inspect",
+    "explain": "explain:explain",
+    "commit": "images:commit",
+    "export": "images:export",
+    "images": "images:images",
+    "tag": "images:tag",
+    "rmi": "images:rmi",
+    "import": "images:import_",
+    "volume create": "volumes:create",
+    "volume ls": "volumes:ls",
+    "volume inspect": "volumes:inspect",
+    "volume rm": "volumes:rm",
+    "volume prune": "volumes:prune",
+    "info": "system:info",
+    "version": "system:version",
+}
+_FOR_ANYONE = ("version",)
+
+
+def dispatch(verb: str, params: dict[str, Any]) -> int:
+    """Do what the command line asks for; the result is the process's exit code."""
+    if os.geteuid() != 0 and verb not in _FOR_ANYONE:
+        raise HostError("must run as root", f"try 'sudo mydocker {verb} ...'")
+    module, _, function = VERBS[verb].partition(":")
+    code: int = getattr(__import__(f"mydocker.cli.verbs.{module}", fromlist=[function]), function)(params)
+    return code

@@ -1,0 +1,263 @@
+"""What `run --explain`, `run --dry-run` and `explain` print: a container's birth, step by step, each with its shell equivalent.
+
+trace.py's head describes a trace's spans. Here a step is a span with `shell` and `topic` filled in, in order of time.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import jsontext, ops
+from mydocker.cli.output import emit, printable, shorten, terminal_width, width
+from mydocker.errors import CorruptRecord, InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.runtime.plan import Plan
+
+    Step = dict[str, Any]
+
+_PIPE_WIDTH = 80
+_WIDEST = 110  # a line that is longer than this is hard to read
+_INDENT = 12  # of what stands under a step's name
+_SLOWEST = 5  # steps in the summary
+_WAITS = "wait"  # what a span's name begins with if its side only waited for the other
+_BLOCKS = "▏▎▍▌▋▊▉█"
+
+
+def print_trace(trace: dict[str, Any], form: str | None = None, descriptor: int = 2) -> None:
+    """A start as it went. form: None (for people), "json" or "trace" (for Perfetto). Raises InvalidArgument, CorruptRecord."""
+    steps = trace_steps(trace)
+    if form == "json":
+        emit(jsontext.pretty({**trace, "spans": steps}) + "\n", descriptor)
+    elif form == "trace":
+        emit(jsontext.dumps(perfetto(trace, steps)) + "\n", descriptor)
+    else:
+        _check(form, "json or trace")
+        emit(trace_text(trace, steps, *_paper(descriptor)), descriptor)
+
+
+def print_plan(plan: Plan, form: str | None = None) -> None:
+    """What a start would do. form: None (for people) or "json". Raises InvalidArgument."""
+    steps = [_filled(row) for row in plan.outline()]
+    if form == "json":
+        emit(jsontext.pretty(steps) + "\n")
+    else:
+        _check(form, "json")
+        emit(plan_text(steps, *_paper(1)))
+
+
+def _check(form: str | None, known: str) -> None:
+    if form not in (None, "", "text"):
+        raise InvalidArgument(f"unknown format '{form}'", known)
+
+
+def _paper(descriptor: int) -> tuple[int | None, bool]:
+    """The columns of the terminal, None without one, and whether it may have colours."""
+    columns = terminal_width(descriptor)
+    return columns, columns is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def trace_steps(trace: dict[str, Any]) -> list[Step]:
+    """Both sides' steps in order of time. Raises CorruptRecord: that is no trace."""
+    try:
+        steps = [_filled(span) for span in trace["spans"]]
+        if not steps:
+            raise ValueError("no steps")
+        for step in steps:
+            step["start"], step["end"] = int(step["start"]), int(step["end"])
+        return sorted(steps, key=lambda step: (step["start"], -step["end"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptRecord(f"this is no trace of a start: {error!r}", "it is written anew at the next start") from None
+
+
+def _filled(span: dict[str, Any]) -> Step:
+    """A step: the span, and what its op says of itself. An op that this version does not know keeps its name only."""
+    try:
+        op = ops.revive(span["op"], span["args"]) if span.get("op") else None
+        shell, topic = (op.shell(), op.topic) if op else (span.get("shell") or "", "process")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        shell, topic = span.get("shell") or "", "process"
+    return {**span, "side": str(span["side"]), "name": str(span["name"]), "topic": topic, "shell": str(shell)}
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+class _Page:
+    """Lines for a terminal of so many columns, or for a pipe (None), where nothing is broken or coloured."""
+
+    def __init__(self, columns: int | None, colours: bool, container_id: str) -> None:
+        self.columns = columns
+        self.width = min(columns or _PIPE_WIDTH, _WIDEST)
+        self.colours = colours
+        self.id = container_id
+        self.lines: list[str] = []
+
+    def paint(self, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self.colours and text else text
+
+    def rule(self, title: str, right: str = "") -> None:
+        """A line across the page with a title on its left and something short on its right."""
+        right = f" {right}" if right else ""
+        dashes = "─" * max(self.width - width(title) - len(right) - 4, 2)
+        self.lines.append(
+            self.paint("2", "── ") + self.paint("1", title) + " " + self.paint("2", dashes) + self.paint("1", right)
+        )
+
+    def step(self, left: str, step: Step, right: str = "", slow: bool = False) -> None:
+        name = printable(step["name"])
+        room = self.width - _INDENT - len(right) - 2
+        if self.columns:
+            name = shorten(name, room)
+        line = self.paint("2", f"{left:>{_INDENT - 2}}") + "  " + name
+        if right:
+            gap = " " * max(room - width(name), 0) + "  "
+            line += gap + self.paint("1;33" if slow else "2", right)
+        self.lines.append(line)
+        for row in self.shell(printable(step["shell"])):
+            self.lines.append(" " * _INDENT + self.paint("2", row))
+        if step.get("error"):
+            self.lines.append(" " * _INDENT + self.paint("1;31", f"failed: {printable(str(step['error']))}"))
+
+    def shell(self, command: str) -> list[str]:
+        """A command with $ID for the container's, broken as a shell takes it where the page is too narrow."""
+        if self.id and "'" not in command:
+            command = command.replace(self.id, "$ID")
+        if not self.columns:
+            return [command] if command else []
+        room = self.width - _INDENT
+        rows: list[str] = []
+        row = ""
+        comment = False
+        for word in _words(command):
+            comment = comment or word.startswith("#")
+            if row and width(row) + 1 + width(word) > room - (0 if comment else 2):
+                starts_comment = word.startswith("#")
+                rows.append(row if comment else row + " \\")
+                row = "  " + word if not comment or starts_comment else "  # " + word
+            else:
+                row = f"{row} {word}" if row else word
+        return [*rows, row] if row else rows
+
+
+def _words(command: str) -> list[str]:
+    """Cut at the spaces that are outside quotes."""
+    words = [""]
+    quoted = ""
+    for char in command:
+        if quoted:
+            quoted = "" if char == quoted else quoted
+        elif char in "'\"":
+            quoted = char
+        elif char == " ":
+            words.append("")
+            continue
+        words[-1] += char
+    return words
+
+
+def trace_text(trace: dict[str, Any], steps: list[Step], columns: int | None = None, colours: bool = False) -> str:
+    """The time line, then where the time went. columns: the terminal's, None for a pipe."""
+    origin = steps[0]["start"]
+    total = max(step["end"] for step in steps) - origin
+    page = _Page(columns, colours, str(trace.get("id", "")))
+    _title(page, trace)
+    heading = ()
+    for step in steps:
+        if (step["side"], step["topic"]) != heading:
+            heading = (step["side"], step["topic"])
+            page.rule(" · ".join(heading))
+        took = step["end"] - step["start"]
+        slow = took * 10 > total and not step["name"].startswith(_WAITS)
+        page.step(f"{(step['start'] - origin) / 1e6:.3f} ms", step, _duration(took), slow)
+    _summary(page, steps, total)
+    return "\n".join(page.lines) + "\n"
+
+
+def _title(page: _Page, trace: dict[str, Any]) -> None:
+    command = " ".join(ops.quote(str(word)) for word in trace.get("command") or [])
+    page.lines.append(page.paint("1", printable(str(trace.get("name", "")))) + "  " + printable(command))
+    page.lines.append(page.paint("2", f"ID={printable(page.id)}"))
+
+
+def _summary(page: _Page, steps: list[Step], total: int) -> None:
+    waiting = [step for step in steps if step["name"].startswith(_WAITS)]
+    busy = [step for step in steps if step not in waiting]
+    sums = {side: sum(s["end"] - s["start"] for s in busy if s["side"] == side) for side in ("host", "container")}
+    between = max(total - sum(sums.values()), 0)
+    page.rule("total", _duration(total))
+    for name, ns, about in (
+        ("host", sums["host"], _count(busy, "host")),
+        ("container", sums["container"], _count(busy, "container")),
+        ("between them", between, "Python, and the scheduler"),
+    ):
+        page.lines.append(f"{_duration(ns):>{_INDENT - 2}}  {name:<13} {_bar(ns, total, 20):<20}  " + page.paint("2", about))
+    if waiting:
+        waited = sum(step["end"] - step["start"] for step in waiting)
+        page.lines.append(page.paint("2", f"{_duration(waited):>{_INDENT - 2}}  of it the host waited for the container"))
+    page.lines.append("the slowest steps")
+    for step in sorted(busy, key=lambda step: step["start"] - step["end"])[:_SLOWEST]:
+        line = f"{_duration(step['end'] - step['start']):>{_INDENT - 2}}  {step['side']:<10} {printable(step['name'])}"
+        page.lines.append(shorten(line, page.width) if page.columns else line)
+
+
+def _count(steps: list[Step], side: str) -> str:
+    return f"{sum(step['side'] == side for step in steps)} steps"
+
+
+def _bar(part: int, whole: int, columns: int) -> str:
+    """A bar of up to so many columns, to an eighth of one."""
+    eighths = part * columns * 8 // max(whole, 1)
+    return "█" * (eighths // 8) + (_BLOCKS[eighths % 8 - 1] if eighths % 8 else "")
+
+
+def _duration(ns: int) -> str:
+    return f"{ns / 1e6:.2f} ms" if ns >= 1e6 else f"{ns / 1e3:.0f} µs"
+
+
+def plan_text(steps: list[Step], columns: int | None = None, colours: bool = False) -> str:
+    page = _Page(columns, colours, "")
+    heading = ()
+    for number, step in enumerate(steps, 1):
+        if (step["side"], step["topic"]) != heading:
+            heading = (step["side"], step["topic"])
+            page.rule(" · ".join(heading))
+        page.step(str(number), step)
+    page.rule("nothing was done")
+    page.lines.append(f"{_count(steps, 'host')} on the host, {_count(steps, 'container')} in the container")
+    return "\n".join(page.lines) + "\n"
+
+
+# --- for programs -----------------------------------------------------------------------------------------------------
+
+
+def perfetto(trace: dict[str, Any], steps: list[Step]) -> dict[str, Any]:
+    """Chrome's trace-event format, which ui.perfetto.dev opens: a track for each side, times in µs from the first step."""
+    origin = steps[0]["start"]
+    tracks = {"host": 1, "container": 2}
+    events: list[dict[str, Any]] = [
+        {"ph": "M", "name": "process_name", "pid": 1, "tid": 0, "args": {"name": f"mydocker {trace.get('name', '')}"}}
+    ]
+    for side, track in tracks.items():
+        events.append({"ph": "M", "name": "thread_name", "pid": 1, "tid": track, "args": {"name": side}})
+        events.append({"ph": "M", "name": "thread_sort_index", "pid": 1, "tid": track, "args": {"sort_index": track}})
+    for step in steps:
+        details = {"shell": step["shell"], **(step.get("args") or {})}
+        if step.get("error"):
+            details["error"] = step["error"]
+        events.append(
+            {
+                "ph": "X",
+                "name": step["name"],
+                "cat": step["topic"],
+                "pid": 1,
+                "tid": tracks.get(step["side"], 2),
+                "ts": (step["start"] - origin) / 1e3,
+                "dur": (step["end"] - step["start"]) / 1e3,
+                "args": details,
+            }
+        )
+    return {"displayTimeUnit": "ms", "traceEvents": events}

@@ -1,0 +1,54 @@
+"""What went wrong, as one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import traceback
+
+from mydocker.cli.streams import tell
+from mydocker.errors import HostError, MydockerError
+
+_INTERRUPTED = 128 + 2  # as if by SIGINT
+_NOBODY_READS = 128 + 13  # as if by SIGPIPE
+
+_HINTS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there",
+    errno.EROFS: "mydocker has to write there",
+    errno.EACCES: "not even root may: look at its mount options, SELinux or AppArmor",
+    errno.EPERM: "not even root may: look at its attributes, SELinux or AppArmor",
+    errno.EMFILE: "raise the limit of open files, 'ulimit -n'",
+    errno.ENFILE: "raise the host's limit of open files, fs.file-max",
+    errno.ENOMEM: "the host is out of memory",
+}
+
+
+def report(error: BaseException) -> int:
+    """Tell the person who typed the command; the exit code. MYDOCKER_DEBUG=1 adds the traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+        return _NOBODY_READS
+    if os.environ.get("MYDOCKER_DEBUG") == "1":
+        traceback.print_exception(type(error), error, error.__traceback__)
+    return tell(_as_mydocker_error(error))
+
+
+def _reader_is_gone() -> bool:
+    """Whether stdout or stderr is the pipe that broke; another one would be a failure of ours."""
+    poll = select.poll()
+    poll.register(1, 0)
+    poll.register(2, 0)
+    return bool(poll.poll(0))
+
+
+def _as_mydocker_error(error: BaseException) -> MydockerError:
+    if isinstance(error, MydockerError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+        return HostError(": ".join([*names, error.strerror.lower()]), _HINTS.get(error.errno or 0, ""))
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return MydockerError(f"internal error: {what}; set MYDOCKER_DEBUG=1 for the traceback")

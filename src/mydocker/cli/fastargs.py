@@ -1,0 +1,141 @@
+"""From argv to (verb, params) by the generated table, without Typer, whose import takes as long as a container's start.
+
+Imports are restricted: this is on the way of every command. Whatever is not plainly a valid command (help, errors,
+top-level options) is left to the full command line in app.py.
+
+The grammar is docker's (pflag's), and one thing of Go's flag package: a long option may have one dash.
+
+    --name VALUE  --name=VALUE  -name VALUE  -name=VALUE     a value, whatever it looks like
+    --rm  --rm=true  -rm=false                               a flag; its value can only stand behind a `=`
+    -n VALUE  -n=VALUE  -it  -it=true  -itn VALUE            short names, all but the last of them flags
+    -n5  -v/a:/b  -itv/a:/b  -eKEY=VALUE                     a value attached to its short name
+
+One dash and small letters (`-memroy`) could be a misspelt long option and never count as `-m emroy`; nor is a word
+taken apart that is a long option and a cluster (`ps -all`: `--all`, or `-a -l -l`). Both are errors.
+"""
+
+from __future__ import annotations
+
+from mydocker.cli.fasttable import ALIASES, COMMANDS
+from mydocker.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.cli.fasttable import Command
+
+# What Go's strconv.ParseBool knows.
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+
+
+class UnknownFlag(InvalidArgument):
+    """word: as it was typed. head: the same without its `=value`."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.head = word.partition("=")[0]
+        super().__init__(f"unknown flag: {self.head}")
+
+
+def parse(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
+    """The verb ("volume ls") and its params, or None for everything that the full command line has to answer."""
+    for length in (1, 2):
+        path = tuple(argv[:length])
+        path = ALIASES.get(path, path)
+        if path in COMMANDS:
+            try:
+                options, words = scan(COMMANDS[path], argv[length:])
+            except InvalidArgument:
+                return None
+            positionals = _bind(COMMANDS[path], words)
+            return None if positionals is None else (" ".join(path), {**options, **positionals})
+    return None
+
+
+def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Take the options out of words: (their params, the positional words). Raises InvalidArgument."""
+    stop_at_positional, _, absent, names = command
+    params = {key: [] if value == [] else value for key, value in absent.items()}
+    positionals: list[str] = []
+    queue = iter(words)
+    for word in queue:
+        if word == "--":
+            positionals += queue
+        elif word == "-" or not word.startswith("-"):
+            positionals.append(word)
+            if stop_at_positional:
+                positionals += queue
+        else:
+            for name, value in _split(command, word):
+                key = names[name]
+                if absent[key] is False:
+                    params[key] = value is None or _boolean(name, value)
+                    continue
+                if value is None:
+                    value = next(queue, None)
+                if value is None:
+                    raise InvalidArgument(f"flag needs an argument: {name}")
+                if absent[key] is None:
+                    params[key] = value
+                else:
+                    params[key].append(value)
+    return params, positionals
+
+
+def _split(command: Command, word: str) -> list[tuple[str, str | None]]:
+    """A word that starts with a dash, as pairs: a declared name, and its value if the word holds it."""
+    _, _, absent, names = command
+    head, equals, tail = word.partition("=")
+    value = tail if equals else None
+    if head == "-" or head.startswith("--"):
+        if head not in names:
+            raise UnknownFlag(word)
+        return [(head, value)]
+
+    flags = []
+    for letter in head[1:]:
+        if absent.get(names.get(f"-{letter}", "")) is not False:
+            break
+        flags.append(f"-{letter}")
+    rest = head[1 + len(flags) :]  # empty, or from the first letter on that is no flag
+    last = f"-{rest}" if rest else flags.pop()
+    is_cluster = last in names and len(last) == 2
+
+    if f"-{head}" in names:  # before an attached value: -mem is never `-m em`
+        if is_cluster:
+            raise InvalidArgument(f"ambiguous flag: {head}", f"'-{head}', or each letter by itself")
+        return [(f"-{head}", value)]
+    if is_cluster:
+        if flags and not rest and value is not None and not _boolean(head, value):
+            raise InvalidArgument(f"ambiguous flag: {word}", "each letter by itself")
+        return [*((flag, None) for flag in flags), (last, value)]
+    if last[:2] in names and not _could_be_long(head):
+        return [*((flag, None) for flag in flags), (last[:2], word[len(flags) + 2 :])]
+    raise UnknownFlag(word)
+
+
+def _could_be_long(head: str) -> bool:
+    letters = head.replace("-", "")
+    return letters.isascii() and letters.isalpha() and letters.islower()
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value not in _BOOLEANS:
+        raise InvalidArgument(f"invalid argument {value!r} for flag {name}", "true or false")
+    return _BOOLEANS[value]
+
+
+def _bind(command: Command, words: list[str]) -> dict[str, Any] | None:
+    """The positional words by their names; None if there are too few or too many."""
+    params: dict[str, Any] = {}
+    for name, required, many in command[1]:
+        taken = words if many else words[:1]
+        if required and not taken:
+            return None
+        params[name] = taken if many else taken[0] if taken else None
+        words = words[len(taken) :]
+    return None if words else params

@@ -1,0 +1,56 @@
+"""What `logs` prints: the container's stdout to stdout, its stderr to stderr, byte for byte. Imports are restricted."""
+
+from __future__ import annotations
+
+from mydocker.cli.output import emit
+from mydocker.model.times import rfc3339
+from mydocker.runtime.crilog import LogReader, joined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mydocker.runtime.crilog import Record
+
+_DESCRIPTORS = {b"stdout": 1, b"stderr": 2}
+
+
+def show(
+    path: str,
+    tail: int | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    timestamps: bool = False,
+    done: Callable[[], bool] | None = None,
+) -> None:
+    """Print a container's log. tail: the last so many lines of it. since, until: nanoseconds since 1970, both included.
+
+    done: follow it until done() says that the container has ended. Raises OSError where it can't be printed.
+    """
+    reader = LogReader(path)
+    if since is None and until is None and not timestamps:
+        for stream, data in reader.runs(tail, done):
+            emit(data, _DESCRIPTORS[stream])
+    else:
+        stamp = _Stamp() if timestamps else None
+        for records in reader.records(tail, _time(since, b""), _time(until, b"~"), done):
+            for stream, data in joined(stamp(records) if stamp else records):
+                emit(data, _DESCRIPTORS[stream])
+    if reader.skipped:
+        emit(f"mydocker: {reader.skipped} lines that are no log records were left out: {path}\n", 2)
+
+
+def _time(ns: int | None, otherwise: bytes) -> bytes:
+    return otherwise if ns is None else rfc3339(ns, fixed=True).encode()
+
+
+class _Stamp:
+    """Puts its time before each line; a long line's later pieces follow without one."""
+
+    def __init__(self) -> None:
+        self.inside: set[bytes] = set()  # the streams that are in the middle of a line
+
+    def __call__(self, records: list[Record]) -> Iterator[Record]:
+        for time, stream, data in records:
+            yield time, stream, data if stream in self.inside else time + b" " + data
+            (self.inside.discard if data.endswith(b"\n") else self.inside.add)(stream)

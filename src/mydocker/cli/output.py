@@ -1,0 +1,265 @@
+"""What commands print: tables as docker's, JSON, templates; nothing that comes from an image or a container can steer
+the terminal. Imports are restricted: ps, images, inspect and logs come here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import jsontext
+from mydocker.errors import InvalidArgument
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    Row = dict[str, Any]  # field -> text; Labels -> dict[str, str]
+
+_GAP = 3  # spaces between two columns, and the narrowest column with its gap: docker's
+_NARROWEST = 10
+_FLOOR = 8  # a column that gives way to the terminal's width keeps so much
+
+
+@record
+class Listing:
+    """A kind of thing that is listed. Its rows are dicts with all of these fields.
+
+    headings: field -> what a table calls it. columns: those of the default table. key: the field that -q prints.
+    giving_way: the columns that are shortened on a narrow terminal; of two that are as wide, the first.
+    """
+
+    headings: dict[str, str]
+    columns: list[str]
+    key: str
+    giving_way: list[str]
+
+
+CONTAINERS = Listing(
+    {
+        "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "Status": "STATUS",
+        "Pid": "PID", "Names": "NAME", "Name": "NAME", "CreatedAt": "CREATED AT", "State": "STATE", "Ports": "PORTS",
+        "Labels": "LABELS", "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
+    },
+    ["ID", "Image", "Command", "RunningFor", "Status", "Pid", "Names"],
+    "ID",
+    ["Command", "Image", "Names"],
+)  # fmt: skip
+IMAGES = Listing(
+    {
+        "Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE",
+        "CreatedAt": "CREATED AT", "Digest": "DIGEST",
+    },
+    ["Repository", "Tag", "ID", "CreatedSince", "Size"],
+    "ID",
+    ["Repository", "Tag"],
+)  # fmt: skip
+VOLUMES = Listing(
+    {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE", "Labels": "LABELS"},
+    ["Driver", "Name"],
+    "Name",
+    ["Name"],
+)
+
+
+def emit(data: str | bytes, descriptor: int = 1) -> None:
+    """Write all of it. Bytes that came from the file system as surrogates go out as they were.
+
+    Raises OSError, its file name that of the stream: nobody reads, the disk is full.
+    """
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogateescape")
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # a terminal that another program has made so
+            import select
+
+            poller = select.poll()
+            poller.register(descriptor, select.POLLOUT)
+            poller.poll()
+        except OSError as error:
+            error.filename = {1: "stdout", 2: "stderr"}.get(descriptor)
+            raise
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text with what does not print shown as an escape: `\\x1b`. keep: characters that stay all the same."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return repr(char)[1:-1]
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal the text takes: East Asian characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(
+        0 if category(char) in ("Mn", "Me", "Cf") else 2 if east_asian_width(char) in ("W", "F") else 1 for char in text
+    )
+
+
+def shorten(text: str, columns: int) -> str:
+    """The text in at most so many columns, with … where it was cut."""
+    if width(text) <= columns:
+        return text
+    while text and width(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def terminal_width(descriptor: int = 1) -> int | None:
+    """The columns of the terminal; None where it is none, or does not know."""
+    try:
+        return os.get_terminal_size(descriptor).columns or None
+    except OSError:
+        return None
+
+
+def listing(
+    kind: Listing,
+    rows: Sequence[Row],
+    form: str | None = None,
+    quiet: bool = False,
+    trunc: bool = True,
+    columns: int | None = None,
+) -> str:
+    """The rows as --format, -q and --no-trunc ask for it. form: None, "table", "json", a template, or "table " and one.
+
+    columns: the width of the terminal that the text is for, None for a pipe or a file. Raises InvalidArgument.
+    """
+    form = (form or "table").strip(" ")
+    if form == "table":
+        if quiet:
+            return "".join(f"{printable(row[kind.key])}\n" for row in rows)
+        cells = [[kind.headings[field] for field in kind.columns]]
+        cells += [[printable(row[field]) for field in kind.columns] for row in rows]
+        if columns and trunc:
+            return _fitted(cells, [kind.columns.index(field) for field in kind.giving_way], columns)
+        return _aligned(cells, _GAP, _NARROWEST)
+    if form == "json":
+        from mydocker.cli import goformat
+
+        return "".join(goformat.json(_fields(row)) + "\n" for row in rows)
+    return _by_template(kind, rows, form, columns is not None)
+
+
+def _fields(row: Row) -> Row:
+    """The row as docker's templates see it: its fields in order, its labels as one text."""
+    fields = {field: row[field] for field in sorted(row)}
+    if "Labels" in row:
+        fields["Labels"] = ",".join(f"{key}={value}" for key, value in sorted(row["Labels"].items()))
+    return fields
+
+
+def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) -> str:
+    from mydocker.cli.gofunctions import HEADING_FUNCTIONS
+    from mydocker.cli.template import Template
+
+    table = form.startswith("table")
+    text = (form[5:] if table else form).strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+    template = Template(text)
+    # In a table a tab or a line's end in a value would be one in the table.
+    shown: Callable[[str], str] | None = printable if table else _for_terminal if terminal else None
+    lines = []
+    for row in rows:
+        try:
+            lines.append(template.render(_fields(row), {"Label": _label_of(row)}, shown))
+        except InvalidArgument as error:
+            fields = " ".join(f".{field}" for field in kind.headings)
+            raise InvalidArgument(error.message, f"the fields are {fields}") from None
+    if not table:
+        return "".join(f"{line}\n" for line in lines)
+    try:
+        heading = Template(text, HEADING_FUNCTIONS).render(kind.headings, {"Label": _label_heading})
+    except InvalidArgument:  # made for values, not for headings
+        heading = ""
+    return _aligned([line.split("\t") for part in (heading, *lines) for line in part.split("\n")], _GAP, _NARROWEST)
+
+
+def _label_of(row: Row) -> Callable[[str], str]:
+    labels: dict[str, str] = row.get("Labels", {})
+    return lambda key: labels.get(key, "")
+
+
+def _label_heading(key: str) -> str:
+    return key.rpartition(".")[2].replace("-", " ").replace("_", " ")
+
+
+def _for_terminal(text: str) -> str:
+    return printable(text, "\n\t")
+
+
+def _aligned(lines: list[list[str]], gap: int, narrowest: int) -> str:
+    """Cells in columns, as Go's tabwriter: a column reaches over the lines in a row that have a cell after it."""
+    out = [""] * len(lines)
+    for column in range(max(map(len, lines))):
+        first = 0
+        while first < len(lines):
+            last = first
+            while last < len(lines) and len(lines[last]) > column + 1:
+                last += 1
+            wide = max([narrowest] + [width(line[column]) + gap for line in lines[first:last]])
+            for row in range(first, last):
+                cell = lines[row][column]
+                out[row] += cell + " " * (wide - width(cell))
+            if last < len(lines) and len(lines[last]) > column:
+                out[last] += lines[last][column]
+            first = last + 1
+    return "".join(f"{line}\n" for line in out)
+
+
+def _fitted(cells: list[list[str]], giving_way: Sequence[int], columns: int) -> str:
+    """The table on a terminal: where it is too wide, its gaps and then some of its columns are made smaller."""
+    widths = [max(width(row[column]) for row in cells) for column in range(len(cells[0]))]
+    if sum(max(wide + _GAP, _NARROWEST) for wide in widths[:-1]) + widths[-1] <= columns:
+        return _aligned(cells, _GAP, _NARROWEST)
+    gap = _GAP - 1
+    excess = sum(widths) + gap * (len(widths) - 1) - columns
+    while excess > 0:
+        widest = max(giving_way, key=lambda column: widths[column])
+        if widths[widest] <= _FLOOR:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    for row in cells:
+        for column in giving_way:
+            row[column] = shorten(row[column], widths[column])
+    return _aligned(cells, gap, 0)
+
+
+def inspection(values: list[dict[str, Any]], form: str | None = None, terminal: bool = False) -> str:
+    """What inspect prints of some objects. form: None, "json" (in one line) or a template. Raises InvalidArgument."""
+    if not form:
+        return jsontext.pretty(values) + "\n"
+    if form == "json":
+        return jsontext.dumps(values) + "\n"
+    from mydocker.cli.template import Template
+
+    template = Template(form)
+    shown = _for_terminal if terminal else None
+    return "".join(template.render(_with_maps(value), shown=shown) + "\n" for value in values)
+
+
+def _with_maps(value: Any) -> Any:
+    """The value with its labels as Go has them: a map, in which a key that is missing is no error."""
+    from mydocker.cli.gofunctions import StringMap
+
+    if isinstance(value, list):
+        return [_with_maps(item) for item in value]
+    if isinstance(value, dict):
+        made = {key: _with_maps(item) for key, item in value.items()}
+        if isinstance(made.get("Labels"), dict):
+            made["Labels"] = StringMap(made["Labels"])
+        return made
+    return value

@@ -1,0 +1,57 @@
+"""From a container's record to its row in `ps`, in docker's words. Imports are restricted: this is a hot command."""
+
+from __future__ import annotations
+
+from time import localtime, strftime
+
+from mydocker.cli.output import shorten
+from mydocker.model.times import SECOND, ago, human_duration, parse_rfc3339
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.cli.output import Row
+    from mydocker.state import Record
+
+_SHORT_ID = 12
+_COMMAND = 20  # columns that are left of a command, and of a mount
+_MOUNT = 15
+
+
+def container(found: Record, now: int, trunc: bool = True) -> Row:
+    """The fields of output.CONTAINERS. now: nanoseconds since 1970. trunc: with short IDs, commands and mounts."""
+    running = found.status == "running"
+    command = " ".join(f"'{word}'" if " " in word else word for word in found.command)
+    return {
+        "ID": found.id[:_SHORT_ID] if trunc else found.id,
+        "Image": found.image,
+        "Command": '"' + _one_line(shorten(command, _COMMAND) if trunc else command) + '"',
+        "CreatedAt": strftime("%Y-%m-%d %H:%M:%S %z %Z", localtime(parse_rfc3339(found.created) // SECOND)),
+        "RunningFor": ago(found.created, now),
+        "Status": _status(found, now),
+        "State": found.status,
+        "Pid": str(found.pid) if running else "",
+        "Names": found.name,
+        "Name": found.name,
+        "Labels": found.labels,
+        "Mounts": ",".join(shorten(mount, _MOUNT) if trunc else mount for mount in found.mounts),
+        "LocalVolumes": str(sum(not mount.startswith("/") for mount in found.mounts)),
+        "Networks": found.network,
+        "Ports": "",
+    }
+
+
+def _status(found: Record, now: int) -> str:
+    if found.status == "running":
+        return f"Up {human_duration(now - parse_rfc3339(found.started_at))}"
+    if found.status == "exited":
+        return f"Exited ({found.exit_code}) {ago(found.finished_at, now)}".rstrip()
+    return "Created"
+
+
+def _one_line(text: str) -> str:
+    """As Go quotes it. Few commands need that: the rest does not load it."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    from mydocker.cli.goformat import quote
+
+    return quote(text)[1:-1]

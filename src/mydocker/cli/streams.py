@@ -1,0 +1,47 @@
+"""The three standard streams, made safe to use. Imports are restricted: this is on the way of every command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.errors import MydockerError
+
+
+def prepare() -> None:
+    """Let no character fail to be written, and no other file take the place of a closed stream.
+
+    Python's stream is None where the caller has closed the descriptor. Left so, a file that is opened later would get
+    that number and become the container's stdin, stdout or stderr.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            os.set_inheritable(null, True)
+            setattr(sys, name, open(null, "w" if number else "r", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def flush() -> None:
+    """Write what is left to stdout. Raises OSError: a result that can't be delivered is a failure."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "stdout"
+        raise
+
+
+def tell(error: MydockerError) -> int:
+    """One line on stderr, where a command goes on after an error; the exit code that it stands for."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass  # the entry point's own flush fails as well, and that is reported
+    try:
+        os.write(2, f"mydocker: {error}\n".encode(errors="backslashreplace"))
+    except OSError:
+        pass  # nobody to tell
+    return error.exit_code

@@ -1,0 +1,33 @@
+"""exec. Imports are restricted: this is a hot command."""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import state
+from mydocker.engine.execute import ExecRequest
+from mydocker.engine.execute import execute as run_in
+from mydocker.errors import InvalidArgument
+from mydocker.model import keyvalue, names
+from mydocker.model.request import read_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def execute(params: dict[str, Any]) -> int:
+    """The command's exit code, or 0 once it runs detached."""
+    if params["tty"] and not params["detach"] and not os.isatty(0):
+        raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
+    env_files = [(path, read_text(path)) for path in params.get("env_file") or []]
+    request = ExecRequest(
+        command=params["command"],
+        environment=keyvalue.environment(params["env"], env_files, os.environ),
+        user=names.user(params["user"] or ""),
+        workdir=names.absolute_path(params["workdir"], "working directory") if params["workdir"] else "",
+        tty=params["tty"],
+        stdin=params["interactive"],
+        detach=params["detach"],
+    )
+    return run_in(state.find(params["container"]), request)

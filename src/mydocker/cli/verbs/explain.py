@@ -1,0 +1,16 @@
+"""explain: the kernel steps of a container's last start, from their record."""
+
+from __future__ import annotations
+
+from mydocker import state
+from mydocker.cli import explain as rendering
+from mydocker.engine import explain as engine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def explain(params: dict[str, Any]) -> int:
+    rendering.print_trace(engine.trace(state.find(params["container"])), params["format"] or "", descriptor=1)
+    return 0

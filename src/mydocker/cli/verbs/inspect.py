@@ -1,0 +1,30 @@
+"""inspect. Imports are restricted: this is a hot command."""
+
+from __future__ import annotations
+
+from mydocker.cli import output
+from mydocker.cli.streams import tell
+from mydocker.engine import inspect as inspection
+from mydocker.errors import MydockerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def inspect(params: dict[str, Any]) -> int:
+    return show(params["names"], params["format"], inspection.anything)
+
+
+def show(names: list[str], form: str | None, look: Callable[[str], dict[str, Any]]) -> int:
+    """Print what is found, and an error for each name that is not; the exit code is the last error's."""
+    found, code = [], 0
+    for name in names:
+        try:
+            found.append(look(name))
+        except MydockerError as error:
+            code = tell(error)
+    if found or not form:
+        output.emit(output.inspection(found, form, output.terminal_width() is not None))
+    return code

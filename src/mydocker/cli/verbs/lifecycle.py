@@ -1,0 +1,110 @@
+"""start, stop, kill, restart, rm, wait. Imports are restricted: these are hot commands.
+
+Each takes several containers: what can be done is done, every failure is told, and the exit code is that of the last
+one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mydocker import state
+from mydocker.cli.streams import tell
+from mydocker.engine import lifecycle
+from mydocker.engine import start as starting
+from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.model import signals, units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_LONGEST = 10**9
+
+
+def start(params: dict[str, Any]) -> int:
+    attach = params["attach"] or params["interactive"]
+    if attach:
+        if len(params["containers"]) > 1:
+            raise InvalidArgument(
+                "only one container can be attached to", "leave out -a and -i, or start them one by one"
+            )
+        found = state.find(params["containers"][0])
+        result = starting.start(found, True, params["interactive"] and found.open_stdin)
+        return result.exit_code or 0
+
+    def one(reference: str) -> None:
+        found = state.find(reference)
+        if not found.alive():  # docker's start of a running container does nothing, and says so by its name
+            starting.start(found)
+        print(reference)
+
+    return _each(params["containers"], one)
+
+
+def stop(params: dict[str, Any]) -> int:
+    timeout, signal = _timeout(params), _signal_number(params)
+
+    def one(reference: str) -> None:
+        lifecycle.stop(state.find(reference), timeout, signal)
+        print(reference)
+
+    return _each(params["containers"], one)
+
+
+def kill(params: dict[str, Any]) -> int:
+    signal = _signal_number(params) or signals.number("KILL")
+
+    def one(reference: str) -> None:
+        lifecycle.kill(state.find(reference), signal)
+        print(reference)
+
+    return _each(params["containers"], one)
+
+
+def restart(params: dict[str, Any]) -> int:
+    timeout, signal = _timeout(params), _signal_number(params)
+
+    def one(reference: str) -> None:
+        found = state.find(reference)
+        lifecycle.stop(found, timeout, signal)
+        starting.start(found)
+        print(reference)
+
+    return _each(params["containers"], one)
+
+
+def rm(params: dict[str, Any]) -> int:
+    def one(reference: str) -> None:
+        lifecycle.remove(reference, params["force"], params["volumes"])
+        print(reference)
+
+    return _each(params["containers"], one)
+
+
+def wait(params: dict[str, Any]) -> int:
+    def one(reference: str) -> None:
+        print(lifecycle.wait(state.find(reference)))
+
+    return _each(params["containers"], one)
+
+
+def _each(references: list[str], action: Callable[[str], None]) -> int:
+    code = 0
+    for reference in references:
+        try:
+            action(reference)
+            sys.stdout.flush()
+        except MydockerError as error:
+            code = tell(error)
+    return code
+
+
+def _timeout(params: dict[str, Any]) -> int | None:
+    """Seconds; -1 waits for ever."""
+    return None if params["time"] is None else units.whole(params["time"], "timeout", -1, _LONGEST)
+
+
+def _signal_number(params: dict[str, Any]) -> int | None:
+    return None if params["signal"] is None else signals.number(params["signal"])

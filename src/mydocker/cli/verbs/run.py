@@ -1,0 +1,69 @@
+"""run and create. Imports are restricted: this is on the way of every start."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic_ns
+
+from mydocker import state
+from mydocker.engine import create as creation
+from mydocker.engine import start as starting
+from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.model import host, request
+from mydocker.trace import Trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def run(params: dict[str, Any]) -> int:
+    """The container's exit code, or 0 once it runs detached."""
+    asked = _request(params)
+    if asked.tty and not asked.detach and not os.isatty(0):
+        raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
+    trace = Trace("host")
+    began = monotonic_ns()
+    made = creation.draft(asked, host.look())
+    if asked.dry_run:
+        from mydocker.cli import explain
+
+        explain.print_plan(made.plan())
+        return 0
+    found = creation.create(made)
+    trace.span("parse, plan, write the bundle and the record", f"ls {found.folder}", began)
+    try:
+        result = starting.start(found, not asked.detach, asked.interactive and not asked.detach, asked.explain, trace)
+    except MydockerError as error:
+        _give_up(found, asked)
+        if asked.explain and getattr(error, "trace", None):
+            _explain(error.trace)  # type: ignore[attr-defined]
+        raise
+    if asked.explain and result.trace:
+        _explain(result.trace)
+    if asked.detach:
+        print(found.id)
+        return 0
+    return result.exit_code or 0
+
+
+def create(params: dict[str, Any]) -> int:
+    print(creation.create(creation.draft(_request(params), host.look())).id)
+    return 0
+
+
+def _request(params: dict[str, Any]) -> request.CreateRequest:
+    return request.from_params(params, os.environ, host.look())
+
+
+def _give_up(found: state.Record, asked: request.CreateRequest) -> None:
+    """A run that never ran leaves no container."""
+    state.forget(found.id, found.name, found.own_volumes)
+    if asked.cidfile:
+        os.unlink(asked.cidfile)
+
+
+def _explain(trace: dict[str, Any]) -> None:
+    from mydocker.cli import explain
+
+    explain.print_trace(trace)

@@ -1,0 +1,57 @@
+"""info and version."""
+
+from __future__ import annotations
+
+from mydocker.cli import output
+from mydocker.engine import system
+from mydocker.model import units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def info(params: dict[str, Any]) -> int:
+    facts = system.info()
+    if params["format"]:
+        output.emit(_formatted(facts, params["format"]))
+        return 0
+    lines = [
+        ("Containers", f"{facts['Containers']} ({facts['ContainersRunning']} running)"),
+        ("Images", facts["Images"]),
+        ("Version", facts["ServerVersion"]),
+        ("Storage driver", f"{facts['Driver']} ({facts['DriverReason']})"),
+        ("Cgroups", f"v{facts['CgroupVersion']} ({' '.join(facts['CgroupControllers'])})"),
+        ("Swap limits", "yes" if facts["SwapLimit"] else "no: this kernel does not count swap"),
+        ("Security", ", ".join(facts["SecurityOptions"])),
+        ("Kernel", facts["KernelVersion"]),
+        ("System", facts["OperatingSystem"]),
+        ("Machine", f"{facts['Architecture']}, {facts['NCPU']} CPUs, {units.human_size(facts['MemTotal'])} of memory"),
+        ("Kept in", facts["DockerRootDir"]),
+        ("Configuration", facts["ConfigFile"] or "the defaults"),
+    ]
+    if facts["ContainersUnreadable"]:
+        lines.insert(1, ("Unreadable", f"{facts['ContainersUnreadable']} containers, see 'mydocker ps -a'"))
+    output.emit("".join(f"{label + ':':<16}{output.printable(str(value))}\n" for label, value in lines))
+    return 0
+
+
+def version(params: dict[str, Any]) -> int:
+    facts = system.version()
+    if params["format"]:
+        output.emit(_formatted(facts, params["format"]))
+    else:
+        labels = {
+            "OCIRuntimeSpec": "OCI runtime",
+            "OCIImageSpec": "OCI image",
+            "KernelVersion": "Kernel",
+            "Arch": "Machine",
+        }
+        rows = [(labels.get(key, key), value) for key, value in facts.items() if key != "Os"]
+        output.emit("".join(f"{label + ':':<13}{value}\n" for label, value in rows))
+    return 0
+
+
+def _formatted(facts: dict[str, Any], form: str) -> str:
+    text = output.inspection([facts], form)
+    return text[1:-2] + "\n" if form == "json" else text  # one object, not a list of one

@@ -1,0 +1,92 @@
+"""volume create, ls, inspect, rm, prune."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mydocker.cli import output
+from mydocker.cli.streams import tell
+from mydocker.cli.verbs.inspect import show
+from mydocker.engine import inspect as inspection
+from mydocker.engine import volumes
+from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
+from mydocker.model import keyvalue, names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def create(params: dict[str, Any]) -> int:
+    given = params["volume"]
+    name = names.volume_name(given) if given else os.urandom(32).hex()
+    print(volumes.ensure(name, keyvalue.labels(params["label"], []), anonymous=not given).name)
+    return 0
+
+
+def ls(params: dict[str, Any]) -> int:
+    found = _filtered(params["filter"])
+    rows = [
+        {"Driver": "local", "Name": each.name, "Mountpoint": each.path, "Scope": "local", "Labels": each.labels}
+        for each in found
+    ]
+    columns = output.terminal_width()
+    output.emit(output.listing(output.VOLUMES, rows, params["format"], params["quiet"], columns=columns))
+    return 0
+
+
+def _filtered(filters: list[str]) -> list[volumes.Volume]:
+    found = volumes.volumes()
+    for text in filters:
+        key, _, value = text.partition("=")
+        if key == "name":
+            found = [each for each in found if value in each.name]
+        elif key == "label":
+            label, equals, wanted = value.partition("=")
+            found = [each for each in found if label in each.labels and (not equals or each.labels[label] == wanted)]
+        elif key == "dangling" and value in ("true", "false"):
+            used = volumes.users()
+            found = [each for each in found if (each.name not in used) == (value == "true")]
+        else:
+            raise InvalidArgument(f"invalid filter '{text}'", "name=TEXT, label=KEY[=VALUE] or dangling=true|false")
+    return found
+
+
+def inspect(params: dict[str, Any]) -> int:
+    return show(params["volumes"], params["format"], inspection.volume)
+
+
+def rm(params: dict[str, Any]) -> int:
+    code = 0
+    for name in params["volumes"]:
+        try:
+            volumes.remove(name)
+            print(name)
+        except NotFound as error:
+            if not params["force"]:
+                code = tell(error)
+        except MydockerError as error:
+            code = tell(error)
+    return code
+
+
+def prune(params: dict[str, Any]) -> int:
+    used = volumes.users()
+    gone = [each for each in _filtered(params["filter"]) if each.name not in used and (params["all"] or each.anonymous)]
+    if gone and not params["force"] and not _agreed(len(gone)):
+        return 0
+    for each in gone:
+        try:
+            volumes.remove(each.name)
+            print(each.name)
+        except Conflict:
+            continue  # a container has taken it meanwhile
+    return 0
+
+
+def _agreed(count: int) -> bool:
+    if not os.isatty(0):
+        raise InvalidArgument("volume prune asks before it removes data, and stdin is no terminal", "add -f")
+    print(f"Remove {count} volume{'s' if count > 1 else ''} and all data in them? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
