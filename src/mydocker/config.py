@@ -11,6 +11,7 @@ import os
 
 from mydocker import jsontext, paths
 from mydocker.errors import InvalidArgument
+from mydocker.model.request import LEAST_LOG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,5 +83,7 @@ def _check(values: dict[str, Any]) -> None:
         raise InvalidArgument(
             f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", "overlay, copy, aufs"
         )
-    if values["log_size"] < 4096 or values["log_files"] < 1:
-        raise InvalidArgument(f"log_size and log_files in {paths.CONFIG} are too small", "at least 4096 bytes, 1 file")
+    if values["log_size"] < LEAST_LOG or values["log_files"] < 1:
+        raise InvalidArgument(
+            f"log_size and log_files in {paths.CONFIG} are too small", f"at least {LEAST_LOG} bytes, 1 file"
+        )

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 class _Decoder:
     """The settings object that the C scanner reads its options from."""
 
@@ -21,7 +25,7 @@ class _Decoder:
     object_pairs_hook = None
     parse_float = float
     parse_int = int
-    parse_constant = None
+    parse_constant = staticmethod(_no_constant)
     memo: dict[str, str] = {}
 
 

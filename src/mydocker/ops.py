@@ -366,9 +366,11 @@ class Mount(Op):
             os.close(point)
 
     def phrase(self) -> str:
-        if self.flags & mounts.FLAGS["bind"]:
-            return f"bind {self.source} on {self.target}"
-        return f"mount {self.fstype} on {self.target}"
+        if not self.root:
+            return f"mount {self.fstype or 'the copy'} as the container's root"
+        return (
+            f"{'bind' if self.flags & mounts.FLAGS['bind'] else 'mount'} {self.fstype or self.source} on {self.target}"
+        )
 
     def shell(self) -> str:
         names = [name for name, bit in mounts.FLAGS.items() if self.flags & bit and name not in ("bind", "rec")]

@@ -32,7 +32,8 @@ LOST = "its monitor ended before it did"
 @record
 class Record:
     """record.json. Times: RFC 3339 with nanoseconds, UTC, "" if it has not happened. layers: chain ids, bottom first.
-    mounts: host paths and names of volumes. own_volumes: those without a name of their own, which go with it."""
+    mounts: host paths and names of volumes. log_size (bytes a file), log_files: 0 for the host's default. own_volumes:
+    those without a name of their own, which go with it."""
 
     id: str
     name: str
@@ -49,6 +50,8 @@ class Record:
     labels: dict[str, str] = {}
     mounts: list[str] = []
     own_volumes: list[str] = []
+    log_size: int = 0
+    log_files: int = 0
     stop_signal: int = 15
     stop_timeout: int = 10
     status: str = "created"

@@ -77,6 +77,12 @@ class Trace:
         return rows
 
 
+def take_back(plan: list[ops.Op]) -> None:
+    """Undo a plan of which nobody knows how far it came: what a monitor that was killed has left. Raises OSError."""
+    for op in reversed(plan):
+        op.undo()
+
+
 def step_failed(phrase: str, error: Exception) -> StepFailed:
     """The error that a person reads: which step, what the kernel said, about what."""
     number = (error.errno or 0) if isinstance(error, OSError) else 0

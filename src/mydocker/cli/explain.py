@@ -1,4 +1,4 @@
-"""What `run --explain`, `run --dry-run` and `explain` print: a container's birth, step by step, each with its shell equivalent.
+"""What `run --explain`, `run --dry-run` and `explain` print: a container's birth, each step with its shell equivalent.
 
 trace.py's head describes a trace's spans. Here a step is a span with `shell` and `topic` filled in, in order of time.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from mydocker import jsontext, ops
+from mydocker import jsontext, ops, paths
 from mydocker.cli.output import emit, printable, shorten, terminal_width, width
 from mydocker.errors import CorruptRecord, InvalidArgument
 
@@ -28,7 +28,10 @@ _BLOCKS = "▏▎▍▌▋▊▉█"
 
 
 def print_trace(trace: dict[str, Any], form: str | None = None, descriptor: int = 2) -> None:
-    """A start as it went. form: None (for people), "json" or "trace" (for Perfetto). Raises InvalidArgument, CorruptRecord."""
+    """A start as it went. form: None (for people), "json" or "trace" (for Perfetto).
+
+    Raises InvalidArgument for another form, CorruptRecord for what is no trace.
+    """
     steps = trace_steps(trace)
     if form == "json":
         emit(jsontext.pretty({**trace, "spans": steps}) + "\n", descriptor)
@@ -46,7 +49,8 @@ def print_plan(plan: Plan, form: str | None = None) -> None:
         emit(jsontext.pretty(steps) + "\n")
     else:
         _check(form, "json")
-        emit(plan_text(steps, *_paper(1)))
+        container_id = os.path.basename(plan.spec["linux"]["cgroupsPath"])
+        emit(plan_text(steps, container_id, *_paper(1)))
 
 
 def _check(form: str | None, known: str) -> None:
@@ -77,45 +81,60 @@ def _filled(span: dict[str, Any]) -> Step:
     """A step: the span, and what its op says of itself. An op that this version does not know keeps its name only."""
     try:
         op = ops.revive(span["op"], span["args"]) if span.get("op") else None
-        shell, topic = (op.shell(), op.topic) if op else (span.get("shell") or "", "process")
+        shell, topic = (op.shell(), op.topic) if op else (span.get("shell"), "")
     except (KeyError, TypeError, ValueError, AttributeError):
-        shell, topic = span.get("shell") or "", "process"
-    return {**span, "side": str(span["side"]), "name": str(span["name"]), "topic": topic, "shell": str(shell)}
+        shell, topic = span.get("shell"), ""
+    return {**span, "side": str(span["side"]), "name": str(span["name"]), "topic": topic, "shell": str(shell or "")}
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
 
 
 class _Page:
-    """Lines for a terminal of so many columns, or for a pipe (None), where nothing is broken or coloured."""
+    """Lines for a terminal of so many columns, or for a pipe (None), where nothing is broken or cut.
 
-    def __init__(self, columns: int | None, colours: bool, container_id: str) -> None:
+    Paths that are long and come often are shown as shell variables. names: (variable, what it stands for, how that is
+    defined), a path before what it begins with.
+    """
+
+    def __init__(self, columns: int | None, colours: bool, names: list[tuple[str, str, str]]) -> None:
         self.columns = columns
         self.width = min(columns or _PIPE_WIDTH, _WIDEST)
         self.colours = colours
-        self.id = container_id
+        self.names = names
         self.lines: list[str] = []
 
     def paint(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self.colours and text else text
 
+    def named(self, text: str) -> str:
+        for name, value, _ in self.names:
+            text = text.replace(value, f"${name}")
+        return text
+
+    def definitions(self) -> None:
+        for name, _, definition in reversed(self.names):
+            self.lines.append(self.paint("2", f"{name}={definition}"))
+
     def rule(self, title: str, right: str = "") -> None:
-        """A line across the page with a title on its left and something short on its right."""
+        """A line across the page, with a title at its left and something short at its right end."""
         right = f" {right}" if right else ""
         dashes = "─" * max(self.width - width(title) - len(right) - 4, 2)
-        self.lines.append(
-            self.paint("2", "── ") + self.paint("1", title) + " " + self.paint("2", dashes) + self.paint("1", right)
-        )
+        line = self.paint("2", "── ") + self.paint("1", title) + " " + self.paint("2", dashes)
+        self.lines.append(line + self.paint("1", right))
+
+    def heading(self, step: Step, before: Step | None) -> None:
+        if before is None or (step["side"], step["topic"]) != (before["side"], before["topic"]):
+            self.rule(" · ".join(filter(None, (step["side"], step["topic"]))))
 
     def step(self, left: str, step: Step, right: str = "", slow: bool = False) -> None:
-        name = printable(step["name"])
+        name = printable(self.named(step["name"]))
         room = self.width - _INDENT - len(right) - 2
         if self.columns:
             name = shorten(name, room)
         line = self.paint("2", f"{left:>{_INDENT - 2}}") + "  " + name
         if right:
-            gap = " " * max(room - width(name), 0) + "  "
-            line += gap + self.paint("1;33" if slow else "2", right)
+            line += " " * max(room - width(name), 0) + "  " + self.paint("1;33" if slow else "2", right)
         self.lines.append(line)
         for row in self.shell(printable(step["shell"])):
             self.lines.append(" " * _INDENT + self.paint("2", row))
@@ -123,24 +142,22 @@ class _Page:
             self.lines.append(" " * _INDENT + self.paint("1;31", f"failed: {printable(str(step['error']))}"))
 
     def shell(self, command: str) -> list[str]:
-        """A command with $ID for the container's, broken as a shell takes it where the page is too narrow."""
-        if self.id and "'" not in command:
-            command = command.replace(self.id, "$ID")
-        if not self.columns:
-            return [command] if command else []
-        room = self.width - _INDENT
-        rows: list[str] = []
-        row = ""
+        """A command in rows: broken, where the page is too narrow for it, as a shell puts it together again."""
+        rows = [""]
         comment = False
-        for word in _words(command):
+        for number, word in enumerate(_words(command)):
             comment = comment or word.startswith("#")
-            if row and width(row) + 1 + width(word) > room - (0 if comment else 2):
-                starts_comment = word.startswith("#")
-                rows.append(row if comment else row + " \\")
-                row = "  " + word if not comment or starts_comment else "  # " + word
+            word = word if "'" in word else self.named(word)
+            # Two columns for the backslash.
+            if self.columns and number and width(f"{rows[-1]} {word}") > self.width - _INDENT - 2:
+                if not comment:
+                    rows[-1] += " \\"
+                elif not word.startswith("#"):
+                    word = f"# {word}"
+                rows.append(f"  {word}")
             else:
-                row = f"{row} {word}" if row else word
-        return [*rows, row] if row else rows
+                rows[-1] += f" {word}" if number else word
+        return rows if command else []
 
 
 def _words(command: str) -> list[str]:
@@ -148,39 +165,48 @@ def _words(command: str) -> list[str]:
     words = [""]
     quoted = ""
     for char in command:
-        if quoted:
-            quoted = "" if char == quoted else quoted
-        elif char in "'\"":
-            quoted = char
-        elif char == " ":
+        if char == " " and not quoted:
             words.append("")
             continue
+        if char == quoted:
+            quoted = ""
+        elif char in "'\"" and not quoted:
+            quoted = char
         words[-1] += char
     return words
+
+
+def _names(steps: list[Step], container_id: str) -> list[tuple[str, str, str]]:
+    """The variables of a page: $R the root, $C the container's folder, $ID, and $L1 and so on its layers."""
+    names: list[tuple[str, str, str]] = []
+    for step in steps:
+        for part in step["shell"].split(f"{paths.LAYERS}/")[1:]:
+            layer = f"{paths.LAYERS}/{part[:64]}"
+            if layer not in [value for _, value, _ in names]:
+                names.append((f"L{len(names) + 1}", layer, layer))
+    if container_id:
+        folder = paths.container(container_id)
+        names.append(("R", f"{folder}/rootfs", "$C/rootfs"))
+        names.append(("C", folder, paths.container("$ID")))
+        names.append(("ID", container_id, container_id))
+    return names
 
 
 def trace_text(trace: dict[str, Any], steps: list[Step], columns: int | None = None, colours: bool = False) -> str:
     """The time line, then where the time went. columns: the terminal's, None for a pipe."""
     origin = steps[0]["start"]
     total = max(step["end"] for step in steps) - origin
-    page = _Page(columns, colours, str(trace.get("id", "")))
-    _title(page, trace)
-    heading = ()
-    for step in steps:
-        if (step["side"], step["topic"]) != heading:
-            heading = (step["side"], step["topic"])
-            page.rule(" · ".join(heading))
+    page = _Page(columns, colours, _names(steps, str(trace.get("id", ""))))
+    command = " ".join(ops.quote(str(word)) for word in trace.get("command") or [])
+    page.lines.append(page.paint("1", printable(str(trace.get("name", "")))) + "  " + printable(command))
+    page.definitions()
+    for before, step in zip([None, *steps], steps):
+        page.heading(step, before)
         took = step["end"] - step["start"]
         slow = took * 10 > total and not step["name"].startswith(_WAITS)
         page.step(f"{(step['start'] - origin) / 1e6:.3f} ms", step, _duration(took), slow)
     _summary(page, steps, total)
     return "\n".join(page.lines) + "\n"
-
-
-def _title(page: _Page, trace: dict[str, Any]) -> None:
-    command = " ".join(ops.quote(str(word)) for word in trace.get("command") or [])
-    page.lines.append(page.paint("1", printable(str(trace.get("name", "")))) + "  " + printable(command))
-    page.lines.append(page.paint("2", f"ID={printable(page.id)}"))
 
 
 def _summary(page: _Page, steps: list[Step], total: int) -> None:
@@ -189,18 +215,22 @@ def _summary(page: _Page, steps: list[Step], total: int) -> None:
     sums = {side: sum(s["end"] - s["start"] for s in busy if s["side"] == side) for side in ("host", "container")}
     between = max(total - sum(sums.values()), 0)
     page.rule("total", _duration(total))
+
+    def row(ns: int, text: str) -> str:
+        return f"{_duration(ns):>{_INDENT - 2}}  {text}"
+
     for name, ns, about in (
         ("host", sums["host"], _count(busy, "host")),
         ("container", sums["container"], _count(busy, "container")),
         ("between them", between, "Python, and the scheduler"),
     ):
-        page.lines.append(f"{_duration(ns):>{_INDENT - 2}}  {name:<13} {_bar(ns, total, 20):<20}  " + page.paint("2", about))
+        page.lines.append(row(ns, f"{name:<13} {_bar(ns, total, 20):<20}  ") + page.paint("2", about))
     if waiting:
         waited = sum(step["end"] - step["start"] for step in waiting)
-        page.lines.append(page.paint("2", f"{_duration(waited):>{_INDENT - 2}}  of it the host waited for the container"))
+        page.lines.append(page.paint("2", row(waited, "of it the host waited for the container")))
     page.lines.append("the slowest steps")
     for step in sorted(busy, key=lambda step: step["start"] - step["end"])[:_SLOWEST]:
-        line = f"{_duration(step['end'] - step['start']):>{_INDENT - 2}}  {step['side']:<10} {printable(step['name'])}"
+        line = row(step["end"] - step["start"], f"{step['side']:<10} {printable(page.named(step['name']))}")
         page.lines.append(shorten(line, page.width) if page.columns else line)
 
 
@@ -218,13 +248,11 @@ def _duration(ns: int) -> str:
     return f"{ns / 1e6:.2f} ms" if ns >= 1e6 else f"{ns / 1e3:.0f} µs"
 
 
-def plan_text(steps: list[Step], columns: int | None = None, colours: bool = False) -> str:
-    page = _Page(columns, colours, "")
-    heading = ()
-    for number, step in enumerate(steps, 1):
-        if (step["side"], step["topic"]) != heading:
-            heading = (step["side"], step["topic"])
-            page.rule(" · ".join(heading))
+def plan_text(steps: list[Step], container_id: str, columns: int | None = None, colours: bool = False) -> str:
+    page = _Page(columns, colours, _names(steps, container_id))
+    page.definitions()
+    for number, (before, step) in enumerate(zip([None, *steps], steps), 1):
+        page.heading(step, before)
         page.step(str(number), step)
     page.rule("nothing was done")
     page.lines.append(f"{_count(steps, 'host')} on the host, {_count(steps, 'container')} in the container")
@@ -235,7 +263,7 @@ def plan_text(steps: list[Step], columns: int | None = None, colours: bool = Fal
 
 
 def perfetto(trace: dict[str, Any], steps: list[Step]) -> dict[str, Any]:
-    """Chrome's trace-event format, which ui.perfetto.dev opens: a track for each side, times in µs from the first step."""
+    """Chrome's trace-event format, which ui.perfetto.dev opens: a track a side, times in µs from the first step on."""
     origin = steps[0]["start"]
     tracks = {"host": 1, "container": 2}
     events: list[dict[str, Any]] = [

@@ -42,15 +42,21 @@ def text(value: object) -> str:
 
 
 def _shortest(value: float) -> str:
-    """fmt's %g without a precision: the fewest digits that read back as the same number."""
+    """fmt's %g without a precision: the fewest digits that read back as the same number, which Python's repr has."""
     if value - value != 0:  # infinite or not a number
         return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
-    digits = len(repr(value).partition("e")[0].replace(".", "").strip("-0")) or 1
-    scientific = f"{value:.{digits - 1}e}"
-    exponent = int(scientific.partition("e")[2])
-    if -4 <= exponent < 6:
-        return f"{value:.{max(digits - 1 - exponent, 0)}f}"
-    return scientific
+    mantissa, _, power = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    exponent = int(power or 0) + len(digits) - len(fraction) - 1 if digits else 0
+    digits = digits.rstrip("0") or "0"
+    sign = "-" if repr(value).startswith("-") else ""
+    if exponent < -4 or exponent >= 6:
+        return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{exponent:+03}"
+    if exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
+    whole, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
+    return f"{sign}{whole}{'.' if fraction else ''}{fraction}"
 
 
 def quote(value: str, mark: str = '"', ascii_only: bool = False) -> str:

@@ -243,7 +243,9 @@ def inspection(values: list[dict[str, Any]], form: str | None = None, terminal: 
     if not form:
         return jsontext.pretty(values) + "\n"
     if form == "json":
-        return jsontext.dumps(values) + "\n"
+        from mydocker.cli import goformat
+
+        return goformat.json(values) + "\n"
     from mydocker.cli.template import Template
 
     template = Template(form)

@@ -44,7 +44,9 @@ def _status(found: Record, now: int) -> str:
     if found.status == "running":
         return f"Up {human_duration(now - parse_rfc3339(found.started_at))}"
     if found.status == "exited":
-        return f"Exited ({found.exit_code}) {ago(found.finished_at, now)}".rstrip()
+        why = " (out of memory)" if found.oom_killed else ""
+        when = f" {ago(found.finished_at, now)}" if found.finished_at else ""
+        return f"Exited ({found.exit_code}){when}{why}"
     return "Created"
 
 

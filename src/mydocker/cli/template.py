@@ -202,14 +202,16 @@ def _named(char: str) -> str:
 
 
 def _number(digits: str) -> int | float:
-    """A number as Go writes it: 12, 0x1f, 0b11, 0o17, 017, 1_000, 1.5e3. Raises ValueError."""
+    """A number as Go writes it: 12, 0x1f, 0b11, 0o17, 017, 1_000, 1.5e3. Raises ValueError, OverflowError."""
     plain = digits.replace("_", "").lower()
     unsigned = plain.lstrip("+-")
-    if unsigned[:2] in ("0x", "0b", "0o"):
-        return int(plain, 0)
-    if "." in plain or "e" in plain:
+    prefixed = unsigned[:2] in ("0x", "0b", "0o")
+    if not prefixed and ("." in plain or "e" in plain):
         return float(plain)
-    return int(plain, 8 if unsigned[:1] == "0" else 10)
+    number = int(plain, 0 if prefixed else 8 if unsigned[:1] == "0" else 10)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError
+    return number
 
 
 def _unquoted(body: str) -> str:
@@ -703,6 +705,8 @@ class _Parser:
                 return _number(text)
             body = _unquoted(text[1:-1])
             return body if kind == "string" else ord(body)
-        except (ValueError, TypeError, OverflowError):
+        except OverflowError:
+            self.fail(f"integer overflow: {goformat.quote(text)}", start)
+        except (ValueError, TypeError):
             wrong = {"number": f"bad number syntax: {goformat.quote(text)}", "string": "invalid syntax"}
             self.fail(wrong.get(kind, f"malformed character constant: {text}"), start)

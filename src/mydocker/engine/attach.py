@@ -55,7 +55,7 @@ class Console:
             self._saved_terminal = None
         _signal.set_wakeup_fd(-1)
         for number, handler in self._saved_handlers.items():
-            _signal.signal(number, handler)  # type: ignore[arg-type]
+            _signal.signal(number, handler)
         for descriptor in (self._wake, self._wake_end, self.stdin):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -72,7 +72,7 @@ class Console:
         if stdin >= 0:
             os.set_blocking(stdin, False)
         if self.tty:
-            self._saved_terminal = termios.tcgetattr(0)  # type: ignore[assignment]
+            self._saved_terminal = termios.tcgetattr(0)
             _make_raw()
             self._resize()
         for number in self._early:
@@ -189,12 +189,13 @@ def write_out(descriptor: int, data: bytes) -> None:
 
 
 def _make_raw() -> None:
-    """cfmakeraw(3), but for output processing: what others write to the terminal meanwhile stays in shape."""
+    """cfmakeraw(3): the container's own terminal does all that is turned off here."""
     mode = termios.tcgetattr(0)
     mode[0] &= ~(
         termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
         | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
     )  # fmt: skip
+    mode[1] &= ~termios.OPOST
     mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0

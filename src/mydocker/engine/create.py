@@ -14,7 +14,7 @@ from mydocker.image import lookup
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_atomic
-from mydocker.model import host, request, signals, spec
+from mydocker.model import host, names, request, signals, spec
 from mydocker.record import record
 from mydocker.runtime import rootfs
 from mydocker.runtime.plan import Plan, plan
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mydocker.image.store import Image
 
 _STOP_TIMEOUT = 10  # seconds, docker's
+_ATTEMPTS = 100
 
 
 @record
@@ -69,7 +70,9 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     sources = {name: volumes.path(name) for name in own}
     for mount in wanted.mounts:
         if mount["type"] == "bind" and mount["option"] == "mount" and not os.path.exists(mount["source"]):
-            raise InvalidArgument(f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it")
+            raise InvalidArgument(
+                f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it"
+            )
     nodes = host.nodes(wanted.devices, wanted.privileged)
     bundle = spec.build(wanted, container_id, paths.container(container_id), facts, sources, nodes)
     bundle["annotations"].update(
@@ -109,11 +112,11 @@ def create(made: Draft) -> state.Record:
     wanted = made.request
     cidfile = _claim_cidfile(wanted.cidfile)
     try:
-        state.reserve(made.id, wanted.name)
+        name = _reserve(made.id, wanted.name)
         try:
-            found = _write(made)
+            found = _write(made, name)
         except BaseException:
-            state.forget(made.id, wanted.name, [name for name, anonymous in made.volumes.items() if anonymous])
+            state.forget(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
             raise
     except BaseException:
         if cidfile >= 0:
@@ -138,23 +141,38 @@ def _claim_cidfile(path: str) -> int:
         raise HostError(f"can't write {path}: {os.strerror(error.errno or 0)}", "give another --cidfile") from None
 
 
-def _write(made: Draft) -> state.Record:
+def _reserve(container_id: str, asked: str) -> str:
+    """The name that it got: the one that was asked for, or one of 9,000 made-up ones, with a number if they run short."""
+    if asked:
+        state.reserve(container_id, asked)
+        return asked
+    for attempt in range(_ATTEMPTS):
+        name = names.random_name() + (str(attempt) if attempt > _ATTEMPTS // 2 else "")
+        try:
+            state.reserve(container_id, name)
+            return name
+        except Conflict:
+            continue
+    raise Conflict("no free name was found", "give one with --name")
+
+
+def _write(made: Draft, name: str) -> state.Record:
     wanted, folder, image = made.request, made.folder, made.image
-    for name, anonymous in made.volumes.items():
-        volumes.ensure(name, anonymous=anonymous)
+    for volume, anonymous in made.volumes.items():
+        volumes.ensure(volume, anonymous=anonymous)
     for mount in wanted.mounts:
         if mount["type"] == "bind" and mount["option"] == "volume" and not os.path.exists(mount["source"]):
             os.makedirs(mount["source"], 0o755)  # as docker does for -v
     made.driver.prepare(folder, image.layers)
     os.makedirs(f"{folder}/rootfs", exist_ok=True)
-    for name, text in _etc(wanted, made.spec.get("hostname", "")):
-        write_atomic(f"{folder}/{name}", text.encode("utf-8", "surrogateescape"), 0o644)
+    for file, text in _etc(wanted, made.spec.get("hostname", "")):
+        write_atomic(f"{folder}/{file}", text.encode("utf-8", "surrogateescape"), 0o644)
     write_atomic(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
     write_atomic(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
     os.close(os.open(f"{folder}/lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     found = state.Record(
         id=made.id,
-        name=wanted.name,
+        name=name,
         created=state.now(),
         image=wanted.image,
         image_id=image.id,
@@ -168,6 +186,8 @@ def _write(made: Draft) -> state.Record:
         labels=wanted.labels,
         mounts=[mount["source"] if mount["type"] != "tmpfs" else mount["target"] for mount in wanted.mounts],
         own_volumes=[name for name, anonymous in made.volumes.items() if anonymous],
+        log_size=wanted.log_size,
+        log_files=wanted.log_files,
         stop_signal=signals.number(wanted.stop_signal or "TERM"),
         stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
     )

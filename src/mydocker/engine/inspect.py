@@ -51,4 +51,4 @@ def volume(name: str) -> dict[str, Any]:
     from mydocker.engine import volumes
 
     found = volumes.load(name)
-    return inspect.volume(found.name, found.path, found.created, found.labels)
+    return inspect.volume(found.name, found.created, found.labels)

@@ -11,10 +11,11 @@ import select
 from time import monotonic
 
 from mydocker import jsontext, paths, state
-from mydocker.engine.start import clear_leftovers, load_spec
+from mydocker.engine.start import load_spec
 from mydocker.errors import Conflict, CorruptRecord, MydockerError
 from mydocker.kernel import cgroups, process
 from mydocker.runtime import plan
+from mydocker.trace import take_back
 
 
 def kill(found: state.Record, signal: int) -> None:
@@ -133,7 +134,7 @@ def remove(reference: str, force: bool = False, volumes: bool = False) -> state.
         if found.status == "running" and found.alive():
             raise Conflict(f"container {found.name} was started again meanwhile", "try again")
         if found.monitor_pid and not found.watched():
-            clear_leftovers(found, plan.plan(load_spec(found), found.folder, cgroups.layout()))
+            take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
         state.forget(found.id, found.name, found.own_volumes if volumes else [])
     return found
 

@@ -15,7 +15,7 @@ from mydocker.kernel import cgroups
 from mydocker.record import record
 from mydocker.runtime import monitor
 from mydocker.runtime.plan import Plan, plan
-from mydocker.trace import Trace
+from mydocker.trace import Trace, take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def start(
         layout = cgroups.layout()
         size = terminal_size() if found.tty and attach else (0, 0)
         steps = plan(spec, found.folder, layout, size)
-        clear_leftovers(found, steps)
+        if found.monitor_pid:
+            take_back(steps.host)  # what a monitor that was killed could not
         choice.named(found.driver).prepare(found.folder, found.layers)
         trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
         settings = config.load()
-        wiring = monitor.Wiring(attach, stdin, explain, settings["log_size"], settings["log_files"])
+        log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
+        wiring = monitor.Wiring(attach, stdin, explain, log_size, log_files)
         with Console(found.tty and attach, stdin) as console:
             pid, channel = monitor.launch(found, steps, layout, wiring, trace, lock)
             return _follow(found, pid, channel, console, attach)
@@ -74,13 +76,6 @@ def load_spec(found: state.Record) -> dict[str, Any]:
             f"container {found.name} has no usable bundle: {path}: {error}", "remove it with rm"
         ) from None
     return spec
-
-
-def clear_leftovers(found: state.Record, steps: Plan) -> None:
-    """Take back what a monitor that was killed could not: the undo of the steps that it had done."""
-    if found.monitor_pid:
-        for op in reversed(steps.host):
-            op.undo()
 
 
 def _follow(found: state.Record, pid: int, channel: socket, console: Console, attach: bool) -> Started:

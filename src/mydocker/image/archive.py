@@ -19,15 +19,17 @@ from mydocker.model.times import rfc3339
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable
 
+    from mydocker.image.streams import Stream
+
 _F_SETPIPE_SZ = 1031
 
 
-def import_image(source: BinaryIO, name: str, changes: list[str], message: str) -> store.Image:
-    """Make an image with one layer from a tar, plain or compressed. name: normalised, or "" for none. changes: Dockerfile
-    instructions. Raises InvalidArgument for an archive that is not to be trusted; then nothing is left of it."""
+def import_image(source: Stream, name: str, changes: list[str], message: str) -> store.Image:
+    """Make an image with one layer from a tar, plain or compressed. name: normalised, or "" for none. changes:
+    Dockerfile instructions. Raises InvalidArgument for an archive that is not to be trusted; nothing is left of it."""
     config = apply_changes({}, changes)
     with store.Workspace() as work:
-        descriptor, tree = _take_in(decompressed(io.BufferedReader(source, CHUNK)), work, None)  # type: ignore[arg-type]
+        descriptor, tree = _take_in(decompressed(source), work, None)
         os.rename(tree, f"{work.layers}/{descriptor['digest'][7:]}")
         created = rfc3339(time_ns())
         document = {
@@ -51,8 +53,8 @@ def commit(
     author: str = "",
     message: str = "",
 ) -> store.Image:
-    """Make an image of `parent` with one more layer. write_changes: writes the layer's tar (a storage driver's `changes`);
-    it is stored and unpacked while it is being written. config: the new image's, the OCI config's "config".
+    """Make an image of `parent` with one more layer. write_changes: writes the layer's tar (a storage driver's
+    `changes`); it is stored and unpacked while it is being written. config: the OCI config's "config".
     created_by: the command that made the changes. A layer without changes is left out, as docker does."""
     with store.Workspace() as work:
         below = [paths.layer(chain_id) for chain_id in reversed(parent.layers)]
@@ -107,11 +109,11 @@ def unpack_layers(image: store.Image) -> None:
 def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None:
     path = store.blob(digest)
     try:
-        file = open(path, "rb", CHUNK)
+        file = io.BufferedReader(io.FileIO(path), CHUNK)
     except FileNotFoundError:
         raise CorruptRecord(f"corrupt image store: {path}: it is missing", "get the image again") from None
     with file, Tee(file) as packed:
-        packed_reader = io.BufferedReader(packed, CHUNK)
+        packed_reader: Stream = io.BufferedReader(packed, CHUNK)
         failure = None
         found = ""
         try:
@@ -133,7 +135,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
             raise CorruptRecord(f"corrupt image: layer {digest} holds {found or really}, not {diff_id}")
 
 
-def _take_in(source: io.BufferedReader, work: store.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
+def _take_in(source: Stream, work: store.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
     """Store a plain tar and unpack it, both at once: (its descriptor, the folder)."""
     blob, tree = f"{work.path}/blob", f"{work.path}/tree"
     os.mkdir(tree, 0o700)
@@ -160,10 +162,10 @@ class _Pipe:
         except Exception as error:
             self._error = error
 
-    def __enter__(self) -> io.BufferedReader:
+    def __enter__(self) -> Stream:
         source, self._out = os.pipe()
         fcntl.fcntl(self._out, _F_SETPIPE_SZ, CHUNK)
-        self._source = open(source, "rb", CHUNK)
+        self._source = io.BufferedReader(io.FileIO(source), CHUNK)
         self._thread.start()
         return self._source
 

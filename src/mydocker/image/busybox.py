@@ -78,7 +78,7 @@ def ensure() -> store.Image:
         built = build()
         folder = f"{work.layers}/{built.image.layers[0][7:]}"
         os.mkdir(folder, 0o700)
-        layer.unpack(io.BufferedReader(io.BytesIO(built.tar)), folder)  # type: ignore[arg-type]
+        layer.unpack(io.BufferedReader(io.BytesIO(built.tar)), folder)
         work.write_blob(built.tar)
         return store.add(work, built.image.config, [_descriptor(built.tar)], BUSYBOX)
 

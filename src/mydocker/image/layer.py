@@ -22,9 +22,10 @@ from mydocker.image import tar
 from mydocker.kernel import files
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterator
     from typing import BinaryIO
+
+    from mydocker.image.streams import Stream
 
 WHITEOUT = ".wh."
 _OPAQUE_MARK = ".wh..wh..opq"
@@ -48,7 +49,7 @@ _STANDARD_DEVICES = {
 # --- unpacking --------------------------------------------------------------------------------------------------------
 
 
-def unpack(stream: io.BufferedReader, folder: str, below: list[str] | None = None) -> None:
+def unpack(stream: Stream, folder: str, below: list[str] | None = None) -> None:
     """Unpack a plain tar into an empty folder. What it must not hold raises InvalidArgument, which names the entry;
     the folder is then the caller's to remove.
 
@@ -199,7 +200,7 @@ class _Unpacker:
                 _set_opaque(folder, hidden)
 
     def _vacant(self, above: str, name: str) -> int:
-        """The folder to make `name` in. Of two entries with one name the last wins, but nothing takes a folder's place."""
+        """The folder to make `name` in. Of two entries of one name the last wins; nothing takes a folder's place."""
         folder = self._folder(above)
         try:
             os.unlink(name, dir_fd=folder)
@@ -332,7 +333,7 @@ class Entry(NamedTuple):
 
     @property
     def here(self) -> str:
-        """A path to it for the system calls that take no descriptor of a folder; the last part is not to be followed."""
+        """A path for the system calls that take no descriptor of a folder. Its last part is not to be followed."""
         return f"/proc/self/fd/{self.parent}/{self.name}"
 
 

@@ -93,8 +93,8 @@ def look(reference: str) -> Image:
             return image
     raise NotFound(
         f"no such image: {reference}",
-        f"'mydocker images' lists them; 'mydocker import FILE NAME' or 'skopeo copy SOURCE oci:{paths.IMAGES}:NAME:TAG' "
-        "gets one",
+        "'mydocker images' lists them; get one with 'mydocker import FILE NAME' or "
+        f"'skopeo copy SOURCE oci:{paths.IMAGES}:NAME:TAG'",
     )
 
 
@@ -287,9 +287,8 @@ class Lock:
 
 
 class Workspace:
-    """`with Workspace() as work:` a folder beside the layers to make things in: `work.blobs`, `work.layers` and whatever
-    else. `add` takes blobs and layers from it into the store; the rest goes at the end, or, after a crash, with the next
-    change of the store."""
+    """`with Workspace() as work:` a folder beside the layers to make things in. `add` takes what is in `work.blobs` and
+    `work.layers` into the store; the rest goes at the end or, after a crash, with the next change of the store."""
 
     def __enter__(self) -> Workspace:
         os.makedirs(paths.LAYERS, 0o700, exist_ok=True)
@@ -358,7 +357,7 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
     With the lock held."""
     config_data, manifest_data = documents(config, layers)
     work.write_blob(config_data)
-    wanted = {"mediaType": MANIFEST, "digest": work.write_blob(manifest_data), "size": len(manifest_data)}
+    digest = work.write_blob(manifest_data)
     index = _index()
     sweep()
     blobs = f"{paths.IMAGES}/blobs/sha256"
@@ -371,9 +370,10 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
         os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
     files.sync_folder(blobs)
     adopt_layers(work)
+    wanted = {"mediaType": MANIFEST, "digest": digest, "size": len(manifest_data)}
     index["manifests"] = named(index["manifests"], wanted, name)
     _write_index(index)
-    return _image(wanted["digest"], index["manifests"])
+    return _image(digest, index["manifests"])
 
 
 def adopt_layers(work: Workspace) -> None:

@@ -19,11 +19,13 @@ from mydocker.kernel.files import write_all
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    Stream = io.BufferedReader[Any]
+
 CHUNK = 1 << 20
 _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask for 4 GB
 
 
-def decompressed(stream: io.BufferedReader) -> io.BufferedReader:
+def decompressed(stream: Stream) -> Stream:
     """The stream itself, or what gzip, bzip2, xz or (from Python 3.14) zstd made it from, by its first bytes."""
     magic = stream.peek(6)[:6]
     make: Callable[[], Any]
@@ -35,9 +37,10 @@ def decompressed(stream: io.BufferedReader) -> io.BufferedReader:
         make = functools.partial(lzma.LZMADecompressor, memlimit=_XZ_MEMORY)
     elif magic.startswith(b"\x28\xb5\x2f\xfd"):
         try:
-            from compression.zstd import ZstdDecompressor as make  # type: ignore[import-not-found, unused-ignore]
+            from compression import zstd  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise HostError("this Python cannot read zstd archives", "'zstd -dc FILE | mydocker import -'") from None
+        make = zstd.ZstdDecompressor
     else:
         return stream
     return io.BufferedReader(_Decompressed(stream, make), CHUNK)
@@ -71,7 +74,7 @@ class _Gunzip:
 class _Decompressed(io.RawIOBase):
     """What one compressed stream, or several in a row, hold; in constant memory."""
 
-    def __init__(self, source: io.BufferedReader, make: Callable[[], Any]) -> None:
+    def __init__(self, source: Stream, make: Callable[[], Any]) -> None:
         self._source = source
         self._make = make
         self._decompressor = make()
@@ -111,7 +114,7 @@ class Tee(io.RawIOBase):
 
     Use it as a context manager; `finish` before its end."""
 
-    def __init__(self, source: io.BufferedReader, keep: str = "") -> None:
+    def __init__(self, source: Stream, keep: str = "") -> None:
         self._source = source
         self._keep = keep
         self._digest = hashlib.sha256()

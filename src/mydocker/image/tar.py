@@ -7,7 +7,6 @@ distributions ship it can be kept busy for ever by a crafted one (CVE-2024-6232,
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from mydocker.image.streams import Stream
+
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 1 << 20
 _HEADER_ONLY = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
@@ -33,11 +34,12 @@ class Reader:
     """Iterate over it for the entries, a TarInfo each, names as os.fsdecode gives them; `copy_content` is for the
     entry at hand. Raises InvalidArgument for what is no tar, is damaged or ends too early."""
 
-    def __init__(self, stream: io.BufferedIOBase) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._content = 0  # bytes of the current entry's content that are still to be read
         self._padding = 0
         self._buffer = memoryview(bytearray(CHUNK))
+        self._data: list[tuple[int, int]] | None = None  # of a sparse file: where its data lies, as (offset, length)
         self.entries = 0
         self.xattrs: dict[str, bytes] = {}  # extended attributes of the entry at hand
         self.complete = False  # whether the archive's end mark has been seen
@@ -52,10 +54,10 @@ class Reader:
 
     def copy_content(self, info: tarfile.TarInfo, descriptor: int) -> None:
         """Write the entry's content to an empty file; holes stay holes."""
-        if not info.sparse:
+        if self._data is None:
             self._copy(descriptor, info.size)
             return
-        for offset, length in info.sparse:
+        for offset, length in self._data:
             os.lseek(descriptor, offset, os.SEEK_SET)
             self._copy(descriptor, length)
         os.ftruncate(descriptor, info.size)
@@ -137,11 +139,11 @@ class Reader:
                 self._set_size(int(records["size"]))
             if info.type in _HEADER_ONLY:  # whatever size it claims
                 self._set_size(0)
-            info.size = self._content
+            info.size, self._data = self._content, None
             if info.type == tarfile.GNUTYPE_SPARSE:
-                info.sparse, info.size = self._gnu_map(block)
+                self._data, info.size = self._gnu_map(block)
             elif "GNU.sparse.major" in records or "GNU.sparse.map" in records:
-                info.sparse, info.size = self._pax_map(records)
+                self._data, info.size = self._pax_map(records)
                 info.name = os.fsdecode(records["GNU.sparse.name"])
         except (KeyError, ValueError, OverflowError) as error:
             raise _damaged(f"the header of '{info.name}': {error}") from None
@@ -178,14 +180,14 @@ class Reader:
         return list(zip(numbers[::2], numbers[1::2])), int(records["GNU.sparse.realsize"])
 
     def _check_map(self, info: tarfile.TarInfo) -> None:
-        if info.sparse is None:
+        if self._data is None:
             return
         end = 0
-        for offset, length in info.sparse:
+        for offset, length in self._data:
             if offset < end or length < 0 or offset + length > info.size:
                 raise _damaged(f"the map of holes of '{info.name}'")
             end = offset + length
-        if sum(length for _, length in info.sparse) != self._content:
+        if sum(length for _, length in self._data) != self._content:
             raise _damaged(f"the map of holes of '{info.name}'")
 
 

@@ -67,7 +67,7 @@ class _Function(CFuncPtr):
     _restype_ = _Long
 
 
-_syscall = _Function(dlsym(dlopen(None, 0), "syscall"))
+_syscall = _Function(dlsym(dlopen(None, 0), "syscall"))  # type: ignore[arg-type]
 
 
 def address_of(buffer: bytearray) -> int:
@@ -77,7 +77,7 @@ def address_of(buffer: bytearray) -> int:
 
 def write_memory(address: int, data: bytes) -> None:
     """Overwrite memory of this process. The caller answers for the address."""
-    (_Char * len(data)).from_address(address)[:] = data
+    memoryview((_Char * len(data)).from_address(address)).cast("B")[:] = data
 
 
 def syscall(name: str, *args: int | str | bytes | bytearray | None, about: str = "") -> int:

@@ -277,8 +277,6 @@ class _Code:
 
     def jump(self, code: int, k: int, yes: int, no: int) -> int:
         """Go to label yes if the comparison with k holds, to label no if not."""
-        if yes == no:
-            return yes
         yes, no = self.near(yes), self.near(no)
         return self.put(code, k, len(self.words) - yes, len(self.words) - no)
 
@@ -351,7 +349,7 @@ class _Code:
         offset, high = _ARGS + 8 * index, value >> 32
         low = self.half(offset, jump, value & _WORD, mask & _WORD, yes, no)
         if not wide:
-            return low
+            return no if high else low
         if jump == _JUMP_EQUAL:
             return self.half(offset + 4, jump, high, mask >> 32, low, no)
         equal = self.jump(_JUMP_EQUAL, high, low, no)
@@ -360,8 +358,6 @@ class _Code:
     def half(self, offset: int, jump: int, k: int, mask: int, yes: int, no: int) -> int:
         if not mask:
             return no if k else yes
-        if yes == no:
-            return yes
         label = self.jump(jump, k, yes, no)
         return self.load(offset, label if mask == _WORD else self.put(_AND, mask))
 

@@ -57,16 +57,11 @@ def _lines(path: str, text: str) -> list[tuple[str, str | None]]:
         if not line or line.startswith("#"):
             continue
         key, sign, value = line.partition("=")
-        if not sign:
-            key = key.rstrip()
+        key = key if sign else key.rstrip()
         if not key:
             raise InvalidArgument(f"{path}, line {number}: no name before the =", "KEY=VALUE or KEY")
-        if len(key.split()) != 1 or "\0" in line:
+        if any(char.isspace() for char in key) or "\0" in line:
             raise InvalidArgument(f"{path}, line {number}: '{key}' is no name", "no blanks in front of the =")
-        if key != key.rstrip():
-            raise InvalidArgument(
-                f"{path}, line {number}: a blank after '{key.rstrip()}'", "no blanks in front of the ="
-            )
         found.append((key, value if sign else None))
     return found
 

@@ -34,16 +34,14 @@ _SURNAMES = (
 )
 
 
-def _is_word(text: str, shortest: int) -> bool:
-    """[a-zA-Z0-9][a-zA-Z0-9_.-]*, and short enough for a file's name."""
-    return shortest <= len(text) <= 255 and text[0] in _WORD and _INNER.issuperset(text)
+def _is_word(text: str) -> bool:
+    """[a-zA-Z0-9][a-zA-Z0-9_.-]*, and short enough for a file's name. One letter will do, though docker wants two."""
+    return 1 <= len(text) <= 255 and text[0] in _WORD and _INNER.issuperset(text)
 
 
 def container_name(text: str) -> str:
-    if not _is_word(text, 2):
-        raise InvalidArgument(
-            f"invalid container name '{text}'", "two or more of [a-zA-Z0-9_.-], the first a letter or digit"
-        )
+    if not _is_word(text):
+        raise InvalidArgument(f"invalid container name '{text}'", "[a-zA-Z0-9_.-] only, the first a letter or digit")
     return text
 
 
@@ -55,17 +53,17 @@ def random_name() -> str:
 
 
 def volume_name(text: str) -> str:
-    if not _is_word(text, 2):
+    if not _is_word(text):
         raise InvalidArgument(
             f"invalid volume name '{text}'",
-            "two or more of [a-zA-Z0-9_.-], the first a letter or digit; a host folder begins with / or ./",
+            "[a-zA-Z0-9_.-] only, the first a letter or digit; a host folder begins with / or ./",
         )
     return text
 
 
 def hostname(text: str) -> str:
     """The kernel's 64 bytes; letters, digits, - and . as in RFC 1123, and _, which some networks use."""
-    if not (_is_word(text, 1) and len(text) <= 64):
+    if not (_is_word(text) and len(text) <= 64):
         raise InvalidArgument(f"invalid hostname '{text}'", "up to 64 of [a-zA-Z0-9_.-], the first a letter or digit")
     return text
 

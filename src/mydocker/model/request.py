@@ -24,8 +24,11 @@ SCHEMA = 1
 DEFAULT_IMAGE = "busybox:latest"  # what `run COMMAND` runs in
 LEAST_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
 SHM_SIZE = 64 * units.MIB
+LEAST_LOG = 4096  # bytes
+_MOST_LOGS = 1000
 _MOST_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
+_LARGEST_FILE = 1 << 20  # bytes, of --env-file and its like
 
 
 @record
@@ -33,7 +36,7 @@ class CreateRequest:
     """words: [IMAGE] [COMMAND] [ARG…] as typed; see resolve_words. Zero, "" or None is: not asked for."""
 
     words: list[str]
-    name: str
+    name: str = ""  # "": one is made up
     detach: bool = False
     interactive: bool = False
     tty: bool = False
@@ -52,6 +55,8 @@ class CreateRequest:
     exposed_ports: list[str] = []  # "80/tcp"
     stop_signal: str = ""
     stop_timeout: int | None = None  # seconds; -1: never kill
+    log_size: int = 0  # bytes of a log file, and
+    log_files: int = 0  # how many of them; 0: the host's default
     init: bool = False
     oom_score_adj: int = 0
     ulimits: list[Ulimit] = []
@@ -120,20 +125,21 @@ def from_params(
     def files(key: str) -> list[tuple[str, str]]:
         return [(path, read(path)) for path in several(key)]
 
-    def number(key: str, what: str, low: int, high: int, default: int = 0) -> int:
+    def number(key: str, what: str, low: int, high: int) -> int:
         value = params.get(key)
-        return default if value is None else units.whole(value, what, low, high)
+        return 0 if value is None else units.whole(value, what, low, high)
 
-    def size(key: str, what: str, default: int = 0) -> int:
+    def size(key: str, what: str) -> int:
         value = params.get(key)
-        return default if value is None else units.size(value, what)
+        return 0 if value is None else units.size(value, what)
 
-    entrypoint, swap, cpus = params.get("entrypoint"), params.get("memory_swap"), params.get("cpus")
+    entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
     network, ipc = _network(text("network")), _namespace("ipc", text("ipc"), ("host", "private"))
     no_new_privileges, seccomp = _security(several("security_opt"), read)
+    log_size, log_files = _log_options(several("log_opt"))
     request = CreateRequest(
         words=list(params["image_and_command"]),
-        name=names.container_name(text("name")) if text("name") else names.random_name(),
+        name="" if params.get("name") is None else names.container_name(text("name")),
         detach=bool(params.get("detach")),
         interactive=bool(params.get("interactive")),
         tty=bool(params.get("tty")),
@@ -147,9 +153,9 @@ def from_params(
         workdir=names.absolute_path(text("workdir"), "working directory") if text("workdir") else "",
         labels=keyvalue.labels(several("label"), files("label_file")),
         stop_signal=text("stop_signal"),
-        stop_timeout=None
-        if params.get("stop_timeout") is None
-        else number("stop_timeout", "stop timeout", -1, _LONGEST_STOP),
+        stop_timeout=None if timeout is None else units.whole(timeout, "stop timeout", -1, _LONGEST_STOP),
+        log_size=log_size,
+        log_files=log_files,
         init=bool(params.get("init")),
         oom_score_adj=number("oom_score_adj", "OOM score adjustment", -1000, 1000),
         ulimits=list({limit["name"]: limit for limit in map(units.ulimit, several("ulimit"))}.values()),
@@ -164,8 +170,8 @@ def from_params(
         shm_size=size("shm_size", "size of /dev/shm") or SHM_SIZE,
         sysctls=keyvalue.sysctls(several("sysctl"), network, ipc),
         memory=size("memory", "memory size"),
-        memory_swap=-1 if swap == "-1" else size("memory_swap", "memory and swap size"),
-        nano_cpus=0 if cpus is None else units.cpus(cpus, len(units.numbers(host.cpus) or "1")),
+        memory_swap=-1 if text("memory_swap") == "-1" else size("memory_swap", "memory and swap size"),
+        nano_cpus=0 if cpus is None else units.cpus(cpus, len(units.numbers(host.cpus) or {0})),
         cpu_shares=number("cpu_shares", "CPU shares", 0, 262144),
         cpuset_cpus=units.cpuset(text("cpuset_cpus"), host.cpus) if text("cpuset_cpus") else "",
         cpuset_mems=units.cpuset(text("cpuset_mems"), host.nodes, "memory nodes") if text("cpuset_mems") else "",
@@ -177,6 +183,8 @@ def from_params(
         no_new_privileges=no_new_privileges,
         seccomp=seccomp,
     )
+    if 0 < request.memory < LEAST_MEMORY:
+        raise InvalidArgument(f"memory limit '{text('memory')}' is too small", "the minimum is 6 MB")
     _check(request, host)
     return request
 
@@ -205,6 +213,8 @@ def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str
             seccomp = value.replace("builtin", "")
         elif key == "seccomp" and value:
             seccomp = read(value)
+            if not seccomp.lstrip().startswith("{"):
+                raise InvalidArgument(f"'{value}' is no seccomp profile", "a file in docker's JSON format")
         elif (key, value) not in (("apparmor", "unconfined"), ("label", "disable")):
             raise InvalidArgument(
                 f"security option '{option}' is not supported",
@@ -213,28 +223,47 @@ def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str
     return no_new_privileges, seccomp
 
 
+def _log_options(options: list[str]) -> tuple[int, int]:
+    """docker's max-size=10m and max-file=3, as (bytes, files); 0 for what is not given."""
+    size, files = 0, 0
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "max-size":
+            size = units.size(value, "log size")
+        elif key == "max-file":
+            files = units.whole(value, "number of log files", 1, _MOST_LOGS)
+        else:
+            raise InvalidArgument(
+                f"log option '{option}' is not supported", "max-size=SIZE, such as 10m; max-file=NUMBER"
+            )
+    if 0 < size < LEAST_LOG:
+        raise InvalidArgument(f"a log file of {size} bytes is too small", f"at least {LEAST_LOG} bytes")
+    return size, files
+
+
 def read_text(path: str) -> str:
-    """A file that the user named. Raises InvalidArgument if it can't be read or is no UTF-8."""
+    """A file that the user named. Raises InvalidArgument if it can't be read, is no UTF-8, or too large."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            return file.read()
+            text = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise InvalidArgument(f"cannot read '{path}'", error.strerror or str(error)) from None
     except ValueError:
         raise InvalidArgument(f"cannot read '{path}'", "it is not UTF-8 text, or its name has a NUL") from None
+    if len(text) > _LARGEST_FILE:
+        raise InvalidArgument(f"'{path}' is too large", "up to 1 MB")
+    return text
 
 
 def _check(request: CreateRequest, host: HostFacts) -> None:
     """Options that can't be together, and those that this machine can't give."""
     if request.stop_signal:
         signals.number(request.stop_signal)
-    if 0 < request.memory < LEAST_MEMORY:
-        raise InvalidArgument("memory limit is too small", "the minimum is 6 MB")
     if request.memory_swap > 0 and not request.memory:
         raise InvalidArgument("--memory-swap without --memory", "it is the sum of memory and swap; give both")
     if 0 < request.memory_swap < request.memory:
         raise InvalidArgument("--memory-swap is less than --memory", "it is the sum of memory and swap")
-    if request.memory_swap > request.memory and not host.swap:
+    if request.memory_swap > 0 and not host.swap:
         raise HostError("this kernel can't limit swap", "boot it with swapaccount=1, or leave --memory-swap out")
     if request.cpu_shares == 1:
         raise InvalidArgument("CPU shares '1' are too few", "2 to 262144; 1024 is the usual share")
@@ -285,7 +314,8 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
     named = {pair.partition("=")[0] for pair in request.env}
     env = [pair for pair in _strings(config, "Env") if "=" in pair[1:] and pair.partition("=")[0] not in named]
     stop_signal = request.stop_signal or _string(config, "StopSignal")
-    signals.number(stop_signal or "TERM")
+    if stop_signal:
+        signals.number(stop_signal)
     return CreateRequest(
         **{
             **request.__dict__,

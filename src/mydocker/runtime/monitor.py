@@ -129,6 +129,8 @@ class _Monitor:
         except Exception as cause:
             error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
             self._take_back()
+            self.found.exit_code, self.found.error = error.exit_code, str(error)
+            state.save(self.found)
             self._keep_trace()
             self.lock.release()
             self._say(b"F", error.details())

@@ -38,6 +38,7 @@ def run(
     log_opt: List[str] = many("KEY=VALUE", "Rotate the log: max-size=10m, max-file=3", "--log-opt"),
     explain: bool = flag("Show every kernel step taken, with its shell equivalent and duration", "--explain"),
     dry_run: bool = flag("Show the steps, take none", "--dry-run"),
+    format: Optional[str] = text("FORMAT", "How to show the steps: json, or trace for Perfetto", "--format"),
     volume: List[str] = many(
         "SOURCE:TARGET[:ro]", "Mount a host folder or a named volume", "-v", "--volume", panel=_STORAGE
     ),
@@ -99,7 +100,7 @@ create.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         parameter
         for name, parameter in inspect.signature(run).parameters.items()
-        if name not in ("detach", "explain", "dry_run")
+        if name not in ("detach", "explain", "dry_run", "format")
     ]
 )
 
@@ -186,6 +187,7 @@ def execute(
     interactive: bool = flag("Pass stdin on, its end too", "-i", "--interactive"),
     tty: bool = flag("Give the command a terminal", "-t", "--tty"),
     env: List[str] = many("KEY[=VALUE]", "Set an environment variable, or pass the caller's on", "-e", "--env"),
+    env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
     workdir: Optional[str] = text("FOLDER", "Working directory in the container", "-w", "--workdir"),
     user: Optional[str] = text("USER[:GROUP]", "User and group, as names or numbers", "-u", "--user"),
     container: str = positional("CONTAINER"),

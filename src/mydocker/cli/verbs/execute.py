@@ -20,7 +20,7 @@ def execute(params: dict[str, Any]) -> int:
     """The command's exit code, or 0 once it runs detached."""
     if params["tty"] and not params["detach"] and not os.isatty(0):
         raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
-    env_files = [(path, read_text(path)) for path in params.get("env_file") or []]
+    env_files = [(path, read_text(path)) for path in params["env_file"]]
     request = ExecRequest(
         command=params["command"],
         environment=keyvalue.environment(params["env"], env_files, os.environ),

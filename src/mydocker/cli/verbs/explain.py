@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 def explain(params: dict[str, Any]) -> int:
-    rendering.print_trace(engine.trace(state.find(params["container"])), params["format"] or "", descriptor=1)
+    rendering.print_trace(engine.trace(state.find(params["container"])), params["format"], descriptor=1)
     return 0

@@ -22,13 +22,16 @@ def run(params: dict[str, Any]) -> int:
     asked = _request(params)
     if asked.tty and not asked.detach and not os.isatty(0):
         raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
+    form = params["format"]
+    if form and not (asked.explain or asked.dry_run):
+        raise InvalidArgument("--format goes with --explain or --dry-run", "or see 'mydocker explain'")
     trace = Trace("host")
     began = monotonic_ns()
     made = creation.draft(asked, host.look())
     if asked.dry_run:
         from mydocker.cli import explain
 
-        explain.print_plan(made.plan())
+        explain.print_plan(made.plan(), form)
         return 0
     found = creation.create(made)
     trace.span("parse, plan, write the bundle and the record", f"ls {found.folder}", began)
@@ -37,10 +40,10 @@ def run(params: dict[str, Any]) -> int:
     except MydockerError as error:
         _give_up(found, asked)
         if asked.explain and getattr(error, "trace", None):
-            _explain(error.trace)  # type: ignore[attr-defined]
+            _explain(error.trace, form)  # type: ignore[attr-defined]
         raise
     if asked.explain and result.trace:
-        _explain(result.trace)
+        _explain(result.trace, form)
     if asked.detach:
         print(found.id)
         return 0
@@ -63,7 +66,7 @@ def _give_up(found: state.Record, asked: request.CreateRequest) -> None:
         os.unlink(asked.cidfile)
 
 
-def _explain(trace: dict[str, Any]) -> None:
+def _explain(trace: dict[str, Any], form: str | None) -> None:
     from mydocker.cli import explain
 
-    explain.print_trace(trace)
+    explain.print_trace(trace, form)

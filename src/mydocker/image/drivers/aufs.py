@@ -39,7 +39,7 @@ def prepare(folder: str, layers: list[str]) -> None:
             for entry in layer.walk(root):
                 opaque = stat.S_ISDIR(entry.info.st_mode) and files.is_opaque(entry.here)
                 if opaque or files.is_whiteout(entry.info):
-                    raise Conflict(f"aufs can't show this image: a layer removes '/{entry.path}'", "use overlay or copy")
+                    raise Conflict(f"aufs can't use the image: a layer removes '/{entry.path}'", "overlay and copy can")
         finally:
             os.close(root)
     for path in ("rw", "rootfs"):
@@ -59,7 +59,7 @@ def _mount(folder: str, kinds: list[str], layers: list[str], flags: int) -> ops.
     branches = [f"{folder}/rw", *map(paths.layer, reversed(layers))]
     options = "br:" + ":".join(f"{branch}={kind}" for branch, kind in zip(branches, kinds))
     if len(os.fsencode(options)) > _PAGE:
-        raise Conflict(f"the image has too many layers for aufs: {len(layers)}", "export a container of it and import that")
+        raise Conflict(f"too many layers for aufs: {len(layers)}", "export a container of the image, import that")
     return ops.Mount("none", f"{folder}/rootfs", "aufs", flags, options)
 
 

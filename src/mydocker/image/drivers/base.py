@@ -1,7 +1,7 @@
-"""What a storage driver is: a module with these functions. It makes a container's root from the image's unpacked layers.
+"""What a storage driver is: a module with these functions. It makes a container's root from the image's layers.
 
-    folder   the container's, paths.container(ID); its root is to be at <folder>/rootfs
-    layers   chain IDs, bottom first; unpacked at paths.layer()
+folder: the container's, paths.container(ID); its root is to be at <folder>/rootfs.
+layers: chain IDs, bottom first; unpacked at paths.layer().
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Which storage driver. Imports are restricted: this is on the way of every start, and only the driver in use is loaded."""
+"""Which storage driver. Only the one in use is loaded.
+
+Imports are restricted: this is on the way of every start.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def choose(configured: str | None) -> tuple[Driver, str]:
         driver = named(configured)
         why_not = driver.why_not()
         if why_not:
-            raise HostError(f"the storage driver {configured} does not work here: {why_not}", "leave storage_driver empty")
+            raise HostError(f"storage driver {configured} does not work here: {why_not}", "leave storage_driver empty")
         return driver, "configured"
     reasons = []
     for name in NAMES:

@@ -1,0 +1,115 @@
+"""The rules of the house (docs/architecture.md), read from the import statements: who may know whom."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def imports(name: str) -> set[str]:
+    """Every module that `name` imports, wherever the statement stands; `from a import b` is a.b where that is one."""
+    found = set()
+    for node in ast.walk(tree(MODULES[name])):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}:{node.lineno}: a relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else str(node.module))
+    return found
+
+
+def within(name: str, *rooms: str) -> bool:
+    return any(name == f"mydocker.{room}" or name.startswith(f"mydocker.{room}.") for room in rooms)
+
+
+def own(name: str) -> set[str]:
+    return {found for found in imports(name) if found.split(".")[0] == "mydocker"}
+
+
+def offenders(rooms: list[str], allowed) -> list[str]:
+    """`who imports what` for each import of the rooms' modules that `allowed` refuses."""
+    return [
+        f"{name} imports {found}"
+        for name in MODULES
+        if within(name, *rooms)
+        for found in sorted(own(name))
+        if not allowed(name, found)
+    ]
+
+
+BASE = ["record", "jsontext", "errors", "paths"]
+PLANNERS = ["image.drivers", "network", "runtime.cgroup", "runtime.rootfs", "runtime.security"]
+
+
+def test_modules_are_found():
+    assert {"mydocker", "mydocker.record", "mydocker.kernel.libc"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("room", [name for name, path in MODULES.items() if path.name == "__init__.py"])
+def test_a_package_imports_nothing(room):
+    assert imports(room) == set()
+
+
+def test_the_base_knows_only_itself():
+    assert offenders(BASE, lambda _, found: within(found, *BASE)) == []
+
+
+def test_the_model_is_plain_data():
+    assert offenders(["model"], lambda _, found: within(found, "model", *BASE)) == []
+
+
+def test_kernel_knows_only_the_base():
+    assert offenders(["kernel"], lambda _, found: within(found, "kernel", *BASE)) == []
+
+
+def test_ops_know_only_the_kernel():
+    assert offenders(["ops"], lambda _, found: within(found, "ops", "kernel", *BASE)) == []
+
+
+def test_planners_neither_keep_state_nor_act_nor_print():
+    assert offenders(PLANNERS, lambda _, found: not within(found, "state", "trace", "cli", "engine")) == []
+
+
+def test_nothing_below_the_engine_knows_it():
+    below = ["image", "runtime", "network", "model", "ops", "trace", "state", "kernel", *BASE]
+    assert offenders(below, lambda _, found: not within(found, "engine")) == []
+
+
+def test_only_the_entry_point_knows_the_command_line():
+    rooms = {name.partition(".")[2].partition(".")[0] for name in MODULES} - {"", "cli", "__main__"}
+    assert offenders(sorted(rooms), lambda _, found: not within(found, "cli")) == []
+
+
+def test_typer_stays_in_the_command_line():
+    users = {name for name in MODULES if {found.split(".")[0] for found in imports(name)} & {"typer", "click", "rich"}}
+    assert [name for name in users if not within(name, "cli")] == []
+
+
+def test_only_trace_runs_an_op():
+    callers = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("do", "undo")
+    }
+    assert callers <= {"mydocker.trace"}

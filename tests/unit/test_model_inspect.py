@@ -1,0 +1,273 @@
+"""inspect.py: the paths and values that docker 28's client shows of a container with the same options."""
+
+from __future__ import annotations
+
+import pytest
+
+from mydocker import jsontext, paths
+from mydocker.model import host, inspect, names, request, spec
+from mydocker.record import record
+
+ID = "0123456789ab" + "c" * 52
+CHAIN = [f"sha256:{digit * 64}" for digit in "12"]
+
+DOCKERS_KEYS = {
+    "": """
+        Id Created Path Args State Image ResolvConfPath HostnamePath HostsPath LogPath Name RestartCount Driver
+        Platform MountLabel ProcessLabel AppArmorProfile ExecIDs HostConfig GraphDriver Mounts Config NetworkSettings
+    """,
+    "State": "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt",
+    "HostConfig": """
+        Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumeDriver VolumesFrom
+        CapAdd CapDrop CgroupnsMode Dns DnsOptions DnsSearch ExtraHosts GroupAdd IpcMode Cgroup Links OomScoreAdj
+        PidMode Privileged PublishAllPorts ReadonlyRootfs SecurityOpt UTSMode UsernsMode ShmSize Runtime ConsoleSize
+        Isolation CpuShares Memory NanoCpus CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps
+        BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps CpuPeriod CpuQuota CpuRealtimePeriod
+        CpuRealtimeRuntime CpusetCpus CpusetMems Devices DeviceCgroupRules DeviceRequests MemoryReservation MemorySwap
+        MemorySwappiness OomKillDisable PidsLimit Ulimits CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth
+        MaskedPaths ReadonlyPaths
+    """,
+    "HostConfig.LogConfig": "Type Config",
+    "HostConfig.RestartPolicy": "Name MaximumRetryCount",
+    "GraphDriver": "Data Name",
+    "GraphDriver.Data": "LowerDir MergedDir UpperDir WorkDir",
+    "Config": """
+        Hostname Domainname User AttachStdin AttachStdout AttachStderr Tty OpenStdin StdinOnce Env Cmd Image Volumes
+        WorkingDir Entrypoint OnBuild Labels
+    """,
+    "NetworkSettings": """
+        Bridge SandboxID HairpinMode LinkLocalIPv6Address LinkLocalIPv6PrefixLen Ports SandboxKey SecondaryIPAddresses
+        SecondaryIPv6Addresses EndpointID Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPAddress IPPrefixLen
+        IPv6Gateway MacAddress Networks
+    """,
+    "NetworkSettings.Networks": "none",
+    "NetworkSettings.Networks.none": """
+        IPAMConfig Links Aliases NetworkID EndpointID Gateway IPAddress IPPrefixLen IPv6Gateway GlobalIPv6Address
+        GlobalIPv6PrefixLen MacAddress DriverOpts
+    """,
+}
+
+
+@record
+class Record:
+    """What state.Record has of it."""
+
+    id: str = ID
+    name: str = "web"
+    created: str = "2026-11-23T18:47:57.861033571Z"
+    image_id: str = "sha256:" + "e" * 64
+    command: list[str] = ["top", "-b"]
+    driver: str = "overlay"
+    layers: list[str] = CHAIN
+    status: str = "created"
+    pid: int = 0
+    started_at: str = ""
+    finished_at: str = ""
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+
+
+def show(state=None, config=None, command=("top", "-b"), **given):
+    facts = host.HostFacts(cpus="0-1", nodes="0", hostname="vm", cwd="/here")
+    asked = request.from_params({"image_and_command": [], **given}, {}, facts)
+    wanted = request.complete(asked, "busybox:latest", list(command), config or {"Env": ["PATH=/bin"]})
+    sources = {mount["source"]: f"/v/{mount['source']}/_data" for mount in wanted.mounts if mount["type"] == "volume"}
+    made = inspect.container(Record(**(state or {})), wanted, spec.build(wanted, ID, "/c", facts, sources))
+    assert jsontext.loads(jsontext.dumps(made)) == made
+    return made
+
+
+def at(value, path):
+    for key in path.split(".") if path else []:
+        value = value[key]
+    return value
+
+
+@pytest.mark.parametrize("path", DOCKERS_KEYS)
+def test_dockers_paths_are_all_there_and_no_others(path):
+    assert set(at(show(), path)) == set(DOCKERS_KEYS[path].split())
+
+
+class TestState:
+    def test_created(self):
+        state = show()["State"]
+        assert (state["Status"], state["Running"], state["Pid"]) == ("created", False, 0)
+        assert state["StartedAt"] == state["FinishedAt"] == "0001-01-01T00:00:00Z"
+
+    def test_running(self):
+        state = show({"status": "running", "pid": 7, "started_at": "2026-11-23T18:47:58Z"})["State"]
+        assert (state["Status"], state["Running"], state["Pid"]) == ("running", True, 7)
+        assert state["StartedAt"] == "2026-11-23T18:47:58Z"
+
+    def test_exited(self):
+        state = show({"status": "exited", "pid": 7, "exit_code": 137, "oom_killed": True, "error": "e"})["State"]
+        assert (state["Status"], state["Running"], state["Pid"]) == ("exited", False, 0)
+        assert (state["ExitCode"], state["OOMKilled"], state["Error"]) == (137, True, "e")
+
+
+def test_the_container():
+    made = show()
+    assert (made["Id"], made["Name"], made["Path"], made["Args"]) == (ID, "/web", "top", ["-b"])
+    assert made["LogPath"] == f"{paths.container(ID)}/container.log"
+    assert made["GraphDriver"]["Data"]["LowerDir"] == f"{paths.layer(CHAIN[1])}:{paths.layer(CHAIN[0])}"
+    assert made["GraphDriver"]["Data"]["UpperDir"] == f"{paths.container(ID)}/upper"
+    assert "UpperDir" not in show({"driver": "copy"})["GraphDriver"]["Data"]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "expected"),
+    [
+        ({}, "Config.Hostname", "0123456789ab"),
+        ({"hostname": "hh", "env": ["HOSTNAME=x"]}, "Config.Hostname", "hh"),
+        ({"uts": "host"}, "Config.Hostname", "vm"),
+        ({"env": ["A=b"]}, "Config.Env", ["A=b", "PATH=/bin"]),
+        ({"user": "5:6"}, "Config.User", "5:6"),
+        ({}, "Config.Cmd", ["top", "-b"]),
+        ({"entrypoint": "top", "command": []}, "Config.Cmd", None),
+        ({"entrypoint": "top"}, "Config.Entrypoint", ["top"]),
+        ({}, "Config.Entrypoint", None),
+        ({}, "Config.Image", "busybox:latest"),
+        ({}, "Config.WorkingDir", "/"),
+        ({"label": ["a=b"]}, "Config.Labels", {"a": "b"}),
+        ({"tty": True}, "Config.Tty", True),
+        ({"interactive": True}, "Config.AttachStdin", True),
+        ({"interactive": True}, "Config.StdinOnce", True),
+        ({"interactive": True, "detach": True}, "Config.AttachStdin", False),
+        ({"interactive": True, "detach": True}, "Config.OpenStdin", True),
+        ({"detach": True}, "Config.AttachStdout", False),
+        ({"stop_signal": "TERM"}, "Config.StopSignal", "TERM"),
+        ({"stop_timeout": "0"}, "Config.StopTimeout", 0),
+        ({"config": {"ExposedPorts": {"80/tcp": {}}}}, "Config.ExposedPorts", {"80/tcp": {}}),
+        ({"volume": ["/anon"]}, "Config.Volumes", {"/anon": {}}),
+        ({"config": {"Volumes": {"/image": {}}}}, "Config.Volumes", {"/image": {}}),
+        ({"volume": ["/a:/b:ro", "data:/v", "/anon"]}, "HostConfig.Binds", ["/a:/b:ro", "data:/v"]),
+        ({"tmpfs": ["/t:size=2m,exec"]}, "HostConfig.Tmpfs", {"/t": "size=2m,exec"}),
+        ({"tmpfs": ["/t"]}, "Mounts", []),
+        ({"mount": ["type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770"]}, "HostConfig.Mounts", [
+            {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 1016}},
+        ]),
+        ({"mount": ["type=bind,src=/a,dst=/b,ro,bind-propagation=rslave"]}, "HostConfig.Mounts", [
+            {
+                "Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True,
+                "BindOptions": {"Propagation": "rslave"},
+            },
+        ]),
+        ({"mount": ["type=bind,src=/a,dst=/b,bind-nonrecursive"]}, "HostConfig.Mounts", [
+            {"Type": "bind", "Source": "/a", "Target": "/b", "BindOptions": {"NonRecursive": True}},
+        ]),
+        ({"mount": ["dst=/b,volume-nocopy"]}, "HostConfig.Mounts", [
+            {"Type": "volume", "Target": "/b", "VolumeOptions": {"NoCopy": True}},
+        ]),
+        ({"volume": ["/a:/b:ro"]}, "Mounts", [{
+            "Type": "bind", "Source": "/a", "Destination": "/b", "Mode": "ro", "RW": False, "Propagation": "rprivate",
+        }]),
+        ({"volume": ["data:/b"]}, "Mounts", [{
+            "Type": "volume", "Name": "data", "Source": "/v/data/_data", "Destination": "/b", "Driver": "local",
+            "Mode": "", "RW": True, "Propagation": "",
+        }]),
+        ({"mount": ["type=tmpfs,dst=/t"]}, "Mounts", [{
+            "Type": "tmpfs", "Source": "", "Destination": "/t", "Mode": "", "RW": True, "Propagation": "",
+        }]),
+        ({"memory": "100m"}, "HostConfig.Memory", 100 << 20),
+        ({"memory": "100m"}, "HostConfig.MemorySwap", 200 << 20),
+        ({"memory": "100m", "memory_swap": "-1"}, "HostConfig.MemorySwap", -1),
+        ({}, "HostConfig.MemorySwap", 0),
+        ({"cpus": "1.5"}, "HostConfig.NanoCpus", 1_500_000_000),
+        ({"cpu_shares": "512"}, "HostConfig.CpuShares", 512),
+        ({"cpuset_cpus": "0-1"}, "HostConfig.CpusetCpus", "0-1"),
+        ({"cpuset_mems": "0"}, "HostConfig.CpusetMems", "0"),
+        ({"pids_limit": "50"}, "HostConfig.PidsLimit", 50),
+        ({"pids_limit": "-1"}, "HostConfig.PidsLimit", None),
+        ({"rm": True}, "HostConfig.AutoRemove", True),
+        ({"privileged": True}, "HostConfig.Privileged", True),
+        ({"privileged": True}, "HostConfig.MaskedPaths", None),
+        ({"read_only": True}, "HostConfig.ReadonlyRootfs", True),
+        ({"cap_add": ["sys_admin"]}, "HostConfig.CapAdd", ["CAP_SYS_ADMIN"]),
+        ({"cap_drop": ["KILL"]}, "HostConfig.CapDrop", ["CAP_KILL"]),
+        ({"security_opt": ["no-new-privileges"]}, "HostConfig.SecurityOpt", ["no-new-privileges"]),
+        ({"shm_size": "10m"}, "HostConfig.ShmSize", 10 << 20),
+        ({"sysctl": ["net.x=1"]}, "HostConfig.Sysctls", {"net.x": "1"}),
+        ({"ulimit": ["nofile=100:200"]}, "HostConfig.Ulimits", [{"Name": "nofile", "Hard": 200, "Soft": 100}]),
+        ({"device": ["/dev/fuse:/dev/x:rw"]}, "HostConfig.Devices", [
+            {"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/x", "CgroupPermissions": "rw"},
+        ]),
+        ({"init": True}, "HostConfig.Init", True),
+        ({}, "HostConfig.IpcMode", "private"),
+        ({"ipc": "host"}, "HostConfig.IpcMode", "host"),
+        ({"pid": "host"}, "HostConfig.PidMode", "host"),
+        ({"uts": "host"}, "HostConfig.UTSMode", "host"),
+        ({"network": "host"}, "HostConfig.NetworkMode", "host"),
+        ({"oom_score_adj": "100"}, "HostConfig.OomScoreAdj", 100),
+        ({"cidfile": "/tmp/id"}, "HostConfig.ContainerIDFile", "/tmp/id"),
+    ],
+)  # fmt: skip
+def test_an_option_is_seen_where_docker_shows_it(given, path, expected):
+    assert at(show(**given), path) == expected
+
+
+def test_the_network_is_named():
+    assert list(show(network="host")["NetworkSettings"]["Networks"]) == ["host"]
+
+
+@pytest.mark.parametrize(
+    "path", ["HostConfig.Init", "HostConfig.Tmpfs", "HostConfig.Mounts", "HostConfig.Sysctls", "Config.StopSignal"]
+)
+def test_what_docker_leaves_out_if_it_was_not_asked_for(path):
+    with pytest.raises(KeyError):
+        at(show(), path)
+
+
+class TestImage:
+    CONFIG = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2026-11-23T18:46:53.252019775Z",
+        "author": "me",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"], "Labels": {"a": "b"}, "ExposedPorts": {"80/tcp": {}}},
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:1"]},
+        "history": [{"comment": "first"}, {"comment": "hello"}],
+    }
+
+    def test_image(self):
+        made = inspect.image(
+            "sha256:5", self.CONFIG, CHAIN, ["bb:latest", "bb@sha256:7"], 1982270, "2026-11-23T18:46:54Z"
+        )
+        assert {key: made[key] for key in ("Id", "Comment", "Created", "Author", "Architecture", "Os", "Size")} == {
+            "Id": "sha256:5",
+            "Comment": "hello",
+            "Created": "2026-11-23T18:46:53.252019775Z",
+            "Author": "me",
+            "Architecture": "amd64",
+            "Os": "linux",
+            "Size": 1982270,
+        }
+        assert (made["RepoTags"], made["RepoDigests"]) == (["bb:latest"], ["bb@sha256:7"])
+        assert made["RootFS"] == {"Type": "layers", "Layers": ["sha256:1"]}
+        assert made["Metadata"] == {"LastTagTime": "2026-11-23T18:46:54Z"}
+        assert made["Config"]["Cmd"] == ["sh"]
+        assert made["Config"]["ExposedPorts"] == {"80/tcp": {}}
+        assert made["GraphDriver"]["Data"]["UpperDir"] == paths.layer(CHAIN[1])
+
+    def test_an_image_that_says_nothing(self):
+        made = inspect.image("sha256:5", {}, [], [], 0)
+        assert (made["Created"], made["Comment"], made["Config"]["Env"], made["RootFS"]["Layers"]) == (
+            "0001-01-01T00:00:00Z",
+            "",
+            None,
+            [],
+        )
+        assert "StopSignal" not in made["Config"]
+
+
+def test_volume():
+    assert inspect.volume("data", "2026-11-23T18:47:58.5Z") == {
+        "CreatedAt": "2026-11-23T18:47:58Z",
+        "Driver": "local",
+        "Labels": None,
+        "Mountpoint": f"{paths.VOLUMES}/data/_data",
+        "Name": "data",
+        "Options": None,
+        "Scope": "local",
+    }
+    assert inspect.volume(names.volume_name("v2"), "2026-11-23T18:47:58Z", {"x": "y"})["Labels"] == {"x": "y"}

@@ -1,0 +1,413 @@
+"""request.py: from a command line's words to a request, and what an image's config adds to it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydocker import jsontext
+from mydocker.errors import CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
+from mydocker.model import request
+from mydocker.model.capabilities import ALL, SYS_RESOURCE
+from mydocker.model.host import HostFacts
+
+MIB = 1 << 20
+HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
+LISTS = ("cap_add cap_drop device env env_file label label_file mount security_opt sysctl tmpfs ulimit volume").split()
+FLAGS = "detach dry_run explain init interactive privileged read_only rm tty".split()
+TEXTS = (
+    "cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ipc memory memory_swap name network "
+    "oom_score_adj pid pids_limit shm_size stop_signal stop_timeout user uts workdir"
+).split()
+
+
+def params(**given):
+    """What the command line hands over: every option, most of them not given."""
+    absent = {**{key: [] for key in LISTS}, **dict.fromkeys(FLAGS, False), **dict.fromkeys(TEXTS)}
+    assert set(given) <= {*absent, "image_and_command"}
+    return {"image_and_command": ["busybox"], **absent, **given}
+
+
+def parse(host=HOST, environ=None, read=None, **given):
+    return request.from_params(params(**given), environ or {}, host, read)
+
+
+def test_nothing_given():
+    made = parse()
+    assert made == request.CreateRequest(["busybox"], made.name)
+    assert made.name == ""
+
+
+def test_create_has_fewer_options_than_run():
+    few = {"image_and_command": ["busybox", "true"]}
+    assert request.from_params(few, {}, HOST).words == ["busybox", "true"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "field", "expected"),
+    [
+        ("name", "web", "name", "web"),
+        ("detach", True, "detach", True),
+        ("interactive", True, "interactive", True),
+        ("tty", True, "tty", True),
+        ("rm", True, "auto_remove", True),
+        ("init", True, "init", True),
+        ("read_only", True, "read_only", True),
+        ("privileged", True, "privileged", True),
+        ("explain", True, "explain", True),
+        ("dry_run", True, "dry_run", True),
+        ("cidfile", "/tmp/id", "cidfile", "/tmp/id"),
+        ("entrypoint", "a b", "entrypoint", ["a b"]),
+        ("entrypoint", "", "entrypoint", []),
+        ("user", "5:staff", "user", "5:staff"),
+        ("workdir", "/a/../b/", "workdir", "/b"),
+        ("workdir", "", "workdir", ""),
+        ("hostname", "h", "hostname", "h"),
+        ("label", ["a=b", "c"], "labels", {"a": "b", "c": ""}),
+        ("stop_signal", "sigusr1", "stop_signal", "sigusr1"),
+        ("stop_timeout", "0", "stop_timeout", 0),
+        ("stop_timeout", "-1", "stop_timeout", -1),
+        ("oom_score_adj", "-1000", "oom_score_adj", -1000),
+        ("ulimit", ["nofile=5", "core=1", "nofile=7:8"], "ulimits", [
+            {"name": "nofile", "soft": 7, "hard": 8}, {"name": "core", "soft": 1, "hard": 1},
+        ]),
+        ("network", "host", "network", "host"),
+        ("network", "none", "network", "none"),
+        ("network", "", "network", "none"),
+        ("pid", "host", "pid", "host"),
+        ("ipc", "host", "ipc", "host"),
+        ("ipc", "private", "ipc", ""),
+        ("uts", "host", "uts", "host"),
+        ("device", ["/dev/fuse:r"], "devices", [{"source": "/dev/fuse", "target": "/dev/fuse", "access": "r"}]),
+        ("shm_size", "1m", "shm_size", MIB),
+        ("shm_size", "0", "shm_size", 64 * MIB),
+        ("sysctl", ["net.x=1"], "sysctls", {"net.x": "1"}),
+        ("memory", "100m", "memory", 100 * MIB),
+        ("memory", "6m", "memory", 6 * MIB),
+        ("memory", "0", "memory", 0),
+        ("memory_swap", "-1", "memory_swap", -1),
+        ("cpus", "1.5", "nano_cpus", 1_500_000_000),
+        ("cpu_shares", "512", "cpu_shares", 512),
+        ("cpu_shares", "0", "cpu_shares", 0),
+        ("cpuset_cpus", "0,2-3", "cpuset_cpus", "0,2-3"),
+        ("cpuset_mems", "0", "cpuset_mems", "0"),
+        ("pids_limit", "50", "pids_limit", 50),
+        ("pids_limit", "-1", "pids_limit", 0),
+        ("cap_add", ["sys_time", "all"], "cap_add", ["CAP_SYS_TIME", "ALL"]),
+        ("cap_drop", ["CAP_KILL"], "cap_drop", ["CAP_KILL"]),
+        ("security_opt", ["no-new-privileges"], "no_new_privileges", True),
+        ("security_opt", ["no-new-privileges:true"], "no_new_privileges", True),
+        ("security_opt", ["no-new-privileges=false"], "no_new_privileges", False),
+        ("security_opt", ["seccomp=unconfined"], "seccomp", "unconfined"),
+        ("security_opt", ["seccomp:unconfined", "seccomp=builtin"], "seccomp", ""),
+        ("security_opt", ["apparmor=unconfined", "label:disable"], "seccomp", ""),
+    ],
+)  # fmt: skip
+def test_option(option, value, field, expected):
+    assert getattr(parse(**{option: value}), field) == expected
+
+
+def test_mounts_come_from_three_options():
+    made = parse(volume=["./x:/1"], mount=["dst=/2"], tmpfs=["/3"])
+    assert [(mount["type"], mount["target"]) for mount in made.mounts] == [
+        ("bind", "/1"),
+        ("volume", "/2"),
+        ("tmpfs", "/3"),
+    ]
+    assert made.mounts[0]["source"] == "/here/x"
+
+
+def test_files_are_read_when_the_request_is_made():
+    texts = {"e": "A=1\nHOME\n", "l": "x=y\n", "p": "{profile}"}
+    made = parse(
+        env_file=["e"],
+        env=["B", "C=3"],
+        label_file=["l"],
+        security_opt=["seccomp=p"],
+        environ={"HOME": "/h", "SECRET": "s"},
+        read=texts.__getitem__,
+    )
+    assert (made.env, made.labels, made.seccomp) == (["A=1", "HOME=/h", "C=3"], {"x": "y"}, "{profile}")
+    assert made.security_opt == ["seccomp=p"]
+
+
+def test_read_text(tmp_path):
+    (tmp_path / "good").write_bytes("Ä=1\r\n".encode())
+    (tmp_path / "bad").write_bytes(b"A=\xff")
+    assert request.read_text(str(tmp_path / "good")) == "Ä=1\r\n"
+    for name in ("bad", "missing", "nul\0", "."):
+        with pytest.raises(InvalidArgument, match="cannot read"):
+            request.read_text(str(tmp_path / name))
+    with pytest.raises(InvalidArgument, match="'/dev/zero' is too large"):
+        request.read_text("/dev/zero")
+
+
+@pytest.mark.parametrize("text", ["", "unconfined", "[]"])
+def test_a_profile_that_is_none_does_not_open_the_door(text):
+    with pytest.raises(InvalidArgument, match="'p' is no seccomp profile"):
+        parse(security_opt=["seccomp=p"], read=lambda _: text)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"memory": ""}, "invalid memory size ''"),
+        ({"memory": "5m"}, "is too small"),
+        ({"memory_swap": "10m"}, "--memory-swap without --memory"),
+        ({"memory": "100m", "memory_swap": "50m"}, "--memory-swap is less than --memory"),
+        ({"cpus": "5"}, "number of CPUs '5' is out of range"),
+        ({"cpuset_cpus": "7"}, "CPUs '7' are not available"),
+        ({"cpuset_mems": "1"}, "memory nodes '1' are not available"),
+        ({"cpu_shares": "1"}, "CPU shares '1' are too few"),
+        ({"cpu_shares": "-3"}, "invalid CPU shares '-3'"),
+        ({"cpu_shares": "262145"}, "invalid CPU shares '262145'"),
+        ({"pids_limit": "x"}, "invalid PIDs limit 'x'"),
+        ({"oom_score_adj": "1001"}, "invalid OOM score adjustment '1001'"),
+        ({"stop_timeout": "x"}, "invalid stop timeout 'x'"),
+        ({"stop_signal": "FOO"}, "invalid signal 'FOO'"),
+        ({"name": "a/b"}, "invalid container name 'a/b'"),
+        ({"hostname": "a b"}, "invalid hostname 'a b'"),
+        ({"hostname": "h", "uts": "host"}, "--hostname with --uts host"),
+        ({"workdir": "foo"}, "invalid working directory 'foo'"),
+        ({"user": "1:2:3"}, "invalid user '1:2:3'"),
+        ({"network": "bridge"}, "network 'bridge': networks are not there yet"),
+        ({"pid": "container:x"}, "unknown pid mode 'container:x'"),
+        ({"ipc": "shareable"}, "unknown ipc mode 'shareable'"),
+        ({"uts": "private"}, "unknown uts mode 'private'"),
+        ({"sysctl": ["net.x=1"], "network": "host"}, "would be the host's own"),
+        ({"sysctl": ["kernel.sem=1"], "ipc": "host"}, "would be the host's own"),
+        ({"security_opt": ["foo"]}, "security option 'foo' is not supported"),
+        ({"security_opt": ["apparmor=mine"]}, "security option 'apparmor=mine' is not supported"),
+        ({"security_opt": ["label=type:x"]}, "security option 'label=type:x' is not supported"),
+        ({"security_opt": ["no-new-privileges=maybe"]}, "security option 'no-new-privileges=maybe' is not supported"),
+        ({"security_opt": ["seccomp="]}, "security option 'seccomp=' is not supported"),
+        ({"volume": ["a"]}, "invalid volume 'a'"),
+        ({"volume": ["/a:/x"], "tmpfs": ["/x"]}, "two mounts on '/x'"),
+        ({"shm_size": "-1"}, "invalid size of /dev/shm '-1'"),
+        ({"cap_add": ["FOO"]}, "unknown capability 'FOO'"),
+    ],
+)
+def test_what_cannot_be_meant(given, says):
+    with pytest.raises(InvalidArgument) as caught:
+        parse(**given)
+    assert says in caught.value.message
+    assert caught.value.hint
+    assert caught.value.exit_code == 125
+
+
+class TestWhatThisMachineCannotGive:
+    POOR = HostFacts(cpus="0", capabilities=ALL & ~SYS_RESOURCE, hard_limits={"nofile": 100, "core": -1}, swap=False)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"memory": "10m", "memory_swap": "20m"},
+            {"memory": "10m", "memory_swap": "10m"},
+            {"oom_score_adj": "-1"},
+            {"ulimit": ["nofile=50:101"]},
+            {"ulimit": ["nofile=50:-1"]},
+        ],
+    )
+    def test_is_an_error_before_the_start(self, given):
+        with pytest.raises(HostError) as caught:
+            parse(self.POOR, **given)
+        assert caught.value.hint
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"memory": "10m"},
+            {"memory": "10m", "memory_swap": "-1"},
+            {"oom_score_adj": "1"},
+            {"ulimit": ["nofile=50:100", "core=-1"]},
+        ],
+    )
+    def test_what_it_can_give(self, given):
+        assert parse(self.POOR, **given).words == ["busybox"]
+
+
+class TestJson:
+    def test_a_full_request_comes_back(self):
+        made = parse(
+            volume=["/a:/b:ro", "/anon"], tmpfs=["/t"], ulimit=["core=1"], device=["/dev/x"], label=["a=b"],
+            entrypoint="", sysctl=["net.x=1"], stop_timeout="5", cap_add=["KILL"], env=["A=\udcff"], memory="10m",
+        )  # fmt: skip
+        text = jsontext.dumps(made.to_json())
+        assert request.from_json(jsontext.loads(text)) == made
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            {"schema": 2},
+            {"schema": None},
+            {"new": 1},
+            {"env": None},
+            {"env": "A=1"},
+            {"memory": "1"},
+            {"tty": 0},
+            {"name": 5},
+        ],
+    )
+    def test_a_damaged_one_is_named(self, damage):
+        with pytest.raises(CorruptRecord, match=r"that\.json") as caught:
+            request.from_json({**parse().to_json(), **damage}, "that.json")
+        assert caught.value.hint
+
+    def test_one_with_a_field_missing(self):
+        data = parse().to_json()
+        del data["words"]
+        with pytest.raises(CorruptRecord, match="words"):
+            request.from_json(data)
+
+    def test_no_field_of_an_older_one_is_needed_but_the_name(self):
+        assert request.from_json({"schema": 1, "words": [], "name": "x"}) == request.CreateRequest([], "x")
+
+
+class TestWords:
+    """articles.md, Decisions: the first positional is an image if the store has it, otherwise a command."""
+
+    IMAGES, COMMANDS = {"busybox", "ls", "nginx:1"}, {"ls", "top", "sh"}
+
+    def resolve(self, *words):
+        return request.resolve_words(list(words), self.IMAGES.__contains__, self.COMMANDS.__contains__)
+
+    @pytest.mark.parametrize(
+        ("words", "image", "command"),
+        [
+            (["busybox"], "busybox", []),
+            (["busybox", "top", "-b"], "busybox", ["top", "-b"]),
+            (["nginx:1", "nginx:1"], "nginx:1", ["nginx:1"]),
+            (["ls", "-l"], "ls", ["-l"]),
+            (["top", "-b"], "busybox:latest", ["top", "-b"]),
+            (["/bin/sh"], "busybox:latest", ["/bin/sh"]),
+            (["/no/such"], "busybox:latest", ["/no/such"]),
+        ],
+    )
+    def test_words(self, words, image, command):
+        assert self.resolve(*words) == (image, command)
+
+    def test_an_absolute_path_never_reaches_the_store(self):
+        assert request.resolve_words(["/x"], lambda _: True, lambda _: False) == ("busybox:latest", ["/x"])
+
+    @pytest.mark.parametrize("word", ["nope", "", "a b", "bin/sh"])
+    def test_neither(self, word):
+        with pytest.raises(NotFound, match="neither an image here nor a command") as caught:
+            self.resolve(word, "x")
+        assert f"'{word}'" in caught.value.message
+        assert "import" in caught.value.hint
+        assert caught.value.exit_code == 125
+
+    def test_nothing(self):
+        with pytest.raises(InvalidArgument, match="no command or image given") as caught:
+            self.resolve()
+        assert "usage" in caught.value.hint
+
+
+class TestComplete:
+    CONFIG = {
+        "Env": ["PATH=/bin", "A=image", "broken", "=x"],
+        "Cmd": ["sh", "-l"],
+        "Entrypoint": ["/entry"],
+        "WorkingDir": "/work/../w",
+        "User": "www",
+        "Labels": {"a": "image", "b": "image"},
+        "Volumes": {"/data": {}, "/mine": {}},
+        "ExposedPorts": {"80/tcp": {}, "443/tcp": {}},
+        "StopSignal": "SIGQUIT",
+    }
+
+    def complete(self, command=(), config=None, **given):
+        return request.complete(parse(**given), "img:1", list(command), self.CONFIG if config is None else config)
+
+    @pytest.mark.parametrize(
+        ("given", "command", "entrypoint", "cmd"),
+        [
+            ({}, [], ["/entry"], ["sh", "-l"]),
+            ({}, ["x"], ["/entry"], ["x"]),
+            ({"entrypoint": "e"}, [], ["e"], []),
+            ({"entrypoint": "e"}, ["x"], ["e"], ["x"]),
+            ({"entrypoint": ""}, ["x"], [], ["x"]),
+        ],
+    )
+    def test_entrypoint_and_cmd_as_docker_merges_them(self, given, command, entrypoint, cmd):
+        made = self.complete(command, **given)
+        assert (made.entrypoint, made.command, made.image) == (entrypoint, cmd, "img:1")
+
+    @pytest.mark.parametrize(
+        ("given", "config"), [({"entrypoint": ""}, None), ({}, {}), ({}, {"Cmd": None, "Entrypoint": []})]
+    )
+    def test_no_command_at_all(self, given, config):
+        with pytest.raises(InvalidArgument, match="no command specified"):
+            self.complete(config=config, **given)
+
+    def test_the_user_goes_before_the_image(self):
+        made = self.complete(
+            env=["A=mine", "B=2"], label=["a=mine"], workdir="/x", user="0", stop_signal="INT", volume=["/srv:/mine"]
+        )
+        assert made.env == ["A=mine", "B=2", "PATH=/bin"]
+        assert made.labels == {"a": "mine", "b": "image"}
+        assert (made.workdir, made.user, made.stop_signal) == ("/x", "0", "INT")
+        assert [(mount["type"], mount["target"]) for mount in made.mounts] == [("bind", "/mine"), ("volume", "/data")]
+
+    def test_the_image_goes_before_nothing(self):
+        made = self.complete()
+        assert (made.workdir, made.user, made.stop_signal) == ("/w", "www", "SIGQUIT")
+        assert made.exposed_ports == ["443/tcp", "80/tcp"]
+        assert {mount["target"] for mount in made.mounts} == {"/data", "/mine"}
+
+    def test_an_image_that_says_nothing(self):
+        made = self.complete(["x"], config={})
+        assert (made.workdir, made.user, made.stop_signal, made.env) == ("/", "", "", [])
+
+    def test_the_request_itself_does_not_change(self):
+        asked = parse(env=["B=1"], label=["b=c"], volume=["/srv:/mine"])
+        before = jsontext.dumps(asked.to_json())
+        request.complete(asked, "i", ["x"], self.CONFIG)
+        assert jsontext.dumps(asked.to_json()) == before
+
+    def test_a_complete_request_is_json_and_comes_back(self):
+        made = self.complete()
+        assert request.from_json(jsontext.loads(jsontext.dumps(made.to_json()))) == made
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"Cmd": "sh"}, {"Cmd": [1]}, {"Cmd": ["a\0"]}, {"Env": {"A": "1"}}, {"User": 5}, {"User": "a\nb"},
+            {"WorkingDir": ["/"]}, {"Labels": ["a"]}, {"Labels": {"a": 1}}, {"Volumes": ["/x"]}, {"Volumes": {"/": {}}},
+            {"Volumes": {"/x": []}}, {"StopSignal": "FOO"}, {"ExposedPorts": "80"},
+        ],
+    )  # fmt: skip
+    def test_a_malformed_config_is_an_error_of_ours(self, config):
+        assert self.complete(config={"Entrypoint": ["/e"]}).entrypoint == ["/e"]
+        with pytest.raises(InvalidArgument):
+            self.complete(config={"Entrypoint": ["/e"], **config})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+CONFIG_KEYS = st.sampled_from(
+    ["Env", "Cmd", "Entrypoint", "WorkingDir", "User", "Labels", "Volumes", "ExposedPorts", "StopSignal"]
+)
+
+
+@given(st.dictionaries(CONFIG_KEYS, JSON))
+def test_no_config_whatever_makes_another_error(config):
+    try:
+        made = request.complete(request.CreateRequest(["i"], "n"), "i", ["x"], config)
+    except InvalidArgument:
+        return
+    assert request.from_json(jsontext.loads(jsontext.dumps(made.to_json()))) == made
+
+
+@given(st.sampled_from(TEXTS), st.text())
+def test_no_option_whatever_makes_another_error(option, text):
+    try:
+        made = parse(**{option: text})
+    except MydockerError as error:
+        assert error.hint  # noqa: PT017
+    else:
+        assert request.from_json(jsontext.loads(jsontext.dumps(made.to_json()))) == made
