@@ -39,7 +39,7 @@ def load() -> dict[str, Any]:
         if known["stamp"] == stamp and known["path"] == paths.CONFIG and known["values"].keys() == KEYS.keys():
             values: dict[str, Any] = known["values"]
             return values
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         pass
     values = _compile()
     try:
@@ -61,7 +61,7 @@ def _compile() -> dict[str, Any]:
     try:
         with open(paths.CONFIG, encoding="utf-8") as file:
             given = yaml.safe_load(file) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         text = " ".join(str(error).split())
         raise InvalidArgument(f"can't read {paths.CONFIG}: {text}", "mend the file, or move it away") from None
     if not isinstance(given, dict):

@@ -46,7 +46,8 @@ def loads(text: str | bytes) -> Any:
     text = text.strip(" \t\r\n")
     try:
         value, end = _scan(text, 0)
-    except StopIteration:
+    except (StopIteration, SystemError):
+        # Up to Python 3.11 the scanner looks for json.decoder's error class in sys.modules, where it is not.
         raise ValueError("no JSON value") from None
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None

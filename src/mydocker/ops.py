@@ -160,7 +160,7 @@ class AllowDevices(Op):
 
     def shell(self) -> str:
         rules = " ".join(quote(rule) for rule in self.rules)
-        return f"cd {quote(self.path)} && echo a > devices.deny && for r in {rules}; do echo $r > devices.allow; done"
+        return f'cd {quote(self.path)} && echo a > devices.deny && for r in {rules}; do echo "$r" > devices.allow; done'
 
 
 @record
@@ -333,7 +333,8 @@ class SetPropagation(Op):
             os.close(point)
 
     def phrase(self) -> str:
-        return f"cut the mounts {'of ' + self.target if self.root else ''} off from the host's".replace("  ", " ")
+        what = f"the mounts of {self.target}" if self.root else "the mounts"
+        return f"cut {what} off from the host's" if self.kind == "private" else f"let {what} follow the host's only"
 
     def shell(self) -> str:
         return f"mount --make-r{self.kind} {quote(self.root + self.target)}"
@@ -484,7 +485,9 @@ class MakeDevice(Op):
         return f"make {self.path}"
 
     def shell(self) -> str:
-        return f"mknod -m {self.mode:04o} {quote(self.root + self.path)} {self.kind} {self.major} {self.minor}"
+        numbers = "" if self.kind == "p" else f" {self.major} {self.minor}"
+        owner = f" && chown {self.uid}:{self.gid} {quote(self.root + self.path)}" if self.uid or self.gid else ""
+        return f"mknod -m {self.mode:04o} {quote(self.root + self.path)} {self.kind}{numbers}{owner}"
 
 
 @record
@@ -672,11 +675,14 @@ class SetLimit(Op):
         process.set_rlimit(self.resource, self.soft, self.hard)
 
     def phrase(self) -> str:
-        return f"limit: {self.name.lower()}"
+        return f"limit: {self.name.lower()} = {_limit(self.soft)}"
 
     def shell(self) -> str:
-        soft, hard = ("unlimited" if value < 0 else str(value) for value in (self.soft, self.hard))
-        return f"prlimit --pid $$ --{self.name[7:].lower()}={soft}:{hard}"
+        return f"prlimit --pid $$ --{self.name[7:].lower()}={_limit(self.soft)}:{_limit(self.hard)}"
+
+
+def _limit(value: int) -> str:
+    return "unlimited" if value < 0 else str(value)
 
 
 @record

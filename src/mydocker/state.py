@@ -23,9 +23,11 @@ from mydocker.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 SCHEMA = 1
+STATUSES = ("created", "running", "exited")
 LOST = "its monitor ended before it did"
 
 
@@ -107,30 +109,49 @@ def load(container_id: str) -> Record:
             raise CorruptRecord(f"container {container_id[:12]} has no record: {path}", _remedy(container_id)) from None
         raise no_such(container_id[:12]) from None
     try:
-        text = os.read(descriptor, 1 << 20)
+        return _derived(read(descriptor, path, container_id))
     finally:
         os.close(descriptor)
-    return _derived(parse(text, path, container_id))
+
+
+def read(descriptor: int, path: str, container_id: str) -> Record:
+    """The record in an open file, from its start. Raises CorruptRecord, which names `path`."""
+    text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    return parse(text, path, container_id)
 
 
 def parse(text: bytes, path: str, container_id: str) -> Record:
     """A record as it stands in the file. Raises CorruptRecord, which names `path`."""
     try:
         values = jsontext.loads(text)
-        if values["schema"] != SCHEMA:
-            raise CorruptRecord(
-                f"record of another version ({values['schema']}): {path}", "use the mydocker that made this container"
-            )
+        schema = values.get("schema")
+        if schema != SCHEMA:
+            raise CorruptRecord(f"record of another version ({schema}): {path}", "use the mydocker that made it")
         found = Record(**values)
-    except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise CorruptRecord(f"corrupt record: {path}: {error}", _remedy(container_id)) from None
-    kinds = {"str": str, "int": int, "bool": bool, "list[str]": list, "dict[str, str]": dict}
     for name, annotation in Record.__annotations__.items():
-        if not isinstance(values.get(name, getattr(found, name)), kinds[annotation]):
+        if not _IS[annotation](getattr(found, name)):
             raise CorruptRecord(f"corrupt record: {path}: {name} is no {annotation}", _remedy(container_id))
+    if found.status not in STATUSES:
+        raise CorruptRecord(f"corrupt record: {path}: unknown status '{found.status}'", _remedy(container_id))
     if found.id != container_id:
         raise CorruptRecord(f"corrupt record: {path}: it is of container {found.id[:12]}", _remedy(container_id))
     return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# How parse() checks a field, by its annotation.
+_IS: dict[str, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "bool": lambda value: isinstance(value, bool),
+    "list[str]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "dict[str, str]": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+}
 
 
 def _remedy(container_id: str) -> str:

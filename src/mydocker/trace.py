@@ -45,7 +45,7 @@ class Trace:
                     raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
                 op.do()
             except (OSError, ValueError, OverflowError) as error:
-                self._spans.append(("", "", op, start, monotonic_ns(), str(error)))
+                self._spans.append(("", "", op, start, monotonic_ns(), describe(error)))
                 raise step_failed(op.phrase(), error) from None
             self._spans.append(("", "", op, start, monotonic_ns(), ""))
 
@@ -87,7 +87,7 @@ def step_failed(phrase: str, error: Exception) -> StepFailed:
     """The error that a person reads: which step, what the kernel said, about what."""
     number = (error.errno or 0) if isinstance(error, OSError) else 0
     hints = {
-        errno.EPERM: "run as root, with all capabilities",
+        errno.EPERM: "" if os.geteuid() == 0 else "run as root",
         errno.ENOSPC: "free some space, or raise the limit that is full",
         errno.ENOSYS: "this kernel is too old",
     }

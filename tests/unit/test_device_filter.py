@@ -107,6 +107,9 @@ def test_later_entries_win():
     assert permits([DENY_ALL, NULL], "c", 1, 3, "rwm")
     assert not permits([NULL, DENY_ALL], "c", 1, 3, "r")
     assert permits([NULL, DENY_ALL, {"allow": True}], "b", 8, 0, "rwm")
+    assert device_filter.compile([NULL, DENY_ALL]) == device_filter.compile(
+        [DENY_ALL]
+    )  # nothing is left of what it covers
 
 
 def test_a_denial_of_one_access_leaves_the_others():

@@ -121,7 +121,7 @@ def test_the_container():
         ({}, "Config.Hostname", "0123456789ab"),
         ({"hostname": "hh", "env": ["HOSTNAME=x"]}, "Config.Hostname", "hh"),
         ({"uts": "host"}, "Config.Hostname", "vm"),
-        ({"env": ["A=b"]}, "Config.Env", ["A=b", "PATH=/bin"]),
+        ({"env": ["A=b=c=d"]}, "Config.Env", ["A=b=c=d", "PATH=/bin"]),
         ({"user": "5:6"}, "Config.User", "5:6"),
         ({}, "Config.Cmd", ["top", "-b"]),
         ({"entrypoint": "top", "command": []}, "Config.Cmd", None),
@@ -133,13 +133,16 @@ def test_the_container():
         ({"tty": True}, "Config.Tty", True),
         ({"interactive": True}, "Config.AttachStdin", True),
         ({"interactive": True}, "Config.StdinOnce", True),
+        ({}, "Config.StdinOnce", False),
         ({"interactive": True, "detach": True}, "Config.AttachStdin", False),
+        ({"interactive": True, "detach": True}, "Config.StdinOnce", False),
         ({"interactive": True, "detach": True}, "Config.OpenStdin", True),
         ({"detach": True}, "Config.AttachStdout", False),
         ({"stop_signal": "TERM"}, "Config.StopSignal", "TERM"),
         ({"stop_timeout": "0"}, "Config.StopTimeout", 0),
         ({"config": {"ExposedPorts": {"80/tcp": {}}}}, "Config.ExposedPorts", {"80/tcp": {}}),
         ({"volume": ["/anon"]}, "Config.Volumes", {"/anon": {}}),
+        ({"mount": ["dst=/anon"], "volume": ["data:/v"]}, "Config.Volumes", None),
         ({"config": {"Volumes": {"/image": {}}}}, "Config.Volumes", {"/image": {}}),
         ({"volume": ["/a:/b:ro", "data:/v", "/anon"]}, "HostConfig.Binds", ["/a:/b:ro", "data:/v"]),
         ({"tmpfs": ["/t:size=2m,exec"]}, "HostConfig.Tmpfs", {"/t": "size=2m,exec"}),
@@ -182,6 +185,8 @@ def test_the_container():
         ({"rm": True}, "HostConfig.AutoRemove", True),
         ({"privileged": True}, "HostConfig.Privileged", True),
         ({"privileged": True}, "HostConfig.MaskedPaths", None),
+        ({"privileged": True}, "HostConfig.ReadonlyPaths", None),
+        ({}, "HostConfig.ReadonlyPaths", ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
         ({"read_only": True}, "HostConfig.ReadonlyRootfs", True),
         ({"cap_add": ["sys_admin"]}, "HostConfig.CapAdd", ["CAP_SYS_ADMIN"]),
         ({"cap_drop": ["KILL"]}, "HostConfig.CapDrop", ["CAP_KILL"]),
@@ -204,6 +209,15 @@ def test_the_container():
 )  # fmt: skip
 def test_an_option_is_seen_where_docker_shows_it(given, path, expected):
     assert at(show(**given), path) == expected
+
+
+def test_what_is_never_used_is_as_docker_shows_it_unused():
+    made = show()
+    assert [made["State"][key] for key in ("Paused", "Restarting", "Dead")] == [False] * 3
+    assert [made["HostConfig"][key] for key in ("PublishAllPorts", "OomKillDisable")] == [False] * 2
+    assert made["HostConfig"]["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
+    assert made["NetworkSettings"]["HairpinMode"] is False
+    assert made["NetworkSettings"]["IPAddress"] == made["NetworkSettings"]["Networks"]["none"]["IPAddress"] == ""
 
 
 def test_the_network_is_named():
@@ -247,7 +261,14 @@ class TestImage:
         assert made["Metadata"] == {"LastTagTime": "2026-11-23T18:46:54Z"}
         assert made["Config"]["Cmd"] == ["sh"]
         assert made["Config"]["ExposedPorts"] == {"80/tcp": {}}
-        assert made["GraphDriver"]["Data"]["UpperDir"] == paths.layer(CHAIN[1])
+        assert made["GraphDriver"]["Data"] == {"LowerDir": paths.layer(CHAIN[0]), "UpperDir": paths.layer(CHAIN[1])}
+        assert not any(
+            made["Config"][key] for key in made["Config"] if key.startswith(("Attach", "Tty", "OpenS", "StdinO"))
+        )
+
+    def test_the_images_user_and_folder(self):
+        made = inspect.image("sha256:5", {"config": {"User": "www", "WorkingDir": "/w"}}, [], [], 0)["Config"]
+        assert (made["User"], made["WorkingDir"]) == ("www", "/w")
 
     def test_an_image_that_says_nothing(self):
         made = inspect.image("sha256:5", {}, [], [], 0)

@@ -173,7 +173,7 @@ class TestTmpfs:
             ("/run", ["noexec", "nosuid", "nodev"]),
             ("/run:", ["noexec", "nosuid", "nodev"]),
             ("/run/:size=2m,exec", ["nosuid", "nodev", "size=2m"]),
-            ("/run:rw,mode=1777,uid=5,gid=6", ["noexec", "nosuid", "nodev", "mode=1777", "uid=5", "gid=6"]),
+            ("/run:rw,mode=01777,uid=5,gid=6", ["noexec", "nosuid", "nodev", "mode=01777", "uid=5", "gid=6"]),
             ("/run:exec,suid,dev,noexec", ["noexec"]),
             (
                 "/run:size=50%,nr_inodes=1k,relatime",
@@ -194,7 +194,8 @@ class TestTmpfs:
     @pytest.mark.parametrize(
         "text", [
             "", "x", "/", "/proc/x", "/x:foo=1", "/x:size=q", "/x:size=", "/x:size=2mb", "/x:mode=8", "/x:mode=",
-            "/x:uid=a", "/x:nr_inodes=5%", "/x:ro,", "/x:size", "/x:mpol=bind", "/x:remount", "/x:mode=100000",
+            "/x:uid=a", "/x:gid=2147483648", "/x:nr_inodes=5%", "/x:ro,", "/x:size",
+            "/x:mpol=bind", "/x:remount", "/x:mode=100000",
         ],
     )  # fmt: skip
     def test_no_tmpfs(self, text):

@@ -14,7 +14,9 @@ from mydocker.model.host import HostFacts
 
 MIB = 1 << 20
 HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
-LISTS = ("cap_add cap_drop device env env_file label label_file mount security_opt sysctl tmpfs ulimit volume").split()
+LISTS = (
+    "cap_add cap_drop device env env_file label label_file log_opt mount security_opt sysctl tmpfs ulimit volume"
+).split()
 FLAGS = "detach dry_run explain init interactive privileged read_only rm tty".split()
 TEXTS = (
     "cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ipc memory memory_swap name network "
@@ -68,7 +70,12 @@ def test_create_has_fewer_options_than_run():
         ("stop_signal", "sigusr1", "stop_signal", "sigusr1"),
         ("stop_timeout", "0", "stop_timeout", 0),
         ("stop_timeout", "-1", "stop_timeout", -1),
+        ("stop_timeout", "1000000000", "stop_timeout", 10**9),
+        ("log_opt", ["max-size=1m", "max-file=5"], "log_size", MIB),
+        ("log_opt", ["max-size=4k", "max-file=1000"], "log_files", 1000),
+        ("log_opt", ["max-file=1"], "log_size", 0),
         ("oom_score_adj", "-1000", "oom_score_adj", -1000),
+        ("oom_score_adj", "1000", "oom_score_adj", 1000),
         ("ulimit", ["nofile=5", "core=1", "nofile=7:8"], "ulimits", [
             {"name": "nofile", "soft": 7, "hard": 8}, {"name": "core", "soft": 1, "hard": 1},
         ]),
@@ -93,6 +100,7 @@ def test_create_has_fewer_options_than_run():
         ("cpuset_cpus", "0,2-3", "cpuset_cpus", "0,2-3"),
         ("cpuset_mems", "0", "cpuset_mems", "0"),
         ("pids_limit", "50", "pids_limit", 50),
+        ("pids_limit", "4194304", "pids_limit", 4194304),
         ("pids_limit", "-1", "pids_limit", 0),
         ("cap_add", ["sys_time", "all"], "cap_add", ["CAP_SYS_TIME", "ALL"]),
         ("cap_drop", ["CAP_KILL"], "cap_drop", ["CAP_KILL"]),
@@ -163,6 +171,15 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"cpu_shares": "-3"}, "invalid CPU shares '-3'"),
         ({"cpu_shares": "262145"}, "invalid CPU shares '262145'"),
         ({"pids_limit": "x"}, "invalid PIDs limit 'x'"),
+        ({"pids_limit": "4194305"}, "invalid PIDs limit '4194305'"),
+        ({"oom_score_adj": "-1001"}, "invalid OOM score adjustment '-1001'"),
+        ({"stop_timeout": "1000000001"}, "invalid stop timeout '1000000001'"),
+        ({"stop_timeout": "-2"}, "invalid stop timeout '-2'"),
+        ({"log_opt": ["mode=non-blocking"]}, "log option 'mode=non-blocking' is not supported"),
+        ({"log_opt": ["max-size=4095"]}, "a log file of 4095 bytes is too small"),
+        ({"log_opt": ["max-size"]}, "invalid log size ''"),
+        ({"log_opt": ["max-file=0"]}, "invalid number of log files '0'"),
+        ({"log_opt": ["max-file=1001"]}, "invalid number of log files '1001'"),
         ({"oom_score_adj": "1001"}, "invalid OOM score adjustment '1001'"),
         ({"stop_timeout": "x"}, "invalid stop timeout 'x'"),
         ({"stop_signal": "FOO"}, "invalid signal 'FOO'"),
@@ -220,6 +237,7 @@ class TestWhatThisMachineCannotGive:
             {"memory": "10m"},
             {"memory": "10m", "memory_swap": "-1"},
             {"oom_score_adj": "1"},
+            {"ulimit": ["nofile=0:0", "core=-1"]},
             {"ulimit": ["nofile=50:100", "core=-1"]},
         ],
     )
@@ -306,7 +324,7 @@ class TestWords:
 
 class TestComplete:
     CONFIG = {
-        "Env": ["PATH=/bin", "A=image", "broken", "=x"],
+        "Env": ["PATH=/bin", "A=image", "broken", "=x", "=", ""],
         "Cmd": ["sh", "-l"],
         "Entrypoint": ["/entry"],
         "WorkingDir": "/work/../w",

@@ -119,10 +119,20 @@ class TestProcess:
         made = {
             limit["type"]: (limit["soft"], limit["hard"]) for limit in build(ulimit=["core=5:-1"])["process"]["rlimits"]
         }
-        assert len(made) == 16
-        assert made["RLIMIT_NOFILE"] == (1024, 524288)
-        assert made["RLIMIT_NPROC"] == (UNLIMITED, UNLIMITED)
-        assert made["RLIMIT_CORE"] == (5, UNLIMITED)
+        free = (UNLIMITED, UNLIMITED)
+        unlimited = [f"RLIMIT_{name}" for name in ("AS", "CPU", "DATA", "FSIZE", "LOCKS", "NPROC", "RSS", "RTTIME")]
+        assert {name: made.pop(name) for name in unlimited} == dict.fromkeys(unlimited, free)
+        assert made == {
+            "RLIMIT_CORE": (5, UNLIMITED),
+            "RLIMIT_MEMLOCK": (8 << 20, 8 << 20),
+            "RLIMIT_MSGQUEUE": (819200, 819200),
+            "RLIMIT_NICE": (0, 0),
+            "RLIMIT_NOFILE": (1024, 524288),
+            "RLIMIT_RTPRIO": (0, 0),
+            "RLIMIT_SIGPENDING": (32768, 32768),
+            "RLIMIT_STACK": (8 << 20, UNLIMITED),
+        }
+        assert build()["process"]["rlimits"][0] == {"type": "RLIMIT_CORE", "soft": 0, "hard": UNLIMITED}
 
     def test_limits_that_cannot_be_raised_here(self):
         facts = host.HostFacts(hard_limits={"nofile": 1000, "nproc": 50, "cpu": -1})
@@ -324,6 +334,31 @@ class TestHost:
     )
     def test_version(self, release, expected):
         assert host._version(release) == expected
+
+    @pytest.mark.parametrize(
+        ("there", "swap", "masked"),
+        [
+            (set(), True, []),
+            ({"/sys/fs/cgroup/memory"}, False, []),
+            ({"/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"}, True, []),
+            (
+                {"/sys/devices/system/cpu/cpu0/thermal_throttle"},
+                True,
+                [f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in (0, 2)],
+            ),
+        ],
+    )
+    def test_what_a_machine_has(self, monkeypatch, there, swap, masked):
+        texts = {
+            "/proc/self/status": "Name:\tpython3\nCapPrm:\t0000000001000021\nCapBnd:\t0000000001000020\nSeccomp:\t0",
+            "/sys/devices/system/cpu/online": "0,2",
+        }
+        monkeypatch.setattr(host, "_read", lambda path: texts.get(path, ""))
+        monkeypatch.setattr(host.os.path, "exists", there.__contains__)
+        monkeypatch.setattr(host.os.path, "isdir", there.__contains__)
+        facts = host.look()
+        assert (facts.cpus, facts.nodes, facts.capabilities, facts.hard_limits) == ("0,2", "0", 0x1000020, {})
+        assert (facts.swap, facts.masked) == (swap, masked)
 
     def test_a_working_folder_that_is_gone(self, monkeypatch):
         def gone() -> str:

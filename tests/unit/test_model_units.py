@@ -30,6 +30,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
         ("32.3", 32),
         ("2t", 2 << 40),
         ("1p", 1 << 50),
+        ("8388607t", 8388607 << 40),
     ],
 )
 def test_size(text, expected):
@@ -39,7 +40,7 @@ def test_size(text, expected):
 @pytest.mark.parametrize(
     "text", [
         "", "hello", "-32", " 32 ", ".3k", "3.k", "1.2.3", "32m b", "32bm", "12q", "1e3", "0x10", "٣m", "1\u212a", "³",
-        "99999p", "0.5", "9" * 21, "1" + "0" * 5000,
+        "8388608t", "99999p", "0.5", "9" * 21, "1" + "0" * 5000,
     ],
 )  # fmt: skip
 def test_no_size(text):
@@ -115,6 +116,7 @@ def test_a_list_of_cpus_reads_back(cpus):
         ("nofile=1024", 1024, 1024),
         ("nofile=1024:4096", 1024, 4096),
         ("core=0:-1", 0, -1),
+        ("core=0:0", 0, 0),
         ("core=unlimited", -1, -1),
         ("core=-1:infinity", -1, -1),
     ],
@@ -153,7 +155,17 @@ def test_signals_are_numbered_as_pythons(kind):
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("RTMIN", 34), ("RTMIN+3", 37), ("sigrtmax-1", 63), ("SIGRTMAX", 64), ("IOT", 6), ("64", 64)]
+    ("text", "number"),
+    [
+        ("RTMIN", 34),
+        ("RTMIN+3", 37),
+        ("sigrtmax-1", 63),
+        ("SIGRTMAX", 64),
+        ("CLD", 17),
+        ("64", 64),
+        ("RTMAX-30", 34),
+        ("RTMIN+30", 64),
+    ],
 )
 def test_signal(text, number):
     assert signals.number(text) == number

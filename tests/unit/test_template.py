@@ -109,6 +109,7 @@ def test_function(text, expected):
         ("{{printf `%d|%5d|%-5d|%05d|%+d|% d` 10 10 10 10 10 5}}", "10|   10|10   |00010|+10| 5"),
         ("{{printf `%x|%X|%#x|%o|%b|%x` 255 255 255 8 5 -255}}", "ff|FF|0xff|10|101|-ff"),
         ("{{printf `%c|%q|%U` 65 65 65}}", "A|'A'|U+0041"),
+        ("{{printf `%c%c%c` 55296 1114112 -1}}", "\ufffd\ufffd\ufffd"),
         ("{{printf `%s|%10s|%-10s` `héy` `a` `b`}}", "héy|         a|b         "),
         ('{{printf `%.2s|%5.1s|%q|%v` `xyz` `abc` `q"u` `v`}}', 'xy|    a|"q\\"u"|v'),
         ("{{printf `%x|%X|% x|%+q` `hé` `hi` `abc` `é`}}", '68c3a9|6869|61 62 63|"\\u00e9"'),

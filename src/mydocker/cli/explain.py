@@ -93,8 +93,7 @@ def _filled(span: dict[str, Any]) -> Step:
 class _Page:
     """Lines for a terminal of so many columns, or for a pipe (None), where nothing is broken or cut.
 
-    Paths that are long and come often are shown as shell variables. names: (variable, what it stands for, how that is
-    defined), a path before what it begins with.
+    names: abbreviations().
     """
 
     def __init__(self, columns: int | None, colours: bool, names: list[tuple[str, str, str]]) -> None:
@@ -108,9 +107,7 @@ class _Page:
         return f"\033[{code}m{text}\033[0m" if self.colours and text else text
 
     def named(self, text: str) -> str:
-        for name, value, _ in self.names:
-            text = text.replace(value, f"${name}")
-        return text
+        return abbreviated(text, self.names)
 
     def definitions(self) -> None:
         for name, _, definition in reversed(self.names):
@@ -176,27 +173,46 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _names(steps: list[Step], container_id: str) -> list[tuple[str, str, str]]:
-    """The variables of a page: $R the root, $C the container's folder, $ID, and $L1 and so on its layers."""
+def abbreviations(steps: list[Step], container_id: str) -> list[tuple[str, str, str]]:
+    """Shell variables for the paths that come often: $R, the root; $C, the container's folder; $ID; $L1…, its layers.
+
+    Each is (variable, what it stands for, how that is defined), a path before what it begins with.
+    """
+    store = _store(steps, container_id)
     names: list[tuple[str, str, str]] = []
     for step in steps:
-        for part in step["shell"].split(f"{paths.LAYERS}/")[1:]:
-            layer = f"{paths.LAYERS}/{part[:64]}"
+        for part in step["shell"].split(f"{store}/layers/")[1:]:
+            layer = f"{store}/layers/{part[:64]}"
             if layer not in [value for _, value, _ in names]:
                 names.append((f"L{len(names) + 1}", layer, layer))
     if container_id:
-        folder = paths.container(container_id)
+        folder = f"{store}/containers/{container_id}"
         names.append(("R", f"{folder}/rootfs", "$C/rootfs"))
-        names.append(("C", folder, paths.container("$ID")))
+        names.append(("C", folder, f"{store}/containers/$ID"))
         names.append(("ID", container_id, container_id))
     return names
+
+
+def _store(steps: list[Step], container_id: str) -> str:
+    """Where the store was at that time: what the steps have before /containers/<id>."""
+    for step in steps:
+        before, found, _ = step["shell"].partition(f"/containers/{container_id}")
+        if found:
+            return str(before[max(before.rfind(mark) for mark in " =:,") + 1 :])
+    return paths.ROOT
+
+
+def abbreviated(text: str, names: list[tuple[str, str, str]]) -> str:
+    for name, value, _ in names:
+        text = text.replace(value, f"${name}")
+    return text
 
 
 def trace_text(trace: dict[str, Any], steps: list[Step], columns: int | None = None, colours: bool = False) -> str:
     """The time line, then where the time went. columns: the terminal's, None for a pipe."""
     origin = steps[0]["start"]
     total = max(step["end"] for step in steps) - origin
-    page = _Page(columns, colours, _names(steps, str(trace.get("id", ""))))
+    page = _Page(columns, colours, abbreviations(steps, str(trace.get("id", ""))))
     command = " ".join(ops.quote(str(word)) for word in trace.get("command") or [])
     page.lines.append(page.paint("1", printable(str(trace.get("name", "")))) + "  " + printable(command))
     page.definitions()
@@ -249,7 +265,7 @@ def _duration(ns: int) -> str:
 
 
 def plan_text(steps: list[Step], container_id: str, columns: int | None = None, colours: bool = False) -> str:
-    page = _Page(columns, colours, _names(steps, container_id))
+    page = _Page(columns, colours, abbreviations(steps, container_id))
     page.definitions()
     for number, (before, step) in enumerate(zip([None, *steps], steps), 1):
         page.heading(step, before)

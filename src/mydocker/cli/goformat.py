@@ -219,8 +219,9 @@ def _verb(verb: str, flags: str, width: str, precision: str, value: object) -> s
             return (number + ("d" if verb == "v" else verb)) % value
         if verb in "ob":
             return string % format(value, verb)
-        if verb in "cqU" and 0 <= value < 0x110000:
-            return string % (f"U+{value:04X}" if verb == "U" else chr(value) if verb == "c" else quote(chr(value), "'"))
+        if verb in "cqU":
+            char = chr(value) if 0 <= value < 0xD800 or 0xE000 <= value < 0x110000 else "\ufffd"
+            return string % {"c": char, "q": quote(char, "'"), "U": f"U+{value:04X}"}[verb]
     elif isinstance(value, float):
         if verb in "eEfF" or (verb in "gG" and precision):
             return (number + verb) % value

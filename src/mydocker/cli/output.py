@@ -68,9 +68,7 @@ def emit(data: str | bytes, descriptor: int = 1) -> None:
 
     Raises OSError, its file name that of the stream: nobody reads, the disk is full.
     """
-    if isinstance(data, str):
-        data = data.encode("utf-8", "surrogateescape")
-    view = memoryview(data)
+    view = memoryview(data if isinstance(data, bytes) else _encoded(data))
     while view:
         try:
             view = view[os.write(descriptor, view) :]
@@ -83,6 +81,13 @@ def emit(data: str | bytes, descriptor: int = 1) -> None:
         except OSError as error:
             error.filename = {1: "stdout", 2: "stderr"}.get(descriptor)
             raise
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which JSON can hold
+        return text.encode("utf-8", "backslashreplace")
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -1,4 +1,4 @@
-"""From a container's record to its row in `ps`, in docker's words. Imports are restricted: this is a hot command."""
+"""From a container or an image to its row in a table, in docker's words. Imports are restricted: ps comes here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from time import localtime, strftime
 
 from mydocker.cli.output import shorten
 from mydocker.model.times import SECOND, ago, human_duration, parse_rfc3339
+from mydocker.model.units import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.cli.output import Row
+    from mydocker.image.store import Image
     from mydocker.state import Record
 
 _SHORT_ID = 12
@@ -25,7 +27,7 @@ def container(found: Record, now: int, trunc: bool = True) -> Row:
         "ID": found.id[:_SHORT_ID] if trunc else found.id,
         "Image": found.image,
         "Command": '"' + _one_line(shorten(command, _COMMAND) if trunc else command) + '"',
-        "CreatedAt": strftime("%Y-%m-%d %H:%M:%S %z %Z", localtime(parse_rfc3339(found.created) // SECOND)),
+        "CreatedAt": _local(found.created),
         "RunningFor": ago(found.created, now),
         "Status": _status(found, now),
         "State": found.status,
@@ -38,6 +40,30 @@ def container(found: Record, now: int, trunc: bool = True) -> Row:
         "Networks": found.network,
         "Ports": "",
     }
+
+
+def image(found: Image, now: int, trunc: bool = True) -> list[Row]:
+    """The fields of output.IMAGES, once for each of its names."""
+    rows = []
+    for name in found.names or ["<none>:<none>"]:
+        repository, _, tag = name.rpartition(":")
+        rows.append(
+            {
+                "Repository": repository,
+                "Tag": tag,
+                "ID": found.id.rpartition(":")[2][:_SHORT_ID] if trunc else found.id,
+                "CreatedAt": _local(found.created) if found.created else "N/A",
+                "CreatedSince": ago(found.created, now) or "N/A",
+                "Size": human_size(found.size, 3),
+                "Digest": found.manifest,
+            }
+        )
+    return rows
+
+
+def _local(time: str) -> str:
+    """RFC 3339 -> as Go prints a time, in the local zone, in whole seconds."""
+    return strftime("%Y-%m-%d %H:%M:%S %z %Z", localtime(parse_rfc3339(time) // SECOND))
 
 
 def _status(found: Record, now: int) -> str:

@@ -4,14 +4,15 @@ There are fields, variables, pipelines, parentheses, literals, if/else, range, w
 functions of gofunctions.py. There is no define, template or block, so that a template can't call itself, and nesting
 is bounded. Errors have Go's words and name the place as Go does, line:byte.
 
-The lexer and the parser follow Go's text/template/parse, so that the same texts are refused. The parser makes
-closures, which are then run on values of JSON's types. Imports are restricted: ps and inspect come here.
+The parser follows Go's text/template/parse, so that the same texts are refused. It makes closures, which are then run
+on values of JSON's types. Imports are restricted: ps and inspect come here.
 """
 
 from __future__ import annotations
 
 from mydocker.cli import goformat
 from mydocker.cli.gofunctions import FUNCTIONS, StringMap, to_bytes
+from mydocker.cli.golexer import SPACES, number, tokens, unquoted
 from mydocker.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-    Token = tuple[str, str, int]  # kind, text, where it starts
+    from mydocker.cli.golexer import Token
+
     Part = Callable[["_Run", Any], None]  # a stretch of the template: writes its output, given the dot
     Pipeline = Callable[["_Run", Any], Any]  # its value, given the dot
     Methods = dict[str, Callable[[str], object]]
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     Functions = dict[str, Function]
 
 _DEEPEST = 50  # blocks and parentheses inside each other
-_SPACE = (" ", "\t", "\r", "\n")
-_SPACES = "".join(_SPACE)
 _CONSTANTS: dict[str, object] = {"true": True, "false": False, "nil": None}
 _KEYWORDS = ("if", "range", "with", "else", "end")
 _NOTHING: Any = object()  # what the first command of a pipeline is given
@@ -62,197 +62,6 @@ class _Run:
         self.variables: list[Any] = [root] + [None] * (variables - 1)
         self.shown = shown
         self.out: list[str] = []
-
-
-# ------------------------------------------------------------------------------------------------ from text to tokens
-
-
-class _Malformed(Exception):
-    """What is wrong at the place that the lexer has reached."""
-
-
-class _Lexer:
-    """Kinds of token: text, {{, }}, space, name, field, variable, number, string, raw, char; `:=` and every other
-    character is its own kind. The last token is eof, or error with what is wrong as its text."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.place = 0
-        self.trim = False  # the last action ended in -}}
-        self.tokens: list[Token] = []
-        try:
-            while self.take_text():
-                if self.text.startswith("/*", self.place):
-                    self.take_comment()
-                else:
-                    self.take_action()
-            self.tokens.append(("eof", "", self.place))
-        except _Malformed as error:
-            self.tokens.append(("error", str(error), self.place))
-
-    def take(self, kind: str, end: int) -> None:
-        self.tokens.append((kind, self.text[self.place : end], self.place))
-        self.place = end
-
-    def take_text(self) -> bool:
-        """The text before the next action and that action's {{ or {{-. False at the end of it all."""
-        start = self.text.find("{{", self.place)
-        end = start if start >= 0 else len(self.text)
-        chunk = self.text[self.place : end]
-        if self.trim:
-            chunk = chunk.lstrip(_SPACES)
-        trims = self.text.startswith("-", end + 2) and self.text.startswith(_SPACE, end + 3)
-        if trims:
-            chunk = chunk.rstrip(_SPACES)
-        if chunk:
-            self.tokens.append(("text", chunk, self.place))
-        self.place = end if start < 0 else end + (4 if trims else 2)
-        return start >= 0
-
-    def closes(self) -> bool:
-        """Step over a right delimiter, }} or -}} with the space before it, if one is here."""
-        self.trim = self.text.startswith(_SPACE, self.place) and self.text.startswith("-}}", self.place + 1)
-        if not self.trim and not self.text.startswith("}}", self.place):
-            return False
-        self.place += 4 if self.trim else 2
-        return True
-
-    def take_comment(self) -> None:
-        end = self.text.find("*/", self.place + 2)
-        if end < 0:
-            raise _Malformed("unclosed comment")
-        self.place = end + 2
-        if not self.closes():
-            raise _Malformed("comment ends before closing delimiter")
-
-    def take_action(self) -> None:
-        self.tokens.append(("{{", "{{", self.place))
-        parens = 0
-        while not self.closes():
-            char = self.text[self.place : self.place + 1]
-            if not char:
-                raise _Malformed("unclosed action")
-            if char in _SPACE:
-                end = self.place + 1
-                while self.text.startswith(_SPACE, end) and not self.text.startswith("-}}", end + 1):
-                    end += 1
-                self.take("space", end)
-            elif char == "`":
-                end = self.text.find("`", self.place + 1)
-                if end < 0:
-                    raise _Malformed("unterminated raw quoted string")
-                self.take("raw", end + 1)
-            elif char == '"':
-                self.take_quoted("string", char, "unterminated quoted string")
-            elif char == "'":
-                self.take_quoted("char", char, "unterminated character constant")
-            elif char in "+-" or self.text[self.place + (char == ".") :][:1].isdecimal():
-                self.take_number()
-            elif char in ".$" or _in_word(char):
-                self.take_word({".": "field", "$": "variable"}.get(char, "name"))
-            elif char == ":":
-                if not self.text.startswith(":=", self.place):
-                    raise _Malformed("expected :=")
-                self.take(":=", self.place + 2)
-            elif not char.isprintable() or not char.isascii():
-                raise _Malformed(f"unrecognized character in action: {_named(char)}")
-            else:
-                parens += {"(": 1, ")": -1}.get(char, 0)
-                if parens < 0:
-                    raise _Malformed("unexpected right paren")
-                self.take(char, self.place + 1)
-        if parens:
-            raise _Malformed("unclosed left paren")
-        self.tokens.append(("}}", "}}", self.place))
-
-    def take_quoted(self, kind: str, mark: str, unterminated: str) -> None:
-        end = self.place + 1
-        while not self.text.startswith(mark, end):
-            end += 2 if self.text.startswith("\\", end) else 1
-            if end >= len(self.text) or self.text[end - 1] == "\n":
-                raise _Malformed(unterminated)
-        self.take(kind, end + 1)
-
-    def take_number(self) -> None:
-        end = self.place + 1
-        while self.text[end : end + 1] and (
-            _in_word(self.text[end])
-            or (self.text[end] in "+-" and self.text[end - 1] in "eE")
-            or (self.text[end] == "." and "." not in self.text[self.place : end])
-        ):
-            end += 1
-        self.take("number", end)
-
-    def take_word(self, kind: str) -> None:
-        """A name, a .field or a $variable, or a dot or dollar alone."""
-        end = self.place + 1
-        while _in_word(self.text[end : end + 1]):
-            end += 1
-        if end < len(self.text) and not self.text.startswith((*_SPACE, ".", ",", "|", ":", ")", "(", "}}"), end):
-            raise _Malformed(f"bad character {_named(self.text[end])}")
-        self.take("." if self.text[self.place : end] == "." else kind, end)
-
-
-def _in_word(char: str) -> bool:
-    return char.isalnum() or char == "_"
-
-
-def _named(char: str) -> str:
-    return f"U+{ord(char):04X} '{char}'"
-
-
-def _number(digits: str) -> int | float:
-    """A number as Go writes it: 12, 0x1f, 0b11, 0o17, 017, 1_000, 1.5e3. Raises ValueError, OverflowError."""
-    plain = digits.replace("_", "").lower()
-    unsigned = plain.lstrip("+-")
-    prefixed = unsigned[:2] in ("0x", "0b", "0o")
-    if not prefixed and ("." in plain or "e" in plain):
-        return float(plain)
-    number = int(plain, 0 if prefixed else 8 if unsigned[:1] == "0" else 10)
-    if not -(1 << 63) <= number < 1 << 63:
-        raise OverflowError
-    return number
-
-
-def _unquoted(body: str) -> str:
-    """What stands between the quotes of a string or character, its escapes undone. Raises ValueError."""
-    out = bytearray()
-    place = 0
-    while place < len(body):
-        char = body[place]
-        place += 1
-        if char != "\\":
-            out += to_bytes(char)
-            continue
-        char = body[place : place + 1]
-        place += 1
-        digits = {"x": 2, "u": 4, "U": 8}.get(char, 0)
-        if char in _ESCAPED:
-            out += _ESCAPED[char]
-        elif digits:
-            code = body[place : place + digits]
-            place += digits
-            if len(code) < digits or not code.isalnum():
-                raise ValueError(code)
-            out += bytes([int(code, 16)]) if char == "x" else chr(int(code, 16)).encode()
-        else:
-            out.append(int(body[place - 1 : place + 2], 8))
-            place += 2
-    return out.decode("utf-8", "surrogateescape")
-
-
-_ESCAPED = {
-    "a": b"\a",
-    "b": b"\b",
-    "f": b"\f",
-    "n": b"\n",
-    "r": b"\r",
-    "t": b"\t",
-    "v": b"\v",
-    "\\": b"\\",
-    '"': b'"',
-    "'": b"'",
-}
 
 
 # ------------------------------------------------------------------------------------------------- what has a value
@@ -451,7 +260,7 @@ class _Parser:
     def __init__(self, text: str, functions: Functions) -> None:
         self.text = text
         self.functions = functions
-        self.tokens = _Lexer(text).tokens
+        self.tokens = tokens(text)
         self.place = 0
         self.depth = 0
         self.scopes: list[dict[str, int]] = [{"$": 0}]  # name -> its place in _Run.variables
@@ -482,7 +291,7 @@ class _Parser:
     def where(self, first: int, mark: int | None = None) -> _Where:
         """From the token number `first` to the one taken last."""
         _, text, start = self.tokens[self.place - 1]
-        return _Where(self.text, self.tokens[first][2], start + len(text.rstrip(_SPACES)), mark)
+        return _Where(self.text, self.tokens[first][2], start + len(text.rstrip(SPACES)), mark)
 
     def fail(self, message: str, start: int) -> NoReturn:
         line = self.text.count("\n", 0, start) + 1
@@ -702,8 +511,8 @@ class _Parser:
             return text[1:-1]
         try:
             if kind == "number":
-                return _number(text)
-            body = _unquoted(text[1:-1])
+                return number(text)
+            body = unquoted(text[1:-1])
             return body if kind == "string" else ord(body)
         except OverflowError:
             self.fail(f"integer overflow: {goformat.quote(text)}", start)

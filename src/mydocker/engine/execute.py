@@ -159,9 +159,10 @@ def _work(
 
 
 def _environment(rows: list[str], request: ExecRequest) -> list[str]:
-    extra = [*(["TERM=xterm"] if request.tty else []), *request.environment]
-    names = [row.partition("=")[0] for row in extra]
-    return [row for row in rows if row.partition("=")[0] not in names] + extra
+    names = [row.partition("=")[0] for row in request.environment]
+    kept = [row for row in rows if row.partition("=")[0] not in names]
+    own_terminal = request.tty and not any(row.startswith("TERM=") for row in kept + request.environment)
+    return [*(["TERM=xterm"] if own_terminal else []), *kept, *request.environment]
 
 
 def _words(command: list[str], environment: dict[str, str]) -> list[str]:

@@ -102,12 +102,12 @@ def wait(found: state.Record) -> int:
     path = f"{found.folder}/record.json"
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        held = state.parse(os.pread(descriptor, 1 << 20, 0), path, found.id)
+        held = state.read(descriptor, path, found.id)
         wait_recorded(held)
         try:
             return state.load(found.id).exit_code
         except MydockerError:
-            return state.parse(os.pread(descriptor, 1 << 20, 0), path, found.id).exit_code
+            return state.read(descriptor, path, found.id).exit_code
     finally:
         os.close(descriptor)
 

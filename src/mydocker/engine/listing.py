@@ -10,7 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STATUSES = ("created", "running", "exited")
 FILTERS = ("id", "name", "label", "status", "exited", "ancestor", "volume", "before", "since", "network")
 
 
@@ -40,18 +39,40 @@ def parse(filters: list[str]) -> dict[str, list[str]]:
         key, equals, value = text.partition("=")
         if not equals or key not in FILTERS:
             raise InvalidArgument(f"invalid filter '{text}'", f"KEY=VALUE, with {', '.join(FILTERS)} as the key")
-        if key == "status" and value not in _STATUSES:
-            raise InvalidArgument(f"invalid filter '{text}'", f"a status is {', '.join(_STATUSES)}")
+        if key == "status" and value not in state.STATUSES:
+            raise InvalidArgument(f"invalid filter '{text}'", f"a status is {', '.join(state.STATUSES)}")
         if key == "exited":
             units.whole(value, "exit code", 0, 255)
+        if key in ("id", "name"):
+            _check_pattern(value)
         if key in ("before", "since"):
             value = state.find(value).created
         wanted.setdefault(key, []).append(value)
     return wanted
 
 
+def _check_pattern(pattern: str) -> None:
+    try:
+        _has("", pattern)
+    except Exception as error:  # re.error, without importing re for it
+        raise InvalidArgument(
+            f"invalid filter pattern '{pattern}': {error}", "a regular expression, or a plain word"
+        ) from None
+
+
 def _fits(found: state.Record, wanted: dict[str, list[str]]) -> bool:
-    return all(any(_MATCH[key](found, value) for value in values) for key, values in wanted.items())
+    return all(
+        (all if key == "label" else any)(_MATCH[key](found, v) for v in values) for key, values in wanted.items()
+    )
+
+
+def _has(text: str, pattern: str) -> bool:
+    """docker's names and IDs are matched by regular expressions; a plain word needs no `re`."""
+    if not any(char in "^$.*+?[](){}|\\" for char in pattern):
+        return pattern in text
+    import re
+
+    return re.search(pattern, text) is not None
 
 
 def _has_label(found: state.Record, text: str) -> bool:
@@ -65,8 +86,8 @@ def _has_ancestor(found: state.Record, text: str) -> bool:
 
 
 _MATCH: dict[str, Callable[[state.Record, str], bool]] = {
-    "id": lambda found, value: found.id.startswith(value),
-    "name": lambda found, value: value in found.name,
+    "id": lambda found, value: _has(found.id, value),
+    "name": lambda found, value: _has(found.name, value.replace("^/", "^")),
     "label": _has_label,
     "status": lambda found, value: found.status == value,
     "exited": lambda found, value: found.status == "exited" and found.exit_code == int(value),

@@ -9,12 +9,12 @@ from time import monotonic_ns
 
 from mydocker import config, jsontext, state
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
-from mydocker.errors import Conflict, CorruptRecord, MydockerError, StepFailed, from_details
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.record import record
 from mydocker.runtime import monitor
-from mydocker.runtime.plan import Plan, plan
+from mydocker.runtime.plan import plan
 from mydocker.trace import Trace, take_back
 
 TYPE_CHECKING = False
@@ -41,6 +41,9 @@ def start(
     Raises MydockerError if it can't be started; the container is then as it was before, its record says why.
     """
     trace = trace or Trace("host")
+    if found.tty and stdin and not os.isatty(0):
+        raise InvalidArgument(f"container {found.name} has a terminal, and stdin is none", "leave out -i")
+    tty = found.tty and attach and os.isatty(0)
     lock = state.lock(found)
     try:
         found = state.load(found.id)
@@ -49,7 +52,7 @@ def start(
         began = monotonic_ns()
         spec = load_spec(found)
         layout = cgroups.layout()
-        size = terminal_size() if found.tty and attach else (0, 0)
+        size = terminal_size() if tty else (0, 0)
         steps = plan(spec, found.folder, layout, size)
         if found.monitor_pid:
             take_back(steps.host)  # what a monitor that was killed could not
@@ -58,7 +61,7 @@ def start(
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
         wiring = monitor.Wiring(attach, stdin, explain, log_size, log_files)
-        with Console(found.tty and attach, stdin) as console:
+        with Console(tty, stdin) as console:
             pid, channel = monitor.launch(found, steps, layout, wiring, trace, lock)
             return _follow(found, pid, channel, console, attach)
     finally:

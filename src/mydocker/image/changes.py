@@ -29,6 +29,8 @@ def apply_changes(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
             _INSTRUCTIONS[instruction](config, rest.strip())
         except ValueError as error:
             raise InvalidArgument(f"invalid change '{change}': {error}", _HINT) from None
+        except InvalidArgument as error:
+            raise InvalidArgument(f"invalid change '{change}': {error.message}", error.hint) from None
         cmd_set = cmd_set or instruction == "CMD"
         if instruction == "ENTRYPOINT" and not cmd_set:
             config.pop("Cmd", None)  # the old arguments were meant for the old entrypoint
@@ -102,8 +104,10 @@ _INSTRUCTIONS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def _command(text: str) -> list[str]:
-    """Exec form, a JSON list of strings; what is none is shell form."""
+    """Exec form, a JSON list of strings, or shell form, which may begin with `[ `, the test command."""
     listed = _list(text)
+    if listed is None and text.startswith("[") and not text.startswith("[ "):
+        raise ValueError("this is no JSON list of strings")
     return ["/bin/sh", "-c", text] if listed is None else listed
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from mydocker.errors import Conflict, InvalidArgument, MydockerError
@@ -23,13 +22,14 @@ from mydocker.kernel import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Callable
 
     from mydocker.image.streams import Stream
 
 WHITEOUT = ".wh."
 _OPAQUE_MARK = ".wh..wh..opq"
 _IN_ROOT = files.STRICT | files.RESOLVE_NO_XDEV
+_NO_OWNER = (1 << 32) - 1  # chown(2) takes that for "leave it as it is"
 _PARENT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 # mknod(1)'s view of the devices that every /dev has: root file systems are shipped with them, and a container's own
@@ -70,20 +70,20 @@ class _Unpacker:
         self.below = below
         self.parent = ""
         self.parent_fd = os.dup(root)
-        self.times: dict[str, int] = {}  # of folders, in nanoseconds: set when nothing is made in them any more
+        self.times: dict[str, int] = {}  # of folders: set when nothing is made in them any more
 
     def run(self, reader: tar.Reader) -> None:
         try:
             os.fchmod(self.root, 0o755)
-            for info in reader:
+            for entry in reader:
                 try:
-                    self._entry(reader, info)
+                    self._entry(reader, entry)
                 except OSError as error:
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                        raise files.no_space(info.name, error) from None
-                    raise _refused(info.name, _REASONS.get(error.errno or 0, (error.strerror or "").lower())) from None
-                except (OverflowError, ValueError) as error:
-                    raise _refused(info.name, str(error)) from None
+                        raise files.no_space(entry.name, error) from None
+                    raise _refused(entry.name, _REASONS.get(error.errno or 0, os.strerror(error.errno or 0))) from None
+                except OverflowError:
+                    raise _refused(entry.name, "a number is out of range") from None
             if self.below is None and not reader.complete:
                 raise tar.truncated()
             for path, time in self.times.items():
@@ -95,118 +95,97 @@ class _Unpacker:
         finally:
             os.close(self.parent_fd)
 
-    def _entry(self, reader: tar.Reader, info: tarfile.TarInfo) -> None:
-        path = _safe_path(info.name)
+    def _entry(self, reader: tar.Reader, entry: tar.Entry) -> None:
+        path = _safe_path(entry.name)
         above, _, name = path.rpartition("/")
+        if not (0 <= entry.uid < _NO_OWNER and 0 <= entry.gid < _NO_OWNER):
+            raise _refused(entry.name, f"an owner of number {entry.uid}:{entry.gid}")
         hidden = [part for part in path.split("/") if part.startswith(WHITEOUT)]
         if hidden:
             if self.below is None or hidden != [name]:
-                raise _refused(info.name, "names that start with .wh. are whiteouts, which only a layer may have")
-            self._whiteout(self._folder(above), above, name, info)
+                raise _refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
+            self._whiteout(self._folder(above), above, name)
+        elif entry.type == tar.FOLDER:
+            self._make_folder(above, name, path, entry)
         elif path == ".":
-            if not info.isdir():
-                raise _refused(info.name, "the root is a folder")
-            _dress(self.root, ".", info, self._time(info, path))
-        elif info.isdir():
-            self._make_folder(above, name, info)
-        elif info.isreg():
-            self._make_file(self._vacant(above, name), name, reader, info)
-        elif info.issym():
-            self._make_symlink(above, name, info)
-        elif info.islnk():
-            self._make_link(above, name, path, info)
-        elif info.isfifo():
-            folder = self._vacant(above, name)
-            os.mkfifo(name, 0o600, dir_fd=folder)
-            _dress(folder, name, info, _nanoseconds(info))
-        elif info.ischr() or info.isblk():
-            if not info.ischr() or _STANDARD_DEVICES.get(path) != (info.devmajor, info.devminor):
-                raise _refused(info.name, "a device node")
+            raise _refused(entry.name, "the root is a folder")
+        elif entry.type == tar.FILE:
+            self._make(above, name, lambda folder: _make_file(folder, name, reader, entry))
+        elif entry.type == tar.SYMLINK:
+            _check_target(entry, above)
+            self._make(above, name, lambda folder: os.symlink(entry.target, name, dir_fd=folder))
+            os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
+            os.utime(name, ns=(entry.time, entry.time), dir_fd=self.parent_fd, follow_symlinks=False)
+        elif entry.type == tar.LINK:
+            self._make_link(above, name, path, entry)
+        elif entry.type == tar.FIFO:
+            self._make(above, name, lambda folder: os.mkfifo(name, 0o600, dir_fd=folder))
+            _dress(self.parent_fd, name, entry)
+        elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
+            if entry.type != tar.CHARACTER or _STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
+                raise _refused(entry.name, "a device node")
         else:
-            raise _refused(info.name, f"an entry of the unknown type {info.type!r}")
+            raise _refused(entry.name, f"an entry of the unknown type {entry.type!r}")
 
-    def _make_folder(self, above: str, name: str, info: tarfile.TarInfo) -> None:
+    def _make(self, above: str, name: str, make: Callable[[int], None]) -> None:
+        """Make something in the folder `above`. Of two of one name the last wins; a folder is never replaced."""
         folder = self._folder(above)
-        path = f"{above}/{name}" if above else name
+        try:
+            make(folder)
+        except FileExistsError:
+            os.unlink(name, dir_fd=folder)
+            make(folder)
+
+    def _make_folder(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
+        folder = self._folder(above)
         try:
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
             there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISDIR(there.st_mode):
+            if files.is_whiteout(there):  # the layer removes the old one and brings its own
                 os.unlink(name, dir_fd=folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
-                if files.is_whiteout(there):  # the layer removes the old one and brings its own
-                    _set_opaque(folder, name)
-        _dress(folder, name, info, self._time(info, path))
+                _set_opaque(folder, name)
+            elif not stat.S_ISDIR(there.st_mode):
+                raise _refused(entry.name, "a folder in place of what the archive has brought before") from None
+        _dress(folder, name, entry)
+        self.times[path] = entry.time
 
-    def _make_file(self, folder: int, name: str, reader: tar.Reader, info: tarfile.TarInfo) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=folder)
-        try:
-            reader.copy_content(info, descriptor)
-            os.fchown(descriptor, _owner(info.uid), _owner(info.gid))
-            os.fchmod(descriptor, info.mode & 0o7777)
-            if tar.CAPABILITY in reader.xattrs:  # after the change of owner, which takes it away
-                os.setxattr(descriptor, tar.CAPABILITY, reader.xattrs[tar.CAPABILITY])
-            time = _nanoseconds(info)
-            os.utime(descriptor, ns=(time, time))
-        finally:
-            os.close(descriptor)
-
-    def _make_symlink(self, above: str, name: str, info: tarfile.TarInfo) -> None:
-        """An absolute target is as good as any: it is followed inside the container. A relative one stays inside."""
-        depth = above.count("/") + 1 if above else 0
-        if not info.linkname.startswith("/"):
-            for part in info.linkname.split("/"):
-                depth += -1 if part == ".." else part not in ("", ".")
-                if depth < 0:
-                    raise _refused(info.name, f"a link that leads outside: {info.linkname}")
-        folder = self._vacant(above, name)
-        os.symlink(info.linkname, name, dir_fd=folder)
-        time = _nanoseconds(info)
-        os.chown(name, _owner(info.uid), _owner(info.gid), dir_fd=folder, follow_symlinks=False)
-        os.utime(name, ns=(time, time), dir_fd=folder, follow_symlinks=False)
-
-    def _make_link(self, above: str, name: str, path: str, info: tarfile.TarInfo) -> None:
+    def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
         """Another name for a file (or a symbolic link: it is not followed) that the archive has brought before."""
-        target = _safe_path(info.linkname, info.name)
+        target = _safe_path(entry.target, entry.name)
         if target == path:
-            raise _refused(info.name, "a hard link to itself")
+            raise _refused(entry.name, "a hard link to itself")
         target_above, _, target_name = target.rpartition("/")
         try:
             source = files.open_in_root(self.root, target_above or ".", _PARENT, resolve=_IN_ROOT)
             try:
-                there = os.stat(target_name, dir_fd=source, follow_symlinks=False)
-                if stat.S_ISDIR(there.st_mode):
-                    raise _refused(info.name, f"a hard link to a folder: {info.linkname}")
-                folder = self._vacant(above, name)
-                os.link(target_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISDIR(os.stat(target_name, dir_fd=source, follow_symlinks=False).st_mode):
+                    raise _refused(entry.name, f"a hard link to a folder: {entry.target}")
+                self._make(
+                    above,
+                    name,
+                    lambda folder: os.link(
+                        target_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False
+                    ),
+                )
             finally:
                 os.close(source)
         except FileNotFoundError:
-            raise _refused(info.name, f"a hard link to what is not in the archive: {info.linkname}") from None
+            raise _refused(entry.name, f"a hard link to what is not in the archive: {entry.target}") from None
 
-    def _whiteout(self, folder: int, above: str, name: str, info: tarfile.TarInfo) -> None:
+    def _whiteout(self, folder: int, above: str, name: str) -> None:
         if name == _OPAQUE_MARK:
             _set_opaque(self.root, above or ".")
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", "..") or hidden.startswith(WHITEOUT):
-            raise _refused(info.name, "a whiteout of nothing")
+            raise _refused(f"{above}/{name}", "a whiteout of nothing")
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=folder)
-        except FileExistsError:  # the layer has brought its own already: that hides the old one, if it is no folder
+        except FileExistsError:  # the layer has brought its own already: that hides the old one, unless it is a folder
             if stat.S_ISDIR(os.stat(hidden, dir_fd=folder, follow_symlinks=False).st_mode):
                 _set_opaque(folder, hidden)
-
-    def _vacant(self, above: str, name: str) -> int:
-        """The folder to make `name` in. Of two entries of one name the last wins; nothing takes a folder's place."""
-        folder = self._folder(above)
-        try:
-            os.unlink(name, dir_fd=folder)
-        except FileNotFoundError:
-            pass
-        return folder
 
     def _folder(self, path: str) -> int:
         """A descriptor of a folder in the archive's tree, valid until the next call; made where it is missing.
@@ -235,10 +214,6 @@ class _Unpacker:
                 os.chown(name, there.st_uid, there.st_gid, dir_fd=folder)
             os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=folder)
 
-    def _time(self, info: tarfile.TarInfo, path: str) -> int:
-        self.times[path] = _nanoseconds(info)
-        return self.times[path]
-
 
 _REASONS = {
     errno.ELOOP: "a link is in the way to it",
@@ -256,21 +231,38 @@ def _safe_path(name: str, entry: str = "") -> str:
     return "/".join(parts) or "."
 
 
-def _dress(folder: int, name: str, info: tarfile.TarInfo, time: int) -> None:
+def _check_target(entry: tar.Entry, above: str) -> None:
+    """An absolute target is as good as any: it is followed inside the container. A relative one must stay inside."""
+    depth = above.count("/") + 1 if above else 0
+    if not entry.target or "\0" in entry.target:
+        raise _refused(entry.name, "a link that leads nowhere")
+    if entry.target.startswith("/"):
+        return
+    for part in entry.target.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < 0:
+            raise _refused(entry.name, f"a link that leads outside: {entry.target}")
+
+
+def _make_file(folder: int, name: str, reader: tar.Reader, entry: tar.Entry) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=folder)
+    try:
+        reader.copy_content(entry, descriptor)
+        os.fchown(descriptor, entry.uid, entry.gid)
+        os.fchmod(descriptor, entry.mode)
+        if tar.CAPABILITY in entry.xattrs:  # after the change of owner, which takes it away
+            os.setxattr(descriptor, tar.CAPABILITY, entry.xattrs[tar.CAPABILITY])
+        os.utime(descriptor, ns=(entry.time, entry.time))
+    finally:
+        os.close(descriptor)
+
+
+def _dress(folder: int, name: str, entry: tar.Entry) -> None:
     """Owner, mode and time of a folder or FIFO that has just been made: no link can be in its place."""
-    os.chown(name, _owner(info.uid), _owner(info.gid), dir_fd=folder)
-    os.chmod(name, info.mode & 0o7777, dir_fd=folder)
-    os.utime(name, ns=(time, time), dir_fd=folder)
-
-
-def _owner(number: int) -> int:
-    if not 0 <= number < (1 << 32) - 1:  # -1 would leave it as it is
-        raise ValueError(f"an owner of number {number}")
-    return number
-
-
-def _nanoseconds(info: tarfile.TarInfo) -> int:
-    return int(info.mtime * 1_000_000_000)
+    os.chown(name, entry.uid, entry.gid, dir_fd=folder)
+    os.chmod(name, entry.mode, dir_fd=folder)
+    os.utime(name, ns=(entry.time, entry.time), dir_fd=folder)
 
 
 def _set_opaque(folder: int, name: str) -> None:

@@ -286,6 +286,21 @@ class Lock:
         os.close(self._descriptor)
 
 
+class Keep(Lock):
+    """`with Keep(image):` it stays, while a container is made of it that `User`s do not yet speak of.
+    Raises NotFound if it has gone since it was found."""
+
+    def __init__(self, image: Image) -> None:
+        super().__init__(shared=True)
+        self._image = image
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        if not all(os.path.isdir(paths.layer(chain_id)) for chain_id in self._image.layers):
+            self.__exit__()
+            raise NotFound(f"image {self._image.id[:19]} has just been removed", "get it again")
+
+
 class Workspace:
     """`with Workspace() as work:` a folder beside the layers to make things in. `add` takes what is in `work.blobs` and
     `work.layers` into the store; the rest goes at the end or, after a crash, with the next change of the store."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Stream = io.BufferedReader[Any]
 
 CHUNK = 1 << 20
+_WRITEBACK = 16 << 20
 _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask for 4 GB
 
 
@@ -149,15 +150,26 @@ class Tee(io.RawIOBase):
         return f"sha256:{self._digest.hexdigest()}"
 
     def _work(self) -> None:
+        try:
+            self._take_all()
+            if self._keep:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            self._error = error
+            while self._chunks.get():
+                pass  # the reader must not wait for ever on a full queue
+
+    def _take_all(self) -> None:
+        written = started = 0
         while chunk := self._chunks.get():
-            if self._error:
-                continue  # the reader must not wait for ever on a full queue
-            try:
-                self._digest.update(chunk)
-                if self._keep:
-                    write_all(self._descriptor, chunk)
-            except OSError as error:
-                self._error = error
+            self._digest.update(chunk)
+            if self._keep:
+                write_all(self._descriptor, chunk)
+                written += len(chunk)
+                if written - started >= _WRITEBACK:
+                    # Nobody reads it soon: on its way to the disk now, it needs no memory and no waiting later.
+                    os.posix_fadvise(self._descriptor, started, written - started, os.POSIX_FADV_DONTNEED)
+                    started = written
 
     def _stop(self) -> None:
         if self._thread.is_alive():

@@ -117,7 +117,7 @@ def remove(path: str) -> None:
 def processes(path: str) -> list[int]:
     try:
         return [int(word) for word in read(f"{path}/cgroup.procs").split()]
-    except (FileNotFoundError, OSError):
+    except OSError:
         return []
 
 

@@ -86,7 +86,7 @@ def set_name(name: str) -> None:
 
 
 def set_title(title: str) -> None:
-    """What `ps` shows as the command line: written over the arguments, whose place /proc/self/stat names (fields 48, 49)."""
+    """What `ps` shows as the command line: written over the arguments, whose place is in /proc/self/stat (48, 49)."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     start, end = int(fields[45]), int(fields[46])

@@ -22,7 +22,6 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from _struct import pack
-from itertools import groupby
 
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.kernel.libc import address_of, syscall
@@ -323,15 +322,21 @@ class _Code:
     def rules(self, rules: Rules, wide: bool) -> int:
         """What to do with a call's arguments. Written backwards, as all here: the first rule is tried first."""
         label = self.leave(self.default)
-        for index, row in groupby(reversed(rules), _switch_index):
+        rest = list(rules)
+        while rest:
+            index = _switch_index(rest[-1])
             if index is None:
-                for action, conditions in row:
-                    yes = self.leave(action)
-                    for condition in reversed(conditions):
-                        yes = self.test(condition, yes, label, wide)
-                    label = yes
+                action, conditions = rest.pop()
+                yes = self.leave(action)
+                for condition in reversed(conditions):
+                    yes = self.test(condition, yes, label, wide)
+                label = yes
             else:
-                label = self.switch(index, {conditions[0][3]: action for action, conditions in row}, label, wide)
+                row: dict[int, int] = {}
+                while rest and _switch_index(rest[-1]) == index:
+                    action, conditions = rest.pop()
+                    row[conditions[0][3]] = action
+                label = self.switch(index, row, label, wide)
         return label
 
     def switch(self, index: int, actions: dict[int, int], otherwise: int, wide: bool) -> int:
@@ -347,9 +352,11 @@ class _Code:
         if negated:
             yes, no = no, yes
         offset, high = _ARGS + 8 * index, value >> 32
+        if high and not wide:
+            return no
         low = self.half(offset, jump, value & _WORD, mask & _WORD, yes, no)
         if not wide:
-            return no if high else low
+            return low
         if jump == _JUMP_EQUAL:
             return self.half(offset + 4, jump, high, mask >> 32, low, no)
         equal = self.jump(_JUMP_EQUAL, high, low, no)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 USER = "io.mydocker.user"  # as typed; if it is not there, root
+SECCOMP = "io.mydocker.seccomp"  # where its filter comes from, if not docker's default profile
 INIT = "io.mydocker.init"  # "true": PID 1 is a small init that reaps and forwards signals
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -125,6 +126,7 @@ def build(
         spec["annotations"][INIT] = "true"
     if request.seccomp not in ("", "unconfined"):
         spec["linux"]["seccomp"] = seccomp_profile.from_file(request.seccomp, bounding, host.kernel)
+        spec["annotations"][SECCOMP] = "the profile that was given"
     elif not request.seccomp and not request.privileged:
         spec["linux"]["seccomp"] = seccomp_profile.default(bounding, host.kernel)
     return spec

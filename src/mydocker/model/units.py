@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         hard: int
 
 
-KIB, MIB = 1 << 10, 1 << 20
+MIB = 1 << 20
 UNLIMITED = -1
 _LONGEST = 1 << 63  # what the kernel and OCI hold is an int64
 _BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}

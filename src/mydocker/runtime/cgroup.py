@@ -70,7 +70,7 @@ def _values_v1(resources: dict[str, Any], layout: Layout) -> list[tuple[str, str
         ("memory", "memory.limit_in_bytes", memory.get("limit")),
         ("memory", "memory.soft_limit_in_bytes", memory.get("reservation")),
         ("memory", "memory.memsw.limit_in_bytes", _swap(memory, layout)),
-        ("pids", "pids.max", "max" if (pids.get("limit") or 0) < 0 else pids.get("limit")),
+        ("pids", "pids.max", _most(pids.get("limit"))),
     ]
     return [(controller, file, str(value)) for controller, file, value in values if value]
 
@@ -95,17 +95,17 @@ def _plan_v2(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list
     folder = root + path
     memory, cpu, pids = (resources.get(key) or {} for key in ("memory", "cpu", "pids"))
     swap, limit = memory.get("swap"), memory.get("limit")
-    quota = f"{cpu['quota']} {cpu.get('period') or 100000}" if cpu.get("quota") else None
+    quota = f"{_most(cpu.get('quota') or -1)} {cpu.get('period') or 100000}"
     values = [
         ("cpuset", "cpuset.cpus", cpu.get("cpus")),
         ("cpuset", "cpuset.mems", cpu.get("mems")),
         ("cpu", "cpu.weight", weight(cpu["shares"]) if cpu.get("shares") else None),
-        ("cpu", "cpu.max", quota),
-        ("memory", "memory.max", limit),
-        ("memory", "memory.low", memory.get("reservation")),
+        ("cpu", "cpu.max", quota if cpu.get("quota") or cpu.get("period") else None),
+        ("memory", "memory.max", _most(limit)),
+        ("memory", "memory.low", _most(memory.get("reservation"))),
         # On v2 swap is counted apart: the spec's value holds memory and swap together.
-        ("memory", "memory.swap.max", None if not swap else "max" if swap < 0 else str(swap - (limit or 0))),
-        ("pids", "pids.max", "max" if (pids.get("limit") or 0) < 0 else pids.get("limit")),
+        ("memory", "memory.swap.max", str(_most(swap if swap < 0 else swap - (limit or 0))) if swap else None),
+        ("pids", "pids.max", _most(pids.get("limit"))),
     ]
     wanted = [(controller, file, str(value)) for controller, file, value in values if value]
     for controller, file, _ in wanted:
@@ -125,19 +125,32 @@ def _plan_v2(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list
     return host, [_own_view()]
 
 
+def _most(value: int | None) -> int | str | None:
+    """The spec's -1, no limit, in the kernel's word."""
+    return "max" if value is not None and value < 0 else value
+
+
 def weight(shares: int) -> int:
     """cpu.weight (1 to 10000) for v1's cpu.shares (2 to 262144), by the formula that runc and crun share."""
     return 1 + (max(2, min(shares, 262144)) - 2) * 9999 // 262142
 
 
 def device_rules(devices: list[dict[str, Any]]) -> list[str]:
-    """What devices.allow takes, for the spec's list, which denies all first. A missing number is `*`."""
-    rules = []
-    for device in devices:
+    """What devices.allow takes, for a list that denies all and then allows. A missing number, or -1, is `*`.
+
+    Raises HostError for a list of another kind: to pass over a later denial would fail open.
+    """
+    rules: list[str] = []
+    for at, device in enumerate(devices):
+        everything = device.get("type", "a") == "a"
         if not device.get("allow"):
+            if at or not everything:
+                raise HostError("device rules that deny after they have allowed", "deny all first, then allow")
             continue
-        if device.get("type", "a") == "a":
-            return ["a"]
-        major, minor = ("*" if device.get(key) is None else device[key] for key in ("major", "minor"))
+        if everything:
+            rules = ["a"]
+        if rules == ["a"]:
+            continue
+        major, minor = ("*" if device.get(key, -1) in (None, -1) else device[key] for key in ("major", "minor"))
         rules.append(f"{device['type']} {major}:{minor} {device.get('access', 'rwm')}")
     return rules

@@ -115,7 +115,7 @@ class LogWriter:
                 os.ftruncate(self._file, self._size)
             except OSError:
                 self._size += written
-                self._torn = written > 0
+                self._torn = self._torn or written > 0
             return False
         self._size += written
         return True

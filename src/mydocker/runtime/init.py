@@ -131,7 +131,8 @@ def find_program(name: str, path: str) -> str:
     """
     if not name:
         raise MydockerError("the command is empty", "give a command to run", 127)
-    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in path.split(":")]
+    folders = path.split(":") if path else []
+    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
     denied = ""
     for candidate in candidates:
         try:

@@ -35,7 +35,7 @@ from _struct import pack, unpack
 from time import monotonic_ns, time_ns
 
 from mydocker import jsontext, state
-from mydocker.errors import MydockerError, StepFailed, from_details
+from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
 from mydocker.record import record
@@ -126,17 +126,17 @@ class _Monitor:
         self._detach()
         try:
             self._start()
+            self._record_start()
         except Exception as cause:
             error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
             self._take_back()
-            self.found.exit_code, self.found.error = error.exit_code, str(error)
-            state.save(self.found)
+            self._record_failure(error)
             self._keep_trace()
             self.lock.release()
             self._say(b"F", error.details())
             return error.exit_code
         try:
-            self._record_start()
+            self._say_started()
             self._watch()
         except BaseException:
             self._take_back()
@@ -273,6 +273,18 @@ class _Monitor:
         found.exit_code, found.oom_killed, found.error = 0, False, ""
         state.save(found)
         state.publish(found)
+
+    def _record_failure(self, error: MydockerError) -> None:
+        found = self.found
+        found.status = "exited" if found.finished_at else "created"
+        found.pid, found.exit_code, found.error = 0, error.exit_code, str(error)
+        try:
+            state.save(found)
+        except (OSError, HostError):
+            pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
+
+    def _say_started(self) -> None:
+        found = self.found
         self.lock.release()
         # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
         descriptors = [self.pidfd]
@@ -364,11 +376,17 @@ class _Monitor:
                 state.save_last(found)
                 state.forget(found.id, found.name, found.own_volumes)
             else:
-                state.save(found, durable=True)
+                self._save_end()
         if self.client:
             self.client.setblocking(True)
             self._flush()
             self._say(b"X", code)
+
+    def _save_end(self) -> None:
+        try:
+            state.save(self.found, durable=True)
+        except (OSError, HostError):
+            state.save_last(self.found)  # a full disk: the old record's place is still there
 
     def _keep_trace(self) -> None:
         """What `explain` shows later, and `run --explain` now. A container that vanishes at its end keeps none."""
@@ -385,7 +403,10 @@ class _Monitor:
         }
         if self.wiring.explain:
             self._say(b"T", trace)
-        write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
+        try:
+            write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
+        except (OSError, HostError):
+            pass  # a full disk is no reason to end a container that runs
 
     # --- the caller ---------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ Paths in the image are resolved inside its root (see ops.Mount); /proc, /sys and
 from __future__ import annotations
 
 from mydocker import jsontext, ops
+from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
@@ -34,17 +35,19 @@ _KERNEL_FILE_SYSTEMS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"
 
 def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout) -> list[ops.Op]:
     """root: the mount point of the container's root. root_ops: what mounts it there, by the storage driver."""
-    slave = spec["linux"].get("rootfsPropagation", "rprivate").endswith("slave")
+    slave = spec.get("linux", {}).get("rootfsPropagation", "rprivate").endswith("slave")
     steps: list[ops.Op] = [ops.SetPropagation("/", "slave" if slave else "private"), *root_ops]
     fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
+    asked = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
     for mount in spec.get("mounts", []):
         if mount["destination"] in fill:
             steps.append(ops.FillVolume(root, mount["destination"], mount["source"]))
         steps += _mount(mount, root, layout)
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
             steps.append(ops.SetPropagation(mount["destination"], "private", root))
-        if mount["destination"] == "/dev" and mount["type"] == "tmpfs":
-            steps += [ops.MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in DEVICES]
+        if mount["destination"] == "/dev" and mount.get("type") == "tmpfs":
+            own = [row for row in DEVICES if f"/dev/{row[0]}" not in asked]
+            steps += [ops.MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in own]
             steps += [ops.MakeLink(root, target, path) for target, path in LINKS]
     linux = spec.get("linux", {})
     for device in linux.get("devices", []):
@@ -82,6 +85,11 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[ops.Op]:
         return _cgroup(destination, root, layout, readonly)
     follow = kind not in _KERNEL_FILE_SYSTEMS and destination != "/dev"
     if flags & FLAGS["bind"]:
+        if data or flags & ~(FLAGS["bind"] | FLAGS["rec"] | FLAGS["ro"]):
+            # The kernel would ignore them in silence.
+            raise HostError(
+                f"the bind mount on {destination} has options that can't hold", "only ro, bind and rbind can"
+            )
         steps: list[ops.Op] = [ops.Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root)]
         return [*steps, ops.RemountReadOnly(root, destination)] if readonly else steps
     return [ops.Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]

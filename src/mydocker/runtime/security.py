@@ -6,6 +6,7 @@ from mydocker import ops
 from mydocker.kernel import seccomp
 from mydocker.kernel.libc import MACHINE
 from mydocker.model import capabilities
+from mydocker.model.spec import SECCOMP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def plan(spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int
     profile = spec.get("linux", {}).get("seccomp")
     load: list[ops.Op] = []
     if profile:
-        about = spec.get("annotations", {}).get("io.mydocker.seccomp", "docker's default profile")
+        about = spec.get("annotations", {}).get(SECCOMP, "docker's default profile")
         load.append(ops.LoadSeccomp(about, seccomp.compile(profile, MACHINE).hex()))
     if process.get("cwd"):
         steps.append(ops.ChangeFolder(process["cwd"]))

@@ -34,7 +34,7 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
     if entry:
         uid, gid, home = int(entry[2]), int(entry[3]), entry[5] or "/"
         name = entry[0]
-    elif (name or "0").isascii() and (name or "0").isdigit():
+    elif _is_number(name or "0"):
         uid, gid, home = int(name or "0"), 0, "/"
     else:
         raise MydockerError(f"no user '{name}' in the container's /etc/passwd", "give a uid, or a user of the image")
@@ -43,7 +43,7 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
         row = _find(_table("/etc/group", 4), group, 2)
         if row:
             gid = int(row[2])
-        elif group.isascii() and group.isdigit():
+        elif _is_number(group):
             gid = int(group)
         else:
             raise MydockerError(
@@ -58,14 +58,16 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
 
 
 def _find(rows: list[list[str]], wanted: str, number: int) -> list[str] | None:
-    """The first row of that name; failing that, of that number. Docker looks in this order too."""
+    """The first row of that name or, for a number, of that number: an image whose passwd has a user *called* 1000, with
+    uid 0, shall not turn `-u 1000` into root (CVE-2016-3697)."""
     for row in rows:
-        if row[0] == wanted:
-            return row
-    for row in rows:
-        if row[number] == wanted:
+        if int(row[number]) == int(wanted) if _is_number(wanted) else row[0] == wanted:
             return row
     return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 11
 
 
 def _table(path: str, columns: int) -> list[list[str]]:
@@ -83,11 +85,9 @@ def _table(path: str, columns: int) -> list[list[str]]:
     finally:
         os.close(descriptor)
     rows = []
-    for line in text.decode("utf-8", "surrogateescape").splitlines():
+    for line in text.decode("utf-8", "surrogateescape").split("\n"):
         row = line.split(":")
         numbers = row[2:4] if columns == 7 else row[2:3]
-        if len(row) == columns and all(
-            number.isascii() and number.isdigit() and len(number) < 11 for number in numbers
-        ):
+        if len(row) == columns and all(map(_is_number, numbers)):
             rows.append(row)
     return rows

@@ -8,7 +8,7 @@ from time import monotonic_ns
 from mydocker import state
 from mydocker.engine import create as creation
 from mydocker.engine import start as starting
-from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.errors import InvalidArgument
 from mydocker.model import host, request
 from mydocker.trace import Trace
 
@@ -37,7 +37,7 @@ def run(params: dict[str, Any]) -> int:
     trace.span("parse, plan, write the bundle and the record", f"ls {found.folder}", began)
     try:
         result = starting.start(found, not asked.detach, asked.interactive and not asked.detach, asked.explain, trace)
-    except MydockerError as error:
+    except BaseException as error:
         _give_up(found, asked)
         if asked.explain and getattr(error, "trace", None):
             _explain(error.trace, form)  # type: ignore[attr-defined]

@@ -1,0 +1,234 @@
+"""The commands on images: images, tag, rmi, import, commit, export."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from mydocker import jsontext, ops, state
+from mydocker.engine import inspect
+from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
+from mydocker.image import archive, layer, lookup, store
+from mydocker.image.changes import apply_changes
+from mydocker.image.drivers import choice
+from mydocker.image.streams import CHUNK
+from mydocker.kernel import process
+from mydocker.model import references
+from mydocker.trace import Trace, describe
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+FILTERS = ("dangling", "label", "before", "since", "reference")
+
+
+def images(pattern: str | None, filters: list[str], everything: bool) -> list[store.Image]:
+    """The images, the newest first, each with the names that fit. pattern: NAME or NAME:TAG, with wildcards.
+    filters: KEY=VALUE as typed. everything: has no meaning here, as there are no intermediate images."""
+    found = store.images()
+    wanted = [_filter(text, found) for text in filters]
+    if pattern:
+        wanted.append(lambda image: _only_named(image, pattern))
+    for keep in wanted:
+        found = [image for image in map(keep, found) if image is not None]
+    return found
+
+
+def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], store.Image | None]:
+    key, equals, value = text.partition("=")
+    if not equals or key not in FILTERS or (key == "dangling" and value not in ("true", "false")):
+        raise InvalidArgument(f"invalid filter '{text}'", f"KEY=VALUE, with {', '.join(FILTERS)} as the key")
+    if key == "reference":
+        return lambda image: _only_named(image, value)
+    if key == "dangling":
+        return lambda image: image if (not image.names) == (value == "true") else None
+    if key == "label":
+        return lambda image: image if _has_label(image, value) else None
+    created = store.resolve(value).created
+    if key == "before":
+        return lambda image: image if image.created < created else None
+    return lambda image: image if image.created > created else None
+
+
+def _only_named(image: store.Image, pattern: str) -> store.Image | None:
+    names = [
+        name for name in image.names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(_bare(name), pattern)
+    ]
+    return store.Image(**{**image.__dict__, "names": names}) if names else None
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(":")[0]
+
+
+def _has_label(image: store.Image, text: str) -> bool:
+    key, equals, value = text.partition("=")
+    labels = (image.config.get("config") or {}).get("Labels") or {}
+    return key in labels and (not equals or labels[key] == value)
+
+
+def tag(source: str, target: str) -> None:
+    name = _new_name(target)
+    store.tag(lookup.find(source).id, name)
+
+
+def remove(reference: str, force: bool) -> list[str]:
+    """docker's lines, `Untagged: …` and `Deleted: …`. Raises Conflict where a container uses the image."""
+    return store.remove(reference, force, _users)
+
+
+def _users() -> list[store.User]:
+    return [store.User(found.id, found.image_id, found.layers, found.alive()) for found in state.containers()]
+
+
+def import_image(file: str, name: str, changes: list[str], message: str) -> str:
+    """Make an image of a root file system's tar. file: its path, or - for stdin. name: "" for none. The image's ID."""
+    if file == "-" and os.isatty(0):
+        raise InvalidArgument("import reads a tar, and stdin is a terminal", "name a file, or redirect it")
+    new_name = _new_name(name) if name else ""
+    try:
+        source = io.FileIO(0, closefd=False) if file == "-" else io.FileIO(file)
+    except OSError as error:
+        raise HostError(f"can't read {describe(error)}", "give a tar file, or - for stdin") from None
+    with io.BufferedReader(source, CHUNK) as stream:
+        return archive.import_image(stream, new_name, changes, message).id
+
+
+def commit(container: str, name: str | None, changes: list[str], message: str, author: str, output: str) -> str:
+    """Make an image of a container's changes; its ID. output: a file that also gets its root file system as a tar.
+
+    With one word only it is a container, whose image gets no name, or, while only one container runs, the image's name.
+    """
+    found, new_name = _to_commit(container, name)
+    try:
+        parent = store.resolve(found.image_id)
+    except NotFound:
+        hint = f"'mydocker export {found.name} | mydocker import -' keeps its files"
+        raise Conflict(f"the image of container {found.name} has been removed", hint) from None
+    driver = choice.named(found.driver)
+    config = apply_changes(_config(found, parent), changes)
+    made = archive.commit(
+        lambda out: driver.changes(found.folder, found.layers, out),
+        parent,
+        new_name,
+        config,
+        " ".join(found.command),
+        author,
+        message,
+    )
+    if output:
+        export(found.id, output)
+    return made.id
+
+
+def _to_commit(container: str, name: str | None) -> tuple[state.Record, str]:
+    try:
+        return state.find(container), _new_name(name) if name else ""
+    except NotFound:
+        running = [found for found in state.containers() if found.alive()]
+        if name or len(running) != 1:
+            raise
+        return running[0], _new_name(container)
+
+
+def _config(found: state.Record, parent: store.Image) -> dict[str, Any]:
+    """The image config that makes another container like this one."""
+    request = inspect.load_request(found)
+    own: dict[str, Any] = {
+        "Env": request.env,
+        "Entrypoint": request.entrypoint,
+        "Cmd": request.command,
+        "User": request.user,
+        "WorkingDir": request.workdir,
+        "Labels": request.labels,
+        "ExposedPorts": {port: {} for port in request.exposed_ports},
+        "StopSignal": request.stop_signal,
+    }
+    return {key: value for key, value in {**(parent.config.get("config") or {}), **own}.items() if value}
+
+
+def _new_name(text: str) -> str:
+    """A name that an image is to get, normalised."""
+    name = references.normalise(text)
+    if "@" in name or name.startswith("sha256:"):
+        raise InvalidArgument(f"'{text}' is no name for an image", "a digest is not given but computed")
+    return name
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+def export(container: str, output: str) -> None:
+    """Write a container's root file system as a tar, without what is mounted in it, whether it runs or not.
+    output: a file, replaced when the tar is whole; "" for stdout."""
+    found = state.find(container)
+    if not output:
+        sys.stdout.flush()
+        _export(found, 1)
+        return
+    # A device or FIFO is written to; a file is replaced at the end.
+    special = os.path.exists(output) and not os.path.isfile(output)
+    path = output if special else f"{output}.{os.urandom(6).hex()}"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | (0 if special else os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC, 0o600)
+        try:
+            _export(found, descriptor)
+        finally:
+            os.close(descriptor)
+        if not special:
+            os.rename(path, output)
+    except OSError as error:
+        raise HostError(f"can't write {output}: {error.strerror}", "give another -o FILE") from None
+    finally:
+        if not special and os.path.lexists(path):
+            os.unlink(path)
+
+
+def _export(found: state.Record, descriptor: int) -> None:
+    """In a child with a mount namespace of its own, so that the view of the root is gone with it, whatever happens."""
+    driver = choice.named(found.driver)
+    driver.prepare(found.folder, found.layers)
+
+    def write() -> None:
+        trace = Trace("container")
+        trace.run([ops.Unshare(["mount"]), ops.SetPropagation("/", "private")])
+        trace.run(driver.view_ops(found.folder, found.layers))
+        with open(descriptor, "wb", CHUNK, closefd=False) as out:
+            layer.pack(f"{found.folder}/rootfs", out)
+
+    _in_child(write)
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    """Call it in a child process, which doesn't outlive this one. Raises MydockerError for what it raises."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            process.die_with_parent()
+            work()
+            status = 0
+        except MydockerError as error:
+            os.write(writer, jsontext.dumps(error.details()).encode())
+        except Exception as error:
+            os.write(writer, jsontext.dumps(HostError(f"export: {describe(error)}").details()).encode())
+        finally:
+            os._exit(status)
+    os.close(writer)
+    try:
+        with open(reader, "rb") as answer:
+            failure = answer.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        status = os.waitpid(child, 0)[1]
+    if failure:
+        raise from_details(jsontext.loads(failure))
+    if status:
+        raise HostError("export was cut short: its process was killed")

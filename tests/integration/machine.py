@@ -1,0 +1,291 @@
+"""The machine under test, here or behind ssh: commands typed on it, a terminal on it, what there is on it.
+
+testinfra's `host` looks at files and processes there; what it lacks is here: input, time limits, exact bytes,
+background processes, terminals. Everything goes through Machine.argv, so that the same test runs here and on a lab VM.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import shlex
+import signal
+import struct
+import subprocess
+import termios
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+SNAPSHOT = (Path(__file__).parent / "snapshot.py").read_text()
+
+
+@dataclass
+class Result:
+    """What a command gave back; text that is no UTF-8 keeps its bytes as surrogates."""
+
+    argv: list[str]
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.splitlines()
+
+
+class Running(subprocess.Popen):
+    """A command in a session of its own. `with` ends it, should the test not have seen its end."""
+
+    def kill_all(self) -> None:
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def __exit__(self, *details: object) -> None:
+        self.kill_all()
+        super().__exit__(*details)
+
+
+def decode(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
+
+
+@dataclass
+class Machine:
+    host: object  # testinfra's
+    store: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.local = self.host.backend.NAME == "local"
+        here = CHECKOUT / "bin" / "mydocker"
+        self.program = str(here) if self.local and here.exists() else "mydocker"
+        self.store = self.run("mktemp", "-d", "/var/tmp/mydocker-test.XXXXXX").stdout.strip()
+        self.env = {"MYDOCKER_ROOT": f"{self.store}/lib", "MYDOCKER_RUN": f"{self.store}/run"}
+
+    def argv(self, *words: str, env: dict[str, str] | None = None, tty: bool = False) -> list[str]:
+        """The local command line that runs `words` there, in an environment of `env` alone."""
+        full = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "xterm", **self.env, **(env or {})}
+        there = ["env", "-i", *(f"{key}={value}" for key, value in full.items()), *words]
+        if self.local:
+            return there
+        backend = self.host.backend
+        form, values = backend._build_ssh_command(backend.get_command(shlex.join(there)))
+        line = backend.quote(" ".join(form), *values)
+        return shlex.split(line.replace("ssh ", "ssh -tt ", 1) if tty else line)
+
+    def start(self, *words: str, env: dict[str, str] | None = None, **popen) -> Running:
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **popen}
+        return Running(self.argv(*words, env=env), start_new_session=True, **options)
+
+    def run(self, *words: str, input: bytes = b"", env=None, timeout: float = 60, **popen) -> Result:
+        process = self.start(*words, env=env, **popen)
+        try:
+            out, err = process.communicate(input, timeout)
+        except subprocess.TimeoutExpired as slow:
+            process.kill_all()
+            raise AssertionError(f"{shlex.join(words)}: not done after {timeout} s; said {slow.output!r}") from None
+        return Result(list(words), process.returncode, decode(out or b""), decode(err or b""))
+
+    def shell(self, script: str, **options) -> Result:
+        return self.run("sh", "-c", script, **options)
+
+    def python(self, script: str, *args: str, **options) -> Result:
+        """Run a Python script there, with the distribution's interpreter and no site-packages."""
+        return self.run("/usr/bin/python3", "-I", "-S", "-c", script, *args, **options)
+
+    def read(self, path: str) -> str:
+        result = self.run("cat", path)
+        assert result.rc == 0, result.stderr
+        return result.stdout
+
+    def exists(self, path: str) -> bool:
+        return self.run("test", "-e", path).rc == 0
+
+    def terminal(self, *words: str, rows: int = 24, columns: int = 80) -> Terminal:
+        return Terminal(self.argv(*words, tty=True), rows, columns)
+
+    def snapshot(self) -> dict[str, list[str]]:
+        """What there is on the machine that a container could leave behind: see snapshot.py."""
+        result = self.python(SNAPSHOT, self.store)
+        assert result.rc == 0, result.stderr
+        return json.loads(result.stdout)
+
+
+class Mydocker:
+    """`mydocker …` typed on the machine. Containers that are made under a name, or detached, go at the test's end."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.made: list[str] = []
+
+    def __call__(self, *args: str, **options) -> Result:
+        self._note(args)
+        result = self.machine.run(self.machine.program, *args, **options)
+        if args[0] in ("run", "create") and result.rc == 0 and "--rm" not in args and len(result.stdout.strip()) == 64:
+            self.made.append(result.stdout.strip())
+        return result
+
+    def ok(self, *args: str, **options) -> str:
+        """The command's stdout, without the last line's end; it has to succeed."""
+        result = self(*args, **options)
+        assert result.rc == 0, f"{shlex.join(args)}: exit {result.rc}\n{result.stdout}{result.stderr}"
+        return result.stdout.rstrip("\n")
+
+    def fails(self, *args: str, rc: int = 125, stdout: str = "", **options) -> str:
+        """The one line on stderr of a command that has to fail: with our own exit code, and nothing on stdout."""
+        result = self(*args, **options)
+        said = f"{shlex.join(args)}: exit {result.rc}\n{result.stdout}{result.stderr}"
+        assert result.rc == rc, said
+        assert result.stdout == stdout, said
+        assert len(result.stderr.splitlines()) == 1, said
+        return result.stderr.rstrip("\n")
+
+    def detached(self, *args: str) -> str:
+        """Start `run -d --net none ARGS`; the ID."""
+        return self.ok("run", "-d", "--net", "none", *args)
+
+    def sh(self, script: str, *options: str, **keywords) -> str:
+        """What a shell script prints in a new container with these options, stderr too; it has to succeed."""
+        return self.ok(
+            "run", "--rm", "--net", "none", *options, "busybox", "sh", "-c", f"exec 2>&1; {script}", **keywords
+        )
+
+    def inspect(self, thing: str, *keys: str | int):
+        value = json.loads(self.ok("inspect", thing))[0]
+        for key in keys:
+            value = value[key]
+        return value
+
+    def state(self, container: str) -> dict:
+        return self.inspect(container, "State")
+
+    def start(self, *args: str, **popen) -> Running:
+        self._note(args)
+        return self.machine.start(self.machine.program, *args, **popen)
+
+    def terminal(self, *args: str, **size) -> Terminal:
+        self._note(args)
+        return self.machine.terminal(self.machine.program, *args, **size)
+
+    def pid(self, container: str) -> int:
+        """The container's first process, as the machine counts."""
+        return self.state(container)["Pid"]
+
+    def cgroup(self, container: str, v1: str, v2: str) -> str:
+        """The value of a file of the container's cgroup: `memory.limit_in_bytes` on v1, `memory.max` on v2."""
+        rows = dict(
+            row.split(":", 2)[1:] for row in self.machine.read(f"/proc/{self.pid(container)}/cgroup").splitlines()
+        )
+        controller = v1.partition(".")[0]
+        if controller in rows:
+            return self.machine.read(f"/sys/fs/cgroup/{controller}{rows[controller]}/{v1}").strip()
+        return self.machine.read(f"/sys/fs/cgroup{rows['']}/{v2}").strip()
+
+    def wait_log(self, container: str, text: str) -> str:
+        """The container's log, once `text` is in it."""
+        return until(lambda: (log := self.ok("logs", container)) and text in log and log, f"{text!r} in the log")
+
+    def remove_all(self) -> None:
+        """Remove every container of the store."""
+        ids = self.ok("ps", "-aq").split()
+        if ids:
+            self.ok("rm", "-f", *ids)
+        self.made.clear()
+
+    def clean_up(self) -> None:
+        if self.made:
+            self.machine.run(self.machine.program, "rm", "-f", "-v", *dict.fromkeys(self.made))
+
+    def _note(self, args: tuple[str, ...]) -> None:
+        if args[0] in ("run", "create") and "--rm" not in args:
+            self.made += [after for word, after in zip(args, args[1:]) if word in ("--name", "-name")]
+
+
+class Terminal:
+    """A program on a terminal of its own, as its session's leader. The far end stays open here, to see its modes."""
+
+    def __init__(self, argv: list[str], rows: int, columns: int) -> None:
+        self.near, self.far = os.openpty()
+        self.resize(rows, columns)
+        self.modes_before = self.modes()
+        self.seen = ""
+        self.process = subprocess.Popen(
+            argv,
+            stdin=self.far,
+            stdout=self.far,
+            stderr=self.far,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close both ends, as when a terminal's window is shut."""
+        for fd in {self.near, self.far} - {-1}:
+            os.close(fd)
+        self.near = self.far = -1
+
+    def modes(self) -> list[object]:
+        return termios.tcgetattr(self.far)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.near, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def send(self, text: str) -> None:
+        os.write(self.near, text.encode())
+
+    def expect(self, text: str, timeout: float = 20) -> str:
+        """Read until `text` comes; return what came before it. What follows stays for the next call."""
+        deadline = time.monotonic() + timeout
+        while text not in self.seen:
+            ready, _, _ = select.select([self.near], [], [], 0.05)
+            if ready:
+                self.seen += decode(os.read(self.near, 65536))
+            elif self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{text!r} did not come; the terminal shows {self.seen!r}")
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def type(self, line: str, prompt: str = " # ") -> str:
+        """Type a line to a shell that has shown its prompt; return what it prints before the next prompt."""
+        self.send(line + "\n")
+        echo, _, output = self.expect(prompt).partition("\r\n")
+        assert line in echo, f"typed {line!r}, the terminal shows {echo!r}"
+        return output.replace("\r\n", "\n").rpartition("\n")[0]
+
+    def wait(self, timeout: float = 20) -> int:
+        """The program's exit code; what it still prints is read meanwhile, so that it can end."""
+        deadline = time.monotonic() + timeout
+        while self.process.poll() is None:
+            if select.select([self.near], [], [], 0.02)[0]:
+                self.seen += decode(os.read(self.near, 65536))
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not done after {timeout} s; the terminal shows {self.seen!r}")
+        while select.select([self.near], [], [], 0)[0]:
+            self.seen += decode(os.read(self.near, 65536))
+        return self.process.returncode
+
+
+def until(probe, what: str, timeout: float = 10):
+    """Call `probe` until it gives something true, and return that."""
+    deadline = time.monotonic() + timeout
+    while True:
+        if found := probe():
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not seen in {timeout} s: {what}")
+        time.sleep(0.02)

@@ -1,0 +1,77 @@
+"""run --explain, run --dry-run, explain: a container's birth, step by step."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+
+class TestExplain:
+    def test_shows_each_step_with_shell_and_duration_on_stderr(self, mydocker):
+        result = mydocker("run", "--rm", "--net", "none", "--explain", "busybox", "echo", "hello")
+        assert result.stdout == "hello\n"
+        for shell in ("mount -t overlay", "pivot_root", "unshare", "mount -t proc"):
+            assert shell in result.stderr
+        assert len(re.findall(r"\d+(\.\d+)? ?(ms|µs)", result.stderr)) > 20
+        assert "host" in result.stderr
+        assert "container" in result.stderr
+        assert "total" in result.stderr.lower()
+
+    def test_shows_the_step_that_failed(self, mydocker):
+        result = mydocker("run", "--rm", "--explain", "busybox", "x", env={"MYDOCKER_FAULT": "5"})
+        assert result.rc == 125
+        assert "fault" in result.stderr
+
+
+class TestDryRun:
+    def test_shows_the_plan_and_does_nothing(self, machine, mydocker, folder):
+        before = machine.snapshot()
+        plan = mydocker("run", "--rm", "--dry-run", "-v", f"{folder}/made:/x", "busybox", "touch", "/x/y")
+        assert plan.rc == 0, plan.stderr
+        assert machine.snapshot() == before
+        assert not machine.exists(f"{folder}/made")
+        assert "pivot_root" in plan.stdout + plan.stderr
+
+    def test_as_json(self, mydocker):
+        text = mydocker.ok("run", "--dry-run", "--format", "json", "busybox", "true")
+        steps = json.loads(text) if text.startswith("[") else [json.loads(row) for row in text.splitlines()]
+        assert len(steps) > 20
+        assert {step["side"] for step in steps} == {"host", "container"}
+        assert all(step["name"] and step["shell"] for step in steps)
+
+    def test_finds_the_errors_of_a_real_run(self, mydocker):
+        mydocker.fails("run", "--dry-run", "-m", "12q", "busybox", "true")
+
+
+class TestExplainLater:
+    @pytest.fixture
+    def ran(self, mydocker, name):
+        mydocker.ok("run", "--name", name, "busybox", "true")
+        return name
+
+    def test_shows_the_same_from_the_record(self, mydocker, ran):
+        out = mydocker.ok("explain", ran)
+        for shell in ("mount -t overlay", "pivot_root", "mount -t proc"):
+            assert shell in out
+
+    def test_as_json(self, mydocker, ran):
+        steps = json.loads(mydocker.ok("explain", "--format", "json", ran))
+        steps = steps if isinstance(steps, list) else steps["spans"]
+        assert all(step["end"] >= step["start"] for step in steps)
+        assert [step["start"] for step in steps] == sorted(step["start"] for step in steps)
+
+    def test_as_a_trace_for_perfetto(self, mydocker, ran):
+        events = json.loads(mydocker.ok("explain", "--format", "trace", ran))["traceEvents"]
+        spans = [event for event in events if event["ph"] == "X"]
+        assert len(spans) > 20
+        assert all(event["dur"] >= 0 and event["ts"] >= 0 and event["name"] for event in spans)
+        assert len({event["tid"] for event in spans}) == 2
+
+    def test_of_a_container_that_never_ran(self, mydocker, name):
+        mydocker.ok("create", "--name", name, "busybox")
+        assert name in mydocker.fails("explain", name)
+
+    def test_a_bad_format_is_one_line(self, mydocker, ran):
+        assert "bogus" in mydocker.fails("explain", "--format", "bogus", ran)

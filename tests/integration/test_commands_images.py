@@ -1,0 +1,218 @@
+"""images, tag, rmi, commit, import, export, and the store as other tools see it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+
+import pytest
+from archives import busybox
+
+
+@pytest.fixture
+def image(mydocker, name):
+    """The name of an image to be made by the test; it is removed at the end."""
+    yield f"img{name}"
+    mydocker("rmi", "-f", f"img{name}")
+
+
+@pytest.fixture
+def container(mydocker, name):
+    mydocker.ok("run", "--name", name, "busybox", "sh", "-c", "echo kept >/kept; rm /bin/vi; echo more >>/etc/passwd")
+    return name
+
+
+class TestBusybox:
+    def test_has_what_a_system_has(self, mydocker):
+        expected = {"bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "var"}
+        assert expected <= set(mydocker.sh("ls /").split())
+        assert mydocker.sh("head -n 1 /etc/passwd; head -n 1 /etc/group").startswith(
+            "root:x:0:0:root:/root:/bin/sh\nroot:x:0:"
+        )
+        assert mydocker.sh("stat -c %a /tmp /root") in ("1777\n700", "1777\n755")
+        applets = mydocker.machine.run("busybox", "--list").lines
+        there = mydocker.sh("for f in /bin/* /sbin/* /usr/bin/* /usr/sbin/*; do basename $f; done").split()
+        assert set(applets) - set(there) == set()
+
+    def test_is_made_the_same_on_every_machine(self, host, machine, mydocker, folder):
+        def made(store):
+            env = {"MYDOCKER_ROOT": store, "MYDOCKER_RUN": f"{store}/run", "TZ": "Asia/Tokyo"}
+            assert mydocker("run", "--rm", "busybox", "true", env=env).rc == 0
+            return mydocker.ok("images", "-q", "--no-trunc", env=env)
+
+        assert made(f"{folder}/one") == mydocker.ok("images", "-q", "--no-trunc", "busybox")
+
+    @pytest.mark.parametrize("busybox", ["missing", "dynamic"])
+    def test_a_host_without_static_busybox_is_told_what_to_install(self, machine, mydocker, folder, busybox):
+        """/usr/bin/busybox hidden, or another program in its place, in a mount namespace of the test's own."""
+        copy = f"mkdir {folder}/bin && cp -a /usr/bin/. {folder}/bin && rm {folder}/bin/busybox"
+        hide = {
+            "missing": f"{copy} && mount --bind {folder}/bin /usr/bin",
+            "dynamic": "mount --bind /usr/bin/env /usr/bin/busybox",
+        }[busybox]
+        env = {"MYDOCKER_ROOT": f"{folder}/root", "MYDOCKER_RUN": f"{folder}/run"}
+        script = f"mount --make-rprivate / && {hide} && exec {machine.program} run --rm busybox true"
+        result = machine.run("unshare", "-m", "sh", "-c", script, env=env)
+        assert result.rc == 125, result
+        assert "busybox-static" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+class TestImages:
+    def test_lists_docker_s_columns(self, mydocker):
+        head, *rows = mydocker.ok("images").splitlines()
+        assert re.split(r"\s{2,}", head.strip()) == ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+        (row,) = [row for row in rows if row.startswith("busybox")]
+        assert re.fullmatch(r"busybox +latest +[0-9a-f]{12} .* +\d.*[kM]B", row)
+
+    def test_tag_and_rmi(self, mydocker, image):
+        mydocker.ok("tag", "busybox", f"{image}:v1")
+        first, second = mydocker.ok("images", "-q", "busybox"), mydocker.ok("images", "-q", image)
+        assert first == second
+        assert mydocker.ok("run", "--rm", f"{image}:v1", "echo", "tagged") == "tagged"
+        assert f"Untagged: {image}:v1" in mydocker.ok("rmi", f"{image}:v1")
+        assert image not in mydocker.ok("images")
+        assert "busybox" in mydocker.ok("images")
+
+    @pytest.mark.parametrize(
+        "target", ["UPPER", "a:b:c", "-x", "a/../b", "", "x:", "x" * 300, "a b", "sha256:" + "0" * 64]
+    )
+    def test_a_bad_reference_is_one_line(self, mydocker, target):
+        mydocker.fails("tag", "busybox", target)
+
+    @pytest.mark.parametrize("command", [["rmi", "no-such"], ["tag", "no-such", "x"], ["rmi", "busybox:no-such"]])
+    def test_an_unknown_image_is_one_line(self, mydocker, command):
+        assert "no-such" in mydocker.fails(*command)
+
+    def test_rmi_of_what_a_container_uses(self, mydocker, container, image):
+        mydocker.ok("commit", container, image)
+        user = mydocker.ok("create", image)
+        assert user[:12] in mydocker.fails("rmi", image)
+        mydocker.ok("rm", user)
+        assert "Deleted: sha256:" in mydocker.ok("rmi", image)
+
+    def test_rmi_leaves_the_layers_that_others_use(self, mydocker, container, image):
+        mydocker.ok("commit", container, image)
+        mydocker.ok("rmi", image)
+        assert mydocker.ok("run", "--rm", "busybox", "echo", "whole") == "whole"
+
+
+class TestCommit:
+    def test_has_the_changes_and_the_config(self, mydocker, container, image):
+        changes = ['CMD ["cat", "/kept"]', "ENV COLOUR=red", "WORKDIR /tmp", "LABEL a=b", "USER 5", "EXPOSE 80/tcp"]
+        options = [word for change in changes for word in ("--change", change)]
+        made = mydocker.ok("commit", "-m", "a note", "-a", "me <me@example.org>", *options, container, f"{image}:v2")
+        assert re.fullmatch("sha256:[0-9a-f]{64}", made)
+        assert mydocker.ok("run", "--rm", f"{image}:v2") == "kept"
+        assert (
+            mydocker.ok("run", "--rm", f"{image}:v2", "sh", "-c", "echo $COLOUR $PWD; id -u; ls /bin/vi || true")
+            == "red /tmp\n5"
+        )
+        found = mydocker.inspect(f"{image}:v2")
+        assert (found["Id"], found["Author"], found["Comment"]) == (made, "me <me@example.org>", "a note")
+        assert found["Config"]["Labels"] == {"a": "b"}
+        mydocker.ok("rmi", f"{image}:v2")
+
+    @pytest.mark.parametrize("change", ["FROM x", "RUN ls", "ENV", "nonsense", "CMD [", "USER"])
+    def test_a_bad_change_is_one_line(self, mydocker, container, image, change):
+        mydocker.fails("commit", "--change", change, container, image)
+
+    def test_of_a_running_container_is_whole(self, mydocker, name, image):
+        mydocker.detached("--name", name, "busybox", "sh", "-c", "echo 1 >/one; exec top -b")
+        mydocker.ok("exec", name, "true")
+        mydocker.ok("commit", name, image)
+        assert mydocker.ok("run", "--rm", image, "cat", "/one") == "1"
+        assert mydocker.state(name)["Running"]
+
+    def test_does_not_take_volumes_mount_points_or_secrets_of_the_run(self, mydocker, folder, name, image):
+        mydocker.ok(
+            "run", "--name", name, "-v", f"{folder}:/vol", "busybox", "sh", "-c", "touch /vol/inside /dev/shm/x"
+        )
+        mydocker.ok("commit", name, image)
+        assert mydocker.ok("run", "--rm", image, "sh", "-c", "ls /vol; ls /dev/shm; cat /etc/hostname | wc -c") == "13"
+
+    def test_twice_makes_layers_on_layers(self, mydocker, image):
+        previous = "busybox"
+        for step in ("a", "b", "c"):
+            mydocker.ok("run", "--name", f"{image}{step}", previous, "touch", f"/{step}")
+            mydocker.ok("commit", f"{image}{step}", f"{image}:{step}")
+            previous = f"{image}:{step}"
+        assert mydocker.ok("run", "--rm", previous, "ls", "/a", "/b", "/c") == "/a\n/b\n/c"
+        mydocker.remove_all()
+        mydocker.ok("rmi", *(f"{image}:{step}" for step in "abc"))
+
+
+class TestExportAndImport:
+    def test_export_to_stdout_is_a_tar_of_the_root(self, mydocker, container):
+        raw = mydocker("export", container).stdout.encode(errors="surrogateescape")
+        with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+            names = {member.name.removeprefix("./").rstrip("/") for member in tar}
+        assert {"kept", "bin/sh", "etc/passwd"} <= names
+        assert "bin/vi" not in names
+        assert not {name for name in names if "wh." in name}
+
+    def test_export_to_a_terminal_is_refused(self, mydocker, container):
+        with mydocker.terminal("export", container) as terminal:
+            assert terminal.wait() == 125
+            assert "-o" in terminal.seen
+
+    @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+    @pytest.mark.parametrize("source", ["file", "-"])
+    def test_import(self, machine, mydocker, folder, image, compress, source):
+        raw = busybox(("hello", b"world\n"), compress=compress)
+        if source == "file":
+            source = f"{folder}/x.tar"
+            machine.run("tee", source, input=raw)
+        options = ["--change", 'CMD ["cat", "/hello"]', "-m", "a note"]
+        made = mydocker.ok("import", *options, source, image, input=raw)
+        assert re.fullmatch("sha256:[0-9a-f]{64}", made)
+        assert mydocker.ok("run", "--rm", image) == "world"
+        assert mydocker.inspect(image, "Comment") == "a note"
+
+    def test_import_without_a_name(self, mydocker):
+        made = mydocker.ok("import", "-", input=busybox())
+        assert "<none>" in mydocker.ok("images")
+        assert mydocker.ok("run", "--rm", made[7:19], "echo", "by its id") == "by its id"
+        mydocker.ok("rmi", made)
+
+    def test_what_is_exported_comes_back_the_same(self, mydocker, container, image):
+        raw = mydocker("export", container).stdout.encode(errors="surrogateescape")
+        mydocker.ok("import", "-", image, input=raw)
+        script = "cd /; stat -c '%n %f %u %g %Y %s' bin/* etc/passwd etc/group kept root tmp"
+        again = mydocker.ok("run", "--rm", image, "sh", "-c", script)
+        mydocker.ok("commit", container, f"{image}:committed")
+        assert again == mydocker.ok("run", "--rm", f"{image}:committed", "sh", "-c", script)
+        mydocker.ok("rmi", f"{image}:committed")
+
+    @pytest.mark.parametrize(
+        "raw",
+        [b"", b"no tar at all" * 100, busybox()[:-300_000], b"\x1f\x8bno gzip"],
+        ids=["empty", "text", "cut", "gzip"],
+    )
+    def test_import_of_what_is_no_archive(self, mydocker, image, raw):
+        mydocker.fails("import", "-", image, input=raw)
+        assert image not in mydocker.ok("images")
+
+    def test_import_of_a_missing_file(self, mydocker, image):
+        assert "/no/such.tar" in mydocker.fails("import", "/no/such.tar", image)
+
+    def test_modes_owners_times_and_links_are_kept(self, mydocker, image):
+        entries = [("s", b"x", 0o4750), ("h", "hard", "s"), ("l", "link", "/etc/passwd"), ("名前", b"n"), ("p", "fifo")]
+        mydocker.ok("import", "-", image, input=busybox(*entries))
+        script = "stat -c '%a %h' /s; readlink /l; cat /名前; test -p /p && echo fifo"
+        assert mydocker.ok("run", "--rm", image, "sh", "-c", script) == "4750 2\n/etc/passwd\nnfifo"
+
+
+def test_skopeo_reads_the_store(machine, mydocker, folder):
+    if machine.run("which", "skopeo").rc:
+        pytest.skip("needs skopeo")
+    store = f"{machine.store}/lib/images"
+    found = json.loads(machine.run("skopeo", "inspect", f"oci:{store}:busybox:latest").stdout or "{}")
+    assert found["Os"] == "linux"
+    copied = machine.run("skopeo", "--insecure-policy", "copy", f"oci:{store}:busybox:latest", f"dir:{folder}/copy")
+    assert copied.rc == 0, copied.stderr
+    for blob in machine.shell(f"cd {store}/blobs/sha256 && sha256sum *").lines:
+        digest, name = blob.split()
+        assert digest == name

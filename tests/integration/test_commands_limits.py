@@ -1,0 +1,84 @@
+"""Limits: what is asked for is in the container's cgroup, and what it can't give is an error before the start."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("options", "v1", "v2", "expected"),
+    [
+        (["-m", "64m"], "memory.limit_in_bytes", "memory.max", [str(64 * 2**20)]),
+        (["--memory", "1g"], "memory.limit_in_bytes", "memory.max", [str(2**30)]),
+        (
+            ["-m", "64m", "--memory-swap", "128m"],
+            "memory.memsw.limit_in_bytes",
+            "memory.swap.max",
+            [str(128 * 2**20), str(64 * 2**20)],
+        ),
+        (["--cpus", "0.5"], "cpu.cfs_quota_us", "cpu.max", ["50000", "50000 100000"]),
+        (["--cpus", "1.5"], "cpu.cfs_quota_us", "cpu.max", ["150000", "150000 100000"]),
+        (["--cpu-shares", "512"], "cpu.shares", "cpu.weight", ["512", "20"]),
+        (["--cpuset-cpus", "0"], "cpuset.cpus", "cpuset.cpus", ["0"]),
+        (["--cpuset-mems", "0"], "cpuset.mems", "cpuset.mems", ["0"]),
+        (["--pids-limit", "17"], "pids.max", "pids.max", ["17"]),
+        (["--pids-limit", "-1"], "pids.max", "pids.max", ["max"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_is_in_the_cgroup(mydocker, options, v1, v2, expected):
+    made = mydocker.detached(*options, "busybox", "top", "-b")
+    assert mydocker.cgroup(made, v1, v2) in expected
+
+
+def test_memory_is_never_above_the_limit(mydocker, name):
+    """A tmpfs counts as its container's memory: filling it ends in the OOM killer, not in 200 MB."""
+    result = mydocker(
+        "run", "--name", name, "-m", "30m", "busybox", "dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=60"
+    )
+    assert result.rc == 137
+    assert mydocker.state(name)["OOMKilled"]
+
+
+def test_an_oom_of_a_child_is_noted_too(mydocker, name):
+    script = "dd if=/dev/zero of=/dev/null bs=200M count=1; exit 5"
+    assert mydocker("run", "--name", name, "-m", "50m", "busybox", "sh", "-c", script).rc == 5
+    assert mydocker.state(name)["ExitCode"] == 5
+
+
+def test_pids_limit_stops_a_fork(mydocker):
+    out = mydocker.sh("for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", "--pids-limit", "5")
+    assert "can't fork" in out
+
+
+@pytest.mark.parametrize("script", ["memory.limit_in_bytes", "memory.max"])
+def test_the_container_sees_its_own_part_of_the_cgroups(machine, mydocker, script):
+    v2 = machine.exists("/sys/fs/cgroup/cgroup.controllers")
+    if v2 != (script == "memory.max"):
+        pytest.skip(f"needs cgroup v{1 if v2 else 2}")
+    folder = "/sys/fs/cgroup" if v2 else "/sys/fs/cgroup/memory"
+    assert mydocker.sh(f"cat {folder}/{script}", "-m", "64m") == str(64 * 2**20)
+    assert mydocker.sh(f"cat {folder}/cgroup.procs | head -n 1") == "1"
+    assert "Read-only" in mydocker.sh(f"echo max >{folder}/{script} || true", "-m", "64m")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-m", "1k"],
+        ["-m", "99999999999t"],
+        ["-m", "10m", "--memory-swap", "5m"],
+        ["--memory-swap", "100m"],
+        ["--cpus", "-1"],
+        ["--cpus", "100000"],
+        ["--cpu-shares", "1"],
+        ["--cpuset-cpus", "9999"],
+        ["--cpuset-cpus", "0-"],
+        ["--cpuset-mems", "77"],
+        ["--pids-limit", "x"],
+    ],
+    ids=" ".join,
+)
+def test_one_that_the_kernel_cannot_give_is_an_error_before_the_start(mydocker, options):
+    mydocker.fails("run", "--rm", *options, "busybox", "touch", "/proc/1/never")
+    assert mydocker.ok("ps", "-aq") == ""

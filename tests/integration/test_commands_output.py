@@ -1,0 +1,144 @@
+"""What every command has in common: help, errors of one line, `info`, `version`; a full disk and a damaged record."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+COMMANDS = (
+    "run create start stop kill restart rm ps logs exec wait inspect commit import export "
+    "images tag rmi info version explain volume"
+).split()
+
+
+class TestHelp:
+    def test_names_every_command(self, mydocker):
+        text = mydocker.ok("--help")
+        assert [command for command in COMMANDS if not re.search(rf"\b{command}\b", text)] == []
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_of_a_command_is_on_stdout(self, mydocker, command):
+        result = mydocker(command, "--help")
+        assert (result.rc, result.stderr) == (0, "")
+        assert "Usage" in result.stdout
+
+    def test_no_command_at_all_shows_help(self, mydocker):
+        result = mydocker.machine.run(mydocker.machine.program)
+        assert "Usage" in result.stdout + result.stderr
+
+    @pytest.mark.parametrize(
+        "words", [["bogus"], ["--bogus"], ["ps", "--bogus"], ["volume", "bogus"], ["images", "-x"]]
+    )
+    def test_an_unknown_word_is_one_line_and_no_traceback(self, mydocker, words):
+        assert words[-1].strip("-") in mydocker.fails(*words)
+
+
+def test_version(mydocker):
+    assert re.search(r"\b\d+\.\d+\.\d+\b", mydocker.ok("--version"))
+    assert re.search(r"\b\d+\.\d+\.\d+\b", mydocker.ok("version"))
+    assert json.loads(mydocker.ok("version", "--format", "json"))
+
+
+def test_info_says_which_driver_and_why(machine, mydocker):
+    text = mydocker.ok("info")
+    assert "overlay" in text
+    assert machine.store in text
+    assert json.loads(mydocker.ok("info", "--format", "json"))["Driver"] == "overlay"
+
+
+class TestDrivers:
+    def test_copy_works_where_it_is_asked_for(self, mydocker, machine, folder):
+        """A store on an overlay file system, where overlay can't stand on overlay: `copy` is chosen by itself."""
+        script = f"""
+            set -e
+            mkdir {folder}/low {folder}/up {folder}/work {folder}/merged
+            mount --make-rprivate /
+            mount -t overlay x -o lowerdir={folder}/low,upperdir={folder}/up,workdir={folder}/work {folder}/merged
+            export MYDOCKER_ROOT={folder}/merged/root MYDOCKER_RUN={folder}/merged/run
+            {machine.program} info --format '{{{{.Driver}}}}'
+            {machine.program} run --rm --net none busybox sh -c 'echo ran; rm /bin/ls'
+            {machine.program} run --rm --net none busybox ls -d /tmp
+            {machine.program} ps -aq
+        """
+        result = machine.run("unshare", "-m", "sh", "-c", script)
+        assert (result.rc, result.lines) == (0, ["copy", "ran", "/tmp"]), result
+
+
+class TestDamage:
+    @pytest.fixture
+    def damaged(self, machine, mydocker, name):
+        """A container whose record is cut off half-way, as by a failing disk, and one that is whole beside it."""
+        made = mydocker.ok("create", "--name", name, "busybox")
+        mydocker.ok("create", "--name", f"{name}-whole", "busybox", "true")
+        path = f"{machine.store}/lib/containers/{made}/record.json"
+        machine.shell(f"head -c 40 {path} >{path}.cut && cp {path}.cut {path}")
+        return name, path
+
+    @pytest.mark.parametrize("command", ["inspect", "start", "logs", "stop", "rm"])
+    def test_of_a_record_is_one_line_that_names_the_file(self, mydocker, damaged, command):
+        name, path = damaged
+        line = mydocker.fails(command, name)
+        assert path in line
+        assert "rm -f" in line
+
+    def test_of_a_record_leaves_the_others_usable(self, mydocker, damaged):
+        name, path = damaged
+        listed = mydocker("ps", "-a")
+        assert f"{name}-whole" in listed.stdout
+        assert path in listed.stderr
+        assert "Traceback" not in listed.stderr
+        mydocker.ok("start", f"{name}-whole")
+
+    def test_rm_f_removes_it(self, machine, mydocker, damaged):
+        name, path = damaged
+        mydocker.ok("rm", "-f", name)
+        assert not machine.exists(path.rpartition("/")[0])
+
+    @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"schema": 99}', "\\377\\376", "[" * 5000])
+    def test_of_any_kind_is_no_traceback(self, machine, mydocker, name, text):
+        made = mydocker.ok("create", "--name", name, "busybox")
+        path = f"{machine.store}/lib/containers/{made}/record.json"
+        machine.run("sh", "-c", f'printf "$1" >{path}', "sh", text)
+        assert path in mydocker.fails("inspect", name, stdout="[]\n")
+
+    def test_of_the_image_index_is_one_line_that_names_it(self, machine, mydocker, folder):
+        env = {"MYDOCKER_ROOT": folder, "MYDOCKER_RUN": f"{folder}/run"}
+        mydocker.ok("run", "--rm", "busybox", "true", env=env)
+        machine.shell(f"echo '{{' >{folder}/images/index.json")
+        assert f"{folder}/images/index.json" in mydocker.fails("run", "--rm", "busybox", "true", env=env)
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def small(self, machine, folder):
+        """The environment of a store on a file system of 6 MB: the image fits, twice does not."""
+        machine.run("mount", "-t", "tmpfs", "-o", "size=6m", "small", folder)
+        yield {"MYDOCKER_ROOT": f"{folder}/root", "MYDOCKER_RUN": f"{folder}/run"}
+        machine.run("umount", folder)
+
+    def fill(self, machine, folder):
+        machine.shell(f"dd if=/dev/zero of={folder}/filler bs=1k 2>/dev/null")
+
+    def test_before_the_first_image(self, machine, mydocker, folder, small):
+        self.fill(machine, folder)
+        assert "space" in mydocker.fails("run", "--rm", "busybox", "true", env=small)
+        machine.run("rm", f"{folder}/filler")
+        assert mydocker("run", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
+
+    def test_before_a_container(self, machine, mydocker, folder, small):
+        mydocker.ok("run", "--rm", "busybox", "true", env=small)
+        self.fill(machine, folder)
+        assert "space" in mydocker.fails("run", "--rm", "busybox", "true", env=small)
+        machine.run("rm", f"{folder}/filler")
+        assert machine.run("ls", f"{folder}/root/containers").stdout == ""
+        assert mydocker("run", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
+
+    def test_while_it_runs_nothing_is_lost(self, machine, mydocker, folder, small):
+        """The container fills the disk with its own files: it ends as it would, and its end is recorded."""
+        mydocker("run", "--name", "filler", "busybox", "sh", "-c", "cat /dev/zero >/big; exit 9", env=small)
+        mydocker.machine.run("rm", "-rf", f"{folder}/filler")
+        state = json.loads(mydocker.ok("inspect", "filler", env=small))[0]["State"]
+        assert (state["Status"], state["ExitCode"]) == ("exited", 9)
+        mydocker.ok("rm", "filler", env=small)

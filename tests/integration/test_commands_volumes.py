@@ -1,0 +1,119 @@
+"""-v, --mount, --tmpfs and `volume`: what outlives a container, and what does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def volume(mydocker, name):
+    """The name of a volume to be made by the test; it is removed at the end."""
+    yield f"vol{name}"
+    mydocker.remove_all()
+    mydocker("volume", "rm", "-f", f"vol{name}")
+
+
+class TestBind:
+    def test_of_a_file(self, machine, mydocker, folder):
+        machine.shell(f"echo host >{folder}/file")
+        assert mydocker.sh("cat /etc/passwd; echo inside >>/etc/passwd", "-v", f"{folder}/file:/etc/passwd") == "host"
+        assert machine.read(f"{folder}/file") == "host\ninside\n"
+
+    def test_read_only(self, machine, mydocker, folder):
+        assert "Read-only file system" in mydocker.sh("touch /data/x || true", "-v", f"{folder}:/data:ro")
+        assert machine.run("ls", folder).stdout == ""
+
+    @pytest.mark.parametrize("option", ["readonly", "ro", "readonly=true"])
+    def test_mount_spelling(self, mydocker, folder, option):
+        mount = f"type=bind,source={folder},target=/data,{option}"
+        assert "Read-only file system" in mydocker.sh("touch /data/x || true", "--mount", mount)
+
+    def test_mount_tmpfs(self, mydocker):
+        mount = "type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=700"
+        assert mydocker.sh("stat -f -c '%T %b' /t; stat -c %a /t", "--mount", mount) == "tmpfs 256\n700"
+
+    def test_mount_does_not_make_the_host_folder(self, machine, mydocker, folder):
+        line = mydocker.fails("run", "--rm", "--mount", f"type=bind,src={folder}/no,dst=/x", "busybox", "true")
+        assert f"{folder}/no" in line
+        assert not machine.exists(f"{folder}/no")
+
+    def test_onto_each_other_the_outer_first(self, machine, mydocker, folder):
+        machine.shell(f"mkdir {folder}/a {folder}/b; touch {folder}/a/outer {folder}/b/inner")
+        out = mydocker.sh("ls /m /m/in", "-v", f"{folder}/b:/m/in", "-v", f"{folder}/a:/m")
+        assert "outer" in out
+        assert "inner" in out
+
+    def test_the_same_target_twice_is_an_error(self, mydocker, folder):
+        assert "/x" in mydocker.fails("run", "--rm", "-v", f"{folder}:/x", "-v", f"{folder}:/x", "busybox", "true")
+
+    def test_mounts_below_the_source_come_along_and_do_not_go_back(self, machine, mydocker, folder):
+        machine.shell(f"mkdir {folder}/sub; mount -t tmpfs test {folder}/sub; touch {folder}/sub/seen")
+        try:
+            assert (
+                mydocker.sh("ls /d/sub; umount /d/sub 2>/dev/null; true", "-v", f"{folder}:/d", "--privileged")
+                == "seen"
+            )
+            assert machine.exists(f"{folder}/sub/seen")
+        finally:
+            machine.run("umount", f"{folder}/sub")
+
+    def test_the_last_folder_of_a_path_with_colon_like_names(self, machine, mydocker, folder):
+        machine.shell(f"mkdir '{folder}/with space' && echo ok >'{folder}/with space/f'")
+        assert mydocker.sh("cat '/in here/f'", "-v", f"{folder}/with space:/in here") == "ok"
+
+
+class TestNamed:
+    def test_outlives_the_container(self, mydocker, volume):
+        mydocker.sh("echo kept >/data/f", "-v", f"{volume}:/data")
+        assert mydocker.sh("cat /data/f", "-v", f"{volume}:/data:ro") == "kept"
+        assert mydocker.sh("cat /data/f", "--mount", f"type=volume,source={volume},target=/data") == "kept"
+
+    def test_new_one_starts_with_the_images_files(self, mydocker, volume):
+        assert "passwd" in mydocker.sh("ls /etc", "-v", f"{volume}:/etc")
+
+    def test_create_ls_inspect_rm(self, mydocker, volume):
+        assert mydocker.ok("volume", "create", "--label", "a=b", volume) == volume
+        head, *rows = mydocker.ok("volume", "ls").splitlines()
+        assert head.split() == ["DRIVER", "VOLUME", "NAME"]
+        assert ["local", volume] in [row.split() for row in rows]
+        (found,) = json.loads(mydocker.ok("volume", "inspect", volume))
+        assert (found["Name"], found["Driver"], found["Labels"]) == (volume, "local", {"a": "b"})
+        assert found["Mountpoint"].endswith(f"/volumes/{volume}/_data")
+        assert mydocker.ok("volume", "rm", volume) == volume
+        assert volume not in mydocker.ok("volume", "ls", "-q")
+
+    def test_in_use_it_is_not_removed(self, mydocker, volume, name):
+        mydocker.ok("create", "--name", name, "-v", f"{volume}:/data", "busybox")
+        assert volume in mydocker.fails("volume", "rm", volume)
+        assert volume not in mydocker.ok("volume", "prune", "-f", "-a") + " "
+        mydocker.ok("rm", name)
+        assert volume in mydocker.ok("volume", "prune", "-f", "-a")
+
+    def test_without_a_name_it_goes_with_rm_v_or_rm(self, mydocker, name):
+        mydocker.ok("run", "--name", name, "-v", "/data", "busybox", "touch", "/data/x")
+        assert len(mydocker.ok("volume", "ls", "-q").split()) == 1
+        mydocker.ok("rm", "-v", name)
+        mydocker.sh("touch /data/x", "-v", "/data")
+        assert mydocker.ok("volume", "ls", "-q") == ""
+
+    @pytest.mark.parametrize("command", [["inspect"], ["rm"]])
+    def test_an_unknown_one_is_one_line(self, mydocker, command):
+        assert "no-such" in mydocker.fails("volume", *command, "no-such")
+
+    @pytest.mark.parametrize("bad", ["a/b", "../x", "-x", ".", "a b", "x" * 300])
+    def test_a_bad_name_is_one_line(self, mydocker, bad):
+        mydocker.fails("volume", "create", bad)
+
+
+def test_nothing_is_written_where_a_link_of_the_image_leads(machine, mydocker, folder, name):
+    """A mount's target that is a link in the container is followed inside its root, never on the host."""
+    mydocker.ok("run", "--name", name, "busybox", "ln", "-s", f"{folder}/made", "/link")
+    mydocker.ok("commit", name, f"img{name}")
+    mydocker.sh("true", "--tmpfs", "/tmp")
+    result = mydocker("run", "--rm", "-v", f"{folder}:/link/deep", f"img{name}", "ls", "/link/deep")
+    assert result.rc in (0, 125)
+    assert not machine.exists(f"{folder}/made")
+    mydocker.remove_all()
+    mydocker.ok("rmi", f"img{name}")

@@ -1,0 +1,953 @@
+"""The image store from within, on a real kernel: files, archives, layers, drivers, and what other tools make of it.
+
+These call mydocker's functions, not its commands, so they run on this machine only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from archives import archive
+
+from mydocker import ops, paths
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
+from mydocker.image import archive as images
+from mydocker.image import layer, lookup, store
+from mydocker.image.drivers import aufs, choice, copy, overlay, probe
+from mydocker.kernel import files
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Scratch, on the file system of /var/tmp as a store would be: /tmp may be a tmpfs."""
+    return tmp_path
+
+
+@pytest.fixture
+def places(folder, monkeypatch):
+    """A store of the test's own."""
+    for name in ("ROOT", "RUN", "IMAGES", "LAYERS", "CONTAINERS"):
+        monkeypatch.setattr(paths, name, str(folder / "store" / ("" if name == "ROOT" else name.lower())))
+    return folder / "store"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(folder):
+    """No mount, no unfinished work in a store, whatever the test did. (It takes the place of conftest's.)"""
+    before = Path("/proc/self/mountinfo").read_text()
+    yield
+    assert Path("/proc/self/mountinfo").read_text() == before
+    assert [path for path in folder.rglob(".new.*")] == []
+    assert [path for path in folder.rglob("*.new")] == []
+
+
+def shell(script: str, **options) -> str:
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def python(script: str, places: Path, **options) -> subprocess.Popen:
+    """mydocker's modules in a process of their own, with the test's store."""
+    env = {"PATH": os.environ["PATH"], "MYDOCKER_ROOT": str(places), "MYDOCKER_RUN": str(places / "run")}
+    return subprocess.Popen([sys.executable, "-c", script], env={**env, "PYTHONPATH": str(SOURCE)}, **options)
+
+
+def tree(top: Path) -> dict[str, tuple]:
+    """Everything in a folder, as far as a tar can tell it: path -> what it is."""
+    found = {}
+    inodes: dict[int, str] = {}
+    for root, folders, names in os.walk(top):
+        for name in sorted(folders + names):
+            path = Path(root, name)
+            info = path.lstat()
+            kind = stat.S_IFMT(info.st_mode)
+            content: object = None
+            if kind == stat.S_IFREG:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            elif kind == stat.S_IFLNK:
+                content = os.readlink(path)
+            elif kind != stat.S_IFDIR:
+                content = info.st_rdev
+            first = inodes.setdefault(info.st_ino, str(path.relative_to(top))) if kind != stat.S_IFDIR else ""
+            xattrs = {
+                name: os.getxattr(path, name, follow_symlinks=False)
+                for name in os.listxattr(path, follow_symlinks=False)
+            }
+            found[str(path.relative_to(top))] = (
+                oct(info.st_mode), info.st_uid, info.st_gid, int(info.st_mtime), content, first, xattrs,
+            )  # fmt: skip
+    return found
+
+
+def unpacked(raw: bytes, target: Path, below: list[str] | None = None) -> Path:
+    target.mkdir()
+    layer.unpack(io.BufferedReader(io.BytesIO(raw)), str(target), below)
+    return target
+
+
+def packed(source: Path) -> bytes:
+    out = io.BytesIO()
+    layer.pack(str(source), out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def zoo(folder) -> Path:
+    """A folder with one of everything."""
+    top = folder / "zoo"
+    (top / "deep/er").mkdir(parents=True)
+    (top / "file").write_bytes(b"x" * 100_000)
+    (top / "deep/er/empty").touch()
+    (top / "setuid").write_bytes(b"#!")
+    os.chown(top / "setuid", 3, 70000)
+    (top / "setuid").chmod(0o6755)
+    os.link(top / "setuid", top / "deep/hard")
+    (top / "link").symlink_to("deep/er")
+    (top / "dangling").symlink_to("/no/where/é\udcff")
+    os.mkfifo(top / "fifo", 0o640)
+    with (top / "holes").open("wb") as file:
+        file.write(b"start")
+        file.seek(3_000_000)
+        file.write(b"end")
+        file.truncate(5_000_000)
+    (top / "new\nline \udcff'").write_bytes(b"1")
+    (top / ("n" * 255)).write_bytes(b"2")
+    (top / "capable").write_bytes(b"3")
+    os.setxattr(top / "capable", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    (top / "sticky").mkdir()
+    (top / "sticky").chmod(0o1777)
+    os.chown(top / "sticky", 5, 6)
+    for path in (*top.rglob("*"), top):
+        os.utime(path, ns=(0, random.Random(str(path)).randrange(1 << 31) * 10**9), follow_symlinks=False)
+    return top
+
+
+class TestOpening:
+    def test_links_stay_inside_or_are_refused(self, folder):
+        (folder / "victim").write_text("outside")
+        root = folder / "root"
+        (root / "etc").mkdir(parents=True)
+        (root / "etc/passwd").write_text("inside")
+        (root / "absolute").symlink_to("/etc/passwd")
+        (root / "out").symlink_to("../victim")
+        (root / "magic").symlink_to("/proc/self/root")
+        descriptor = os.open(root, os.O_PATH)
+
+        def read(path: str, **how) -> str:
+            opened = files.open_in_root(descriptor, path, os.O_RDONLY, **how)
+            try:
+                return os.read(opened, 100).decode()
+            finally:
+                os.close(opened)
+
+        try:
+            assert read("absolute") == read("/etc/passwd") == read("../../etc/passwd") == "inside"
+            for path, how, error in (
+                ("out", {}, FileNotFoundError),
+                ("magic/etc/passwd", {}, FileNotFoundError),
+                ("absolute", {"resolve": files.STRICT}, OSError),
+                ("../victim", {"resolve": files.STRICT}, OSError),
+                ("etc/passwd\0.jpg", {}, ValueError),
+            ):
+                with pytest.raises(error):
+                    read(path, **how)
+            made = files.open_in_root(descriptor, "etc/new", os.O_WRONLY | os.O_CREAT, 0o600)
+            assert not os.get_inheritable(made)
+            os.close(made)
+            assert (root / "etc/new").exists()
+        finally:
+            os.close(descriptor)
+
+    def test_only_a_regular_file_is_opened_as_one(self, zoo):
+        descriptor = os.open(zoo, os.O_RDONLY)
+        try:
+            opened = files.open_regular(descriptor, "setuid")
+            assert os.read(opened, 10) == b"#!"
+            os.close(opened)
+            os.mknod(zoo / "device", stat.S_IFCHR, os.makedev(1, 5))
+            for name in ("fifo", "link", "deep", "device", "dangling"):
+                with pytest.raises(OSError, match=name):
+                    files.open_regular(descriptor, name)
+        finally:
+            os.close(descriptor)
+
+
+class TestRemoval:
+    def test_of_one_of_everything(self, zoo, folder):
+        (folder / "victim").mkdir()
+        (folder / "victim/kept").touch()
+        (zoo / "out").symlink_to(folder / "victim")
+        (zoo / "deep/out").symlink_to(folder / "victim")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(zoo / "socket"))
+        for number in range(5):  # the names that removal gives to what it moves
+            (zoo / str(number) / "full").mkdir(parents=True)
+            (zoo / "deep" / str(number)).write_text("a file in the way")
+        (zoo / "deep").chmod(0)
+        files.remove_tree(str(zoo))
+        assert not zoo.exists()
+        assert (folder / "victim/kept").exists()
+
+    def test_of_a_link_a_file_and_nothing(self, folder):
+        (folder / "kept/inner").mkdir(parents=True)
+        (folder / "link").symlink_to("kept")
+        (folder / "file").touch()
+        for name in ("link", "file", "nothing"):
+            files.remove_tree(str(folder / name))
+        assert [path.name for path in folder.iterdir()] == ["kept"]
+        assert (folder / "kept/inner").exists()
+
+    def test_of_any_depth(self, folder):
+        top = os.open(folder, os.O_RDONLY)
+        at = os.dup(top)
+        for level in range(5000):
+            os.mkdir("d", dir_fd=at)
+            if level % 100 == 0:
+                os.mkdir("e", dir_fd=at)
+                os.symlink("/", "link", dir_fd=at)
+            below = os.open("d", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        os.close(at)
+        os.close(top)
+        files.remove_tree(str(folder / "d"))
+        assert sorted(path.name for path in folder.iterdir()) == ["e", "link"]
+
+    @pytest.mark.parametrize("where", ["mounted", "deep/mounted", "deep/er/mounted"])
+    def test_stops_at_a_mount(self, folder, where):
+        source = folder / "source"
+        source.mkdir()
+        (source / "kept").touch()
+        point = folder / "tree" / where
+        point.mkdir(parents=True)
+        shell(f"mount --bind {source} {point}")
+        try:
+            with pytest.raises(Conflict, match="mounted"):
+                files.remove_tree(str(folder / "tree"))
+            assert (source / "kept").exists()
+        finally:
+            line = next(
+                line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{folder}/tree" in line
+            )
+            shell(f"umount {line.split()[4]}")
+        files.remove_tree(str(folder / "tree"))
+
+
+class TestCopying:
+    def test_brings_everything_along(self, zoo, folder):
+        os.mknod(zoo / "device", stat.S_IFCHR | 0o640, os.makedev(1, 3))
+        os.setxattr(zoo / "deep", "user.note", b"x")
+        os.setxattr(zoo / "deep", "trusted.overlay.opaque", b"y")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(zoo / "socket"))
+        files.copy_tree(str(zoo), str(folder / "copy"))
+        assert tree(folder / "copy") == tree(zoo)
+        assert (folder / "copy").stat().st_mtime_ns == zoo.stat().st_mtime_ns
+        assert (folder / "copy/holes").stat().st_blocks < 1000
+
+    def test_by_a_descriptor_s_path_into_a_folder_that_is_there(self, zoo, folder):
+        (folder / "copy").mkdir()
+        descriptor = os.open(zoo, os.O_PATH)
+        files.copy_tree(f"/proc/self/fd/{descriptor}", str(folder / "copy"))
+        os.close(descriptor)
+        assert tree(folder / "copy") == tree(zoo)
+
+    def test_leaves_out_what_is_mounted(self, zoo, folder):
+        (folder / "source").mkdir()
+        (folder / "source/secret").touch()
+        shell(f"mount --bind {folder}/source {zoo}/sticky")
+        try:
+            files.copy_tree(str(zoo), str(folder / "copy"))
+        finally:
+            shell(f"umount {zoo}/sticky")
+        assert (folder / "copy/sticky").is_dir()
+        assert not (folder / "copy/sticky/secret").exists()
+
+    def test_does_not_write_over_what_is_there(self, zoo, folder):
+        (folder / "copy").mkdir()
+        (folder / "copy/setuid").symlink_to("/etc/passwd")
+        with pytest.raises(FileExistsError):
+            files.copy_tree(str(zoo), str(folder / "copy"))
+
+
+class TestWriting:
+    def test_mode_is_exact_and_no_temporary_file_is_left(self, folder):
+        old = os.umask(0o077)
+        try:
+            for durable in (False, True):
+                files.write_atomic(str(folder / "x"), b"new", 0o644, durable)
+                assert ((folder / "x").read_bytes(), (folder / "x").stat().st_mode & 0o7777) == (b"new", 0o644)
+        finally:
+            os.umask(old)
+        assert os.listdir(folder) == ["x"]
+
+    def test_a_full_disk_is_an_error_that_names_the_file_and_the_old_one_stays(self, folder):
+        shell(f"mount -t tmpfs -o size=64k tmpfs {folder}")
+        try:
+            files.write_atomic(str(folder / "x"), b"old")
+            with pytest.raises(HostError, match=f"{folder}/x: no space left"):
+                files.write_atomic(str(folder / "x"), bytes(1 << 20))
+            assert os.listdir(folder) == ["x"]
+            assert (folder / "x").read_bytes() == b"old"
+        finally:
+            shell(f"umount {folder}")
+
+
+class TestUnpacking:
+    @pytest.mark.parametrize(
+        "form", ["gnu", "pax", "gnu --sparse", "pax --sparse --sparse-version=1.0", "pax --sparse --sparse-version=0.1"]
+    )
+    def test_is_what_tar_does(self, zoo, folder, form):
+        shell(f"tar --xattrs --xattrs-include='security.*' --format={form} -C {zoo} -cf {folder}/x.tar .")
+        (folder / "theirs").mkdir()
+        shell(f"tar --xattrs --xattrs-include='security.*' --same-owner -C {folder}/theirs -xpf {folder}/x.tar")
+        theirs = tree(folder / "theirs")
+        assert theirs == tree(zoo)
+        if not form.startswith("pax"):  # the GNU format has no extended attributes
+            for path in ("capable",):
+                theirs[path] = (*theirs[path][:-1], {})
+        else:
+            assert theirs["capable"][-1]
+        assert tree(unpacked((folder / "x.tar").read_bytes(), folder / "ours")) == theirs
+
+    def test_packing_is_the_way_back(self, zoo, folder):
+        raw = packed(zoo)
+        assert packed(zoo) == raw
+        assert tree(unpacked(raw, folder / "ours")) == tree(zoo)
+        (folder / "theirs").mkdir()
+        shell(f"tar --xattrs --xattrs-include='security.*' -C {folder}/theirs -xpf -", stdin=None) if False else None
+        (folder / "x.tar").write_bytes(raw)
+        shell(f"tar --xattrs --xattrs-include='security.*' -C {folder}/theirs -xpf {folder}/x.tar")
+        assert tree(folder / "theirs") == tree(zoo)
+        assert unpacked(raw, folder / "again").stat().st_mtime == int(zoo.stat().st_mtime)
+
+    def test_of_two_entries_with_one_name_the_last_wins(self, folder):
+        (folder / "victim").write_text("safe")
+        raw = archive(
+            ("a", b"1"), ("a", b"22"), ("b", "link", str(folder / "victim")), ("b", b"333"), ("c", "fifo"), ("c", "hard", "a"),
+            ("d", None), ("d/x", b""), ("d", None), ("e", b""), ("e", "link", "a"),
+        )  # fmt: skip
+        top = unpacked(raw, folder / "ours")
+        assert [(top / name).read_text() for name in "abc"] == ["22", "333", "22"]
+        assert (top / "d/x").exists()
+        assert os.readlink(top / "e") == "a"
+        assert (folder / "victim").read_text() == "safe"
+
+    def test_missing_folders_are_made(self, folder):
+        deep = "/".join("d" for _ in range(1500))
+        top = unpacked(archive(("a/b/c", b"x"), (f"{deep}/x", b"y")), folder / "ours")
+        assert (top / "a/b/c").read_bytes() == b"x"
+        assert (top / "a").stat().st_mode & 0o7777 == top.stat().st_mode & 0o7777 == 0o755
+        files.remove_tree(str(top))
+
+    def test_the_devices_of_every_dev_are_left_out(self, folder):
+        devices = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+        devices.update(console=(5, 1), ptmx=(5, 2))
+        raw = archive(("./dev/", None), *((f"./dev/{name}", "device", *numbers) for name, numbers in devices.items()))
+        assert os.listdir(unpacked(raw, folder / "ours") / "dev") == []
+
+    def test_attributes_other_than_capabilities_stay_out(self, folder):
+        info = tarfile.TarInfo("x")
+        info.pax_headers = {
+            f"SCHILY.xattr.{name}": "y" for name in ("trusted.overlay.opaque", "user.a", "security.ima")
+        }
+        raw = info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+        assert os.listxattr(unpacked(raw, folder / "ours") / "x") == []
+
+
+def entry(name: str, **fields) -> bytes:
+    info = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape") + bytes(1024)
+
+
+def hostile(outside: Path) -> dict[str, bytes]:
+    """What test_safety_image.py does not have already."""
+    return {
+        "NUL in a name": entry("x", pax_headers={"path": f"a\0{outside}/x"}),
+        "NUL in a target": entry("x", type=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"}),
+        "empty target": entry("x", type=tarfile.SYMTYPE),
+        "name without end": entry("n" * 300),
+        "path without end": entry("/".join("nn" for _ in range(3000))),
+        "target without end": entry("x", type=tarfile.SYMTYPE, linkname="t" * 5000),
+        "hard link to itself": archive(("x", b"x"), ("x", "hard", "./x")),
+        "hard link to a folder": archive(("d", None), ("h", "hard", "d")),
+        "hard link to nothing": archive(("h", "hard", "no/thing")),
+        "hard link to the root": archive(("h", "hard", ".")),
+        "hard link over a folder": archive(("d", None), ("x", b""), ("d", "hard", "x")),
+        "file over a folder": archive(("d", None), ("d", b"")),
+        "file over a full folder": archive(("d", None), ("d/x", b""), ("d", b"")),
+        "file as the root": archive((".", b"x")),
+        "device as the root": archive((".", "device", 1, 3)),
+        "device with another's name": archive(("dev", None), ("dev/null", "device", 8, 0)),
+        "device in a place of its own": archive(("null", "device", 1, 3)),
+        "block device": entry("dev/null", type=tarfile.BLKTYPE, devmajor=1, devminor=3),
+        "socket": entry("x", type=b"s"),
+        "unknown type": entry("x", type=b"V"),
+        "link above the root": archive(("a", None), ("a/l", "link", "../../x")),
+        "link above the root and back": archive(("l", "link", "../ours/x")),
+        "whiteout as a folder": archive((".wh.d", None), (".wh.d/x", b"")),
+        "owner -1": entry("x", uid=(1 << 32) - 1),
+        "owner without end": entry("x", pax_headers={"uid": "9" * 100}),
+        "owner below zero": entry("x", pax_headers={"gid": "-5"}),
+        "time without end": entry("x", pax_headers={"mtime": "9" * 100}),
+        "nonsense for capabilities": entry("x", pax_headers={"SCHILY.xattr.security.capability": "nonsense"}),
+        "hole without end": entry(
+            "x", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": str((1 << 63) - 1), "GNU.sparse.name": "y"}
+        ),
+        "hole beyond all numbers": entry(
+            "x", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "9" * 30, "GNU.sparse.name": "y"}
+        ),
+        "sparse file outside": entry(
+            "x", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "5", "GNU.sparse.name": f"{outside}/x"}
+        ),
+        "cut at an entry's end": archive(("a", b"x"), ("b", b"y"))[:1024],
+    }
+
+
+class TestHostileArchives:
+    @pytest.mark.parametrize("kind", hostile(Path("/x")))
+    @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+    def test_are_refused_in_one_line_and_leave_nothing(self, places, folder, kind, compress):
+        outside = folder / "outside"
+        outside.mkdir()
+        raw = hostile(outside)[kind]
+        stream = io.BufferedReader(io.BytesIO(gzip.compress(raw) if compress else raw))
+        with pytest.raises(MydockerError) as caught:
+            images.import_image(stream, "bad:latest", [], "")
+        assert caught.value.exit_code == 125
+        assert len(str(caught.value).splitlines()) == 1
+        assert len(str(caught.value)) < 600
+        assert os.listdir(outside) == []
+        assert os.listdir(places / "layers") == []
+        assert store.images() == []
+
+    @pytest.mark.parametrize(
+        "name", [".wh.", ".wh..", ".wh...", "a/.wh..", ".wh..wh.x", ".wh.a/b", ".wh.a/.wh.b", "../.wh.x", ".wh.a\0b"]
+    )
+    def test_whiteouts_of_nothing_are_refused_in_a_layer_too(self, folder, name):
+        with pytest.raises(InvalidArgument, match="refused archive entry"):
+            unpacked(entry("x", pax_headers={"path": name}), folder / "ours", [])
+        assert os.listdir(folder) == ["ours"]
+
+    def test_a_full_disk_is_no_fault_of_the_archive_s(self, places, folder):
+        places.mkdir()
+        shell(f"mount -t tmpfs -o size=1m tmpfs {places}")
+        try:
+            with pytest.raises(HostError, match=r"cannot write .*no space left"):
+                images.import_image(io.BufferedReader(io.BytesIO(archive(("x", bytes(4 << 20))))), "", [], "")
+            assert os.listdir(places / "layers") == []
+        finally:
+            shell(f"umount {places}")
+
+
+class TestLayers:
+    """OCI layers: whiteouts, in overlay's form when unpacked."""
+
+    def test_whiteouts_and_opaque_folders(self, folder):
+        raw = archive(
+            ("etc", None), ("etc/.wh.gone", b""), ("etc/.wh..wh..opq", b""),
+            ("both", b"new"), (".wh.both", b""),
+            ("d", None), (".wh.d", b""),
+            (".wh.e", b""), ("e", None), ("e/x", b""),
+            (".wh.f", b""), ("f", b"again"),
+        )  # fmt: skip
+        top = unpacked(raw, folder / "ours", [])
+        assert files.is_whiteout((top / "etc/gone").lstat())
+        assert {name for name in ("etc", "d", "e") if files.is_opaque(str(top / name))} == {"etc", "d", "e"}
+        assert ((top / "both").read_text(), (top / "f").read_text()) == ("new", "again")
+        assert not [path for path in top.rglob(".wh.*")]
+
+    def test_folders_that_are_left_out_look_as_below(self, folder):
+        lower = folder / "lower"
+        (lower / "tmp/x").mkdir(parents=True)
+        (lower / "tmp").chmod(0o1777)
+        os.chown(lower / "tmp/x", 7, 8)
+        (lower / "link").symlink_to("tmp")
+        top = unpacked(archive(("tmp/x/file", b""), ("link/file", b"")), folder / "ours", [str(folder / "lower")])
+        assert (top / "tmp").stat().st_mode & 0o7777 == 0o1777
+        assert ((top / "tmp/x").stat().st_uid, (top / "tmp/x").stat().st_gid) == (7, 8)
+        assert (top / "link").is_dir()
+
+    def test_pack_changes_is_the_way_back(self, folder):
+        top = folder / "upper"
+        (top / "opaque").mkdir(parents=True)
+        os.setxattr(top / "opaque", "trusted.overlay.opaque", b"y")
+        os.setxattr(top, "trusted.overlay.impure", b"y")
+        (top / "opaque/x").write_text("x")
+        os.mknod(top / "opaque/gone", stat.S_IFCHR, 0)
+        os.mknod(top / "gone", stat.S_IFCHR, 0)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(top / "socket"))
+        out = io.BytesIO()
+        layer.pack_changes(str(top), out)
+        with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
+            assert tar.getnames() == [".", ".wh.gone", "opaque", "opaque/.wh..wh..opq", "opaque/.wh.gone", "opaque/x"]
+        again = unpacked(out.getvalue(), folder / "again", [])
+        (top / "socket").unlink()
+        expected = tree(top)
+        assert {path: row[4:] for path, row in tree(again).items()} == {path: row[4:] for path, row in expected.items()}
+
+    @pytest.mark.parametrize("name", [".wh.x", ".wh..wh..opq", "device"])
+    def test_what_no_layer_can_hold_is_refused(self, folder, name):
+        (folder / "upper/d").mkdir(parents=True)
+        if name == "device":
+            os.mknod(folder / "upper/d/device", stat.S_IFBLK, os.makedev(8, 0))
+        else:
+            (folder / "upper/d" / name).touch()
+        with pytest.raises(Conflict, match=f"can't commit '/d/{name}'"):
+            layer.pack_changes(str(folder / "upper"), io.BytesIO())
+
+
+def imported(*entries, name: str = "img:latest", changes: list[str] | None = None) -> store.Image:
+    return images.import_image(io.BufferedReader(io.BytesIO(archive(*entries))), name, changes or [], "a note")
+
+
+def blobs(places: Path) -> set[str]:
+    return {f"sha256:{name}" for name in os.listdir(places / "images/blobs/sha256")}
+
+
+class TestStore:
+    def test_import(self, places):
+        made = imported(("a", b"hello"), changes=['CMD ["cat", "/a"]', "ENV X=1"])
+        assert made == store.resolve("img")
+        assert made.config["config"] == {"Cmd": ["cat", "/a"], "Env": ["X=1"]}
+        assert made.config["history"][0]["comment"] == "a note"
+        assert (Path(paths.layer(made.layers[0])) / "a").read_bytes() == b"hello"
+        for digest in blobs(places):
+            assert hashlib.sha256(Path(store.blob(digest)).read_bytes()).hexdigest() == digest[7:]
+        assert oct(os.stat(places / "images").st_mode)[-3:] == "700"
+
+    def test_the_same_archive_twice_is_stored_once(self, places):
+        one, two = imported(("a", b"x"), name="one:latest"), imported(("a", b"x"), name="two:latest")
+        assert one.layers == two.layers
+        assert os.listdir(places / "layers") == [one.layers[0][7:]]
+        assert len(blobs(places)) == 5
+        assert store.remove("one", False, list) == ["Untagged: one:latest", f"Deleted: {one.id}"]
+        assert store.remove("two", False, list)[1:] == [f"Deleted: {two.id}", f"Deleted: {two.layers[0]}"]
+        assert blobs(places) == set()
+        assert os.listdir(places / "layers") == []
+
+    def test_a_name_is_moved_and_the_old_image_stays_without(self, places):
+        one, two = imported(("a", b"1")), imported(("a", b"2"))
+        assert store.resolve("img").id == two.id
+        assert store.resolve(one.id).names == []
+        store.tag(one.id, "img:latest")
+        assert (store.resolve("img").id, store.resolve(two.id).names) == (one.id, [])
+
+    def user(self, image: store.Image, running: bool = False) -> list[store.User]:
+        return [store.User("c" * 64, image.id, image.layers, running)]
+
+    def test_an_image_in_use_stays_unless_forced(self, places):
+        made = imported(("a", b"1"))
+        for reference in ("img", made.id, made.id[7:20]):
+            with pytest.raises(Conflict, match="stopped container cccccccccccc"):
+                store.remove(reference, False, lambda: self.user(made))
+        lines = store.remove("img", True, lambda: self.user(made))
+        assert lines == ["Untagged: img:latest", f"Deleted: {made.id}"]
+        assert os.path.isdir(paths.layer(made.layers[0])), "the container's root would be gone"
+        assert store.images() == []
+
+    def test_a_running_container_s_image_only_loses_its_name(self, places):
+        made = imported(("a", b"1"))
+        for reference, force in (("img", False), (made.id, False), (made.id, True)):
+            with pytest.raises(Conflict, match="running container"):
+                store.remove(reference, force, lambda: self.user(made, running=True))
+        assert store.remove("img", True, lambda: self.user(made, running=True)) == ["Untagged: img:latest"]
+        assert store.resolve(made.id).names == []
+
+    def test_one_of_several_names_goes_even_in_use(self, places):
+        made = imported(("a", b"1"))
+        store.tag("img", "other:v1")
+        assert store.remove("other:v1", False, lambda: self.user(made)) == ["Untagged: other:v1"]
+        store.tag("img", "other:v1")
+        with pytest.raises(Conflict, match="2 names: img:latest, other:v1"):
+            store.remove(made.id, False, list)
+        assert store.remove(made.id, True, list)[:3] == [
+            "Untagged: img:latest",
+            "Untagged: other:v1",
+            f"Deleted: {made.id}",
+        ]
+
+    def test_a_corrupt_image_can_be_got_rid_of(self, places):
+        made, other = imported(("a", b"1")), imported(("a", b"2"), name="other:latest")
+        Path(store.blob(made.id)).write_bytes(b"{")
+        with pytest.raises(CorruptRecord, match=made.id[7:]):
+            store.remove("img", False, list)
+        with pytest.raises(CorruptRecord):
+            store.remove("other", True, list)[:0] or store.images()
+        assert store.remove("img", True, list) == ["Untagged: img:latest"]
+        assert [image.id for image in store.images()] in ([other.id], [])
+
+    def test_a_garbled_index_is_never_written_over(self, places):
+        imported(("a", b"1"))
+        index = places / "images/index.json"
+        for content in (b"{", None):
+            if content is None:
+                index.unlink()
+            else:
+                index.write_bytes(content)
+            for change in (
+                lambda: imported(("b", b"")),
+                lambda: store.tag("img", "x:latest"),
+                lambda: store.remove("img", True, list),
+            ):
+                with pytest.raises(CorruptRecord, match=r"index\.json"):
+                    change()
+                assert (index.read_bytes() if index.exists() else None) == content
+
+    def test_what_a_crash_left_is_swept_away_and_what_is_being_made_is_not(self, places):
+        (places / "layers/.new.dead/layers/x").mkdir(parents=True)
+        with store.Workspace() as alive:
+            imported(("a", b"1"))
+            assert os.path.isdir(alive.path)
+        assert sorted(os.listdir(places / "layers")) == [store.resolve("img").layers[0][7:]]
+
+    def test_keep_holds_an_image_while_a_container_is_made_of_it(self, places):
+        made = imported(("a", b"1"))
+        with store.Keep(made):
+            removal = threading.Thread(target=store.remove, args=("img", False, list))
+            removal.start()
+            removal.join(0.2)
+            assert removal.is_alive()
+            assert os.path.isdir(paths.layer(made.layers[0]))
+        removal.join()
+        with pytest.raises(NotFound), store.Keep(made):
+            pass
+
+    def test_changes_in_parallel(self, places):
+        """Imports, tags and removals of the same few names at once: whatever wins, the store is sound."""
+        script = """
+import io, random, sys
+sys.path.insert(0, sys.argv[2])
+from archives import archive
+from mydocker.errors import MydockerError
+from mydocker.image import archive as images, store
+chance = random.Random(sys.argv[1])
+for turn in range(12):
+    name = f"img:{chance.randrange(3)}"
+    try:
+        kind = chance.randrange(4)
+        if kind < 2:
+            content = b"%d" % chance.randrange(4)
+            images.import_image(io.BufferedReader(io.BytesIO(archive(("a", content)))), name, [], "")
+        elif kind == 2:
+            store.tag(name, f"img:{chance.randrange(3)}")
+        else:
+            store.remove(name, True, list)
+        for image in store.images():
+            store.resolve(image.id)
+    except MydockerError as error:
+        if type(error).__name__ not in ("NotFound",):
+            raise
+"""
+        here = str(Path(__file__).parent)
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(number), here],
+                env={"MYDOCKER_ROOT": str(places), "PYTHONPATH": str(SOURCE)},
+                stderr=subprocess.PIPE,
+            )
+            for number in range(6)
+        ]
+        for worker in workers:
+            assert worker.communicate()[1] == b""
+            assert worker.returncode == 0
+        listed = store.images()
+        for image in listed:
+            assert all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers)
+        for image in listed:
+            store.remove(image.id, True, list)
+        assert blobs(places) == set()
+        assert os.listdir(places / "layers") == []
+
+
+class TestBusybox:
+    def test_made_by_several_at_once_it_is_made_once(self, places):
+        script = "from mydocker.image import lookup; print(lookup.find('busybox').id)"
+        workers = [python(script, places, stdout=subprocess.PIPE) for _ in range(8)]
+        ids = {worker.communicate()[0] for worker in workers}
+        assert {worker.returncode for worker in workers} == {0}
+        assert len(ids) == 1
+        assert len(os.listdir(places / "layers")) == 1
+        assert len(blobs(places)) == 3
+
+    def test_a_dry_run_writes_nothing_and_says_the_same(self, places):
+        planned = lookup.find("busybox", make=False)
+        assert not places.exists()
+        assert lookup.find("busybox") == planned
+
+    def test_its_shell_works(self, places):
+        root = paths.layer(lookup.find("busybox:latest").layers[0])
+        assert shell(f"chroot {root} /bin/sh -c 'echo $((6 * 7)); ls -d /tmp; usr/bin/env | wc -l'").startswith(
+            "42\n/tmp\n"
+        )
+
+    def test_other_names_are_not_made(self, places):
+        with pytest.raises(NotFound):
+            lookup.find("busybox:1.36")
+        assert not places.exists()
+
+
+@pytest.fixture
+def skopeo():
+    if not shutil.which("skopeo"):
+        pytest.skip("needs skopeo")
+    return lambda *words: shell(f"skopeo --insecure-policy {' '.join(words)}")
+
+
+class TestSkopeo:
+    def test_reads_what_we_make(self, places, folder, skopeo):
+        made = imported(("a", b"hello"), changes=["ENV X=1"])
+        found = json.loads(skopeo("inspect", f"oci:{places}/images:img:latest"))
+        assert (found["Env"], found["Digest"]) == (["X=1"], made.manifest)
+        skopeo("copy", f"oci:{places}/images:img:latest", f"docker-archive:{folder}/x.tar:img:latest")
+        assert "manifest.json" in shell(f"tar tf {folder}/x.tar")
+
+    @pytest.mark.parametrize("name", ["img:latest", "host.example:5000/a/b:v1.2_x"])
+    def test_reads_every_name(self, places, folder, skopeo, name):
+        imported(("a", b"hello"), name=name)
+        skopeo("inspect", f"oci:{places}/images:{name}")
+
+    def test_what_it_brings_is_unpacked_on_first_use(self, places, folder, skopeo):
+        parent = imported(("a", b"hello"), ("gone", b""), ("d", None), ("d/old", b""))
+        changes = archive(("b", b"more"), (".wh.gone", b""), ("d", None), ("d/.wh..wh..opq", b""))
+        images.commit(lambda out: out.write(changes), parent, "two:latest", {}, "sh")
+        skopeo("copy", "--dest-compress", f"oci:{places}/images:two:latest", f"oci:{folder}/other:two:latest")
+        own = store.resolve("two")
+        store.remove("two", False, list)
+        store.remove("img", False, list)
+        assert os.listdir(places / "layers") == []
+        skopeo("copy", f"oci:{folder}/other:two:latest", f"oci:{places}/images:two:latest")
+        found = lookup.find("two")
+        assert (found.id, found.layers) == (own.id, own.layers)
+        assert "gzip" in store.layer_descriptors(found.manifest)[0]["mediaType"]
+        bottom, top = (Path(paths.layer(chain_id)) for chain_id in found.layers)
+        assert (bottom / "a").read_bytes() == b"hello"
+        assert files.is_whiteout((top / "gone").lstat())
+        assert files.is_opaque(str(top / "d"))
+
+    @pytest.mark.parametrize("damage", ["byte", "cut", "missing", "gzip"])
+    def test_a_blob_that_is_not_what_its_digest_says(self, places, folder, skopeo, damage):
+        made = imported(("a", os.urandom(100_000)))
+        if damage == "gzip":
+            skopeo("copy", "--dest-compress", f"oci:{places}/images:img:latest", f"oci:{folder}/x:img:latest")
+            store.remove("img", False, list)
+            skopeo("copy", f"oci:{folder}/x:img:latest", f"oci:{places}/images:img:latest")
+        else:
+            files.remove_tree(paths.layer(made.layers[0]))
+        digest = store.layer_descriptors(store.resolve("img").manifest)[0]["digest"]
+        blob = Path(store.blob(digest))
+        raw = bytearray(blob.read_bytes())
+        raw[50_000] ^= 1
+        blob.write_bytes(raw[:60_000] if damage == "cut" else raw)
+        if damage == "missing":
+            blob.unlink()
+        with pytest.raises(CorruptRecord, match=digest[7:]):
+            lookup.find("img")
+        assert not os.path.exists(paths.layer(made.layers[0]))
+
+
+class Container:
+    """The folder of a container that is none: its root is mounted by what the driver's ops say in shell."""
+
+    def __init__(self, places: Path, driver, image: store.Image, name: str = "c"):
+        self.folder = str(places / "containers" / name)
+        os.makedirs(self.folder)
+        self.driver, self.image = driver, image
+        driver.prepare(self.folder, image.layers)
+
+    def run(self, script: str, plan=None) -> str:
+        steps = (plan or self.driver.root_ops)(self.folder, self.image.layers)
+        lines = ["mount --make-rprivate /", *(op.shell() for op in steps), f"cd {self.folder}/rootfs", script]
+        return shell(f"unshare -m sh -euc {ops.quote(chr(10).join(lines))}")
+
+    def commit(self, name: str = "") -> store.Image:
+        return images.commit(
+            lambda out: self.driver.changes(self.folder, self.image.layers, out), self.image, name, {"Cmd": ["x"]}, "sh"
+        )
+
+
+LISTING = "find . -mindepth 1 -printf '%p %y %m %U %G %l %s %n\\n' | grep -v ' d ' | sort; find . -type d -printf '%p %m %U %G\\n' | sort; cat file* a/b/* 2>/dev/null || true"
+CHANGES = """
+echo new >file2; echo more >>a/b/one; chmod 600 a/b/two; chown 5:6 a/b/three; rm a/b/four; mv a/b/five a/six
+rm -r c; mkdir c; echo fresh >c/new; rm -r e; echo 'now a file' >e; rm f; mkdir f; echo in >f/in
+ln a/b/one linked; ln -s a/b soft; mkfifo fifo; rm -r g/h; touch -d @5 g; mkdir -p "deep/new/folder"; echo '
+' >"$(printf 'new\\nline')"
+"""
+BASE = [
+    ("a", None), ("a/b", None), *((f"a/b/{name}", name.encode()) for name in ("one", "two", "three", "four", "five")),
+    ("c", None), ("c/old", b"x"), ("c/d", None), ("c/d/x", b""), ("e", None), ("e/x", b""), ("f", b"file"),
+    ("g", None), ("g/h", None), ("g/h/i", None), ("g/h/i/j", b""), ("file", b"1"), ("hard", "hard", "file"),
+]  # fmt: skip
+
+
+class TestDrivers:
+    @pytest.fixture(params=[overlay, copy], ids=["overlay", "copy"])
+    def driver(self, request):
+        return request.param
+
+    def test_commit_holds_what_changed(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        container.run(CHANGES)
+        expected = container.run(LISTING)
+        made = container.commit("new:latest")
+        assert len(made.layers) == 2
+        assert made.config["config"] == {"Cmd": ["x"]}
+        assert [row.get("empty_layer", False) for row in made.config["history"]] == [False, False]
+        assert Container(places, overlay, made, "by overlay").run(LISTING) == expected
+        assert Container(places, copy, made, "by copy").run(LISTING) == expected
+
+    def test_the_layer_that_commit_leaves_is_the_one_that_its_blob_holds(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        container.run(CHANGES)
+        made = container.commit("new:latest")
+        top = Path(paths.layer(made.layers[1]))
+        before = tree(top)
+        files.remove_tree(str(top))
+        lookup.find("new")
+        assert tree(top) == before
+
+    def test_commit_of_no_change_adds_no_layer(self, places, driver):
+        made = Container(places, driver, imported(*BASE)).commit()
+        assert len(made.layers) == 1
+        assert made.config["history"][-1]["empty_layer"] is True
+        assert made.names == []
+
+    def test_commit_of_a_commit(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        for turn in range(3):
+            container.run(f"echo {turn} >turn{turn}; rm -f turn{turn - 1}")
+            container = Container(places, driver, container.commit(f"img:{turn}"), f"c{turn}")
+        assert len(container.image.layers) == 4
+        assert container.run("ls -d turn*") == "turn2\n"
+
+    def test_an_error_of_the_driver_is_told_and_leaves_nothing(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        container.run("touch .wh.x")
+        before = blobs(places), sorted(os.listdir(places / "layers"))
+        with pytest.raises(Conflict, match=r"can't commit '/.wh.x'"):
+            container.commit("new:latest")
+        assert (blobs(places), sorted(os.listdir(places / "layers"))) == before
+
+    def test_commit_needs_the_image_below(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        store.remove("img", True, lambda: [store.User("c", container.image.id, container.image.layers, False)])
+        container.run("touch x")
+        with pytest.raises((NotFound, CorruptRecord)):
+            container.commit("new:latest")
+        assert store.images() == []
+
+    def test_view_is_the_root_read_only(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        container.run(CHANGES)
+        assert container.run(LISTING, driver.view_ops) == container.run(LISTING)
+        if driver is overlay:
+            with pytest.raises(AssertionError, match="Read-only"):
+                container.run("touch x", driver.view_ops)
+
+    def test_prepare_again_keeps_what_changed(self, places, driver):
+        container = Container(places, driver, imported(*BASE))
+        container.run("echo kept >kept")
+        driver.prepare(container.folder, container.image.layers)
+        assert container.run("cat kept") == "kept\n"
+
+    def test_a_copy_that_was_cut_short_is_made_again(self, places):
+        image = imported(*BASE)
+        (places / "containers/c/rootfs.new/half").mkdir(parents=True)
+        copy.prepare(str(places / "containers/c"), image.layers)
+        assert not (places / "containers/c/rootfs/half").exists()
+        assert (places / "containers/c/rootfs/file").exists()
+
+    def test_seventy_layers(self, places, monkeypatch):
+        short = Path("/var/tmp") / f"I{os.getpid()}"
+        for name in ("LAYERS", "IMAGES"):
+            monkeypatch.setattr(paths, name, str(short / name.lower()))
+        try:
+            image = imported(("base", b"0"))
+            for number in range(69):
+                changes = archive(
+                    (f"file{number}", b"%d" % number), *([(f".wh.file{number - 1}", b"")] if number else [])
+                )
+                image = images.commit(lambda out, raw=changes: out.write(raw), image, "deep:latest", {}, "sh")
+            assert len(image.layers) == 70
+            container = Container(short, overlay, image)
+            assert container.run("ls") == "base\nfile68\n"
+            files.remove_tree(container.folder)
+            store.remove("deep", True, list)
+            for left in store.images():
+                store.remove(left.id, True, list)
+            assert os.listdir(short / "layers") == []
+        finally:
+            files.remove_tree(str(short))
+
+    def test_a_store_whose_path_has_colons_and_commas(self, folder, monkeypatch):
+        odd = folder / "a:b,c\\d e"
+        for name in ("LAYERS", "IMAGES"):
+            monkeypatch.setattr(paths, name, str(odd / name.lower()))
+        container = Container(odd, overlay, imported(*BASE))
+        container.run("echo x >made")
+        assert (odd / "containers/c/upper/made").read_text() == "x\n"
+        assert container.run("cat made file", overlay.view_ops) == "x\n1"
+
+    def test_commit_from_an_aufs_branch(self, places):
+        image = imported(*BASE)
+        branch = places / "containers/c/rw"
+        (branch / ".wh..wh.plnk").mkdir(parents=True)
+        (branch / ".wh..wh.aufs").touch()
+        (branch / ".wh.f").touch()
+        (branch / "c").mkdir()
+        (branch / "c/.wh..wh..opq").touch()
+        (branch / "file2").write_text("new")
+        made = images.commit(lambda out: aufs.changes(str(branch.parent), image.layers, out), image, "", {}, "sh")
+        top = Path(paths.layer(made.layers[1]))
+        assert sorted(os.listdir(top)) == ["c", "f", "file2"]
+        assert files.is_whiteout((top / "f").lstat())
+        assert files.is_opaque(str(top / "c"))
+        with pytest.raises(Conflict, match="aufs can't use the image: a layer removes '/c'"):
+            aufs.prepare(str(branch.parent), made.layers)
+
+
+class TestChoice:
+    def test_overlay_is_tried_once(self, places, monkeypatch):
+        assert overlay.why_not() == ""
+        monkeypatch.setattr(probe, "_try_overlay", lambda: pytest.fail("tried again"))
+        assert overlay.why_not() == ""
+        assert choice.choose("")[0].name == "overlay"
+
+    def test_where_overlay_can_not_be_it_is_copy(self, places):
+        """On an overlay there can be none: as in a container."""
+        places.mkdir()
+        lower = places.parent / "lower"
+        for name in ("lower", "upper", "work"):
+            (places.parent / name).mkdir()
+        options = f"lowerdir={lower},upperdir={places.parent}/upper,workdir={places.parent}/work"
+        shell(f"mount -t overlay -o {options} overlay {places}")
+        try:
+            driver, why = choice.choose("")
+            assert driver.name == "copy"
+            assert why.startswith("no overlay: ")
+            with pytest.raises(HostError, match="overlay does not work here"):
+                choice.choose("overlay")
+        finally:
+            shell(f"umount {places}")

@@ -1,0 +1,236 @@
+"""Hostile images: archives that would write outside their layer, root file systems that would run code on the host."""
+
+from __future__ import annotations
+
+import pytest
+from archives import archive, busybox
+
+FILE = b"escaped\n"
+
+
+@pytest.fixture
+def make(mydocker, name):
+    """make(entries, changes): the name of an image of busybox and these entries. It goes at the test's end."""
+    image = f"img{name}"
+
+    def made(entries, changes=()) -> str:
+        words = [word for change in changes for word in ("--change", change)]
+        mydocker.ok("import", *words, "-", image, input=busybox(*entries))
+        return image
+
+    yield made
+    mydocker("rmi", image)
+
+
+@pytest.fixture
+def run(mydocker):
+    """`mydocker run --rm --net none …`, which may not take long."""
+    return lambda *args: mydocker("run", "--rm", "--net", "none", *args, timeout=20)
+
+
+def archives_that_reach_out(outside: str) -> dict[str, bytes]:
+    """Each tries to write into, link to or make a device of something outside; `outside` is a folder on the host."""
+    up = "../" * 30
+    return {
+        "..": archive((f"{up}{outside}/escaped", FILE)),
+        ".. further on": archive(("a", None), (f"a/{up}{outside}/escaped", FILE)),
+        "absolute": archive((f"{outside}/escaped", FILE)),
+        "through a link": archive(("out", "link", outside), ("out/escaped", FILE)),
+        "through a relative link": archive(("out", "link", f"{up}{outside}"), ("out/escaped", FILE)),
+        "through two links": archive(("a", "link", outside), ("b", "link", "a"), ("b/escaped", FILE)),
+        "a folder replaced by a link": archive(("d", None), ("d", "link", outside), ("d/escaped", FILE)),
+        "a link as the root": archive((".", "link", outside), ("escaped", FILE)),
+        "a file over a link": archive(("f", "link", f"{outside}/victim"), ("f/", None), ("f/escaped", FILE)),
+        "hard link, absolute": archive(("h", "hard", f"{outside}/victim")),
+        "hard link, ..": archive(("h", "hard", f"{up}{outside}/victim")),
+        "hard link through a link": archive(("l", "link", outside), ("h", "hard", "l/victim")),
+        "hard link to a link outside": archive(("l", "link", f"{outside}/victim"), ("h", "hard", "l"), ("h/x", FILE)),
+        "block device": archive(("disk", "device", 8, 0)),
+        "whiteout": archive((".wh.bin", b"")),
+        "opaque whiteout": archive(("etc", None), ("etc/.wh..wh..opq", b"")),
+        "empty name": archive(("", FILE)),
+        "a folder below a file": archive(("f", FILE), ("f/g", FILE)),
+    }
+
+
+@pytest.mark.parametrize("kind", archives_that_reach_out("/x"))
+def test_an_archive_that_reaches_out_is_refused(machine, mydocker, folder, name, kind):
+    machine.shell(f"echo safe >{folder}/victim")
+    raw = archives_that_reach_out(folder)[kind]
+    mydocker.fails("import", "-", f"img{name}", input=raw)
+    assert machine.run("ls", folder).lines == ["victim"]
+    assert machine.run("stat", "-c", "%h %s", f"{folder}/victim").stdout == "1 5\n"
+    assert f"img{name}" not in mydocker.ok("images")
+
+
+def test_a_link_that_is_never_followed_is_an_ordinary_file(make, run):
+    """Images are full of absolute links; they lead to the container's own files."""
+    assert run("-h", "box", make([("link", "link", "/etc/hostname")]), "cat", "/link").stdout == "box\n"
+
+
+class TestUserDatabase:
+    @pytest.mark.parametrize("user", ["nobody", "1000", "0", "root"])
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            [("etc", None), ("etc/passwd", "fifo"), ("etc/group", "fifo")],
+            [("etc", None), ("etc/passwd", None), ("etc/group", None)],
+            [("etc", None), ("etc/passwd", "link", "/dev/zero"), ("etc/group", "link", "/dev/zero")],
+            [("etc", None), ("etc/passwd", "link", "/proc/1/environ")],
+            [("etc", None), ("etc/passwd", "link", "passwd")],
+            [("etc", None), ("etc/passwd", b"x" * 20_000_000)],
+            [("etc", None), ("etc/passwd", b"nobody:x:99999999999:-7:a\nnobody\n\xff\xfe:::\n")],
+        ],
+        ids=["fifo", "folder", "endless", "proc", "loop", "large", "nonsense"],
+    )
+    def test_of_a_nasty_kind_neither_hangs_nor_leads_out(self, make, run, entries, user):
+        result = run("-u", user, make(entries), "id", "-u")
+        if user == "nobody":
+            assert (result.rc, "nobody" in result.stderr) == (125, True)
+        elif result.rc == 125:
+            assert len(result.stderr.splitlines()) == 1
+        else:
+            assert result.stdout == {"root": "0"}.get(user, user) + "\n"
+
+    def test_on_the_host_is_not_read(self, make, run):
+        image = make([("etc", None), ("etc/passwd", b"daemon:x:77:88::/:/bin/sh\n")])
+        assert run("-u", "daemon", image, "id").stdout.startswith("uid=77 gid=88")
+
+
+def test_the_name_service_of_an_image_is_never_loaded(machine, make, run):
+    """Whatever opens one of these as host root hangs, and the test with it."""
+    library = machine.shell("ls -d /lib/*-linux-gnu | head -n 1").stdout.strip().lstrip("/")
+    folders = ["etc", "lib", library, "usr", "usr/lib", "usr/lib/locale"]
+    files = "nsswitch.conf ld.so.cache ld.so.preload localtime group host.conf".split()
+    traps = [f"etc/{name}" for name in files] + [f"{library}/{name}.so.2" for name in ("libnss_files", "libnss_compat")]
+    traps += [f"{library}/libc.so.6", "usr/lib/locale/locale-archive"]
+    entries = [*((folder, None) for folder in folders), *((trap, "fifo") for trap in traps)]
+    image = make([*entries, ("etc/passwd", b"user:x:5:6::/:/bin/sh\n")])
+    assert run("-u", "user", image, "id", "-u").stdout == "5\n"
+
+
+FIND_MODULES = """
+import os, sys
+home = os.path.dirname(os.path.dirname(sys.argv[1]))
+places = [path for path in sys.path if os.path.isdir(path)] + ["/usr/lib/mydocker", home + "/src"]
+for place in places:
+    for top, folders, files in os.walk(place):
+        if top.count("/") - place.count("/") > 1 or "-packages" in top:
+            folders.clear()
+        else:
+            print(*(os.path.join(top, name) for name in files if name.endswith(".py")), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("kind", [(b"import os\nos.write(2, b'PWNED')\n",), ("fifo",)], ids=["code", "fifo"])
+def test_the_python_of_an_image_is_never_imported(machine, make, run, kind):
+    """For every module of the host's interpreter, and of ours, a file of the image at the same place.
+
+    After the root has changed, an import, a codec or a traceback would open it as host root.
+    """
+    files = [path.strip("/") for path in machine.python(FIND_MODULES, machine.program).lines if path]
+    assert any(path.endswith("encodings/idna.py") for path in files)
+    folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    image = make([*((folder, None) for folder in sorted(folders)), *((path, *kind) for path in files)])
+    for args, rc in (
+        ([image, "echo", "fine"], 0),
+        (["-h", "xn--bcher-kva", "-u", "1:2", "-w", "/ü/名", "-e", "Ü=ü", image, "echo", "fine"], 0),
+        ([image, "no-such"], 127),
+        ([image, "/bin"], 126),
+        (["-u", "ünknown", image, "true"], 125),
+    ):
+        result = run(*args)
+        assert (result.rc, "PWNED" in result.stdout + result.stderr) == (rc, False), result
+        assert len(result.stderr.splitlines()) == (rc != 0), result
+
+
+class TestInterpreter:
+    """The host's interpreter is what /proc/self/exe is until the very exec: nothing in the container may get at it."""
+
+    SCRIPT = b"#!/proc/self/exe\nimport os\nos.write(1, b'HOST PYTHON')\n"
+    COMMANDS = ("/script", "/link", "/proc/self/exe", "/link-script")
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_is_not_run_by_run(self, make, run, command):
+        linked = self.SCRIPT.replace(b"/proc/self/exe", b"/link")
+        image = make([("script", self.SCRIPT), ("link", "link", "/proc/self/exe"), ("link-script", linked)])
+        result = run(image, command, "-c", "print('HOST PYTHON')")
+        assert "HOST PYTHON" not in result.stdout + result.stderr
+        assert result.rc != 0
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_is_not_run_by_exec(self, mydocker, name, command):
+        mydocker.detached("--name", name, "busybox", "sleep", "1000")
+        script = "cat >/script; sed 's|/proc/self/exe|/link|' /script >/link-script; chmod +x /*script"
+        mydocker.ok("exec", "-i", name, "sh", "-c", f"ln -s /proc/self/exe /link; {script}", input=self.SCRIPT)
+        result = mydocker("exec", name, command, "-c", "print('HOST PYTHON')", timeout=20)
+        assert "HOST PYTHON" not in result.stdout + result.stderr
+        assert result.rc != 0
+
+    def test_cannot_be_opened_by_who_watches_proc(self, mydocker, name):
+        """CVE-2019-5736: a process of the container lies in wait for those that join it."""
+        watch = """
+            touch /seen
+            while :; do
+                for process in /proc/[0-9]*; do
+                    for link in $process/exe $process/cwd $process/root $process/fd/*; do
+                        readlink $link >>/seen 2>/dev/null
+                    done
+                done
+            done
+        """
+        mydocker.detached("--name", name, "busybox", "sh", "-c", watch)
+        for _ in range(30):
+            mydocker.ok("exec", name, "true")
+        seen = set(mydocker.ok("exec", name, "sort", "-u", "/seen").splitlines())
+        assert "/bin/busybox" in seen
+        known = ("/bin/busybox", "/proc/", "pipe:", "/dev/null", "/seen")
+        assert {link for link in seen if not link.startswith(known)} <= {"/"}
+
+
+class TestWorkingFolder:
+    """CVE-2024-21626: a descriptor that is still open at chdir leads to the host's root."""
+
+    def refused(self, result) -> bool:
+        return result.rc in (125, 126, 127) and result.stdout == ""
+
+    @pytest.mark.parametrize("number", [0, 1, *range(3, 16)])
+    def test_of_run_is_never_a_descriptor_of_ours(self, run, number):
+        assert self.refused(run("-w", f"/proc/self/fd/{number}", "busybox", "ls", "."))
+
+    @pytest.mark.parametrize("number", range(3, 12))
+    def test_behind_a_link_neither(self, make, run, number):
+        image = make([("work", "link", f"/proc/self/fd/{number}")], ["WORKDIR /work"])
+        assert self.refused(run(image, "ls", "."))
+
+    def test_of_exec_neither(self, mydocker, name):
+        mydocker.detached("--name", name, "busybox", "sleep", "1000")
+        for number in range(3, 16):
+            assert self.refused(mydocker("exec", "-w", f"/proc/self/fd/{number}", name, "ls", ".", timeout=20))
+
+
+class TestMountPoints:
+    @pytest.mark.parametrize("point", "proc sys dev dev/pts dev/shm etc etc/hosts etc/resolv.conf tmp".split())
+    @pytest.mark.parametrize("target", ["FOLDER", "../../../../../../..FOLDER", "/proc/self/cwd", "/etc", "POINT"])
+    def test_that_are_links_lead_nowhere_outside(self, machine, make, run, folder, point, target):
+        """Either the run is refused or the link is followed inside the root; on the host nothing is made or mounted."""
+        machine.shell(f"echo safe >{folder}/victim")
+        parent = [("dev", None), ("etc", None)] if "/" in point else []
+        link = target.replace("FOLDER", folder).replace("POINT", f"/{point}")
+        result = run("--tmpfs", "/tmp", make([*parent, (point, "link", link)]), "echo", "ran")
+        assert (result.rc, result.stdout) in {(125, ""), (0, "ran\n")}, result
+        assert "Traceback" not in result.stderr
+        assert machine.run("ls", folder).lines == ["victim"]
+        assert machine.read(f"{folder}/victim") == "safe\n"
+
+    @pytest.mark.parametrize("point", ["proc", "sys", "dev"])
+    def test_that_are_files_are_an_error(self, make, run, point):
+        result = run(make([(point, FILE)]), "true")
+        assert (result.rc, len(result.stderr.splitlines())) == (125, 1), result
+
+
+@pytest.mark.parametrize(
+    "change", ['ENV A="x\\ny"', "ENV LD_PRELOAD=/x.so", "ENV PATH=", "ENV PYTHONPATH=/x", "ENV HOME=/x\x1b[2J"]
+)
+def test_an_environment_of_the_image_is_not_ours(make, run, change):
+    assert run(make([], [change]), "/bin/echo", "fine").stdout == "fine\n"

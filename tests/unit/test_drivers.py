@@ -1,0 +1,178 @@
+"""Storage drivers as planners: the mounts that they ask for, and which one is chosen."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from mydocker import ops, paths
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument
+from mydocker.image.drivers import aufs, choice, copy, overlay
+from mydocker.kernel.mounts import FLAGS
+
+PAGE = 4096
+FOLDER = f"/var/lib/mydocker/containers/{'c' * 64}"
+
+
+@pytest.fixture(autouse=True)
+def _places(monkeypatch):
+    monkeypatch.setattr(paths, "LAYERS", "/var/lib/mydocker/layers")
+
+
+def chain(count: int) -> list[str]:
+    return [f"sha256:{hashlib.sha256(b'%d' % number).hexdigest()}" for number in range(count)]
+
+
+def folders(layers: list[str]) -> list[str]:
+    return [f"/var/lib/mydocker/layers/{layer[7:]}" for layer in layers]
+
+
+def options(data: str) -> dict[str, str]:
+    return dict(option.partition("=")[::2] for option in data.split(","))
+
+
+class TestOverlay:
+    def test_root(self):
+        layers = chain(3)
+        (mount,) = overlay.root_ops(FOLDER, layers)
+        assert isinstance(mount, ops.Mount)
+        assert (mount.source, mount.target, mount.fstype, mount.flags) == ("overlay", f"{FOLDER}/rootfs", "overlay", 0)
+        found = options(mount.data)
+        assert found["lowerdir"].split(":") == folders(layers)[::-1]
+        assert (found["upperdir"], found["workdir"]) == (f"{FOLDER}/upper", f"{FOLDER}/work")
+        assert (found["redirect_dir"], found["metacopy"], found["index"]) == ("nofollow", "off", "off")
+
+    def test_view_has_the_changes_on_top_and_writes_nothing(self):
+        layers = chain(2)
+        (mount,) = overlay.view_ops(FOLDER, layers)
+        found = options(mount.data)
+        assert found["lowerdir"].split(":") == [f"{FOLDER}/upper", *folders(layers)[::-1]]
+        assert "upperdir" not in found
+        assert mount.flags == FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
+
+    @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
+    def test_sixty_layers_and_more_fit_in_the_page_by_short_links(self, plan):
+        layers = chain(80)
+        (mount,) = plan(FOLDER, layers)
+        assert len(mount.data) < PAGE
+        lowers = options(mount.data)["lowerdir"].split(":")[-80:]
+        assert len(set(lowers)) == 80
+        assert all(full.startswith(short) for short, full in zip(lowers[::-1], folders(layers)))
+
+    @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
+    def test_too_many_layers_are_an_error_that_says_so(self, plan):
+        with pytest.raises(Conflict, match="too many layers for overlay: 200"):
+            plan(FOLDER, chain(200))
+
+    def test_no_layer_at_all_is_an_error(self):
+        with pytest.raises(Conflict, match="no layers"):
+            overlay.root_ops(FOLDER, [])
+
+    def test_what_parts_options_and_layers_is_escaped(self):
+        assert overlay.escape("/a:b,c\\d") == "/a\\:b\\,c\\\\d"
+
+    def test_prepare_makes_folders_once_and_the_root_like_the_image_s(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(paths, "LAYERS", str(tmp_path / "layers"))
+        layers = chain(2)
+        for layer, mode in zip(layers, (0o755, 0o711)):
+            (tmp_path / "layers" / layer[7:]).mkdir(parents=True)
+            (tmp_path / "layers" / layer[7:]).chmod(mode)
+        for _ in range(2):
+            overlay.prepare(str(tmp_path), layers)
+            assert {"upper", "work", "rootfs"} <= {path.name for path in tmp_path.iterdir()}
+            assert (tmp_path / "upper").stat().st_mode & 0o7777 == 0o711
+            (tmp_path / "layers" / layers[1][7:]).chmod(0o700)
+
+    def test_prepare_makes_the_short_links_and_refuses_one_that_leads_elsewhere(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(paths, "LAYERS", str(tmp_path / "layers"))
+        layers = chain(35)
+        for layer in layers:
+            (tmp_path / "layers" / layer[7:]).mkdir(parents=True)
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            overlay.prepare(str(tmp_path / name), layers)
+        (mount,) = overlay.root_ops(str(tmp_path / "one"), layers)
+        lowers = options(mount.data)["lowerdir"].split(":")
+        assert [(tmp_path / lower).resolve().name for lower in lowers[::-1]] == [layer[7:] for layer in layers]
+        (tmp_path / lowers[0]).unlink()
+        (tmp_path / lowers[0]).symlink_to(layers[0][7:])
+        with pytest.raises(CorruptRecord, match="does not lead to"):
+            overlay.prepare(str(tmp_path / "one"), layers)
+
+
+class TestAufs:
+    def test_root_is_the_book_s(self):
+        layers = chain(2)
+        (mount,) = aufs.root_ops(FOLDER, layers)
+        bottom, top = folders(layers)
+        assert (mount.source, mount.target, mount.fstype, mount.flags) == ("none", f"{FOLDER}/rootfs", "aufs", 0)
+        assert mount.data == f"br:{FOLDER}/rw=rw:{top}=ro+wh:{bottom}=ro+wh"
+
+    def test_view_writes_nothing(self):
+        (mount,) = aufs.view_ops(FOLDER, chain(1))
+        assert mount.data == f"br:{FOLDER}/rw=ro+wh:{folders(chain(1))[0]}=ro+wh"
+        assert mount.flags & FLAGS["ro"]
+
+    def test_too_many_layers_are_an_error(self):
+        with pytest.raises(Conflict, match="too many layers for aufs: 60"):
+            aufs.root_ops(FOLDER, chain(60))
+
+
+def test_copy_binds_its_folder_on_itself():
+    (mount,) = copy.root_ops(FOLDER, chain(2))
+    assert (mount.source, mount.target, mount.flags) == (f"{FOLDER}/rootfs", f"{FOLDER}/rootfs", FLAGS["bind"])
+    assert copy.view_ops(FOLDER, chain(2)) == []
+
+
+class TestChoice:
+    @pytest.fixture
+    def host(self, monkeypatch):
+        """host(overlay="why not", aufs=…)"""
+
+        def says(**why_not: str) -> None:
+            for name, why in why_not.items():
+                monkeypatch.setattr(choice.named(name), "why_not", lambda why=why: why)
+
+        return says
+
+    def test_overlay_is_the_default(self, host):
+        host(overlay="", aufs="")
+        driver, why = choice.choose("")
+        assert driver.name == "overlay"
+        assert "default" in why
+
+    def test_aufs_where_overlay_fails_and_the_kernel_has_it(self, host):
+        host(overlay="broken", aufs="")
+        driver, why = choice.choose(None)
+        assert (driver.name, why) == ("aufs", "no overlay: broken")
+
+    def test_copy_works_everywhere_and_the_reason_is_told(self, host):
+        host(overlay="broken", aufs="missing")
+        driver, why = choice.choose("")
+        assert (driver.name, why) == ("copy", "no overlay: broken; no aufs: missing")
+
+    def test_what_is_configured_is_used_or_an_error(self, host):
+        host(overlay="", aufs="missing")
+        assert choice.choose("copy")[0].name == "copy"
+        with pytest.raises(HostError, match="aufs does not work here: missing"):
+            choice.choose("aufs")
+        with pytest.raises(InvalidArgument, match="no storage driver 'zfs'"):
+            choice.choose("zfs")
+
+    @pytest.mark.parametrize("name", ["zfs", "", "base", "../x"])
+    def test_a_record_s_driver_is_one_of_ours(self, name):
+        with pytest.raises(CorruptRecord):
+            choice.named(name)
+
+
+@pytest.mark.parametrize(
+    ("table", "why"), [("nodev\toverlay\nnodev\taufs\n", ""), ("nodev\toverlay\n", "no aufs"), ("\tbaufs\n", "no aufs")]
+)
+def test_aufs_is_there_if_the_kernel_lists_it(tmp_path, monkeypatch, table, why):
+    (tmp_path / "filesystems").write_text(table)
+    monkeypatch.setattr(
+        "builtins.open", lambda path, real=open, **how: real(path.replace("/proc", str(tmp_path)), **how)
+    )
+    assert why in aufs.why_not()
+    assert bool(aufs.why_not()) == bool(why)

@@ -1,0 +1,108 @@
+"""Streams: what was compressed comes out, what is broken is refused, what is read is hashed and kept."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydocker.errors import HostError, InvalidArgument
+from mydocker.image import streams
+
+COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+DATA = os.urandom(3000) + bytes(3_000_000) + os.urandom(3000)
+
+
+def stream(raw: bytes) -> io.BufferedReader:
+    return io.BufferedReader(io.BytesIO(raw))
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+@pytest.mark.parametrize("copies", [1, 2, 3])
+def test_one_stream_or_several_in_a_row(kind, copies):
+    assert streams.decompressed(stream(COMPRESS[kind](DATA) * copies)).read() == DATA * copies
+
+
+@given(st.sampled_from(list(COMPRESS)), st.binary(max_size=500), st.integers(1, 64))
+def test_in_pieces_of_any_size(kind, data, size):
+    found = streams.decompressed(stream(COMPRESS[kind](data)))
+    pieces = iter(lambda: found.read(size), b"")
+    assert b"".join(pieces) == data
+
+
+def test_what_is_not_compressed_is_handed_on():
+    plain = stream(b"plain")
+    assert streams.decompressed(plain) is plain
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+@pytest.mark.parametrize("cut", [20, -1])
+def test_what_ends_too_early_is_refused(kind, cut):
+    with pytest.raises(InvalidArgument, match="compressed data"):
+        streams.decompressed(stream(COMPRESS[kind](DATA)[:cut])).read()
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_a_wrong_byte_is_refused(kind):
+    raw = bytearray(COMPRESS[kind](DATA))
+    raw[1500] ^= 1
+    with pytest.raises(InvalidArgument, match="compressed data"):
+        streams.decompressed(stream(bytes(raw))).read()
+
+
+def test_xz_may_not_take_all_the_memory():
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
+    raw = lzma.compress(b"x", filters=filters)
+    with pytest.raises(InvalidArgument):
+        streams.decompressed(stream(raw)).read()
+
+
+def test_zstd_is_read_or_the_hint_says_how_to():
+    raw = bytes.fromhex("28b52ffd0401190000616263a6f7d5d7")[:13]
+    try:
+        from compression import zstd
+    except ImportError:
+        with pytest.raises(HostError, match="zstd -dc"):
+            streams.decompressed(stream(raw))
+    else:
+        assert streams.decompressed(stream(zstd.compress(DATA))).read() == DATA
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_tee_hashes_all_and_keeps_it(tmp_path, keep):
+    path = str(tmp_path / "kept") if keep else ""
+    with streams.Tee(stream(DATA), path) as tee:
+        assert tee.read(10) == DATA[:10]  # the rest is read by finish()
+        assert tee.finish() == f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+        assert tee.size == len(DATA)
+    if keep:
+        assert (tmp_path / "kept").read_bytes() == DATA
+
+
+def test_tee_tells_its_reader_of_a_full_disk(tmp_path):
+    tee = streams.Tee(stream(DATA * 10), str(tmp_path / "kept"))
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, tee._descriptor)
+    os.close(full)
+    with pytest.raises(OSError, match="No space"):
+        tee.finish()
+    tee.close()
+
+
+def test_tee_ends_its_thread_whatever_happens(tmp_path):
+    def interrupted(tee: streams.Tee) -> None:
+        with tee:
+            tee.read(10)
+            raise KeyboardInterrupt
+
+    tee = streams.Tee(stream(DATA), str(tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tee)
+    assert not tee._thread.is_alive()

@@ -1,0 +1,301 @@
+"""Tar archives: read as tarfile and GNU tar write them, refused where they are damaged, written for everybody."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydocker.errors import InvalidArgument
+from mydocker.image import tar
+
+NAMES = st.text(st.characters(blacklist_characters="\0/", blacklist_categories=["Cs"]), min_size=1, max_size=150)
+
+
+def written(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format, encoding="utf-8") as archive:
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def member(name: str, content: bytes = b"", **fields) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def read(raw: bytes) -> list[tuple[tar.Entry, bytes]]:
+    """All entries with their content, by way of a memory file."""
+    found = []
+    for entry in (reader := tar.Reader(io.BufferedReader(io.BytesIO(raw)))):
+        content = b""
+        if entry.type == tar.FILE:
+            descriptor = os.memfd_create("content")
+            reader.copy_content(entry, descriptor)
+            content = os.pread(descriptor, 1 << 22, 0)
+            os.close(descriptor)
+        found.append((entry, content))
+    return found
+
+
+@given(
+    format=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
+    path=st.lists(NAMES, min_size=1, max_size=4),
+    content=st.binary(max_size=2000),
+    owner=st.integers(0, (1 << 32) - 2),
+    mode=st.integers(0, 0o7777),
+    mtime=st.integers(-(1 << 33), 1 << 35),
+)
+def test_a_file_is_read_as_it_was_written(format, path, content, owner, mode, mtime):
+    name = "/".join(path)
+    wanted = member(name, content, uid=owner, gid=owner, mode=mode, mtime=mtime)
+    ((entry, found),) = read(written(wanted, format=format))
+    assert (entry.name, found) == (name, content)
+    assert (entry.uid, entry.gid, entry.mode, entry.time) == (owner, owner, mode, mtime * 10**9)
+
+
+@given(target=st.lists(NAMES, min_size=1, max_size=3), format=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
+def test_links_are_read_as_they_were_written(target, format):
+    target = "/".join(target)
+    symbolic = member("s", type=tarfile.SYMTYPE, linkname=target)
+    hard = member("h", type=tarfile.LNKTYPE, linkname=target)
+    entries = [entry for entry, _ in read(written(symbolic, hard, format=format))]
+    assert [(entry.type, entry.target) for entry in entries] == [(tar.SYMLINK, target), (tar.LINK, target)]
+
+
+def test_other_kinds():
+    raw = written(
+        member("d", type=tarfile.DIRTYPE),
+        member("p", type=tarfile.FIFOTYPE),
+        member("c", type=tarfile.CHRTYPE, devmajor=5, devminor=2),
+        member("old/", type=tarfile.AREGTYPE),
+        format=tarfile.USTAR_FORMAT,
+    )
+    entries = [entry for entry, _ in read(raw)]
+    assert [entry.type for entry in entries] == [tar.FOLDER, tar.FIFO, tar.CHARACTER, tar.FOLDER]
+    assert (entries[2].major, entries[2].minor) == (5, 2)
+
+
+def test_names_that_are_no_utf_8_keep_their_bytes():
+    raw = bytearray(written(member("XX.txt"), format=tarfile.USTAR_FORMAT))
+    raw[0:2] = b"\xff\xfe"
+    raw[148:156] = b"        "
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    assert os.fsencode(read(bytes(raw))[0][0].name) == b"\xff\xfe.txt"
+
+
+def test_the_extended_header_s_time_is_exact_and_its_attributes_are_bytes():
+    capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\xff"
+    headers = {
+        "SCHILY.xattr.security.capability": capability.decode("utf-8", "surrogateescape"),
+        "mtime": "-1.000000001",
+    }
+    out = tarfile.TarInfo("x")
+    out.pax_headers = headers
+    raw = out.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape") + bytes(1024)
+    entry = read(raw)[0][0]
+    assert entry.xattrs == {"security.capability": capability}
+    assert entry.time == -1_000_000_001
+
+
+def sparse_gnu() -> bytes:
+    """Old GNU format: 5 pieces, so that the map goes on in a block of its own."""
+    info, _ = member("sparse")
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    pieces = [(at * 4096, 3) for at in range(5)]
+    header[156:157] = b"S"
+    header[124:136] = b"%011o\0" % 15
+    for index, (offset, length) in enumerate(pieces[:4]):
+        header[386 + index * 24 : 410 + index * 24] = b"%011o\0%011o\0" % (offset, length)
+    header[482] = 1
+    header[483:495] = b"%011o\0" % 20000
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    extension = (b"%011o\0%011o\0" % pieces[4]).ljust(512, b"\0")
+    return bytes(header) + extension + b"abcdefghijklmno".ljust(512, b"\0") + bytes(1024)
+
+
+def sparse_pax(version: str, pieces: str = "0,3,4096,3,8192,3,12288,3,16384,3", size: str = "20000") -> bytes:
+    info, content = member("GNUSparseFile.1/sparse", b"abcdefghijklmno")
+    info.pax_headers = {"GNU.sparse.name": "sparse"}
+    if version == "1.0":
+        table = ("5\n" + pieces.replace(",", "\n") + "\n").encode()
+        content = table.ljust(512, b"\0") + content
+        info.pax_headers.update({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": size})
+    else:
+        info.pax_headers.update({"GNU.sparse.map": pieces, "GNU.sparse.size": size})
+    return written((info, content))
+
+
+@pytest.mark.parametrize("raw", [sparse_gnu(), sparse_pax("0.1"), sparse_pax("1.0")], ids=["gnu", "0.1", "1.0"])
+def test_sparse_files(raw):
+    ((entry, content),) = read(raw)
+    assert entry.name == "sparse"
+    expected = bytearray(20000)
+    for index in range(5):
+        expected[index * 4096 : index * 4096 + 3] = b"abcdefghijklmno"[index * 3 : index * 3 + 3]
+    assert content == bytes(expected)
+
+
+@pytest.mark.parametrize("version", ["0.1", "1.0"])
+@pytest.mark.parametrize(
+    ("pieces", "size"),
+    [
+        ("0,3,0,3,1,3,4,3,8,3", "20000"),
+        ("0,3,4096,3,8192,3,12288,3,16384,4", "20000"),
+        ("0,3,4096,3,8192,3,12288,3,99999,3", "20000"),
+        ("-9,3,4096,3,8192,3,12288,3,16384,3", "20000"),
+        ("0,-3,4096,3,8192,3,12288,3,16384,9", "20000"),
+        ("0,3,4096,3,8192,3,12288,3,16384,3", "200"),
+        ("0,3,4096,3,8192,3,12288,3,16384,3", "many"),
+        ("0,3,4096,three,8192,3,12288,3,16384,3", "20000"),
+    ],
+)
+def test_a_map_of_holes_that_makes_no_sense(version, pieces, size):
+    with pytest.raises(InvalidArgument, match="damaged"):
+        read(sparse_pax(version, pieces, size))
+
+
+def test_a_map_of_holes_has_an_end():
+    raw = bytearray(sparse_pax("1.0"))
+    at = raw.index(b"5\n0\n3\n")
+    raw[at : at + 2] = b"99"
+    with pytest.raises(InvalidArgument, match="damaged"):
+        read(bytes(raw))
+
+
+def extended(records: bytes, size: int = -1, kind: bytes = b"x") -> bytes:
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, len(records) if size < 0 else size
+    return info.tobuf(tarfile.GNU_FORMAT) + records + bytes(-len(records) % 512) + written(member("x"))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        b"x path=a\n",
+        b"999 path=a\n",
+        b"0 path=a\n",
+        b"-1 path=a\n",
+        b"3 path=a\n",
+        b"9 path=a",
+        b"8 path:a\n",
+        b"12 uid=many\n",
+        b"10 size=-\n",
+        b"12 size=-99\n",
+        b"13 mtime=nan\n",
+        b"15 mtime=1e300\n",
+    ],
+)
+def test_an_extended_header_that_makes_no_sense(records):
+    with pytest.raises(InvalidArgument, match="damaged"):
+        read(extended(records))
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
+def test_an_extended_header_is_not_read_whatever_its_size(kind):
+    with pytest.raises(InvalidArgument, match="an extended header of 8589934591 bytes"):
+        read(extended(b"", 8589934591, kind))
+
+
+def test_a_global_header_is_skipped():
+    assert [entry.name for entry, _ in read(extended(b"10 path=a\n", kind=b"g"))] == ["x"]
+
+
+def test_thousands_of_entries_are_not_kept():
+    info = tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT)
+    reader = tar.Reader(io.BufferedReader(io.BytesIO(info * 5000 + bytes(1024))))
+    assert sum(1 for _ in reader) == 5000
+    assert reader.complete
+
+
+GOOD = written(member("a", b"1" * 1000), member("b", b"2" * 5000))
+
+
+@given(st.integers(1, len(GOOD.rstrip(b"\0"))))
+def test_one_that_is_cut_short_is_refused_or_known_to_be(length):
+    reader = tar.Reader(io.BufferedReader(io.BytesIO(GOOD[:length])))
+    if length in (1536, 1536 + 512 + 5120):  # between two entries
+        assert list(reader)
+        assert not reader.complete
+    else:
+        with pytest.raises(InvalidArgument, match=r"too early|no tar"):
+            list(reader)
+
+
+@given(st.integers(0, 511), st.integers(1, 255))
+def test_a_header_with_a_wrong_byte_is_refused(at, change):
+    raw = bytearray(GOOD)
+    raw[at] ^= change
+    try:
+        entries = read(bytes(raw))
+    except InvalidArgument:
+        return
+    # The checksum's own blanks and NULs may change and say the same.
+    assert 148 <= at < 156
+    assert len(entries) == 2
+
+
+@given(st.binary(max_size=2048))
+def test_any_bytes_are_refused_or_read(raw):
+    try:
+        read(raw)
+    except InvalidArgument:
+        pass
+
+
+class TestWriter:
+    def archive(self, *calls) -> tarfile.TarFile:
+        out = io.BytesIO()
+        writer = tar.Writer(out)
+        for path, info, options in calls:
+            writer.add(path, info, **options)
+        writer.add_empty(".wh.gone")
+        writer.finish()
+        return tarfile.open(fileobj=io.BytesIO(out.getvalue()), encoding="utf-8", errors="surrogateescape")
+
+    def info(self, mode: int, size: int = 0, mtime_ns: int = 5_999_999_999) -> os.stat_result:
+        return os.stat_result(
+            (mode, 1, 2, 1, 70000, 3000000, size, 0, mtime_ns // 10**9, 0),
+            {"st_mtime_ns": mtime_ns, "st_rdev": os.makedev(8, 1)},
+        )
+
+    def test_is_read_by_tarfile(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"content")
+        descriptor = os.open(tmp_path / "file", os.O_RDONLY)
+        long = "d/" + "n" * 300
+        archive = self.archive(
+            (long, self.info(stat.S_IFREG | 0o4755, 7), {"content": descriptor, "capability": b"\x01\xff\0"}),
+            ("folder", self.info(stat.S_IFDIR | 0o1777), {}),
+            ("link", self.info(stat.S_IFLNK | 0o777), {"target": "../é\udcff"}),
+            ("hard", self.info(stat.S_IFREG | 0o644, 7), {"link": long}),
+            ("block", self.info(stat.S_IFBLK | 0o600), {}),
+        )
+        os.close(descriptor)
+        first, folder, link, hard, block, empty = archive.getmembers()
+        assert (first.name, first.mode, first.uid, first.gid, first.mtime) == (long, 0o4755, 70000, 3000000, 5)
+        assert archive.extractfile(first).read() == b"content"
+        assert first.pax_headers["SCHILY.xattr.security.capability"] == "\x01\udcff\0"
+        assert (folder.isdir(), folder.mode) == (True, 0o1777)
+        assert (link.issym(), link.linkname) == (True, "../é\udcff")
+        assert (hard.islnk(), hard.linkname, hard.size) == (True, long, 0)
+        assert (block.isblk(), block.devmajor, block.devminor) == (True, 8, 1)
+        assert (empty.name, empty.size, empty.mtime) == (".wh.gone", 0, 0)
+
+    def test_keeps_its_word_on_a_file_s_size(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"12345")
+        for promised, found in ((3, b"123"), (8, b"12345\0\0\0")):
+            descriptor = os.open(tmp_path / "file", os.O_RDONLY)
+            archive = self.archive(("file", self.info(stat.S_IFREG | 0o644, promised), {"content": descriptor}))
+            os.close(descriptor)
+            assert archive.extractfile("file").read() == found
+            assert archive.getnames() == ["file", ".wh.gone"]

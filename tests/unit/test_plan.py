@@ -1,0 +1,478 @@
+"""runtime/{plan,rootfs,security}.py: from a bundle to the ops of a container's birth, in an order that is safe."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from mydocker import jsontext, ops
+from mydocker.kernel.cgroups import Layout
+from mydocker.kernel.mounts import FLAGS
+from mydocker.model import capabilities, host, request, spec
+from mydocker.runtime import plan, rootfs, security
+
+ID = "0123456789ab" + "c" * 52
+FOLDER = f"/var/lib/mydocker/containers/{ID}"
+ROOT = f"{FOLDER}/rootfs"
+V2 = Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpu", "cpuset", "io", "memory", "pids"])
+V1 = Layout(
+    1,
+    {
+        "cpu": "/sys/fs/cgroup/cpu,cpuacct",
+        "cpuacct": "/sys/fs/cgroup/cpu,cpuacct",
+        "devices": "/sys/fs/cgroup/devices",
+        "memory": "/sys/fs/cgroup/memory",
+        "name=systemd": "/sys/fs/cgroup/systemd",
+        "unified": "/sys/fs/cgroup/unified",
+    },
+    ["cpu", "cpuacct", "devices", "memory"],
+)
+FUSE = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o600, "uid": 0, "gid": 7}
+ROOT_USER = (0, 0, [])
+BIND, RECURSIVE = FLAGS["bind"], FLAGS["bind"] | FLAGS["rec"]
+
+
+def bundle(fill=(), volumes=None, nodes=(), driver="overlay", **params):
+    """config.json as engine.create makes it of these params of `run`."""
+    facts = host.HostFacts(cpus="0-3", hostname="vm", cwd="/here")
+    asked = request.from_params({"image_and_command": ["busybox"], **params}, {}, facts, lambda path: path)
+    wanted = request.complete(asked, "busybox:latest", ["echo", "it's me"], {})
+    made = spec.build(wanted, ID, FOLDER, facts, volumes, nodes)
+    made["annotations"].update({"io.mydocker.driver": driver, "io.mydocker.layers": "sha256:aa,sha256:bb"})
+    made["annotations"][rootfs.FILL] = jsontext.dumps(list(fill))
+    return made
+
+
+def planned(layout=V2, **params):
+    return plan.plan(bundle(**params), FOLDER, layout, (24, 80))
+
+
+def steps(layout=V2, **params):
+    """All ops of the container's side."""
+    made = planned(layout, **params)
+    return [*made.container, *made.last(ROOT_USER)]
+
+
+def kinds(found):
+    return [type(op).__name__ for op in found]
+
+
+def only(kind, found):
+    return [op for op in found if isinstance(op, kind)]
+
+
+def at(found, wanted):
+    """Where an op, or the one op of a class, stands."""
+    places = [number for number, op in enumerate(found) if op == wanted or type(op) is wanted]
+    assert len(places) == 1, f"{wanted} stands {len(places)} times"
+    return places[0]
+
+
+def mounted(found, target):
+    """Everything that is done at one mount point, in order."""
+    return [op for op in found if getattr(op, "target", "") == target and not isinstance(op, ops.MakeLink)]
+
+
+class TestRoot:
+    def test_the_host_is_cut_off_before_anything_is_mounted(self):
+        found = steps()
+        assert found[at(found, ops.SetPropagation)] == ops.SetPropagation("/", "private")
+        first = next(number for number, op in enumerate(found) if isinstance(op, ops.Mount))
+        assert at(found, ops.SetPropagation) < first
+        assert (found[first].fstype, found[first].target) == ("overlay", ROOT)
+
+    def test_everything_in_the_root_comes_after_it_is_mounted_and_before_the_pivot(self):
+        found = steps(volume=["/srv:/data:ro"], tmpfs=["/run"], tty=True, workdir="/w")
+        inside = [number for number, op in enumerate(found) if getattr(op, "root", "") == ROOT]
+        mounting = next(number for number, op in enumerate(found) if getattr(op, "target", "") == ROOT)
+        assert len(inside) > 40
+        assert mounting < min(inside)
+        assert max(inside) == at(found, ops.PivotRoot)
+
+    def test_a_read_only_root_is_sealed_last_of_all(self):
+        found = steps(read_only=True, tty=True, workdir="/w")
+        place = at(found, ops.PivotRoot)
+        assert found[place - 1 : place + 1] == [ops.RootReadOnly(ROOT), ops.PivotRoot(ROOT)]
+        assert only(ops.RootReadOnly, steps()) == []
+
+    def test_the_copy_driver_binds_the_copy(self):
+        found = steps(driver="copy")
+        assert mounted(found, ROOT) == [ops.Mount(ROOT, ROOT, flags=BIND)]
+
+    def test_a_working_directory_is_made_and_entered(self):
+        found = steps(workdir="/w")
+        assert at(found, ops.MakeFolder(ROOT, "/w")) < at(found, ops.PivotRoot) < at(found, ops.ChangeFolder("/w"))
+        assert only(ops.MakeFolder, steps()) == []
+
+    def test_the_terminal_is_opened_in_the_containers_own_devpts(self):
+        found = steps(tty=True)
+        opening = found[at(found, ops.OpenTerminal)]
+        assert opening == ops.OpenTerminal(ROOT, 24, 80, console=True)
+        points = [op.target for op in only(ops.Mount, found[: found.index(opening)])]
+        assert points.index("/dev") < points.index("/dev/pts")
+        assert only(ops.OpenTerminal, steps()) == []
+
+
+class TestMounts:
+    def test_proc_sys_and_dev_may_be_no_links_but_the_users_places_may(self):
+        found = {op.target: op for op in only(ops.Mount, steps(tmpfs=["/run"], volume=["/srv:/data"]))}
+        strict = {target for target, op in found.items() if op.root and not op.follow}
+        assert strict == {"/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue"}
+        assert found["/run"].follow
+        assert found["/data"].follow
+
+    def test_a_bind_mount(self):
+        found = mounted(steps(volume=["/srv:/data"]), "/data")
+        assert found == [ops.Mount("/srv", "/data", "", RECURSIVE, "", ROOT)]
+
+    def test_a_read_only_bind_mount_is_made_so_with_all_below_it_by_a_second_step(self):
+        found = mounted(steps(volume=["/srv:/data:ro"]), "/data")
+        assert found == [ops.Mount("/srv", "/data", "", RECURSIVE, "", ROOT), ops.RemountReadOnly(ROOT, "/data")]
+
+    def test_a_bind_mount_of_one_file_system_alone(self):
+        found = mounted(steps(mount=["type=bind,src=/srv,dst=/data,bind-nonrecursive"]), "/data")
+        assert found == [ops.Mount("/srv", "/data", "", BIND, "", ROOT)]
+
+    def test_a_tmpfs(self):
+        flags = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
+        assert mounted(steps(tmpfs=["/run:size=1m,mode=700"]), "/run") == [
+            ops.Mount("tmpfs", "/run", "tmpfs", flags, "size=1m,mode=700", ROOT)
+        ]
+
+    def test_a_read_only_tmpfs_needs_no_second_step(self):
+        (only_step,) = mounted(steps(tmpfs=["/run:ro,exec"]), "/run")
+        assert only_step.flags == FLAGS["ro"] | FLAGS["nosuid"] | FLAGS["nodev"]
+
+    def test_a_new_volume_is_filled_from_the_image_before_it_hides_that(self):
+        found = mounted(steps(volume=["v:/data"], volumes={"v": "/volumes/v/_data"}, fill=["/data"]), "/data")
+        assert found == [
+            ops.FillVolume(ROOT, "/data", "/volumes/v/_data"),
+            ops.Mount("/volumes/v/_data", "/data", "", RECURSIVE, "", ROOT),
+        ]
+
+    def test_a_volume_that_stays_as_it_is(self):
+        found = steps(volume=["v:/data:nocopy"], volumes={"v": "/volumes/v/_data"})
+        assert only(ops.FillVolume, found) == []
+
+    def test_the_higher_mount_point_comes_first(self):
+        points = [op.target for op in only(ops.Mount, steps(volume=["/a:/x/y/z", "/b:/x"], tmpfs=["/x/y"]))]
+        assert [point for point in points if point.startswith("/x")] == ["/x", "/x/y", "/x/y/z"]
+
+    @pytest.mark.xfail(raises=AssertionError, reason="mount(2) ignores them beside MS_BIND: it fails open")
+    def test_what_a_bundle_wants_of_a_bind_mount_is_not_left_out(self):
+        made = bundle()
+        made["mounts"].append(
+            {"destination": "/x", "type": "bind", "source": "/srv", "options": ["bind", "nosuid", "nodev"]}
+        )
+        found = mounted(plan.plan(made, FOLDER, V2).container, "/x")
+        assert len(found) > 1
+
+
+class TestPropagation:
+    def test_slave_is_only_what_asked_for_it(self):
+        found = steps(volume=["/srv:/data:rslave", "/opt:/opt"])
+        changes = only(ops.SetPropagation, found)
+        assert changes[0] == ops.SetPropagation("/", "slave")
+        assert {op.kind for op in changes[1:]} == {"private"}
+        points = {op.target for op in only(ops.Mount, found) if op.root}
+        assert {op.target for op in changes[1:]} >= {"/opt", "/etc/hosts", "/proc", "/dev"}
+        assert points - {op.target for op in changes[1:]} == {"/data"}
+
+    def test_what_is_private_is_so_at_once(self):
+        assert kinds(mounted(steps(volume=["/srv:/data:rslave", "/opt:/opt:ro"]), "/opt")) == [
+            "Mount",
+            "RemountReadOnly",
+            "SetPropagation",
+        ]
+
+
+class TestCgroupMount:
+    """/sys/fs/cgroup shows the container's own part."""
+
+    SAFE = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
+
+    def test_v2(self):
+        assert mounted(steps(), "/sys/fs/cgroup") == [
+            ops.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", self.SAFE | FLAGS["ro"], "", ROOT, False)
+        ]
+
+    def test_v1_has_each_hierarchy_and_a_link_for_each_controller_that_shares_one(self):
+        found = steps(V1)
+        below = {op.target: op for op in only(ops.Mount, found) if op.target.startswith("/sys/fs/cgroup")}
+        assert {(target[15:], op.fstype, op.data) for target, op in below.items()} == {
+            ("cpu,cpuacct", "cgroup", "cpu,cpuacct"),
+            ("devices", "cgroup", "devices"),
+            ("memory", "cgroup", "memory"),
+            ("systemd", "cgroup", "name=systemd"),
+            ("unified", "cgroup2", ""),
+            ("", "tmpfs", "mode=755"),
+        }
+        links = [op for op in only(ops.MakeLink, found) if op.path.startswith("/sys")]
+        assert links == [
+            ops.MakeLink(ROOT, "cpu,cpuacct", "/sys/fs/cgroup/cpu"),
+            ops.MakeLink(ROOT, "cpu,cpuacct", "/sys/fs/cgroup/cpuacct"),
+        ]
+
+    def test_v1_is_closed_when_all_is_in_it(self):
+        found = steps(V1)
+        closing = at(found, ops.RemountReadOnly(ROOT, "/sys/fs/cgroup"))
+        inside = [n for n, op in enumerate(found) if getattr(op, "target", "").startswith("/sys/fs/cgroup/")]
+        assert max(inside) < closing
+        assert all(op.flags & FLAGS["ro"] for op in found if getattr(op, "target", "").startswith("/sys/fs/cgroup/"))
+
+    @pytest.mark.parametrize("layout", [V1, V2], ids=["v1", "v2"])
+    def test_a_privileged_container_may_write_to_it(self, layout):
+        found = steps(layout, privileged=True)
+        assert only(ops.RemountReadOnly, found) == []
+        assert not any(op.flags & FLAGS["ro"] for op in only(ops.Mount, found))
+
+
+class TestDevices:
+    def test_dev_is_filled_as_soon_as_it_is_there(self):
+        found = steps()
+        place = at(found, next(op for op in found if getattr(op, "target", "") == "/dev"))
+        nodes = only(ops.MakeDevice, found)
+        assert [(op.path, op.kind, op.major, op.minor, op.mode) for op in nodes] == [
+            ("/dev/null", "c", 1, 3, 0o666),
+            ("/dev/zero", "c", 1, 5, 0o666),
+            ("/dev/full", "c", 1, 7, 0o666),
+            ("/dev/random", "c", 1, 8, 0o666),
+            ("/dev/urandom", "c", 1, 9, 0o666),
+            ("/dev/tty", "c", 5, 0, 0o666),
+        ]
+        links = {op.path: op.target for op in only(ops.MakeLink, found)}
+        assert links == {
+            "/dev/fd": "/proc/self/fd",
+            "/dev/stdin": "/proc/self/fd/0",
+            "/dev/stdout": "/proc/self/fd/1",
+            "/dev/stderr": "/proc/self/fd/2",
+            "/dev/core": "/proc/kcore",
+            "/dev/ptmx": "pts/ptmx",
+        }
+        made = len(nodes) + len(links)
+        assert set(kinds(found[place + 1 : place + 1 + made])) == {"MakeDevice", "MakeLink"}
+
+    def test_a_device_that_was_asked_for(self):
+        wanted = ops.MakeDevice(ROOT, "/dev/fuse", "c", 10, 229, 0o600, 0, 7)
+        assert only(ops.MakeDevice, steps(nodes=[{**FUSE, "access": "rwm"}]))[-1] == wanted
+
+    def test_it_may_be_used(self):
+        (limit,) = only(ops.FilterDevices, planned(nodes=[{**FUSE, "access": "rw"}]).host)
+        assert limit.devices[0] == {"allow": False, "access": "rwm"}
+        assert limit.devices[-1] == {"allow": True, "type": "c", "access": "rw", "major": 10, "minor": 229}
+
+    def test_in_the_users_own_dev_nothing_is_made(self):
+        found = steps(volume=["/dev:/dev"])
+        assert only(ops.MakeDevice, found) + only(ops.MakeLink, found) == []
+
+
+class TestHiding:
+    def test_paths_are_hidden_when_proc_and_sys_are_there(self):
+        found = steps()
+        last_mount = max(number for number, op in enumerate(found) if isinstance(op, ops.Mount))
+        hidden = [n for n, op in enumerate(found) if isinstance(op, (ops.MaskPath, ops.ReadOnlyPath))]
+        assert last_mount < min(hidden)
+        assert max(hidden) < at(found, ops.PivotRoot)
+        assert {op.path for op in only(ops.MaskPath, found)} >= {"/proc/kcore", "/proc/keys", "/sys/firmware"}
+        assert {op.path for op in only(ops.ReadOnlyPath, found)} >= {"/proc/sys", "/proc/sysrq-trigger"}
+
+    def test_nothing_is_hidden_from_a_privileged_container(self):
+        found = steps(privileged=True)
+        assert only(ops.MaskPath, found) + only(ops.ReadOnlyPath, found) + only(ops.LoadSeccomp, found) == []
+        everything = capabilities.mask(capabilities.NAMES)
+        assert only(ops.DropBounding, found) == [ops.DropBounding(everything)]
+        assert only(ops.SetCapabilities, found) == [ops.SetCapabilities(everything, everything, 0, 0)]
+
+
+class TestNamespaces:
+    ALL = ["mount", "network", "uts", "pid", "ipc"]
+
+    def test_the_clone_makes_all_but_cgroup_whose_root_is_where_its_maker_is(self):
+        made = planned(V1)
+        assert made.clone == self.ALL
+        join, unshare = at(made.container, ops.JoinCgroups), at(made.container, ops.Unshare(["cgroup"]))
+        mount = next(number for number, op in enumerate(made.container) if isinstance(op, ops.Mount))
+        assert join < unshare < mount
+
+    @pytest.mark.parametrize(
+        ("option", "kind", "missing"),
+        [
+            ("network", "network", ops.LinkUp),
+            ("uts", "uts", ops.SetHostname),
+            ("pid", "pid", None),
+            ("ipc", "ipc", None),
+        ],
+    )
+    def test_what_is_the_hosts_is_neither_made_nor_changed(self, option, kind, missing):
+        made = planned(**{option: "host"})
+        assert made.clone == [name for name in self.ALL if name != kind]
+        if missing:
+            assert only(missing, made.container) == []
+            assert len(only(missing, steps())) == 1
+
+    def test_in_the_hosts_network_none_of_its_settings_is_touched(self):
+        assert only(ops.WriteSysctl, steps(network="host")) == []
+
+    def test_names_and_settings_are_set_while_the_hosts_proc_is_there(self):
+        found = steps(hostname="web", sysctl=["net.ipv4.ip_forward=1"])
+        settings = [found.index(ops.SetHostname("web")), found.index(ops.WriteSysctl("net.ipv4.ip_forward", "1"))]
+        settings += [found.index(op) for op in only(ops.WriteSysctl, found)]
+        assert max(settings) < at(found, ops.SetPropagation)
+
+    def test_a_nis_domain_in_a_bundle(self):
+        made = plan.plan({**bundle(), "domainname": "nis"}, FOLDER, V2)
+        assert only(ops.SetDomainname, made.container) == [ops.SetDomainname("nis")]
+
+
+class TestSecurity:
+    BASIC = ["ChangeFolder", "LoadSeccomp", "DropBounding", "SwitchUser", "SetCapabilities"]
+
+    def last(self, identity=ROOT_USER, **params):
+        made = bundle(**params)
+        return security.plan(made, made["process"], identity)
+
+    def test_the_filter_is_loaded_while_the_process_still_may(self):
+        assert kinds(self.last()) == self.BASIC
+
+    def test_with_no_new_privileges_the_filter_comes_last_so_that_it_allows_what_is_needed_before(self):
+        found = kinds(self.last(security_opt=["no-new-privileges"]))
+        assert found == [*[name for name in self.BASIC if name != "LoadSeccomp"], "NoNewPrivileges", "LoadSeccomp"]
+
+    def test_the_bounding_set_is_dropped_while_the_process_is_still_root(self):
+        found = kinds(self.last((5, 6, [7]), user="5:6"))
+        assert found.index("DropBounding") < found.index("SwitchUser") < found.index("SetCapabilities")
+
+    def test_root_has_the_14_capabilities(self):
+        mask = capabilities.mask(capabilities.names(capabilities.DEFAULT))
+        found = self.last()
+        assert found[-3:] == [
+            ops.DropBounding(mask),
+            ops.SwitchUser(0, 0, []),
+            ops.SetCapabilities(mask, mask, 0, 0),
+        ]
+
+    def test_another_user_has_none(self):
+        found = self.last((5, 6, [7, 8]), user="5:6")
+        assert found[-2:] == [ops.SwitchUser(5, 6, [7, 8]), ops.SetCapabilities(0, 0, 0, 0)]
+
+    def test_unconfined(self):
+        assert "LoadSeccomp" not in kinds(self.last(security_opt=["seccomp=unconfined"]))
+
+    def test_the_default_filter_says_what_it_is(self):
+        (load,) = only(ops.LoadSeccomp, self.last())
+        assert load.about == "docker's default profile"
+        assert len(bytes.fromhex(load.program)) % 8 == 0
+
+    @pytest.mark.xfail(raises=AssertionError, reason="nothing sets the annotation io.mydocker.seccomp")
+    def test_a_filter_of_the_users_own_is_not_called_dockers(self):
+        (load,) = only(ops.LoadSeccomp, self.last(security_opt=['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']))
+        assert load.about != "docker's default profile"
+
+
+class TestLimits:
+    def test_each_by_the_kernels_number(self):
+        found = {op.name: op for op in only(ops.SetLimit, steps(ulimit=["nofile=10:20", "core=-1"]))}
+        assert len(found) == 16
+        assert found["RLIMIT_NOFILE"] == ops.SetLimit("RLIMIT_NOFILE", 7, 10, 20)
+        assert found["RLIMIT_CORE"] == ops.SetLimit("RLIMIT_CORE", 4, -1, -1)
+
+    def test_they_are_set_while_the_process_still_may(self):
+        found = steps(oom_score_adj="-5")
+        places = [number for number, op in enumerate(found) if isinstance(op, (ops.SetLimit, ops.SetOomScore))]
+        assert max(places) < at(found, ops.DropBounding)
+        assert only(ops.SetOomScore, found) == [ops.SetOomScore(-5)]
+
+    def test_the_numbers_are_the_kernels(self):
+        resource = pytest.importorskip("resource")
+        known = {f"RLIMIT_{name}": number for number, name in enumerate(security.RLIMITS)}
+        theirs = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+        assert {name: number for name, number in theirs.items() if name != "RLIMIT_OFILE"}.items() <= known.items()
+
+
+class TestWhole:
+    def test_nothing_of_the_callers_is_left_before_anything_else_happens(self):
+        assert kinds(steps()[:3]) == ["CloseDescriptors", "NewSession", "ResetSignals"]
+
+    def test_the_order_of_a_birth(self):
+        wanted = ["SetHostname", "LinkUp", "SetPropagation", "OpenTerminal", "RootReadOnly", "PivotRoot", "OwnStreams"]
+        wanted += ["ChangeFolder", "LoadSeccomp", "DropBounding", "SwitchUser", "SetCapabilities", "DieWithMonitor"]
+        found = kinds(steps(tty=True, read_only=True))
+        assert sorted(wanted, key=found.index) == wanted
+
+    def test_the_death_of_the_monitor_is_the_last_word_as_a_change_of_user_clears_it(self):
+        for params in ({}, {"security_opt": ["no-new-privileges"]}, {"user": "5"}):
+            assert steps(**params)[-1] == ops.DieWithMonitor()
+
+    def test_the_streams_become_the_users(self):
+        assert planned(user="www").last((33, 33, []))[0] == ops.OwnStreams(33)
+
+    @pytest.mark.parametrize(("layout", "birthplace"), [(V1, "/sys/fs/cgroup/unified"), (V2, "/sys/fs/cgroup")])
+    def test_where_it_is_born(self, layout, birthplace):
+        made = planned(layout)
+        assert made.birthplace == f"{birthplace}/mydocker/{ID}"
+        assert made.birthplace in made.clone_shell()
+        assert only(ops.MakeCgroups, made.host)[0].paths.count(made.birthplace) == 1
+
+    def test_on_v1_alone_it_is_born_where_the_monitor_is(self):
+        mounts = {name: point for name, point in V1.mounts.items() if name != "unified"}
+        made = planned(Layout(1, mounts, V1.controllers))
+        assert made.birthplace == ""
+        assert "born" not in made.clone_shell()
+
+    def test_a_layer_list_goes_to_the_driver_bottom_first(self):
+        (root,) = mounted(steps(), ROOT)
+        assert root.data.startswith("lowerdir=")
+        assert root.data.index("/bb") < root.data.index("/aa")  # overlay has the uppermost first
+
+
+class TestOutline:
+    """What --dry-run shows, and the trace records."""
+
+    FULL = {
+        "tty": True,
+        "read_only": True,
+        "volume": ["/srv/a b:/data:ro", "/opt:/it's:rslave"],
+        "tmpfs": ["/run"],
+        "memory": "100m",
+        "sysctl": ["net.ipv4.ip_forward=1"],
+        "workdir": "/w",
+    }
+
+    def rows(self, layout=V2, **params):
+        return planned(layout, **params).outline()
+
+    def test_host_then_clone_then_container_then_the_program(self):
+        rows = self.rows()
+        clone = [row["name"] for row in rows].index(plan.CLONE)
+        assert {row["side"] for row in rows[: clone + 1]} == {"host"}
+        assert {row["side"] for row in rows[clone + 1 :]} == {"container"}
+        assert rows[-1]["name"] == plan.EXECUTE
+        assert [row["name"] for row in rows if row["op"] is None] == [plan.CLONE, plan.EXECUTE]
+
+    def test_it_is_json_and_each_op_comes_back(self):
+        rows = self.rows(V1, **self.FULL)
+        assert jsontext.loads(jsontext.dumps(rows)) == rows
+        for row in rows:
+            if row["op"]:
+                op = ops.revive(row["op"], row["args"])
+                assert (op.phrase(), op.shell()) == (row["name"], row["shell"])
+
+    def test_the_program_is_shown_as_a_shell_takes_it(self):
+        assert shlex.split(self.rows()[-1]["shell"]) == ["exec", "echo", "it's me"]
+
+    def test_the_clone_is_shown_with_the_names_that_unshare_knows(self):
+        made = planned(ipc="host")
+        assert made.clone_shell().split("  #")[0] == "unshare --mount --net --uts --pid --fork"
+
+    @pytest.mark.parametrize("layout", [V1, V2], ids=["v1", "v2"])
+    def test_no_two_steps_read_the_same(self, layout):
+        names = [row["name"] for row in self.rows(layout, **self.FULL)]
+        assert [name for name in names if names.count(name) > 1] == []
+
+    @pytest.mark.parametrize("layout", [V1, V2], ids=["v1", "v2"])
+    def test_every_step_is_one_line_that_a_shell_can_read(self, layout):
+        for row in self.rows(layout, **self.FULL):
+            assert row["name"] and "\n" not in row["name"], row
+            assert row["shell"] and "\n" not in row["shell"], row
+            shlex.split(row["shell"], comments=True)

@@ -1,0 +1,283 @@
+"""state.py: a record is read back or named as corrupt, and a status counts only while its process is there."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydocker import jsontext, paths, state
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+
+ID = "a" * 64
+OTHER = "b" * 64
+PATH = "/somewhere/record.json"
+GOOD = {
+    "schema": 1,
+    "id": ID,
+    "name": "web",
+    "created": "2024-01-02T03:04:05.000000006Z",
+    "image": "busybox:latest",
+    "image_id": "sha256:" + "c" * 64,
+    "command": ["top", "-b"],
+    "driver": "overlay",
+    "layers": ["sha256:" + "d" * 64],
+    "labels": {"k": "v"},
+    "status": "running",
+    "pid": 7,
+    "pid_start": 70,
+    "boot_id": "this boot",
+    "monitor_pid": 6,
+    "monitor_start": 60,
+}
+
+WRONG = {
+    "str": (None, 1, ["x"]),
+    "int": (None, "1", 1.5),
+    "bool": (None, 1, "true"),
+    "list[str]": (None, "x", {"x": "y"}),
+    "dict[str, str]": (None, "x", ["x"]),
+}
+
+
+def parse(values, path=PATH, container_id=ID):
+    text = values if isinstance(values, bytes) else jsontext.dumps(values).encode()
+    return state.parse(text, path, container_id)
+
+
+def is_corrupt(values):
+    with pytest.raises(CorruptRecord) as caught:
+        parse(values)
+    assert PATH in caught.value.message
+    assert caught.value.hint
+    return caught.value.message
+
+
+@pytest.fixture()
+def store(tmp_path, monkeypatch):
+    """An empty store on disk."""
+    for name in ("ROOT", "RUN"):
+        monkeypatch.setattr(paths, name, f"{tmp_path}/{name.lower()}")
+    for name in ("CONTAINERS", "NAMES", "VOLUMES"):
+        monkeypatch.setattr(paths, name, f"{tmp_path}/root/{name.lower()}")
+    return tmp_path
+
+
+class TestParse:
+    def test_a_good_one(self):
+        found = parse(GOOD)
+        assert {key: getattr(found, key) for key in GOOD} == GOOD
+        assert (found.network, found.tty, found.stop_signal, found.finished_at) == ("none", False, 15, "")
+
+    def test_it_is_written_as_it_is_read(self):
+        found = parse(GOOD)
+        assert parse({name: getattr(found, name) for name in found._fields}) == found
+
+    @pytest.mark.parametrize("key", "schema id name created image image_id command driver layers".split())
+    def test_what_lacks_a_field_is_corrupt(self, key):
+        assert key in is_corrupt({name: value for name, value in GOOD.items() if name != key})
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [(key, value) for key, kind in state.Record.__annotations__.items() for value in WRONG[kind]],
+    )
+    def test_a_value_of_another_kind_is_corrupt(self, key, value):
+        assert key in is_corrupt({**GOOD, key: value}) or key == "schema"
+
+    @pytest.mark.xfail(raises=pytest.fail.Exception, reason="only the outermost kind is looked at")
+    @pytest.mark.parametrize(
+        "change",
+        [{"labels": {"x": []}}, {"command": [1]}, {"layers": [None]}, {"own_volumes": [1]}, {"status": "on fire"}],
+        ids=repr,
+    )
+    def test_what_is_in_a_list_or_a_table_counts_too(self, change):
+        is_corrupt({**GOOD, **change})
+
+    def test_an_unknown_field(self):
+        assert "surprise" in is_corrupt({**GOOD, "surprise": 1})
+
+    def test_another_schema_is_another_version(self):
+        with pytest.raises(CorruptRecord, match="another version") as caught:
+            parse({**GOOD, "schema": 2, "surprise": 1})
+        assert PATH in caught.value.message
+
+    def test_another_containers_record(self):
+        assert "b" * 12 in is_corrupt({**GOOD, "id": OTHER})
+
+    @pytest.mark.parametrize("text", [b"null", b"1", b'"text"', b"[]", b"{}", b"[" * 100_000], ids=lambda text: text[:6])
+    def test_other_json(self, text):
+        is_corrupt(text)
+
+
+WITHOUT_JSON = pytest.mark.xfail(
+    sys.version_info[:2] in ((3, 10), (3, 11)),
+    raises=SystemError,
+    reason="jsontext.loads lets CPython's SystemError through",
+)
+
+
+class TestBrokenText:
+    """With the modules that the program has: without json, whose C half then has nothing to raise (CPython 3.11)."""
+
+    TEXT = jsontext.dumps(GOOD).encode()
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _without_json(self):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delitem(sys.modules, "json.decoder", raising=False)
+            yield
+
+    @WITHOUT_JSON
+    def test_cut_off(self):
+        for length in range(len(self.TEXT)):
+            is_corrupt(self.TEXT[:length])
+
+    @WITHOUT_JSON
+    @given(st.integers(0, len(TEXT) - 1), st.binary(min_size=1, max_size=3))
+    def test_a_damaged_record_is_read_or_corrupt_but_never_another_error(self, place, damage):
+        text = self.TEXT[:place] + damage + self.TEXT[place + len(damage) :]
+        try:
+            assert parse(text).id == ID
+        except CorruptRecord as error:
+            assert PATH in error.message
+
+    @given(st.binary(max_size=100).map(lambda noise: b"\xff" + noise))
+    def test_binary(self, text):
+        is_corrupt(text)
+
+
+class TestStatus:
+    """What load() makes of a record, by what is running."""
+
+    @pytest.fixture(autouse=True)
+    def _record(self, store, monkeypatch):
+        os.makedirs(paths.container(ID))
+        self.write(GOOD)
+        self.running = {7: 70, 6: 60}
+        monkeypatch.setattr(state.process, "start_time", lambda pid: self.running.get(pid, 0))
+        monkeypatch.setattr(state, "boot_id", lambda: "this boot")
+
+    def write(self, values):
+        with open(f"{paths.container(ID)}/record.json", "wb") as file:
+            file.write(jsontext.dumps(values).encode())
+
+    def test_running(self):
+        found = state.load(ID)
+        assert (found.status, found.pid) == ("running", 7)
+        assert found.alive()
+        assert found.watched()
+
+    @pytest.mark.parametrize("running", [{6: 60}, {6: 60, 7: 71}], ids=["gone", "another has its PID"])
+    def test_its_end_is_its_monitors_to_record(self, running):
+        self.running = running
+        found = state.load(ID)
+        assert found.status == "running"
+        assert not found.alive()
+
+    @pytest.mark.parametrize("running", [{}, {7: 71}, {6: 61, 7: 71}], ids=["gone", "PID reused", "both reused"])
+    def test_without_process_and_monitor_it_has_ended(self, running):
+        self.running = running
+        found = state.load(ID)
+        assert (found.status, found.pid, found.exit_code, found.error) == ("exited", 0, 255, state.LOST)
+
+    def test_after_a_reboot_the_same_numbers_mean_nothing(self, monkeypatch):
+        monkeypatch.setattr(state, "boot_id", lambda: "another boot")
+        assert state.load(ID).status == "exited"
+
+    def test_it_outlives_its_monitor(self):
+        self.running = {7: 70}
+        found = state.load(ID)
+        assert found.status == "running"
+        assert not found.watched()
+
+    def test_a_record_that_never_ran_has_no_process(self):
+        self.running = {0: 0}
+        self.write({**GOOD, "status": "created", "pid": 0, "pid_start": 0, "monitor_pid": 0, "monitor_start": 0})
+        found = state.load(ID)
+        assert found.status == "created"
+        assert not found.alive()
+        assert not found.watched()
+
+    def test_an_end_that_was_recorded_stays(self):
+        self.write({**GOOD, "status": "exited", "exit_code": 3})
+        assert (state.load(ID).exit_code, state.load(ID).error) == (3, "")
+
+    def test_the_file_is_named_by_its_place(self):
+        self.write([])
+        with pytest.raises(CorruptRecord, match=f"{paths.container(ID)}/record.json"):
+            state.load(ID)
+
+    def test_a_folder_without_a_record_is_corrupt_and_no_folder_is_no_container(self):
+        os.unlink(f"{paths.container(ID)}/record.json")
+        with pytest.raises(CorruptRecord, match="has no record"):
+            state.load(ID)
+        with pytest.raises(NotFound):
+            state.load(OTHER)
+
+    @pytest.mark.xfail(raises=CorruptRecord, reason="load reads 1 MiB of it")
+    def test_a_large_record_is_read_to_its_end(self):
+        self.write({**GOOD, "labels": {"a": "ü" * 400_000}})
+        assert len(state.load(ID).labels["a"]) == 400_000
+
+    def test_what_was_saved_is_loaded(self):
+        found = parse({**GOOD, "name": "café \ud800"})
+        state.save(found)
+        assert state.load(ID) == found
+        found.exit_code = 5
+        found.labels = {}
+        state.save_last(found)  # shorter than what was there
+        assert state.load(ID) == found
+
+
+class TestNames:
+    @pytest.fixture(autouse=True)
+    def _one(self, store):
+        state.reserve(ID, "web")
+
+    def test_a_name_is_had_once_and_whoever_loses_leaves_nothing(self):
+        with pytest.raises(Conflict, match="'web' is taken by container aaaaaaaaaaaa"):
+            state.reserve(OTHER, "web")
+        assert state.ids() == [ID]
+
+    def test_a_name_whose_container_is_gone_is_free(self):
+        os.rmdir(paths.container(ID))
+        state.reserve(OTHER, "web")
+        assert state.find_id("web") == OTHER
+
+    def test_by_name_id_and_prefix(self):
+        assert [state.find_id(text) for text in ("web", ID, "a", "aaaa")] == [ID] * 4
+        assert state.name_of(ID) == "web"
+
+    def test_a_name_goes_before_a_prefix(self):
+        state.reserve(OTHER, "aa")
+        assert state.find_id("aa") == OTHER
+
+    def test_an_ambiguous_prefix(self):
+        state.reserve("ab" * 32, "other")
+        with pytest.raises(Conflict, match="'a' fits 2 containers"):
+            state.find_id("a")
+
+    @pytest.mark.parametrize("text", ["c", "webb", "A"])
+    def test_no_such(self, text):
+        with pytest.raises(NotFound, match=f"no such container: {text}"):
+            state.find_id(text)
+
+    @pytest.mark.parametrize("text", ["", "..", "../names/web", ".lock", "a\0b", "x" * 256])
+    def test_what_can_be_no_name_never_becomes_a_path(self, text):
+        with pytest.raises(InvalidArgument):
+            state.find_id(text)
+
+    def test_forgotten(self):
+        with open(f"{paths.container(ID)}/record.json", "wb"):
+            pass
+        state.forget(ID, "web")
+        state.forget(ID, "web")
+        assert (state.ids(), os.listdir(paths.NAMES)) == ([], [])
+
+    def test_another_containers_name_is_not_forgotten(self):
+        state.reserve(OTHER, "other")
+        state.forget(ID, "other")
+        assert state.find_id("other") == OTHER
