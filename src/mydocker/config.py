@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # key -> (default, what it is)
 KEYS: dict[str, tuple[Any, str]] = {
     "storage_driver": ("", "overlay, copy or aufs; empty: the first of these that works here"),
-    "log_size": (10 << 20, "bytes at which a container's log is rotated"),
+    "log_size": (10_000_000, "bytes at which a container's log is rotated"),
     "log_files": (3, "how many log files are kept for a container"),
 }
 

@@ -716,14 +716,15 @@ class NoNewPrivileges(Op):
 
 @record
 class LoadSeccomp(Op):
-    """program: classic BPF in hexadecimal. about: where it is from."""
+    """program: classic BPF in hexadecimal. about: where it is from. flags: of seccomp(2)."""
 
     about: str
     program: str
+    flags: int = 0
     topic = "security"
 
     def do(self) -> None:
-        seccomp.load(bytes.fromhex(self.program))
+        seccomp.load(bytes.fromhex(self.program), self.flags)
 
     def phrase(self) -> str:
         return f"filter system calls, {len(self.program) // 16} BPF instructions"

@@ -126,7 +126,7 @@ def parse(text: bytes, path: str, container_id: str) -> Record:
         values = jsontext.loads(text)
         schema = values.get("schema")
         if schema != SCHEMA:
-            raise CorruptRecord(f"record of another version ({schema}): {path}", "use the mydocker that made it")
+            raise CorruptRecord(f"record of another version (schema {schema}): {path}", "use the mydocker that made it")
         found = Record(**values)
     except (ValueError, TypeError, AttributeError) as error:
         raise CorruptRecord(f"corrupt record: {path}: {error}", _remedy(container_id)) from None

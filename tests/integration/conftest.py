@@ -44,6 +44,8 @@ def machine(host, _machines) -> Machine:
         for _ in range(2):  # what is made once and stays: the image, folders, locks
             found.run(found.program, "create", "--name", "first", "busybox")
         found.run(found.program, "rm", "first")
+        found.run(found.program, "volume", "create", "first")
+        found.run(found.program, "volume", "rm", "first")
     return _machines[key]
 
 

@@ -40,13 +40,9 @@ def mounts():
 
 
 def cgroups():
-    found = []
-    for top, folders, _ in os.walk("/sys/fs/cgroup"):
-        depth = top.count("/") - 3
-        found += [f"{top}/{name}" for name in folders if depth <= 1 or "mydocker" in f"{top}/{name}"]
-        if depth > 1 and "mydocker" not in top:
-            folders.clear()
-    return sorted(found)
+    """Those of the store's containers, in every hierarchy: their common parent has the store's name."""
+    ours = os.path.basename(store)
+    return sorted(top for top, _, _ in os.walk("/sys/fs/cgroup") if ours in top)
 
 
 def processes():

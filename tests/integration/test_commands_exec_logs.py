@@ -83,7 +83,7 @@ class TestExec:
 
     def test_ends_with_its_container(self, mydocker, runs):
         with mydocker.start("exec", runs, "sleep", "999") as process:
-            until(lambda: mydocker("exec", runs, "pgrep", "-f", "^sleep 999").rc == 0, "the second sleep")
+            until(lambda: "sleep 999" in mydocker.ok("exec", runs, "ps"), "the second sleep")
             mydocker.ok("kill", runs)
             assert process.wait(10) == 137
 
@@ -180,9 +180,9 @@ class TestLogs:
         path = mydocker.inspect(name, "LogPath")
         sizes = [int(size) for size in machine.shell(f"stat -c %s {path}*").stdout.split()]
         assert len(sizes) == 3
-        assert max(sizes) <= 10_100_000
+        assert max(sizes) <= 10 * 2**20
         assert mydocker.ok("logs", "--tail", "1", name) == "the end"
-        assert 15_000_000 < len(mydocker("logs", name).stdout) < 31_000_000
+        assert 2 * 10**7 < len(mydocker("logs", name).stdout) <= 3 * 10 * 2**20
 
     def test_rotation_can_be_set(self, machine, mydocker, name):
         options = ["--log-opt", "max-size=20k", "--log-opt", "max-file=2"]

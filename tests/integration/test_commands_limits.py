@@ -47,8 +47,8 @@ def test_an_oom_of_a_child_is_noted_too(mydocker, name):
 
 
 def test_pids_limit_stops_a_fork(mydocker):
-    out = mydocker.sh("for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", "--pids-limit", "5")
-    assert "can't fork" in out
+    script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait"
+    assert "can't fork" in mydocker("run", "--rm", "--pids-limit", "5", "busybox", "sh", "-c", script).stderr
 
 
 @pytest.mark.parametrize("script", ["memory.limit_in_bytes", "memory.max"])

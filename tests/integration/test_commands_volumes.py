@@ -100,7 +100,8 @@ class TestNamed:
 
     @pytest.mark.parametrize("command", [["inspect"], ["rm"]])
     def test_an_unknown_one_is_one_line(self, mydocker, command):
-        assert "no-such" in mydocker.fails("volume", *command, "no-such")
+        stdout = "[]\n" if command == ["inspect"] else ""
+        assert "no-such" in mydocker.fails("volume", *command, "no-such", stdout=stdout)
 
     @pytest.mark.parametrize("bad", ["a/b", "../x", "-x", ".", "a b", "x" * 300])
     def test_a_bad_name_is_one_line(self, mydocker, bad):

@@ -55,12 +55,12 @@ def nothing_left(folder):
     before = Path("/proc/self/mountinfo").read_text()
     yield
     assert Path("/proc/self/mountinfo").read_text() == before
-    assert [path for path in folder.rglob(".new.*")] == []
-    assert [path for path in folder.rglob("*.new")] == []
+    assert list(folder.rglob(".new.*")) == []
+    assert list(folder.rglob("*.new")) == []
 
 
-def shell(script: str, **options) -> str:
-    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, **options)
+def shell(script: str) -> str:
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, errors="surrogateescape")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -137,7 +137,7 @@ def zoo(folder) -> Path:
     (top / "sticky").chmod(0o1777)
     os.chown(top / "sticky", 5, 6)
     for path in (*top.rglob("*"), top):
-        os.utime(path, ns=(0, random.Random(str(path)).randrange(1 << 31) * 10**9), follow_symlinks=False)
+        os.utime(path, ns=(0, random.Random(os.fsencode(path)).randrange(1 << 31) * 10**9), follow_symlinks=False)
     return top
 
 
@@ -317,24 +317,19 @@ class TestUnpacking:
         "form", ["gnu", "pax", "gnu --sparse", "pax --sparse --sparse-version=1.0", "pax --sparse --sparse-version=0.1"]
     )
     def test_is_what_tar_does(self, zoo, folder, form):
-        shell(f"tar --xattrs --xattrs-include='security.*' --format={form} -C {zoo} -cf {folder}/x.tar .")
-        (folder / "theirs").mkdir()
-        shell(f"tar --xattrs --xattrs-include='security.*' --same-owner -C {folder}/theirs -xpf {folder}/x.tar")
-        theirs = tree(folder / "theirs")
-        assert theirs == tree(zoo)
-        if not form.startswith("pax"):  # the GNU format has no extended attributes
-            for path in ("capable",):
-                theirs[path] = (*theirs[path][:-1], {})
-        else:
-            assert theirs["capable"][-1]
-        assert tree(unpacked((folder / "x.tar").read_bytes(), folder / "ours")) == theirs
+        xattrs = "--xattrs --xattrs-include='security.*'" if form.startswith("pax") else ""
+        shell(f"tar {xattrs} --format={form} -C {zoo} -cf {folder}/x.tar .")
+        ours = tree(unpacked((folder / "x.tar").read_bytes(), folder / "ours"))
+        assert bool(ours["capable"][-1]) == bool(xattrs)
+        assert ours == {path: row if xattrs else (*row[:-1], {}) for path, row in tree(zoo).items()}
+        if form.endswith("sparse"):
+            assert (folder / "ours/holes").stat().st_blocks < 1000
 
     def test_packing_is_the_way_back(self, zoo, folder):
         raw = packed(zoo)
         assert packed(zoo) == raw
         assert tree(unpacked(raw, folder / "ours")) == tree(zoo)
         (folder / "theirs").mkdir()
-        shell(f"tar --xattrs --xattrs-include='security.*' -C {folder}/theirs -xpf -", stdin=None) if False else None
         (folder / "x.tar").write_bytes(raw)
         shell(f"tar --xattrs --xattrs-include='security.*' -C {folder}/theirs -xpf {folder}/x.tar")
         assert tree(folder / "theirs") == tree(zoo)
@@ -343,8 +338,8 @@ class TestUnpacking:
     def test_of_two_entries_with_one_name_the_last_wins(self, folder):
         (folder / "victim").write_text("safe")
         raw = archive(
-            ("a", b"1"), ("a", b"22"), ("b", "link", str(folder / "victim")), ("b", b"333"), ("c", "fifo"), ("c", "hard", "a"),
-            ("d", None), ("d/x", b""), ("d", None), ("e", b""), ("e", "link", "a"),
+            ("a", b"1"), ("a", b"22"), ("b", "link", str(folder / "victim")), ("b", b"333"), ("c", "fifo"),
+            ("c", "hard", "a"), ("d", None), ("d/x", b""), ("d", None), ("e", b""), ("e", "link", "a"),
         )  # fmt: skip
         top = unpacked(raw, folder / "ours")
         assert [(top / name).read_text() for name in "abc"] == ["22", "333", "22"]
@@ -476,7 +471,7 @@ class TestLayers:
         assert files.is_whiteout((top / "etc/gone").lstat())
         assert {name for name in ("etc", "d", "e") if files.is_opaque(str(top / name))} == {"etc", "d", "e"}
         assert ((top / "both").read_text(), (top / "f").read_text()) == ("new", "again")
-        assert not [path for path in top.rglob(".wh.*")]
+        assert list(top.rglob(".wh.*")) == []
 
     def test_folders_that_are_left_out_look_as_below(self, folder):
         lower = folder / "lower"
@@ -779,7 +774,12 @@ class Container:
 
     def run(self, script: str, plan=None) -> str:
         steps = (plan or self.driver.root_ops)(self.folder, self.image.layers)
-        lines = ["mount --make-rprivate /", *(op.shell() for op in steps), f"cd {self.folder}/rootfs", script]
+        lines = [
+            "mount --make-rprivate /",
+            *(op.shell() for op in steps),
+            f"cd {ops.quote(self.folder)}/rootfs",
+            script,
+        ]
         return shell(f"unshare -m sh -euc {ops.quote(chr(10).join(lines))}")
 
     def commit(self, name: str = "") -> store.Image:
@@ -788,7 +788,11 @@ class Container:
         )
 
 
-LISTING = "find . -mindepth 1 -printf '%p %y %m %U %G %l %s %n\\n' | grep -v ' d ' | sort; find . -type d -printf '%p %m %U %G\\n' | sort; cat file* a/b/* 2>/dev/null || true"
+LISTING = """
+find . -mindepth 1 -printf '%p %y %m %U %G %l %n\\n' | grep -v ' d ' | sort
+find . -type d -printf '%p %m %U %G\\n' | sort
+cat file* a/b/* e f/*
+"""
 CHANGES = """
 echo new >file2; echo more >>a/b/one; chmod 600 a/b/two; chown 5:6 a/b/three; rm a/b/four; mv a/b/five a/six
 rm -r c; mkdir c; echo fresh >c/new; rm -r e; echo 'now a file' >e; rm f; mkdir f; echo in >f/in
@@ -826,7 +830,11 @@ class TestDrivers:
         before = tree(top)
         files.remove_tree(str(top))
         lookup.find("new")
-        assert tree(top) == before
+        for path, row in tree(top).items():
+            marks_removal = row[0] == oct(stat.S_IFCHR)  # its time says nothing
+            assert row[:3] + row[4:] == before[path][:3] + before[path][4:]
+            assert marks_removal or row[3] == before[path][3]
+        assert len(tree(top)) == len(before)
 
     def test_commit_of_no_change_adds_no_layer(self, places, driver):
         made = Container(places, driver, imported(*BASE)).commit()

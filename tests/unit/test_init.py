@@ -16,14 +16,14 @@ PROGRAM, PLAIN, FOLDER = stat.S_IFREG | 0o755, stat.S_IFREG | 0o644, stat.S_IFDI
 PATH = "/usr/bin:/bin"
 
 
-@pytest.fixture()
+@pytest.fixture
 def files(monkeypatch):
     """path -> its mode, or the errno of a look at it."""
     known = {}
 
     def look(path):
         found = known.get(path, errno.ENOENT)
-        if found < stat.S_IFMT(0o010000):
+        if found < 0o1000:
             raise OSError(found, os.strerror(found), path)
         return os.stat_result((found, *[0] * 9))
 
@@ -121,7 +121,7 @@ def test_exit_code(status, code):
     assert init.exit_code(status) == code
 
 
-def test_with_the_imports_closed_nothing_is_looked_for(monkeypatch):
+def test_with_the_imports_closed_nothing_is_looked_for_and_nothing_is_printed(monkeypatch, capsys):
     for name in ("meta_path", "path_hooks", "path"):
         monkeypatch.setattr(sys, name, list(getattr(sys, name)))
     monkeypatch.setattr(sys, "path_importer_cache", dict(sys.path_importer_cache))
@@ -136,3 +136,5 @@ def test_with_the_imports_closed_nothing_is_looked_for(monkeypatch):
     assert loaded is errno
     assert (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache) == ([], [], [], {})
     sys.excepthook(ValueError, ValueError("secret"), None)
+    sys.unraisablehook(None)
+    assert capsys.readouterr() == ("", "")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mydocker import jsontext, ops
 from mydocker.kernel.mounts import FLAGS
 
-ODD = "/a b/it's \"$HOME\" * é"  # a path that tells whether it was quoted
+ODD = '/a b/it\'s "$HOME" * é'  # a path that tells whether it was quoted
 RULES = ["c 1:3 rwm", "b *:* m"]
 
 # One of each class, with a path that needs quotes wherever it takes one.
@@ -169,7 +169,7 @@ def test_devices_are_told_from_no_restriction():
 class TestDo:
     """What an op asks of the kernel, where that is one call that can be looked at."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def written(self, monkeypatch):
         found = []
         monkeypatch.setattr(ops.cgroups, "write", lambda path, value: found.append((path, value)))

@@ -215,6 +215,8 @@ def test_conditions(conditions, there):
         ("", "it is not JSON"),
         ("{", "it is not JSON"),
         (b"\xff", "it is not JSON"),
+        ('{"defaultAction": NaN}', "it is not JSON"),
+        ("[" * 100000, "it is not JSON"),
         ("[]", "it must be an object"),
         ("null", "it must be an object"),
         ("{}", "defaultAction is missing"),
@@ -261,6 +263,7 @@ EQ = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
         ({"includes": {"caps": "CAP_BPF"}}, r"syscalls\[0\].includes.caps must be a list"),
         ({"excludes": {"minKernel": 4.8}}, r"syscalls\[0\].excludes.minKernel must be a string"),
         ({"excludes": {"minKernel": "4"}}, r"syscalls\[0\] has minKernel '4'"),
+        ({"includes": {"minKernel": "4." + "9" * 5000}}, r"syscalls\[0\] has minKernel '4.999"),
         ({"includes": {"minKernel": "4.8.1"}}, r"syscalls\[0\] has minKernel '4.8.1'"),
     ],
 )

@@ -56,7 +56,7 @@ def is_corrupt(values):
     return caught.value.message
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path, monkeypatch):
     """An empty store on disk."""
     for name in ("ROOT", "RUN"):
@@ -87,7 +87,6 @@ class TestParse:
     def test_a_value_of_another_kind_is_corrupt(self, key, value):
         assert key in is_corrupt({**GOOD, key: value}) or key == "schema"
 
-    @pytest.mark.xfail(raises=pytest.fail.Exception, reason="only the outermost kind is looked at")
     @pytest.mark.parametrize(
         "change",
         [{"labels": {"x": []}}, {"command": [1]}, {"layers": [None]}, {"own_volumes": [1]}, {"status": "on fire"}],
@@ -107,16 +106,11 @@ class TestParse:
     def test_another_containers_record(self):
         assert "b" * 12 in is_corrupt({**GOOD, "id": OTHER})
 
-    @pytest.mark.parametrize("text", [b"null", b"1", b'"text"', b"[]", b"{}", b"[" * 100_000], ids=lambda text: text[:6])
+    @pytest.mark.parametrize(
+        "text", [b"null", b"1", b'"text"', b"[]", b"{}", b"[" * 100_000], ids=lambda text: text[:6]
+    )
     def test_other_json(self, text):
         is_corrupt(text)
-
-
-WITHOUT_JSON = pytest.mark.xfail(
-    sys.version_info[:2] in ((3, 10), (3, 11)),
-    raises=SystemError,
-    reason="jsontext.loads lets CPython's SystemError through",
-)
 
 
 class TestBrokenText:
@@ -130,19 +124,20 @@ class TestBrokenText:
             patch.delitem(sys.modules, "json.decoder", raising=False)
             yield
 
-    @WITHOUT_JSON
     def test_cut_off(self):
         for length in range(len(self.TEXT)):
             is_corrupt(self.TEXT[:length])
 
-    @WITHOUT_JSON
     @given(st.integers(0, len(TEXT) - 1), st.binary(min_size=1, max_size=3))
     def test_a_damaged_record_is_read_or_corrupt_but_never_another_error(self, place, damage):
         text = self.TEXT[:place] + damage + self.TEXT[place + len(damage) :]
         try:
-            assert parse(text).id == ID
+            found = parse(text)
         except CorruptRecord as error:
-            assert PATH in error.message
+            message = error.message
+        else:
+            message = PATH if found.id == ID else ""
+        assert PATH in message
 
     @given(st.binary(max_size=100).map(lambda noise: b"\xff" + noise))
     def test_binary(self, text):
@@ -217,7 +212,6 @@ class TestStatus:
         with pytest.raises(NotFound):
             state.load(OTHER)
 
-    @pytest.mark.xfail(raises=CorruptRecord, reason="load reads 1 MiB of it")
     def test_a_large_record_is_read_to_its_end(self):
         self.write({**GOOD, "labels": {"a": "ü" * 400_000}})
         assert len(state.load(ID).labels["a"]) == 400_000

@@ -17,16 +17,13 @@ CALLS = {"x86_64": {72: "fcntl", 59: "execve", 1: "write", 231: "exit_group"}}
 CALLS["aarch64"] = {25: "fcntl", 221: "execve", 64: "write", 94: "exit_group"}
 
 
-class Memory:
-    """The stack, in words of 8 bytes."""
-
-    def __init__(self):
-        self.words = {STACK: ARGC, STACK + 8: "path"}
+def stack():
+    return {STACK: ARGC, STACK + 8: "path"}
 
 
 def run_x86_64(code, kernel):
     names = "rax rcx rdx rbx rsp rbp rsi rdi".split()
-    registers, memory, at, sign = {"rsp": STACK}, Memory(), 0, False
+    registers, memory, at, sign = {"rsp": STACK}, stack(), 0, False
     while True:
         byte, rest = code[at], code[at + 1 :]
         if 0xB8 <= byte < 0xC0:  # mov register, number
@@ -44,10 +41,10 @@ def run_x86_64(code, kernel):
         elif byte == 0x78:  # js
             at += 2 + (rest[0] if sign else 0)
         elif code[at : at + 4] == b"\x48\x8b\x04\x24":  # mov rax, [rsp]
-            registers["rax"] = memory.words[registers["rsp"]]
+            registers["rax"] = memory[registers["rsp"]]
             at += 4
         elif code[at : at + 4] == b"\x48\x8b\x7c\x24":  # mov rdi, [rsp + byte]
-            registers["rdi"] = memory.words[registers["rsp"] + code[at + 4]]
+            registers["rdi"] = memory[registers["rsp"] + code[at + 4]]
             at += 5
         elif code[at : at + 4] == b"\x48\x8d\x74\x24":  # lea rsi, [rsp + byte]
             registers["rsi"] = registers["rsp"] + code[at + 4]
@@ -57,7 +54,7 @@ def run_x86_64(code, kernel):
             at += 5
         elif byte == 0x50:  # push rax
             registers["rsp"] -= 8
-            memory.words[registers["rsp"]] = registers["rax"]
+            memory[registers["rsp"]] = registers["rax"]
             at += 1
         elif code[at : at + 3] == b"\x48\x89\xe6":  # mov rsi, rsp
             registers["rsi"] = registers["rsp"]
@@ -67,7 +64,7 @@ def run_x86_64(code, kernel):
 
 
 def run_aarch64(code, kernel):
-    registers, memory, at = {31: STACK}, Memory(), 0  # 31 is the stack pointer
+    registers, memory, at = {31: STACK}, stack(), 0  # 31 is the stack pointer
     while True:
         word = struct.unpack_from("<I", code, at)[0]
         to, source, number = word & 31, word >> 5 & 31, word >> 10 & 0xFFF
@@ -81,7 +78,7 @@ def run_aarch64(code, kernel):
         elif word & 0xFFF80000 == 0x37F80000:  # tbnz wN, #31: N's sign
             at += 4 * ((word >> 5 & 0x3FFF) - 1) if registers[to] & 1 << 31 else 0
         elif word & 0xFFC00000 == 0xF9400000:  # ldr, the offset in words
-            registers[to] = memory.words[registers[source] + number * 8]
+            registers[to] = memory[registers[source] + number * 8]
         elif word & 0xFFC00000 == 0x91000000:  # add a number
             registers[to] = registers[source] + number
         elif word & 0xFFE0FC00 == 0x8B000C00:  # add a register, shifted left by 3
@@ -89,7 +86,7 @@ def run_aarch64(code, kernel):
         elif word & 0xFFE00C00 == 0xF8000C00:  # str with the address moved first
             offset = word >> 12 & 0x1FF
             registers[source] += offset - 0x200 if offset & 0x100 else offset
-            memory.words[registers[source]] = registers[to]
+            memory[registers[source]] = registers[to]
         else:
             raise AssertionError(f"no such instruction at {at - 4}: {word:08x}")
 
@@ -99,7 +96,7 @@ def machine(request):
     return request.param
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(machine):
     """Runs the code against a kernel whose calls answer with the given errno; (call, arguments) of each."""
 
@@ -108,7 +105,7 @@ def run(machine):
 
         def kernel(number, arguments, memory):
             name = CALLS[machine][number]
-            told = memory.words.get(arguments[1]) if name == "write" else None
+            told = memory.get(arguments[1]) if name == "write" else None
             calls.append((name, arguments[0], told) if name in ("write", "exit_group") else (name, *arguments))
             if name == "exit_group" or (name == "execve" and name not in failures):
                 return None

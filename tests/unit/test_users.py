@@ -104,7 +104,7 @@ class TestLookUp:
             ("web:-1", "no group '-1'"),
             ("web:a:b", "no group 'a:b'"),
             ("4294967295", "4294967295 of user '4294967295' is out of range"),  # to chown(2), -1 means "as it is"
-            ("0:99999999999999999999", "out of range"),
+            ("0:99999999999999999999", "no group"),
         ],
     )
     def test_what_is_not_there_is_an_error_that_names_it(self, user, message):
@@ -118,13 +118,11 @@ class TestLookUp:
 
 
 class TestHostileTables:
-    @pytest.mark.xfail(raises=AssertionError, reason="CVE-2016-3697: a name that is a number goes before the number")
     @pytest.mark.parametrize(("user", "expected"), [("1000", (1000, 5)), ("7:1000", (7, 1000)), ("", (0, 0))])
     def test_a_number_is_never_taken_for_a_name(self, tables, user, expected):
         tables("1000:x:0:0:::\n0:x:9:9:::\nme:x:1000:5:::\nroot:x:0:0:::\n", "1000:x:0:\n")
         assert who(user)[:2] == expected
 
-    @pytest.mark.xfail(raises=AssertionError, reason="numbers are compared as text")
     def test_a_number_is_compared_as_one(self, tables):
         tables(PASSWD)
         assert who("033")[:2] == (33, 34)
@@ -159,7 +157,6 @@ class TestHostileTables:
         tables(b"caf\xe9:x:5:6:\xff:/home/caf\xe9:\n", b"\x00\xff\n")
         assert who(os.fsdecode(b"caf\xe9")) == (5, 6, [], os.fsdecode(b"/home/caf\xe9"))
 
-    @pytest.mark.xfail(raises=AssertionError, reason="str.splitlines knows eight more line ends")
     @pytest.mark.parametrize("char", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
     def test_only_a_newline_ends_a_row(self, tables, char):
         tables(f"web:x:33:34:a{char}b:/srv:\n")

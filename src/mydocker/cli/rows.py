@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mydocker.state import Record
 
 _SHORT_ID = 12
+_UNDATED = "1970-01-01T00:00:00"  # of images that are made reproducibly, such as busybox
 _COMMAND = 20  # columns that are left of a command, and of a mount
 _MOUNT = 15
 
@@ -45,6 +46,7 @@ def container(found: Record, now: int, trunc: bool = True) -> Row:
 def image(found: Image, now: int, trunc: bool = True) -> list[Row]:
     """The fields of output.IMAGES, once for each of its names."""
     rows = []
+    dated = found.created and not found.created.startswith(_UNDATED)
     for name in found.names or ["<none>:<none>"]:
         repository, _, tag = name.rpartition(":")
         rows.append(
@@ -52,8 +54,8 @@ def image(found: Image, now: int, trunc: bool = True) -> list[Row]:
                 "Repository": repository,
                 "Tag": tag,
                 "ID": found.id.rpartition(":")[2][:_SHORT_ID] if trunc else found.id,
-                "CreatedAt": _local(found.created) if found.created else "N/A",
-                "CreatedSince": ago(found.created, now) or "N/A",
+                "CreatedAt": _local(found.created) if dated else "N/A",
+                "CreatedSince": ago(found.created, now) if dated else "N/A",
                 "Size": human_size(found.size, 3),
                 "Digest": found.manifest,
             }

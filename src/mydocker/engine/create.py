@@ -65,7 +65,6 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     wanted = request.complete(asked, name, command, image.config.get("config") or {})
     container_id = os.urandom(32).hex()
     driver, _ = choice.choose(config.load()["storage_driver"])
-    wanted = volumes.name_anonymous(wanted)
     own = {mount["source"]: mount["anonymous"] for mount in wanted.mounts if mount["type"] == "volume"}
     sources = {name: volumes.path(name) for name in own}
     for mount in wanted.mounts:
@@ -142,7 +141,7 @@ def _claim_cidfile(path: str) -> int:
 
 
 def _reserve(container_id: str, asked: str) -> str:
-    """The name that it got: the one that was asked for, or one of 9,000 made-up ones, with a number if they run short."""
+    """The name that it got: what was asked for, or one of 9,000 made-up ones, with a number if they run short."""
     if asked:
         state.reserve(container_id, asked)
         return asked

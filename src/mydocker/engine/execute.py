@@ -28,8 +28,8 @@ from _struct import pack, unpack
 
 from mydocker import jsontext, ops, state
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
+from mydocker.engine.bundle import load_spec
 from mydocker.engine.lifecycle import hold
-from mydocker.engine.start import load_spec
 from mydocker.errors import Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.record import record

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mydocker import jsontext, ops, state
-from mydocker.engine import inspect
+from mydocker.engine import bundle
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
 from mydocker.image import archive, layer, lookup, store
 from mydocker.image.changes import apply_changes
@@ -137,7 +137,7 @@ def _to_commit(container: str, name: str | None) -> tuple[state.Record, str]:
 
 def _config(found: state.Record, parent: store.Image) -> dict[str, Any]:
     """The image config that makes another container like this one."""
-    request = inspect.load_request(found)
+    request = bundle.load_request(found)
     own: dict[str, Any] = {
         "Env": request.env,
         "Entrypoint": request.entrypoint,

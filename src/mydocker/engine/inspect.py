@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from mydocker import jsontext, state
-from mydocker.engine.start import load_spec
-from mydocker.errors import CorruptRecord, InvalidArgument, NotFound
+from mydocker import state
+from mydocker.engine import bundle
+from mydocker.errors import InvalidArgument, NotFound
 from mydocker.model import inspect
-from mydocker.model.request import CreateRequest, from_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,19 +24,7 @@ def anything(name: str) -> dict[str, Any]:
 
 def container(name: str) -> dict[str, Any]:
     found = state.find(name)
-    return inspect.container(found, load_request(found), load_spec(found))
-
-
-def load_request(found: state.Record) -> CreateRequest:
-    """What was asked for when the container was created. Raises CorruptRecord."""
-    path = f"{found.folder}/request.json"
-    try:
-        with open(path, "rb") as file:
-            return from_json(jsontext.loads(file.read()), path)
-    except (OSError, ValueError, TypeError) as error:
-        raise CorruptRecord(
-            f"corrupt request: {path}: {error}", f"'mydocker rm -f {found.name}', or restore it"
-        ) from None
+    return inspect.container(found, bundle.load_request(found), bundle.load_spec(found))
 
 
 def image(name: str) -> dict[str, Any]:

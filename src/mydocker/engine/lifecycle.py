@@ -11,7 +11,7 @@ import select
 from time import monotonic
 
 from mydocker import jsontext, paths, state
-from mydocker.engine.start import load_spec
+from mydocker.engine.bundle import load_spec
 from mydocker.errors import Conflict, CorruptRecord, MydockerError
 from mydocker.kernel import cgroups, process
 from mydocker.runtime import plan

@@ -87,7 +87,7 @@ def _has_ancestor(found: state.Record, text: str) -> bool:
 
 _MATCH: dict[str, Callable[[state.Record, str], bool]] = {
     "id": lambda found, value: _has(found.id, value),
-    "name": lambda found, value: _has(found.name, value.replace("^/", "^")),
+    "name": lambda found, value: _has(found.name, value) or _has(f"/{found.name}", value),
     "label": _has_label,
     "status": lambda found, value: found.status == value,
     "exited": lambda found, value: found.status == "exited" and found.exit_code == int(value),

@@ -8,8 +8,9 @@ from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
+from mydocker.engine import bundle
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, StepFailed, from_details
+from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.record import record
@@ -50,7 +51,7 @@ def start(
         if found.alive() or found.watched():
             raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
         began = monotonic_ns()
-        spec = load_spec(found)
+        spec = bundle.load_spec(found)
         layout = cgroups.layout()
         size = terminal_size() if tty else (0, 0)
         steps = plan(spec, found.folder, layout, size)
@@ -66,19 +67,6 @@ def start(
             return _follow(found, pid, channel, console, attach)
     finally:
         lock.release()
-
-
-def load_spec(found: state.Record) -> dict[str, Any]:
-    """The container's config.json. Raises CorruptRecord."""
-    path = f"{found.folder}/config.json"
-    try:
-        with open(path, "rb") as file:
-            spec: dict[str, Any] = jsontext.loads(file.read())
-    except (OSError, ValueError) as error:
-        raise CorruptRecord(
-            f"container {found.name} has no usable bundle: {path}: {error}", "remove it with rm"
-        ) from None
-    return spec
 
 
 def _follow(found: state.Record, pid: int, channel: socket, console: Console, attach: bool) -> Started:

@@ -15,10 +15,6 @@ from mydocker.errors import Conflict, CorruptRecord, NotFound
 from mydocker.kernel.files import remove_tree, write_atomic
 from mydocker.record import record
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from mydocker.model.request import CreateRequest
-
 SCHEMA = 1
 
 
@@ -37,14 +33,6 @@ class Volume:
 
 def path(name: str) -> str:
     return f"{paths.volume(name)}/_data"
-
-
-def name_anonymous(wanted: CreateRequest) -> CreateRequest:
-    """The request with a random name for each volume that has none (`-v /data`, an image's VOLUME)."""
-    for mount in wanted.mounts:
-        if mount["type"] == "volume" and not mount["source"]:
-            mount["source"] = os.urandom(32).hex()
-    return wanted
 
 
 def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = False) -> Volume:

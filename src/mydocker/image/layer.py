@@ -330,29 +330,40 @@ class Entry(NamedTuple):
 
 
 def walk(root: int) -> Iterator[Entry]:
-    """Everything below a folder, sorted, each folder before what is in it. Mounts are not entered. The tree may change
-    meanwhile: what vanishes is left out."""
-    folders = [""]
-    while folders:
-        above = folders.pop()
+    """Everything below a folder, in a fixed order: a folder, all that is in it, what comes after it. tar(1) relies on
+    that for folders' times. Mounts are not entered. The tree may change meanwhile: what vanishes is left out."""
+    todo: list[tuple[str, Iterator[str] | None]] = [
+        ("", None)
+    ]  # folders from the root down, what is left to do in each
+    while todo:
+        above, names = todo[-1]
         try:
             parent = files.open_in_root(root, above or ".", files.FOLDER, resolve=_IN_ROOT)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):  # gone, replaced, a mount point
-                continue
-            raise
+            if error.errno == errno.ENAMETOOLONG:
+                raise Conflict(
+                    f"folders are nested too deeply: {above[:100]}", "4096 bytes are the longest path"
+                ) from None
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):  # gone, replaced, a mount
+                raise
+            todo.pop()
+            continue
         try:
-            inner = []
-            for name in sorted(os.listdir(parent)):
+            if names is None:
+                names = iter(sorted(os.listdir(parent)))
+                todo[-1] = above, names
+            for name in names:
                 try:
                     info = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 entry = Entry(parent, name, f"{above}/{name}" if above else name, info)
-                if stat.S_ISDIR(info.st_mode):
-                    inner.append(entry.path)
                 yield entry
-            folders += reversed(inner)
+                if stat.S_ISDIR(info.st_mode):
+                    todo.append((entry.path, None))
+                    break
+            else:
+                todo.pop()
         finally:
             os.close(parent)
 

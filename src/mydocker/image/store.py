@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
@@ -136,14 +137,24 @@ def chain_ids(diff_ids: list[str]) -> list[str]:
 
 
 def digest_of(data: bytes) -> str:
+    if not _sha256:
+        _sha256.append(_find_sha256())
+    return f"sha256:{_sha256[0](data).hexdigest()}"
+
+
+_sha256: list[Any] = []
+
+
+def _find_sha256() -> Any:
+    """hashlib's, without hashlib and OpenSSL, which cost more than all else here."""
     try:
-        from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        try:
-            from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:  # an interpreter with OpenSSL's hashes alone
-            from hashlib import sha256
-    return f"sha256:{sha256(data).hexdigest()}"
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
+            from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:  # an interpreter that has OpenSSL's alone (Red Hat's)
+        from hashlib import sha256
+    return sha256
 
 
 def blob(digest: str) -> str:

@@ -266,7 +266,7 @@ def _conditions(
         held.append(docker_name in group["arches"])
     if group.get("minKernel"):
         major, _, minor = group["minKernel"].partition(".")
-        if not (major.isdecimal() and minor.isdecimal()):
+        if not (major.isdecimal() and minor.isdecimal() and len(major) < 4 and len(minor) < 4):
             raise _invalid(f"{where} has minKernel {group['minKernel']!r}", "a version such as 4.8")
         held.append(kernel >= (int(major), int(minor)))
     return held

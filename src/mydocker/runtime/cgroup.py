@@ -76,17 +76,10 @@ def _values_v1(resources: dict[str, Any], layout: Layout) -> list[tuple[str, str
 
 
 def _swap(memory: dict[str, Any], layout: Layout) -> int | None:
-    """memory.swap of the spec (memory and swap together), or None where the kernel does not count swap and no one
-    asked.
-
-    Docker's default, twice the memory, is what a kernel without swap accounting may ignore; what a user asked for it
-    may not.
-    """
+    """memory.swap of the spec: memory and swap together."""
     swap: int | None = memory.get("swap")
     if swap and not layout.swap:
-        if swap == 2 * (memory.get("limit") or 0):
-            return None
-        raise HostError("this kernel does not count swap, so --memory-swap can't hold", "boot with swapaccount=1")
+        raise HostError("this kernel does not count swap, so a limit of it can't hold", "boot with swapaccount=1")
     return swap
 
 

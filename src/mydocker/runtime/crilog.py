@@ -40,7 +40,7 @@ class LogWriter:
     the kernel's last word on it. The next write is tried again.
     """
 
-    def __init__(self, path: str, max_size: int = 10 << 20, max_files: int = 3) -> None:
+    def __init__(self, path: str, max_size: int = 10_000_000, max_files: int = 3) -> None:
         self.path = path
         self.max_size = max_size
         self.max_files = max_files

@@ -61,7 +61,7 @@ class Wiring:
     attach: bool
     stdin: bool
     explain: bool = False
-    log_size: int = 10 << 20
+    log_size: int = 10_000_000
     log_files: int = 3
 
 
@@ -321,6 +321,8 @@ class _Monitor:
                     self._pump(descriptor)
         assert status is not None
         self.log.close()
+        if self.log.dropped:
+            problems.append(f"{self.log.dropped} bytes of its output could not be logged: {self.log.why}")
         self._record_end(init.exit_code(status), "; ".join(problems))
 
     def _poll(self, running: bool) -> list[int]:

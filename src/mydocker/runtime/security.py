@@ -48,7 +48,7 @@ def plan(spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int
     load: list[ops.Op] = []
     if profile:
         about = spec.get("annotations", {}).get(SECCOMP, "docker's default profile")
-        load.append(ops.LoadSeccomp(about, seccomp.compile(profile, MACHINE).hex()))
+        load.append(ops.LoadSeccomp(about, seccomp.compile(profile, MACHINE).hex(), seccomp.flags(profile)))
     if process.get("cwd"):
         steps.append(ops.ChangeFolder(process["cwd"]))
     if not process.get("noNewPrivileges"):

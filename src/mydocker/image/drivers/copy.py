@@ -14,7 +14,7 @@ from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from mydocker.image.layer import Entry
 
@@ -51,7 +51,8 @@ def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
     before = _merged(layers)
     with Packer(f"{folder}/rootfs", out) as packer:
         after = {entry.path: _signature(entry) for entry in packer.entries()}
-        gone = [path for path in before if path not in after and os.path.dirname(path) in {"": (), **after}]
+        folders = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
+        gone = [path for path in before if path not in after and os.path.dirname(path) in folders]
         wanted = {path for path, signature in after.items() if before.get(path) != signature}
         for path in [*wanted, *gone]:
             while path := os.path.dirname(path):
@@ -63,11 +64,11 @@ def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
             packer.whiteout(path)
 
 
-def _merged(layers: list[str]) -> dict[str, tuple[object, ...]]:
+def _merged(layers: list[str]) -> dict[str, tuple[Any, ...]]:
     """path -> signature of everything in the layers, as the container found it."""
     from mydocker.image.layer import walk
 
-    found: dict[str, tuple[object, ...]] = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for lower in layers:
         root = os.open(paths.layer(lower), files.FOLDER)
         try:
@@ -83,7 +84,7 @@ def _merged(layers: list[str]) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def _signature(entry: Entry) -> tuple[object, ...]:
+def _signature(entry: Entry) -> tuple[Any, ...]:
     info = entry.info
     common = info.st_mode, info.st_uid, info.st_gid
     if stat.S_ISREG(info.st_mode):

@@ -1,0 +1,36 @@
+"""What lies in a container's folder beside its record. Imports are restricted: inspect, start and exec come here."""
+
+from __future__ import annotations
+
+from mydocker import jsontext
+from mydocker.errors import CorruptRecord
+from mydocker.model import request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.state import Record
+
+
+def load_spec(found: Record) -> dict[str, Any]:
+    """config.json, the OCI bundle. Raises CorruptRecord."""
+    return _load(found, "config.json")
+
+
+def load_request(found: Record) -> request.CreateRequest:
+    """request.json, what was asked for when it was created. Raises CorruptRecord."""
+    return request.from_json(_load(found, "request.json"), f"{found.folder}/request.json")
+
+
+def _load(found: Record, file: str) -> dict[str, Any]:
+    path = f"{found.folder}/{file}"
+    try:
+        with open(path, "rb") as reader:
+            data = jsontext.loads(reader.read())
+        if isinstance(data, dict):
+            return data
+        why = "it is no JSON object"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+    raise CorruptRecord(f"container {found.name}: {path}: {why}", f"restore it, or 'mydocker rm -f {found.name}'")

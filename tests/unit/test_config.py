@@ -1,0 +1,176 @@
+"""config.py: /etc/mydocker/config.yaml, what it refuses, and the compiled copy that saves reading it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydocker import config, jsontext, paths
+from mydocker.errors import InvalidArgument
+
+DEFAULTS = {"storage_driver": "", "log_size": 10_000_000, "log_files": 3}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes the file; each time it is a new one."""
+    path = tmp_path / "config.yaml"
+    monkeypatch.setattr(paths, "CONFIG", str(path))
+    monkeypatch.setattr(paths, "ROOT", str(tmp_path / "root"))
+
+    def write(text):
+        new = tmp_path / "new"
+        new.write_bytes(text if isinstance(text, bytes) else text.encode())
+        os.replace(new, path)
+
+    return write
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "root" / "config.json"
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """How often the YAML was read."""
+    times = []
+    real = config._compile
+    monkeypatch.setattr(config, "_compile", lambda: times.append(1) or real())
+    return times
+
+
+class TestValues:
+    def test_without_a_file_all_are_the_defaults(self, write, cache):
+        assert config.load() == DEFAULTS
+        assert not cache.exists()
+
+    @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "{}"])
+    def test_an_empty_file_is_none(self, write, text):
+        write(text)
+        assert config.load() == DEFAULTS
+
+    def test_what_it_says_goes_before_the_defaults(self, write):
+        write("storage_driver: copy\nlog_files: 5\n")
+        assert config.load() == {**DEFAULTS, "storage_driver": "copy", "log_files": 5}
+
+    def test_every_key_says_what_it_is(self):
+        assert config.KEYS.keys() == DEFAULTS.keys()
+        assert all(about for _, about in config.KEYS.values())
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("log_sise: 5", "unknown key 'log_sise'"),
+            ("1: 2", "unknown key '1'"),
+            ("log_size: 10m", "log_size in .* is a whole number, not '10m'"),
+            ("log_size: 1.5", "not '1.5'"),
+            ("log_size: yes", "not 'True'"),
+            ("log_files:", "log_files in .* not 'None'"),
+            ("log_files: [3]", r"not '\[3\]'"),
+            ("storage_driver: 5", "storage_driver in .* is text, not '5'"),
+            ("storage_driver: btrfs", "unknown storage_driver 'btrfs'"),
+            ("log_size: 4095", "too small"),
+            ("log_files: 0", "too small"),
+            ("- log_size", "is no list of `key: value` lines"),
+            ("just text", "is no list of"),
+            ("log_size: [", "can't read"),
+            ("? [a]\n: b", "can't read"),
+            ("a: &x\nb: *y", "can't read"),
+            (b"\xff\xfe\xff", "can't read"),
+            (b"a: \0", "can't read"),
+            pytest.param("log_size: 2024-13-01", "can't read"),
+        ],
+    )
+    def test_in_one_line_that_names_the_file(self, write, cache, text, word):
+        write(text)
+        with pytest.raises(InvalidArgument, match=word) as caught:
+            config.load()
+        assert paths.CONFIG in caught.value.message
+        assert "\n" not in caught.value.message
+        assert caught.value.hint
+        assert not cache.exists()
+
+    def test_a_folder(self, write):
+        os.mkdir(paths.CONFIG)
+        with pytest.raises(InvalidArgument, match="can't read"):
+            config.load()
+
+
+class TestCache:
+    def test_the_file_is_read_once(self, write, compiled):
+        write("log_files: 5\n")
+        assert [config.load()["log_files"] for _ in range(3)] == [5, 5, 5]
+        assert len(compiled) == 1
+
+    def test_it_is_what_is_used(self, write, cache):
+        write("log_files: 5\n")
+        config.load()
+        cache.write_text(cache.read_text().replace('"log_files": 5', '"log_files": 6'))
+        assert config.load()["log_files"] == 6
+
+    def test_a_file_that_was_replaced_is_read_again(self, write, compiled):
+        for number in (5, 6):
+            write(f"log_files: {number}\n")
+            assert config.load()["log_files"] == number
+
+    def test_another_file_has_another_cache(self, write, tmp_path, monkeypatch):
+        write("log_files: 5\n")
+        config.load()
+        os.link(paths.CONFIG, tmp_path / "other.yaml")
+        known = os.stat(paths.CONFIG)
+        monkeypatch.setattr(paths, "CONFIG", str(tmp_path / "other.yaml"))
+        monkeypatch.setattr(config.os, "stat", lambda path: known)
+        (tmp_path / "other.yaml").unlink()
+        (tmp_path / "other.yaml").write_text("log_files: 7\n")
+        assert config.load()["log_files"] == 7
+
+    def test_one_of_a_version_with_other_keys_is_not_used(self, write, cache, monkeypatch):
+        write("log_files: 5\n")
+        config.load()
+        monkeypatch.setitem(config.KEYS, "new_key", (1, "new"))
+        assert config.load()["new_key"] == 1
+
+    @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"stamp": 1}', "\xff"])
+    def test_a_broken_one_is_made_again(self, write, cache, text):
+        write("log_files: 5\n")
+        config.load()
+        cache.write_text(text, encoding="latin-1")
+        assert config.load()["log_files"] == 5
+        assert jsontext.loads(cache.read_bytes())["values"]["log_files"] == 5
+
+    def test_one_with_other_values_is_made_again(self, write, cache):
+        write("log_files: 5\n")
+        config.load()
+        cache.write_text(jsontext.dumps({**jsontext.loads(cache.read_bytes()), "values": []}))
+        assert config.load()["log_files"] == 5
+
+    def test_where_none_can_be_written_the_file_still_counts(self, write, tmp_path, monkeypatch):
+        write("log_files: 5\n")
+        (tmp_path / "file").touch()
+        monkeypatch.setattr(paths, "ROOT", str(tmp_path / "file"))
+        assert config.load()["log_files"] == 5
+
+
+KEY = st.sampled_from([*DEFAULTS, "other", "1", "null"])
+VALUE = st.sampled_from(
+    ["", "5000", "3", "copy", "yes", "1e3", "[1]", "{a: b}", "&a x", "*a", "'", "|", "!!int x", "~"]
+)
+
+
+@given(text=st.lists(st.builds("{}: {}".format, KEY, VALUE), max_size=4).map("\n".join))
+def test_any_file_gives_every_key_or_our_error(text, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.getbasetemp() / "any.yaml"
+        path.write_text(text)
+        patch.setattr(paths, "CONFIG", str(path))
+        try:
+            values = config._compile()
+        except InvalidArgument:
+            return
+    assert {key: type(value) for key, value in values.items()} == {key: type(value) for key, value in DEFAULTS.items()}

@@ -1,0 +1,135 @@
+"""engine/listing.py: docker's --filter on records."""
+
+from __future__ import annotations
+
+import pytest
+
+from mydocker import state
+from mydocker.engine import listing
+from mydocker.errors import CorruptRecord, InvalidArgument, NotFound
+
+
+def one(name, letter, **fields):
+    values = {
+        "id": letter * 64,
+        "name": name,
+        "image": "busybox:latest",
+        "image_id": "sha256:beef" + "0" * 60,
+        "command": ["top"],
+        "driver": "overlay",
+        "layers": [],
+    }
+    return state.Record(**{**values, **fields})
+
+
+OLD = one("web-1", "a", created="2024-01-01T00:00:00Z", status="running", labels={"app": "web", "tier": ""})
+MIDDLE = one("web-2", "b", created="2024-01-02T00:00:00Z", status="exited", exit_code=3, labels={"app": "db"})
+NEW = one("job", "c", created="2024-01-03T00:00:00Z", mounts=["/srv", "data"], network="host", image="own:1")
+DONE = one("done", "d", created="2024-01-04T00:00:00Z", status="exited", image_id="sha256:cafe" + "0" * 60)
+ALL = [DONE, NEW, MIDDLE, OLD]
+
+
+@pytest.fixture(autouse=True)
+def _store(monkeypatch):
+    known = {record.id: record for record in (MIDDLE, NEW, OLD, DONE)}
+    monkeypatch.setattr(state, "ids", lambda: list(known))
+    monkeypatch.setattr(state, "load", lambda container_id: known[container_id])
+    monkeypatch.setattr(state, "find", lambda name: {record.name: record for record in ALL}[name])
+
+
+def found(*filters, everything=True, last=-1):
+    records, broken = listing.containers(everything, list(filters), last)
+    assert broken == []
+    return [record.name for record in records]
+
+
+class TestWhich:
+    def test_the_newest_first(self):
+        assert found() == ["done", "job", "web-2", "web-1"]
+
+    def test_without_all_only_those_that_run(self):
+        assert found(everything=False) == ["web-1"]
+
+    @pytest.mark.parametrize(("last", "names"), [(0, []), (2, ["done", "job"]), (9, ["done", "job", "web-2", "web-1"])])
+    def test_the_last_so_many_run_or_not(self, last, names):
+        assert found(everything=False, last=last) == names
+
+    @pytest.mark.parametrize("text", ["status=exited", "exited=3"])
+    def test_who_asks_for_ended_ones_needs_no_all(self, text):
+        assert "web-2" in found(text, everything=False)
+
+    def test_others_filters_do_not_show_what_does_not_run(self):
+        assert found("label=app", everything=False) == ["web-1"]
+
+    def test_the_last_are_counted_after_the_filter(self):
+        assert found("name=web", last=1) == ["web-2"]
+
+    def test_a_corrupt_record_is_told_apart_and_one_that_vanished_is_not(self, monkeypatch):
+        def load(container_id):
+            if container_id == OLD.id:
+                raise CorruptRecord("corrupt record: x")
+            if container_id == NEW.id:
+                raise NotFound("no such container")
+            return MIDDLE
+
+        monkeypatch.setattr(state, "ids", lambda: [OLD.id, NEW.id, MIDDLE.id])
+        monkeypatch.setattr(state, "load", load)
+        records, broken = listing.containers(True, [])
+        assert (records, [str(error) for error in broken]) == ([MIDDLE], ["corrupt record: x"])
+
+
+class TestFilter:
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("id=aaa", ["web-1"]),
+            ("id=x", []),
+            ("name=web", ["web-2", "web-1"]),
+            ("name=b-2", ["web-2"]),
+            ("label=app", ["web-2", "web-1"]),
+            ("label=app=web", ["web-1"]),
+            ("label=tier=", ["web-1"]),
+            ("label=tier", ["web-1"]),
+            ("label=ap", []),
+            ("status=created", ["job"]),
+            ("status=running", ["web-1"]),
+            ("exited=3", ["web-2"]),
+            ("exited=0", ["done"]),
+            ("ancestor=busybox", ["done", "web-2", "web-1"]),
+            ("ancestor=busybox:latest", ["done", "web-2", "web-1"]),
+            ("ancestor=own", []),
+            ("ancestor=own:1", ["job"]),
+            ("ancestor=cafe", ["done"]),
+            ("ancestor=sha256:cafe0", ["done"]),
+            ("ancestor=caf", []),
+            ("volume=/srv", ["job"]),
+            ("volume=data", ["job"]),
+            ("volume=/sr", []),
+            ("network=host", ["job"]),
+            ("before=job", ["web-2", "web-1"]),
+            ("since=job", ["done"]),
+        ],
+    )
+    def test_each(self, text, names):
+        assert found(text) == names
+
+    def test_values_of_one_key_are_alternatives_and_keys_add_up(self):
+        assert found("name=job", "name=web-2") == ["job", "web-2"]
+        assert found("name=web", "status=exited") == ["web-2"]
+
+    def test_labels_add_up(self):
+        assert found("label=app", "label=tier") == ["web-1"]
+
+    @pytest.mark.parametrize(("text", "names"), [("^web", ["web-2", "web-1"]), ("^/?job$", ["job"]), ("^eb", [])])
+    def test_a_name_is_a_regular_expression(self, text, names):
+        assert found(f"name={text}", "name=^never$") == names
+
+    @pytest.mark.parametrize("text", ["", "name", "colour=red", "=x", "Name=web"])
+    def test_what_is_none(self, text):
+        with pytest.raises(InvalidArgument, match=f"invalid filter '{text}'"):
+            listing.parse([text])
+
+    @pytest.mark.parametrize("text", ["status=on fire", "status=", "exited=x", "exited=256", "exited=-1", "exited=٣"])
+    def test_an_impossible_value(self, text):
+        with pytest.raises(InvalidArgument):
+            listing.parse([text])
