@@ -474,7 +474,14 @@ class MakeDevice(Op):
         try:
             name = os.path.basename(self.path)
             kind = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_IFCHR}[self.kind]
-            os.mknod(name, self.mode | kind, os.makedev(self.major, self.minor), dir_fd=parent)
+            device = os.makedev(self.major, self.minor)
+            try:
+                os.mknod(name, self.mode | kind, device, dir_fd=parent)
+            except FileExistsError:
+                there = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if stat.S_IFMT(there.st_mode) != kind or there.st_rdev != device:
+                    raise
+                return  # it came with a volume over /dev, and is not ours to change
             os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
             # The umask is 022 here, and mknod obeys it.
             os.chmod(f"/proc/self/fd/{parent}/{name}", self.mode)

@@ -84,7 +84,8 @@ class TestRefused:
             ("a: &x\nb: *y", "can't read"),
             (b"\xff\xfe\xff", "can't read"),
             (b"a: \0", "can't read"),
-            pytest.param("log_size: 2024-13-01", "can't read"),
+            ("log_size: 2024-13-01", "can't read"),
+            ("log_size: 0x_", "can't read"),
         ],
     )
     def test_in_one_line_that_names_the_file(self, write, cache, text, word):

@@ -61,6 +61,10 @@ class TestFindProgram:
         files["./ls"] = PROGRAM
         assert init.find_program("ls", "/bin:") == "./ls"
 
+    def test_without_a_path_nowhere_is_looked(self, files):
+        files["./ls"] = PROGRAM
+        assert refused("ls", "")[0] == 127
+
     def test_not_found(self, files):
         assert refused("ls") == (127, "'ls': executable file not found in $PATH")
         assert refused("") == (127, "the command is empty")

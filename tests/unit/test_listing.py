@@ -120,9 +120,26 @@ class TestFilter:
     def test_labels_add_up(self):
         assert found("label=app", "label=tier") == ["web-1"]
 
-    @pytest.mark.parametrize(("text", "names"), [("^web", ["web-2", "web-1"]), ("^/?job$", ["job"]), ("^eb", [])])
-    def test_a_name_is_a_regular_expression(self, text, names):
-        assert found(f"name={text}", "name=^never$") == names
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            ("name=^web", ["web-2", "web-1"]),
+            ("name=^/job$", ["job"]),
+            ("name=^/?job$", ["job"]),
+            ("name=/job", ["job"]),
+            ("name=^eb", []),
+            ("name=w.b-[12]$", ["web-2", "web-1"]),
+            ("name=job|done", ["done", "job"]),
+            ("id=^b+$", ["web-2"]),
+        ],
+    )
+    def test_names_and_ids_are_regular_expressions(self, text, names):
+        assert found(text) == names
+
+    @pytest.mark.parametrize("text", ["name=(", "id=[", "name=*"])
+    def test_a_broken_pattern(self, text):
+        with pytest.raises(InvalidArgument, match="invalid filter pattern"):
+            listing.parse([text])
 
     @pytest.mark.parametrize("text", ["", "name", "colour=red", "=x", "Name=web"])
     def test_what_is_none(self, text):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import stat
 
 import pytest
 from hypothesis import given
@@ -148,6 +150,7 @@ class TestMount:
         (ops.SetPropagation("/", "slave"), "mount --make-rslave /"),
         (ops.RemountReadOnly("/r", "/"), "mount -o remount,bind,ro /r"),
         (ops.MakeDevice("/r", "/dev/null", "c", 1, 3, 0o666), "mknod -m 0666 /r/dev/null c 1 3"),
+        (ops.MakeDevice("/r", "/p", "p", 0, 0, 0o600, 0, 7), "mknod -m 0600 /r/p p && chown 0:7 /r/p"),
         (ops.SetLimit("RLIMIT_NOFILE", 7, 1024, -1), "prlimit --pid $$ --nofile=1024:unlimited"),
         (ops.SwitchUser(5, 6, []), "setpriv --reuid 5 --regid 6 --clear-groups"),
         (ops.SwitchUser(5, 6, [7, 8]), "setpriv --reuid 5 --regid 6 --groups 7,8"),
@@ -201,6 +204,21 @@ class TestDo:
         op.do()
         op.undo()
         assert calls == [("make", "/a"), ("make", "/b"), ("remove", "/a"), ("remove", "/b")]
+
+    def test_a_node_that_came_with_a_volume_stays_as_it_is(self, monkeypatch, tmp_path):
+        """With a FIFO, which needs no rights and is no device."""
+        monkeypatch.setattr(ops.mounts, "open_point", lambda *_: os.open(tmp_path, os.O_PATH))
+        op = ops.MakeDevice("/r", "/dev/initctl", "p", 0, 0, 0o600, os.getuid(), os.getgid())
+        op.do()
+        made = os.stat(tmp_path / "initctl")
+        assert stat.S_ISFIFO(made.st_mode)
+        os.chmod(tmp_path / "initctl", 0o640)
+        op.do()
+        assert stat.S_IMODE(os.stat(tmp_path / "initctl").st_mode) == 0o640
+        (tmp_path / "initctl").unlink()
+        (tmp_path / "initctl").touch()
+        with pytest.raises(FileExistsError):
+            op.do()
 
     def test_a_working_directory_outside_the_root_is_refused(self, monkeypatch):
         monkeypatch.setattr(ops.os, "chdir", lambda path: None)

@@ -160,11 +160,11 @@ class TestMounts:
         points = [op.target for op in only(ops.Mount, steps(volume=["/a:/x/y/z", "/b:/x"], tmpfs=["/x/y"]))]
         assert [point for point in points if point.startswith("/x")] == ["/x", "/x/y", "/x/y/z"]
 
-    def test_what_a_bundle_wants_of_a_bind_mount_is_held_or_refused(self):
+    @pytest.mark.parametrize("option", ["nosuid", "nodev", "noexec", "size=1m"])
+    def test_what_a_bind_mount_can_not_have_is_refused(self, option):
+        """mount(2) would ignore it beside MS_BIND."""
         made = bundle()
-        made["mounts"].append(
-            {"destination": "/x", "type": "bind", "source": "/srv", "options": ["bind", "nosuid", "nodev"]}
-        )
+        made["mounts"].append({"destination": "/x", "type": "bind", "source": "/srv", "options": ["bind", option]})
         with pytest.raises(HostError, match="/x has options"):
             plan.plan(made, FOLDER, V2)
 
@@ -256,6 +256,11 @@ class TestDevices:
     def test_a_device_that_was_asked_for(self):
         wanted = ops.MakeDevice(ROOT, "/dev/fuse", "c", 10, 229, 0o600, 0, 7)
         assert only(ops.MakeDevice, steps(nodes=[{**FUSE, "access": "rwm"}]))[-1] == wanted
+
+    def test_one_of_the_usual_ones_is_made_once(self):
+        null = {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600, "uid": 0, "gid": 0}
+        made = [op for op in only(ops.MakeDevice, steps(nodes=[{**null, "access": "r"}])) if op.path == "/dev/null"]
+        assert [op.mode for op in made] == [0o600]
 
     def test_it_may_be_used(self):
         (limit,) = only(ops.FilterDevices, planned(nodes=[{**FUSE, "access": "rw"}]).host)

@@ -120,6 +120,10 @@ class TestSwapOnV1:
         with pytest.raises(HostError, match="does not count swap"):
             host({"memory": {"limit": 10, "swap": 15}}, self.WITHOUT)
 
+    def test_memory_alone_needs_no_counting(self):
+        made = written({"memory": {"limit": 10}}, self.WITHOUT)
+        assert made == {f"{TOP}/memory{PATH}/memory.limit_in_bytes": "10"}
+
 
 class TestV2:
     def test_every_limit(self):
@@ -155,6 +159,11 @@ class TestV2:
     )
     def test_swap_is_counted_without_the_memory(self, memory, swap):
         assert on_v2(memory=memory).get("memory.swap.max") == swap
+
+    @pytest.mark.parametrize("memory", [{"limit": 200}, {"limit": -1}, {}])
+    def test_a_limit_of_both_below_that_of_memory_is_refused(self, memory):
+        with pytest.raises(HostError, match="less than that of memory"):
+            on_v2(memory={**memory, "swap": 100})
 
     @given(st.integers(1000, 1_000_000), st.integers(1000, 1_000_000) | st.none())
     def test_cpu_max_is_two_numbers(self, quota, period):
@@ -224,7 +233,7 @@ class TestDeviceRules:
             ({"type": "c", "access": "m"}, "c *:* m"),
             ({"type": "c", "major": 0, "minor": 0}, "c 0:0 rwm"),
             ({"type": "c", "major": None, "minor": None}, "c *:* rwm"),
-            pytest.param({"type": "c", "major": 136, "minor": -1}, "c 136:* rwm"),
+            ({"type": "c", "major": 136, "minor": -1}, "c 136:* rwm"),
         ],
     )
     def test_one(self, device, rule):
@@ -232,8 +241,10 @@ class TestDeviceRules:
 
     @pytest.mark.parametrize("everything", [{"allow": True}, {"allow": True, "type": "a", "access": "rwm"}])
     def test_everything_is_one_word(self, everything):
-        assert cgroup.device_rules([everything]) == ["a"]
+        null = {"allow": True, "type": "c", "major": 1, "minor": 3}
+        assert cgroup.device_rules([null, everything, null]) == ["a"]
 
-    def test_what_is_denied_in_the_end_is_not_allowed(self):
+    @pytest.mark.parametrize("before", [[{"allow": True}], [{"allow": False}], []], ids=str)
+    def test_a_single_denial_can_not_be_said_so_it_is_refused(self, before):
         with pytest.raises(HostError, match="deny after"):
-            cgroup.device_rules([{"allow": True}, {"allow": False, "type": "c", "major": 1, "minor": 11}])
+            cgroup.device_rules([*before, {"allow": False, "type": "c", "major": 1, "minor": 11}])

@@ -104,7 +104,8 @@ class TestLookUp:
             ("web:-1", "no group '-1'"),
             ("web:a:b", "no group 'a:b'"),
             ("4294967295", "4294967295 of user '4294967295' is out of range"),  # to chown(2), -1 means "as it is"
-            ("0:99999999999999999999", "no group"),
+            ("0:99999999999", "no group '99999999999'"),
+            ("9" * 5000, "no user"),
         ],
     )
     def test_what_is_not_there_is_an_error_that_names_it(self, user, message):
@@ -120,6 +121,7 @@ class TestLookUp:
 class TestHostileTables:
     @pytest.mark.parametrize(("user", "expected"), [("1000", (1000, 5)), ("7:1000", (7, 1000)), ("", (0, 0))])
     def test_a_number_is_never_taken_for_a_name(self, tables, user, expected):
+        """CVE-2016-3697: an image could make root of `-u 1000`."""
         tables("1000:x:0:0:::\n0:x:9:9:::\nme:x:1000:5:::\nroot:x:0:0:::\n", "1000:x:0:\n")
         assert who(user)[:2] == expected
 

@@ -75,10 +75,12 @@ def execute(found: state.Record, request: ExecRequest) -> int:
     with Console(request.tty and not request.detach, request.stdin) as console:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
-        joiner = os.fork()
+        # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
+        joiner, pidfd = process.clone_into(cgroup.birthplace(path, layout), 0)
         if joiner == 0:
             console.forget()
-            _joiner(join, cgroup.birthplace(path, layout), _work(spec, request, size), streams, theirs)
+            _joiner(join, _work(spec, request, size), streams, theirs)
+        os.close(pidfd)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
@@ -113,7 +115,6 @@ def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
 
 def _joiner(
     join: list[ops.Op],
-    birthplace: str,
     work: Callable[[Trace], tuple[list[str], dict[str, str], bool]],
     streams: list[int],
     report: socket,
@@ -122,10 +123,8 @@ def _joiner(
     try:
         process.set_dumpable(False)
         init.close_imports()
-        # The host's folders can't be reached by name once its mount namespace is left.
-        born = os.open(birthplace, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if birthplace else -1
         Trace("host").run(join)
-        pid, pidfd = process.clone(process.CLONE_PARENT, born)
+        pid, pidfd = process.clone(process.CLONE_PARENT)
         if pid == 0:
             init.main(work, streams, report.fileno(), 0)
         report.sendmsg([b"N" + jsontext.dumps(pid).encode()], [(SOL_SOCKET, SCM_RIGHTS, pack("i", pidfd))])

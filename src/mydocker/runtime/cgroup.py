@@ -88,6 +88,8 @@ def _plan_v2(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list
     folder = root + path
     memory, cpu, pids = (resources.get(key) or {} for key in ("memory", "cpu", "pids"))
     swap, limit = memory.get("swap"), memory.get("limit")
+    if swap and swap > 0 and not 0 < (limit or 0) <= swap:
+        raise HostError("the limit of memory and swap together is less than that of memory", "give it at least as much")
     quota = f"{_most(cpu.get('quota') or -1)} {cpu.get('period') or 100000}"
     values = [
         ("cpuset", "cpuset.cpus", cpu.get("cpus")),
