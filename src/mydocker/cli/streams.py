@@ -1,7 +1,11 @@
-"""The three standard streams, made safe to use. Imports are restricted: this is on the way of every command."""
+"""What a caller hands down, made safe to use: the standard streams, the umask, the signals.
+
+Imports are restricted: this is on the way of every command.
+"""
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 
@@ -11,6 +15,14 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
+    """Let nothing that the caller has set up change what a command does."""
+    os.umask(0o022)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would let no child be waited for
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+    _open_streams()
+
+
+def _open_streams() -> None:
     """Let no character fail to be written, and no other file take the place of a closed stream.
 
     Python's stream is None where the caller has closed the descriptor. Left so, a file that is opened later would get

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tarfile
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -273,7 +272,8 @@ def truncated() -> InvalidArgument:
 
 
 class Writer:
-    """Writes a tar in pax format. Times are whole seconds, owners numbers only, as in docker's own archives."""
+    """Writes a tar: ustar headers, and pax ones where those are too small. Times are whole seconds, owners numbers
+    only, as in docker's own archives."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -290,28 +290,54 @@ class Writer:
     ) -> None:
         """One entry. target: a symbolic link's. link: the path, in the archive, of the file of which this is another
         name. content: a descriptor of the regular file, of which exactly info.st_size bytes are taken."""
-        entry = tarfile.TarInfo(_text(path))
-        entry.mode, entry.uid, entry.gid = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
-        entry.mtime = info.st_mtime_ns // 1_000_000_000
-        entry.type = tarfile.LNKTYPE if link else _TYPES[stat.S_IFMT(info.st_mode)]
-        entry.linkname = _text(link or target)
-        if entry.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
-            entry.devmajor, entry.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
-        if entry.type == tarfile.REGTYPE:
-            entry.size = info.st_size
-        if capability and not link:
-            entry.pax_headers = {_XATTR + CAPABILITY: capability.decode("utf-8", "surrogateescape")}
-        self._out.write(entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-        if entry.size:
-            self._copy(content, entry.size)
+        kind = LINK if link else _TYPES[stat.S_IFMT(info.st_mode)]
+        size = info.st_size if kind == FILE else 0
+        self._header(
+            os.fsencode(f"{path.rstrip('/')}/" if kind == FOLDER else path),
+            kind,
+            stat.S_IMODE(info.st_mode),
+            {"uid": info.st_uid, "gid": info.st_gid, "size": size, "mtime": info.st_mtime_ns // 1_000_000_000},
+            os.fsencode(link or target),
+            info.st_rdev if kind in _DEVICES else 0,
+            {_XATTR + CAPABILITY: capability} if capability else {},
+        )
+        if size:
+            self._copy(content, size)
 
     def add_empty(self, path: str) -> None:
         """An empty file of root's, from 1970."""
-        self._out.write(tarfile.TarInfo(_text(path)).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        self._header(os.fsencode(path), FILE, 0o644, {"uid": 0, "gid": 0, "size": 0, "mtime": 0})
 
     def finish(self) -> None:
         self._out.write(bytes(2 * BLOCK))
         self._out.flush()
+
+    def _header(
+        self,
+        name: bytes,
+        kind: bytes,
+        mode: int,
+        numbers: dict[str, int],
+        target: bytes = b"",
+        device: int = 0,
+        records: dict[str, bytes] | None = None,
+    ) -> None:
+        """records: what an extended header shall say; to it goes what does not fit into this one."""
+        records = dict(records or {})
+        for key, value in (("path", name), ("linkpath", target)):
+            if len(value) > 100 or not value.isascii():
+                records[key] = value
+        for key, number in numbers.items():
+            if not 0 <= number <= _LARGEST[key]:
+                records[key] = b"%d" % number
+                numbers = {**numbers, key: 0}
+        if records:
+            data = b"".join(_pax_record(key.encode(), value) for key, value in sorted(records.items()))
+            self._out.write(
+                _block(b"PaxHeaders/entry", _PAX, 0o644, {"uid": 0, "gid": 0, "size": len(data), "mtime": 0})
+            )
+            self._out.write(data + bytes(-len(data) % BLOCK))
+        self._out.write(_block(name, kind, mode, numbers, target, device))
 
     def _copy(self, content: int, size: int) -> None:
         """The header has promised `size` bytes: a file that shrinks meanwhile is filled up with zeros."""
@@ -319,23 +345,50 @@ class Writer:
         while left:
             count = os.readv(content, [self._buffer[: min(left, CHUNK)]])
             if not count:
-                self._buffer[: min(left, CHUNK)] = bytes(min(left, CHUNK))
                 count = min(left, CHUNK)
+                self._buffer[:count] = bytes(count)
             self._out.write(self._buffer[:count])
             left -= count
         self._out.write(bytes(-size % BLOCK))
 
 
 _TYPES = {
-    stat.S_IFREG: tarfile.REGTYPE,
-    stat.S_IFDIR: tarfile.DIRTYPE,
-    stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,
-    stat.S_IFCHR: tarfile.CHRTYPE,
-    stat.S_IFBLK: tarfile.BLKTYPE,
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: FOLDER,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFIFO: FIFO,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK_DEVICE,
 }
+_LARGEST = {"uid": 0o7777777, "gid": 0o7777777, "size": 0o77777777777, "mtime": 0o77777777777}
 
 
-def _text(path: str) -> str:
-    """A path of the file system as tarfile takes it, which writes it as UTF-8 and other bytes as they are."""
-    return os.fsencode(path).decode("utf-8", "surrogateescape")
+def _block(name: bytes, kind: bytes, mode: int, numbers: dict[str, int], target: bytes = b"", device: int = 0) -> bytes:
+    fields = [
+        name[:100],
+        b"%07o\0" % mode,
+        b"%07o\0" % numbers["uid"],
+        b"%07o\0" % numbers["gid"],
+        b"%011o\0" % numbers["size"],
+        b"%011o\0" % numbers["mtime"],
+        b" " * 8,
+        kind,
+        target[:100],
+        b"ustar\00000",
+        b"",
+        b"",
+        b"%07o\0" % os.major(device),
+        b"%07o\0" % os.minor(device),
+        b"",
+    ]
+    fields[6] = b"%06o\0 " % sum(_HEADER.pack(*fields))
+    return _HEADER.pack(*fields)
+
+
+def _pax_record(key: bytes, value: bytes) -> bytes:
+    """ "LENGTH KEY=VALUE\\n", where the length counts its own digits too."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(b"%d" % rest)
+    if len(b"%d" % length) > len(b"%d" % rest):
+        length += 1
+    return b"%d %b=%b\n" % (length, key, value)

@@ -27,7 +27,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, 
 _OWN = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk")  # aufs's own files in the root of a writable branch
 
 
-def why_not() -> str:
+def why_not(try_it: bool = True) -> str:
     with open("/proc/filesystems", encoding="ascii") as table:
         return "" if "aufs" in table.read().split() else "the kernel has no aufs"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     class Driver(Protocol):
         name: str
 
-        def why_not(self) -> str:
-            """Why this host can't use it, in a few words; "" if it can."""
+        def why_not(self, try_it: bool = True) -> str:
+            """Why this host can't use it, in a few words; "" if it can. try_it: if False nothing may be written."""
 
         def prepare(self, folder: str, layers: list[str]) -> None:
             """Make what root_ops needs on disk. Once made, it stays: a second call does no harm."""

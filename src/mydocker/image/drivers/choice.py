@@ -22,8 +22,9 @@ def named(name: str) -> Driver:
     return driver
 
 
-def choose(configured: str | None) -> tuple[Driver, str]:
+def choose(configured: str | None, try_it: bool = True) -> tuple[Driver, str]:
     """(the driver for new containers, why). configured: the one that the host's administrator wants, or "".
+    try_it: if False nothing is written (a dry run), and a driver that has not been tried yet is taken to work.
 
     Raises InvalidArgument for a name that is none, HostError if the one that is wanted can't work here.
     """
@@ -31,14 +32,14 @@ def choose(configured: str | None) -> tuple[Driver, str]:
         if configured not in NAMES:
             raise InvalidArgument(f"no storage driver '{configured}'", f"one of {' '.join(NAMES)}")
         driver = named(configured)
-        why_not = driver.why_not()
+        why_not = driver.why_not(try_it)
         if why_not:
             raise HostError(f"storage driver {configured} does not work here: {why_not}", "leave storage_driver empty")
         return driver, "configured"
     reasons = []
     for name in NAMES:
         driver = named(name)
-        why_not = driver.why_not()
+        why_not = driver.why_not(try_it)
         if not why_not:
             break
         reasons.append(f"no {name}: {why_not}")

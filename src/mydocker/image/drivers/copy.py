@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 name = "copy"
 
 
-def why_not() -> str:
+def why_not(try_it: bool = True) -> str:
     return ""
 
 

@@ -26,10 +26,10 @@ _ALIAS_DIGITS = 16
 _PLAIN = "redirect_dir=nofollow,metacopy=off,index=off"
 
 
-def why_not() -> str:
+def why_not(try_it: bool = True) -> str:
     from mydocker.image.drivers import probe
 
-    return probe.overlay()
+    return probe.overlay(try_it)
 
 
 def prepare(folder: str, layers: list[str]) -> None:

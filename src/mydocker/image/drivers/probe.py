@@ -1,4 +1,4 @@
-"""Whether overlay works under paths.ROOT: tried once in a boot, the answer kept in /run.
+"""Whether overlay works under paths.ROOT: tried once in a boot, if it does, and the answer kept in /run.
 
 Being listed in /proc/filesystems is not enough: the module may not be loaded yet, or the file system below (another
 overlay, NFS, xfs without ftype) can't hold an upper folder.
@@ -16,21 +16,23 @@ from mydocker.image import store
 from mydocker.kernel import files, mounts, process
 
 
-def overlay() -> str:
-    """Why not, "" if it works."""
-    os.makedirs(paths.ROOT, 0o700, exist_ok=True)
-    os.makedirs(paths.RUN, 0o700, exist_ok=True)
+def overlay(try_it: bool) -> str:
+    """Why not, "" if it works. try_it: if False nothing is written, and what has not been tried is taken to work."""
     answer = f"{paths.RUN}/.overlay"
-    about = f"{paths.ROOT} {os.stat(paths.ROOT).st_dev}\n"
+    why = None
     try:
+        about = f"{paths.ROOT} {os.stat(paths.ROOT).st_dev}\n"
         with open(answer, encoding="utf-8") as file:
             known = file.read()
         if known.startswith(about):
-            return known[len(about) :]
+            why = known[len(about) :]
     except FileNotFoundError:
         pass
-    why = _try_overlay()
-    files.write_atomic(answer, (about + why).encode())
+    if why == "" or not try_it:
+        return why or ""
+    why = _try_overlay()  # again, if it has failed before: somebody may have seen to it
+    os.makedirs(paths.RUN, 0o700, exist_ok=True)
+    files.write_atomic(answer, f"{paths.ROOT} {os.stat(paths.ROOT).st_dev}\n{why}".encode())
     return why
 
 
