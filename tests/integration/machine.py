@@ -107,6 +107,11 @@ class Machine:
     def exists(self, path: str) -> bool:
         return self.run("test", "-e", path).rc == 0
 
+    def alive(self, pid: int) -> bool:
+        """Whether the process is there, and no zombie that only waits for its parent to look."""
+        stat = self.run("cat", f"/proc/{pid}/stat").stdout
+        return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
+
     def terminal(self, *words: str, rows: int = 24, columns: int = 80) -> Terminal:
         return Terminal(self.argv(*words, tty=True), rows, columns)
 
@@ -192,8 +197,8 @@ class Mydocker:
         return until(lambda: (log := self.ok("logs", container)) and text in log and log, f"{text!r} in the log")
 
     def remove_all(self) -> None:
-        """Remove every container of the store."""
-        ids = self.ok("ps", "-aq").split()
+        """Remove every container of the store, the damaged too."""
+        ids = self.machine.run("ls", f"{self.machine.store}/lib/containers").lines
         if ids:
             self.ok("rm", "-f", *ids)
         self.made.clear()

@@ -40,25 +40,29 @@ def mounts():
 
 
 def cgroups():
-    """Those of the store's containers, in every hierarchy: their common parent has the store's name."""
-    ours = os.path.basename(store)
-    return sorted(top for top, _, _ in os.walk("/sys/fs/cgroup") if ours in top)
+    """Those of mydocker's containers, in every hierarchy. One that is another store's has a process to show for it."""
+    found = []
+    for parent in ["/sys/fs/cgroup/mydocker", *(f"/sys/fs/cgroup/{name}/mydocker" for name in names("/sys/fs/cgroup"))]:
+        for name in names(parent):
+            pids = read(f"{parent}/{name}/cgroup.procs").split()
+            if os.path.isdir(f"{parent}/{name}") and (not pids or any(map(ours, pids))):
+                found.append(f"{parent}/{name}")
+    return found
+
+
+def ours(pid):
+    """Whether the store is in its command line, environment or open files, or mounted in its own mount namespace."""
+    folder = f"/proc/{pid}"
+    texts = [read(f"{folder}/cmdline"), read(f"{folder}/environ"), link(f"{folder}/cwd"), link(f"{folder}/exe")]
+    texts += [link(f"{folder}/fd/{fd}") for fd in names(f"{folder}/fd")]
+    if link(f"{folder}/ns/mnt") not in ("", link("/proc/self/ns/mnt")):
+        texts.append(read(f"{folder}/mountinfo"))
+    return any(store in text for text in texts)
 
 
 def processes():
-    """Those that have the store in their command line, environment or open files, or mounted in their own namespace."""
-    here, me, found = link("/proc/self/ns/mnt"), os.getpid(), []
-    for pid in filter(str.isdigit, names("/proc")):
-        folder = f"/proc/{pid}"
-        if int(pid) in (me, os.getppid()):
-            continue
-        texts = [read(f"{folder}/cmdline"), read(f"{folder}/environ"), link(f"{folder}/cwd"), link(f"{folder}/exe")]
-        texts += [link(f"{folder}/fd/{fd}") for fd in names(f"{folder}/fd")]
-        if link(f"{folder}/ns/mnt") not in ("", here):
-            texts.append(read(f"{folder}/mountinfo"))
-        if any(store in text for text in texts):
-            found.append(f"{pid} {read(f'{folder}/cmdline')!r}")
-    return found
+    others = [pid for pid in filter(str.isdigit, names("/proc")) if int(pid) not in (os.getpid(), os.getppid())]
+    return [f"{pid} {read(f'/proc/{pid}/cmdline')!r}" for pid in others if ours(pid)]
 
 
 def files():
@@ -73,13 +77,9 @@ def files():
 
 
 def temporary():
-    ours = os.path.basename(store)
-    return [
-        f"{folder}/{name}"
-        for folder in ("/tmp", "/var/tmp", "/dev/shm")
-        for name in names(folder)
-        if "mydocker" in name and not name.startswith(("mydocker-test.", ours))
-    ]
+    """mydocker's; the tests' own have another prefix."""
+    places = [(folder, name) for folder in ("/tmp", "/var/tmp", "/dev/shm") for name in names(folder)]
+    return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith("mydocker-test.")]
 
 
 def firewall():

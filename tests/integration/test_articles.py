@@ -223,7 +223,7 @@ class TestChapter5:
     def test_5_5_stop_and_what_ps_says(self, machine, mydocker, bird):
         pid = mydocker.pid("bird")
         mydocker.ok("stop", "bird")
-        assert not machine.exists(f"/proc/{pid}")
+        assert not machine.alive(pid)
         row = next(row for row in mydocker.ok("ps", "-a").splitlines() if "bird" in row)
         assert "Exited (143)" in row  # busybox's top catches SIGTERM
         assert str(pid) not in row.split()
@@ -299,7 +299,7 @@ class TestFaultsOfTheOriginals:
         mydocker.wait_log(name, "up")
         pid = mydocker.pid(name)
         mydocker.ok("stop", name)
-        assert not machine.exists(f"/proc/{pid}")
+        assert not machine.alive(pid)
         assert mydocker.state(name)["ExitCode"] == 4
 
     def test_a_detached_containers_mounts_and_cgroup_are_never_freed(self, machine, mydocker, name):

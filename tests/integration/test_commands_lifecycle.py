@@ -158,7 +158,7 @@ class TestRemove:
     def test_force_of_what_runs(self, machine, mydocker, trapper):
         pid = mydocker.pid(trapper)
         mydocker.ok("rm", "-f", trapper)
-        assert not machine.exists(f"/proc/{pid}")
+        assert not machine.alive(pid)
 
     def test_the_name_is_free_again(self, mydocker, name):
         for _ in range(2):

@@ -943,19 +943,24 @@ class TestChoice:
         assert overlay.why_not() == ""
         assert choice.choose("")[0].name == "overlay"
 
+    def test_a_dry_run_tries_nothing(self, places):
+        assert choice.choose("", try_it=False)[0].name == "overlay"
+        assert not places.exists()
+
     def test_where_overlay_can_not_be_it_is_copy(self, places):
         """On an overlay there can be none: as in a container."""
         places.mkdir()
-        lower = places.parent / "lower"
         for name in ("lower", "upper", "work"):
             (places.parent / name).mkdir()
-        options = f"lowerdir={lower},upperdir={places.parent}/upper,workdir={places.parent}/work"
-        shell(f"mount -t overlay -o {options} overlay {places}")
+        top = places.parent
+        shell(f"mount -t overlay -o lowerdir={top}/lower,upperdir={top}/upper,workdir={top}/work overlay {places}")
         try:
-            driver, why = choice.choose("")
-            assert driver.name == "copy"
-            assert why.startswith("no overlay: ")
+            for try_it in (True, False):
+                driver, why = choice.choose("", try_it)
+                assert driver.name == "copy"
+                assert why.startswith("no overlay: ")
             with pytest.raises(HostError, match="overlay does not work here"):
                 choice.choose("overlay")
         finally:
             shell(f"umount {places}")
+        assert choice.choose("")[0].name == "overlay"

@@ -15,20 +15,24 @@ from mydocker.engine import attach
 class TestSignals:
     """pidfd 5 stands for the container."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def sent(self, monkeypatch):
         found = []
         monkeypatch.setattr(attach._signal, "pidfd_send_signal", lambda pidfd, number: found.append((pidfd, number)))
         return found
 
-    def test_what_comes_before_the_container_runs_is_handed_on_when_it_does(self, sent):
+    def test_what_comes_before_the_container_runs_ends_its_start(self, sent, monkeypatch):
+        ended = []
+        monkeypatch.setattr(os, "kill", lambda pid, number: ended.append((pid, number)))
         with attach.Console(tty=False, stdin=False) as console:
-            console._handle(signal.SIGTERM)
-            console._handle(signal.SIGUSR1)
+            console.starter = 7
+            console._handle(signal.SIGINT)
             assert sent == []
+            assert ended == [(7, signal.SIGTERM)]
+            assert console.early == signal.SIGINT
             console.connect(5)
             console._handle(signal.SIGINT)
-        assert sent == [(5, signal.SIGTERM), (5, signal.SIGUSR1), (5, signal.SIGINT)]
+        assert sent == [(5, signal.SIGINT)]
 
     @pytest.mark.parametrize("number", [signal.SIGCHLD, signal.SIGPIPE, signal.SIGTSTP, signal.SIGWINCH])
     def test_what_is_about_the_command_line_itself_stays_here(self, sent, number):
@@ -51,15 +55,19 @@ class TestSignals:
             numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGWINCH)
             return [signal.getsignal(number) for number in numbers], sorted(os.listdir("/proc/self/fd"))
 
+        def fail():
+            with attach.Console(tty=True, stdin=True):
+                assert state() != before
+                raise KeyError
+
         before = state()
-        with pytest.raises(KeyError), attach.Console(tty=True, stdin=True):
-            assert state() != before
-            raise KeyError
+        with pytest.raises(KeyError):
+            fail()
         assert state() == before
 
 
 class TestTerminal:
-    @pytest.fixture()
+    @pytest.fixture
     def modes(self, monkeypatch):
         """The mode of each tcsetattr. At first everything is on."""
         found = []
@@ -82,15 +90,20 @@ class TestTerminal:
     def test_it_is_given_back_whatever_happens(self, modes, monkeypatch):
         monkeypatch.setattr(attach.terminal, "size", lambda _: (24, 80))
         monkeypatch.setattr(attach.terminal, "set_size", lambda *_: None)
-        with pytest.raises(KeyError), attach.Console(tty=True, stdin=False) as console:
-            console.connect(5)
-            raise KeyError
+
+        def fail():
+            with attach.Console(tty=True, stdin=False) as console:
+                console.connect(5)
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            fail()
         assert len(modes) == 2
         assert modes[1][:4] == [0xFFFF] * 4
 
 
 class TestOutput:
-    @pytest.fixture()
+    @pytest.fixture
     def pipe(self):
         ends = list(os.pipe())
         yield ends
@@ -136,7 +149,7 @@ class TestOutput:
 
 
 class TestStdin:
-    @pytest.fixture()
+    @pytest.fixture
     def console(self, monkeypatch):
         """Its stdin is the write end of a pipe; what the caller types is in `typed`."""
         with attach.Console(tty=False, stdin=True) as console:

@@ -132,7 +132,7 @@ class TestChoice:
 
         def says(**why_not: str) -> None:
             for name, why in why_not.items():
-                monkeypatch.setattr(choice.named(name), "why_not", lambda why=why: why)
+                monkeypatch.setattr(choice.named(name), "why_not", lambda try_it=True, why=why: why)
 
         return says
 

@@ -32,7 +32,7 @@ class TestEnvironment:
 
 
 class TestWords:
-    @pytest.fixture()
+    @pytest.fixture
     def programs(self, monkeypatch):
         """The names that find_program knows."""
         known = set()

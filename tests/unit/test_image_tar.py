@@ -253,6 +253,37 @@ def test_any_bytes_are_refused_or_read(raw):
         pass
 
 
+@given(
+    path=st.lists(st.binary(min_size=1, max_size=150), min_size=1, max_size=3),
+    target=st.binary(max_size=200),
+    kind=st.sampled_from([stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK]),
+    owner=st.integers(0, (1 << 32) - 1),
+    mtime=st.integers(-(1 << 40), 1 << 40),
+    device=st.tuples(st.integers(0, 4095), st.integers(0, (1 << 20) - 1)),
+    capability=st.binary(max_size=120),
+)
+def test_what_is_written_is_read(path, target, kind, owner, mtime, device, capability):
+    name = os.fsdecode(b"/".join(path).replace(b"\0", b"0").strip(b"/") or b"x")
+    target = os.fsdecode(target.replace(b"\0", b"0"))
+    info = os.stat_result(
+        (kind | 0o1750, 1, 2, 1, owner, owner, 0, 0, mtime, 0),
+        {"st_mtime_ns": mtime * 10**9, "st_rdev": os.makedev(*device)},
+    )
+    out = io.BytesIO()
+    writer = tar.Writer(out)
+    writer.add(name, info, target, capability=capability)
+    writer.add(name, info, link="first")
+    writer.finish()
+    (entry, _), (link, _) = read(out.getvalue())
+    folder = kind == stat.S_IFDIR
+    assert (entry.name, entry.type) == (f"{name}/" if folder else name, tar._TYPES[kind])
+    assert (entry.mode, entry.uid, entry.gid, entry.time, entry.target) == (0o1750, owner, owner, mtime * 10**9, target)
+    if kind in (stat.S_IFCHR, stat.S_IFBLK):
+        assert (entry.major, entry.minor) == device
+    assert entry.xattrs == ({tar.CAPABILITY: capability} if capability else {})
+    assert (link.name, link.type, link.target, link.xattrs) == (name, tar.LINK, "first", {})
+
+
 class TestWriter:
     def archive(self, *calls) -> tarfile.TarFile:
         out = io.BytesIO()

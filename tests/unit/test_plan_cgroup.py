@@ -244,7 +244,11 @@ class TestDeviceRules:
         null = {"allow": True, "type": "c", "major": 1, "minor": 3}
         assert cgroup.device_rules([null, everything, null]) == ["a"]
 
-    @pytest.mark.parametrize("before", [[{"allow": True}], [{"allow": False}], []], ids=str)
-    def test_a_single_denial_can_not_be_said_so_it_is_refused(self, before):
+    KMSG = {"allow": False, "type": "c", "major": 1, "minor": 11}
+
+    @pytest.mark.parametrize(
+        "devices", [[KMSG], [{"allow": False}, KMSG], [{"allow": True}, KMSG], [{"allow": True}, {"allow": False}]]
+    )
+    def test_only_a_list_that_begins_by_denying_all_can_be_said(self, devices):
         with pytest.raises(HostError, match="deny after"):
-            cgroup.device_rules([*before, {"allow": False, "type": "c", "major": 1, "minor": 11}])
+            cgroup.device_rules(devices)

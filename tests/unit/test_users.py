@@ -86,6 +86,10 @@ class TestLookUp:
     def test_with_a_group_it_is_that_one_alone(self, user, expected):
         assert who(user) == expected
 
+    def test_a_number_without_an_entry_is_in_no_group(self, tables):
+        tables(PASSWD, "odd:x:60:1234,\n")
+        assert who("1234")[2] == []
+
     def test_the_specs_groups_are_added_each_once(self):
         assert who("web", [51, 5])[2] == [5, 50, 51]
         assert who("web:7", [5])[2] == [5]
@@ -169,18 +173,24 @@ class TestHostileTables:
         tables(PASSWD)
         assert [row[0] for row in users._table("/etc/passwd", 7)] == ["root"]
 
-    @pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "loop"])
-    def test_what_is_no_regular_file_is_empty_and_never_waited_for(self, tmp_path, kind):
+    @pytest.mark.parametrize("kind", ["missing", "folder", "loop"])
+    def test_what_is_no_regular_file_is_empty(self, tmp_path, kind):
         path = tmp_path / kind
         if kind == "folder":
             path.mkdir()
-        elif kind == "fifo":
-            os.mkfifo(path)
         elif kind == "loop":
             path.symlink_to(kind)
         assert TABLE(str(path), 7) == []
 
-    def test_a_device_is_opened_without_waiting(self, monkeypatch):
+    def test_a_fifo_is_not_read(self, tmp_path):
+        os.mkfifo(tmp_path / "fifo")
+        writer = os.open(tmp_path / "fifo", os.O_RDWR)
+        os.write(writer, PASSWD.encode())
+        assert TABLE(str(tmp_path / "fifo"), 7) == []
+        os.close(writer)
+
+    def test_nothing_is_waited_for(self, monkeypatch):
+        """A FIFO would wait for its writer, a terminal would become ours."""
         opened = {}
         monkeypatch.setattr(users.os, "open", lambda path, flags: opened.update({path: flags}) or 99)
         monkeypatch.setattr(users.os, "fstat", lambda _: os.stat_result((stat.S_IFCHR, *[0] * 9)))

@@ -36,7 +36,8 @@ class Console:
         self.tty, self.wants_stdin = tty, stdin
         self.pidfd = self.stdin = -1
         self._unwritten = b""
-        self._early: list[int] = []
+        self.starter = 0  # who is starting the container, until it runs
+        self.early = 0  # the signal that ended the start
         self._saved_terminal: list[object] | None = None
         self._saved_handlers: dict[int, object] = {}
 
@@ -75,8 +76,6 @@ class Console:
             self._saved_terminal = termios.tcgetattr(0)
             _make_raw()
             self._resize()
-        for number in self._early:
-            self._proxy(number)
 
     def end(self) -> None:
         self._proxy(_signal.SIGKILL)
@@ -121,10 +120,11 @@ class Console:
         if number == _signal.SIGWINCH and self.tty:
             self._resize()
         elif number in self._saved_handlers:
-            if self.pidfd < 0:
-                self._early.append(number)
-            else:
+            if self.pidfd >= 0:
                 self._proxy(number)
+            elif self.starter:
+                self.early = number
+                os.kill(self.starter, _signal.SIGTERM)
 
     def _proxy(self, number: int) -> None:
         try:

@@ -72,6 +72,7 @@ def start(
 def _follow(found: state.Record, pid: int, channel: socket, console: Console, attach: bool) -> Started:
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
+    console.starter = pid
     failure: list[MydockerError] = []
     readers = {b"o": 1, b"e": 2}
 
@@ -101,6 +102,8 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     channel.close()
     if failure or attach:
         os.waitpid(pid, 0)
+    if failure and console.early:
+        raise MydockerError(f"interrupted before {found.name} ran", exit_code=128 + console.early)
     if failure:
         failure[0].trace = result.trace  # type: ignore[attr-defined]
         raise failure[0]

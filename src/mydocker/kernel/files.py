@@ -264,8 +264,9 @@ def copy_data(reader: int, writer: int, size: int) -> None:
         end = min(os.lseek(reader, at, os.SEEK_HOLE), size)
         while at < end:
             copied = _copy_range(reader, writer, at, end - at)
-            if copied == 0:  # it was cut short meanwhile
-                break
+            if copied == 0:  # it was cut short meanwhile, or its size is made up, as in /sys
+                os.ftruncate(writer, at)
+                return
             at += copied
     os.ftruncate(writer, size)
 

@@ -121,6 +121,7 @@ class _Monitor:
         self.pending: list[bytes] = []
         self.outputs: dict[int, bytes] = {}
         self.pid = self.pidfd = self.stdin = -1
+        self.running = False
 
     def run(self) -> int:
         self._detach()
@@ -161,8 +162,8 @@ class _Monitor:
             _signal.signal(number, _signal.SIG_IGN)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-        # Who ends the monitor politely (a shutdown does) wants the container to stop.
-        _signal.signal(_signal.SIGTERM, lambda *_: self._signal(self.found.stop_signal))
+        # Who ends the monitor politely (a shutdown does) wants the container to stop; before it runs, only SIGKILL can.
+        _signal.signal(_signal.SIGTERM, lambda *_: self._signal(self.found.stop_signal if self.running else 9))
 
     def _signal(self, number: int) -> None:
         if self.pidfd >= 0:
@@ -265,6 +266,7 @@ class _Monitor:
 
     def _record_start(self) -> None:
         found = self.found
+        self.running = True
         found.status, found.pid, found.pid_start = "running", self.pid, process.start_time(self.pid)
         if not found.pid_start:  # it is a zombie already: the start of the process is what its monitor saw of it
             found.pid_start = 1

@@ -39,9 +39,10 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout
     steps: list[ops.Op] = [ops.SetPropagation("/", "slave" if slave else "private"), *root_ops]
     fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
     asked = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
+    # From the image alone: its mount point may be a link into /proc or /sys, which must not be there yet.
+    volumes = [mount for mount in spec.get("mounts", []) if mount["destination"] in fill]
+    steps += [ops.FillVolume(root, mount["destination"], mount["source"]) for mount in volumes]
     for mount in spec.get("mounts", []):
-        if mount["destination"] in fill:
-            steps.append(ops.FillVolume(root, mount["destination"], mount["source"]))
         steps += _mount(mount, root, layout)
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
             steps.append(ops.SetPropagation(mount["destination"], "private", root))
