@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import _signal
 import errno
+import fcntl
 import os
 import stat
 
 from mydocker.kernel import cgroups, device_filter, mounts, netdev, process, seccomp, terminal
-from mydocker.kernel.files import copy_tree
+from mydocker.kernel.files import copy_tree, move_into, remove_tree
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -340,11 +341,15 @@ class SetPropagation(Op):
         return f"mount --make-r{self.kind} {quote(self.root + self.target)}"
 
 
+# What a link in the image may not bring a mount to: a forged /proc would be read by an exec on its way in.
+_OURS = ("/proc", "/sys", "/dev")
+
+
 @record
 class Mount(Op):
     """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that folder, resolved there, links
     included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way are
-    followed (in the root) or refused."""
+    followed (in the root) or refused; none may lead into what the kernel or mydocker itself fills."""
 
     source: str
     target: str
@@ -362,6 +367,9 @@ class Mount(Op):
         bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(self.source)
         point = mounts.open_point(self.root, self.target, "file" if bind_file else "folder", self.follow)
         try:
+            there = os.readlink(f"/proc/self/fd/{point}")[len(os.path.realpath(self.root)) :] or "/"
+            if there != self.target and there.startswith(_OURS):
+                raise OSError(errno.EPERM, f"the image leads it to {there}", self.target)
             mounts.mount(self.source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
         finally:
             os.close(point)
@@ -428,7 +436,11 @@ class RootReadOnly(Op):
 
 @record
 class FillVolume(Op):
-    """A named volume that is still empty gets what the image has at its mount point, as with docker."""
+    """A named volume that is still empty gets what the image has at its mount point, as with docker.
+
+    volume: its folder _data. The copy is made beside it, where no container looks, and then moved in: another container
+    that has the volume could replace a folder by a link while its owner and mode are being set.
+    """
 
     root: str
     target: str
@@ -436,16 +448,20 @@ class FillVolume(Op):
     topic = "mounts"
 
     def do(self) -> None:
-        if os.listdir(self.volume):
-            return
         try:
             point = mounts.open_point(self.root, self.target)
         except FileNotFoundError:
             return
+        own = os.open(os.path.dirname(self.volume), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if stat.S_ISDIR(os.fstat(point).st_mode):
-                copy_tree(f"/proc/self/fd/{point}", self.volume)
+            fcntl.flock(own, fcntl.LOCK_EX)  # one fills it; the others then find it full
+            if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
+                copy = f"{os.path.dirname(self.volume)}/copy"
+                remove_tree(copy)  # of a start that was cut short
+                copy_tree(f"/proc/self/fd/{point}", copy)
+                move_into(copy, self.volume)
         finally:
+            os.close(own)
             os.close(point)
 
     def phrase(self) -> str:

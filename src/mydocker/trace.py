@@ -88,6 +88,7 @@ def step_failed(phrase: str, error: Exception) -> StepFailed:
     number = (error.errno or 0) if isinstance(error, OSError) else 0
     hints = {
         errno.EPERM: "" if os.geteuid() == 0 else "run as root",
+        errno.EMFILE: "raise the limit of open files, 'ulimit -n'",
         errno.ENOSPC: "free some space, or raise the limit that is full",
         errno.ENOSYS: "this kernel is too old",
     }

@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from machine import Machine, Mydocker
+from machine import Machine, Mydocker, differences
 
 _numbers = itertools.count(1)
 
@@ -69,14 +69,8 @@ def nothing_left(machine):
     before = machine.snapshot()
     yield
     deadline = time.monotonic() + 5
-    while (after := machine.snapshot()) != before and time.monotonic() < deadline:
+    while (changes := differences(before, machine.snapshot())) and time.monotonic() < deadline:
         time.sleep(0.1)
-    changes = [
-        f"{sign} {kind}: {thing}"
-        for kind in before
-        for sign, things, others in (("new", after[kind], before[kind]), ("gone", before[kind], after[kind]))
-        for thing in sorted(set(things) - set(others))
-    ]
     if changes:
         Mydocker(machine).remove_all()  # the next test starts clean all the same
     assert not changes, "\n".join(changes)

@@ -198,9 +198,14 @@ class Mydocker:
 
     def remove_all(self) -> None:
         """Remove every container of the store, the damaged too."""
-        ids = self.machine.run("ls", f"{self.machine.store}/lib/containers").lines
-        if ids:
-            self.ok("rm", "-f", *ids)
+
+        def none_left() -> bool:
+            ids = self.machine.run("ls", f"{self.machine.store}/lib/containers").lines
+            if ids:
+                self("rm", "-f", *ids)
+            return not ids
+
+        until(none_left, "a store without containers")
         self.made.clear()
 
     def clean_up(self) -> None:
@@ -283,6 +288,17 @@ class Terminal:
         while select.select([self.near], [], [], 0)[0]:
             self.seen += decode(os.read(self.near, 65536))
         return self.process.returncode
+
+
+def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
+    """What two snapshots do not have in common, a line each. A cgroup that goes is another store's: no matter."""
+    return [
+        f"{sign} {kind}: {thing}"
+        for kind in before
+        for sign, things, others in (("new", after[kind], before[kind]), ("gone", before[kind], after[kind]))
+        for thing in sorted(set(things) - set(others))
+        if (sign, kind) != ("gone", "cgroups")
+    ]
 
 
 def until(probe, what: str, timeout: float = 10):

@@ -40,7 +40,7 @@ class TestChapter3:
         assert [row[-1] for row in rows if row[0] == "1"] == ["/bin/sh"]
         assert terminal.type("hostname") != machine.run("hostname").stdout.strip()
         assert [row.split(":")[1].strip() for row in terminal.type("ip -o link").splitlines()] == ["lo"]
-        assert "Shared Memory" in terminal.type("ipcs")
+        assert terminal.type("cat /proc/sysvipc/*").count("key") == 3  # headings only; busybox may lack ipcs
         inside, outside = terminal.type(NAMESPACES).split(), machine.shell(NAMESPACES).stdout.split()
         assert len(inside) == len(outside) == 5
         assert not set(inside) & set(outside)

@@ -483,6 +483,8 @@ class TestLayers:
         assert (top / "tmp").stat().st_mode & 0o7777 == 0o1777
         assert ((top / "tmp/x").stat().st_uid, (top / "tmp/x").stat().st_gid) == (7, 8)
         assert (top / "link").is_dir()
+        lower.chmod(0o711)
+        assert unpacked(archive(("x", b"")), folder / "again", [str(lower)]).stat().st_mode & 0o7777 == 0o711
 
     def test_pack_changes_is_the_way_back(self, folder):
         top = folder / "upper"

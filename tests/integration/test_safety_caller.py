@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import pytest
@@ -51,7 +52,7 @@ class TestDescriptors:
         if not machine.local:
             pytest.skip("needs to pass descriptors: this machine only")
         opened = [os.open("/", os.O_RDONLY), os.open("/etc/passwd", os.O_RDONLY), os.open("/", os.O_PATH)]
-        opened += [os.dup2(opened[0], number) for number in (20, 100, 500)]
+        opened += [fcntl.fcntl(opened[0], fcntl.F_DUPFD, number) for number in (100, 300, 500)]
         yield opened
         for descriptor in opened:
             os.close(descriptor)
@@ -60,10 +61,7 @@ class TestDescriptors:
         assert mydocker.sh(DESCRIPTORS, pass_fds=leaked) == "0 1 2 3"  # 3 is the shell's own, of /proc/self/fd
 
     def test_do_not_reach_one_with_init(self, mydocker, leaked):
-        assert (
-            mydocker.sh(f"{DESCRIPTORS}; ls /proc/1/fd | sort -n | tail -n 1", "--init", pass_fds=leaked)[:8]
-            == "0 1 2 3\n"
-        )
+        assert mydocker.sh(DESCRIPTORS, "--init", pass_fds=leaked) == "0 1 2 3"
 
     def test_do_not_reach_an_exec(self, mydocker, name, leaked):
         mydocker.ok("run", "-d", "--net", "none", "--name", name, "busybox", "sleep", "1000", pass_fds=leaked)
@@ -115,7 +113,7 @@ class TestSignals:
 
 
 class TestLimits:
-    WANTED = "ulimit -a; cat /proc/self/oom_score_adj; umask; cut -d' ' -f19 /proc/self/stat"
+    WANTED = "ulimit -a; cat /proc/self/oom_score_adj; umask"
 
     @pytest.mark.parametrize(
         "before",
@@ -156,8 +154,9 @@ class TestLimits:
             rows = machine.shell(f"umask {mask}; {line}", env=env).lines
             return sorted(row for row in rows if "containers/" not in row and len(row.split()) == 2)
 
-        assert len(modes("0022")) > 300
-        assert modes(mask) == modes("0022")
+        usual = modes("0022")
+        assert len(usual) > 300
+        assert modes(mask) == usual
 
 
 class TestCurrentFolder:

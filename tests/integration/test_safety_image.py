@@ -45,6 +45,7 @@ def archives_that_reach_out(outside: str) -> dict[str, bytes]:
         "hard link, ..": archive(("h", "hard", f"{up}{outside}/victim")),
         "hard link through a link": archive(("l", "link", outside), ("h", "hard", "l/victim")),
         "hard link to a link outside": archive(("l", "link", f"{outside}/victim"), ("h", "hard", "l"), ("h/x", FILE)),
+        "a link": archive(("l", "link", f"{up}{outside}")),
         "block device": archive(("disk", "device", 8, 0)),
         "whiteout": archive((".wh.bin", b"")),
         "opaque whiteout": archive(("etc", None), ("etc/.wh..wh..opq", b"")),
@@ -84,17 +85,17 @@ class TestUserDatabase:
         ids=["fifo", "folder", "endless", "proc", "loop", "large", "nonsense"],
     )
     def test_of_a_nasty_kind_neither_hangs_nor_leads_out(self, make, run, entries, user):
-        result = run("-u", user, make(entries), "id", "-u")
+        result = run("-u", user, make(entries), "grep", "Uid", "/proc/self/status")
         if user == "nobody":
             assert (result.rc, "nobody" in result.stderr) == (125, True)
         elif result.rc == 125:
             assert len(result.stderr.splitlines()) == 1
         else:
-            assert result.stdout == {"root": "0"}.get(user, user) + "\n"
+            assert result.stdout.split()[1] == {"root": "0"}.get(user, user)
 
     def test_on_the_host_is_not_read(self, make, run):
         image = make([("etc", None), ("etc/passwd", b"daemon:x:77:88::/:/bin/sh\n")])
-        assert run("-u", "daemon", image, "id").stdout.startswith("uid=77 gid=88")
+        assert run("-u", "daemon", image, "id").stdout.startswith("uid=77(daemon) gid=88")
 
 
 def test_the_name_service_of_an_image_is_never_loaded(machine, make, run):
@@ -183,8 +184,9 @@ class TestInterpreter:
         for _ in range(30):
             mydocker.ok("exec", name, "true")
         seen = set(mydocker.ok("exec", name, "sort", "-u", "/seen").splitlines())
-        assert "/bin/busybox" in seen
-        known = ("/bin/busybox", "/proc/", "pipe:", "/dev/null", "/seen")
+        assert "/bin/sh" in seen
+        # A socket has no file to be opened; the trampoline is sealed. See kernel/trampoline.py.
+        known = ("/bin/", "/proc/", "pipe:", "/dev/null", "/seen", "socket:", "/memfd:mydocker-trampoline (deleted)")
         assert {link for link in seen if not link.startswith(known)} <= {"/"}
 
 
@@ -210,14 +212,14 @@ class TestWorkingFolder:
 
 
 class TestMountPoints:
-    @pytest.mark.parametrize("point", "proc sys dev dev/pts dev/shm etc etc/hosts etc/resolv.conf tmp".split())
-    @pytest.mark.parametrize("target", ["FOLDER", "../../../../../../..FOLDER", "/proc/self/cwd", "/etc", "POINT"])
+    @pytest.mark.parametrize("point", "proc sys dev dev/pts dev/shm etc etc/hosts etc/resolv.conf opt".split())
+    @pytest.mark.parametrize("target", ["FOLDER", "/proc/self/cwd", "/proc/1/root", "/etc", "/POINT"])
     def test_that_are_links_lead_nowhere_outside(self, machine, make, run, folder, point, target):
         """Either the run is refused or the link is followed inside the root; on the host nothing is made or mounted."""
         machine.shell(f"echo safe >{folder}/victim")
         parent = [("dev", None), ("etc", None)] if "/" in point else []
-        link = target.replace("FOLDER", folder).replace("POINT", f"/{point}")
-        result = run("--tmpfs", "/tmp", make([*parent, (point, "link", link)]), "echo", "ran")
+        link = target.replace("FOLDER", folder).replace("POINT", point)
+        result = run("--tmpfs", "/opt", make([*parent, (point, "link", link)]), "echo", "ran")
         assert (result.rc, result.stdout) in {(125, ""), (0, "ran\n")}, result
         assert "Traceback" not in result.stderr
         assert machine.run("ls", folder).lines == ["victim"]

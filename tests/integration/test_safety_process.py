@@ -47,8 +47,8 @@ class TestRights:
         assert rows == f"CapEff:\t{BOUNDING}\nSeccomp:\t2"
 
     def test_privileged_has_all_that_the_machine_has(self, machine, mydocker):
-        last = machine.read("/proc/sys/kernel/cap_last_cap")
-        assert int(self.lines(mydocker, "--privileged")["CapEff"], 16) == 2 ** (int(last) + 1) - 1
+        bounding = machine.run("grep", "CapBnd", "/proc/self/status").stdout.split()[1]
+        assert self.lines(mydocker, "--privileged")["CapEff"] == bounding
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestRights:
         "unshare -n true",
         "nsenter -t 1 -n true",
         "hostname evil",
-        "date -s @$(date +%s)",
+        "! date -s @$(date +%s) 2>&1 | grep -q 'not permitted'",
         "ip link set lo mtu 1000",
         "ip link add x type dummy",
         "v=$(cat /proc/sys/kernel/core_pattern); echo $v >/proc/sys/kernel/core_pattern",
@@ -93,7 +93,6 @@ class TestRights:
         "ls /sys/firmware | grep .",
         "ls /proc/1/fd/3",
         "renice -n -5 1",
-        "chrt -f 50 true",
         "dmesg | grep .",
         "chroot /proc/1/root/../../.. /bin/sh -c 'test -e /usr/bin/python3'",
     ],
@@ -143,9 +142,9 @@ def test_system_calls_are_refused_as_docker_refuses_them(machine, mydocker):
 
 class TestWhatItSees:
     def test_of_pid_1_is_its_own(self, mydocker):
-        script = "cd /proc/1; readlink exe; readlink cwd; readlink root; ls fd; tr '\\0' '\\n' <environ"
-        exe, cwd, root, *rest = mydocker.sh(script).splitlines()
-        assert (exe, cwd, root, rest[:3]) == ("/bin/busybox", "/", "/", ["0", "1", "2"])
+        script = "cd /proc; readlink 1/exe; readlink 1/root; ls 1/fd; tr '\\0' '\\n' <1/environ"
+        exe, root, *rest = mydocker.sh(script).splitlines()
+        assert (exe, root, rest[:3]) == ("/bin/sh", "/", ["0", "1", "2"])
         assert not [row for row in rest if "MYDOCKER" in row or "python" in row]
 
     def test_of_init_is_nothing_of_the_host(self, machine, mydocker):
@@ -157,9 +156,8 @@ class TestWhatItSees:
     def test_of_mounts_is_nothing_of_the_host(self, machine, mydocker):
         points = [row.split()[4] for row in mydocker.sh("cat /proc/self/mountinfo").splitlines()]
         assert points[0] == "/"
-        assert not [
-            point for point in points if not point.startswith(("/proc", "/sys", "/dev", "/etc/")) and point != "/"
-        ]
+        known = ("/proc", "/sys", "/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+        assert [point for point in points[1:] if not point.startswith(known)] == []
 
     def test_no_propagation_to_the_host(self, machine, mydocker):
         optional = [row.split(" - ")[0].split()[6:] for row in mydocker.sh("cat /proc/self/mountinfo").splitlines()]
@@ -174,7 +172,7 @@ class TestWhatItSees:
 class TestCallersTerminal:
     def test_is_not_handed_down_without_t(self, mydocker):
         """Who holds it could push input into it (TIOCSTI), which the caller's shell then runs."""
-        script = "for n in 0 1 2; do test -t $n && echo bad; done; readlink /proc/self/fd/0; : </dev/tty || echo none"
+        script = "for n in 0 1 2; do test -t $n && echo bad; done; readlink /proc/self/fd/0; (: </dev/tty) || echo none"
         with mydocker.terminal("run", "--rm", "-i", "--net", "none", "busybox", "sh", "-c", script) as terminal:
             terminal.expect("none")
             terminal.send("\x04")
@@ -232,7 +230,12 @@ class TestUsingUp:
         mydocker.ok("rm", name)
 
     def test_a_very_deep_folder_is_removed(self, mydocker, name):
-        script = "i=0; while [ $i -lt 3000 ]; do mkdir dddd && cd dddd || exit 3; i=$((i+1)); done"
+        """Deeper than a path may be long, and than Python may recurse."""
+        script = """
+            part=a; for i in 1 2 3 4 5 6 7 8 9; do part=$part/$part; done
+            mkdir /deep
+            for i in 1 2 3 4 5 6 7; do mkdir -p /new/$part && mv /deep /new/$part/x && mv /new /deep || exit 3; done
+        """
         mydocker.ok("run", "--name", name, "busybox", "sh", "-c", script)
         mydocker.ok("rm", name, timeout=30)
 
@@ -246,4 +249,4 @@ def test_a_password_file_swapped_for_a_fifo_does_not_hold_exec(mydocker, name):
     )
     time.sleep(0.2)
     assert "nobody" in mydocker.fails("exec", "-u", "nobody", name, "true", timeout=20)
-    assert mydocker.ok("exec", "-u", "5", name, "id", "-u", timeout=20) == "5"
+    assert mydocker.ok("exec", "-u", "5", name, "grep", "Uid", "/proc/self/status", timeout=20).split()[1] == "5"

@@ -21,14 +21,13 @@ class TestSignals:
         monkeypatch.setattr(attach._signal, "pidfd_send_signal", lambda pidfd, number: found.append((pidfd, number)))
         return found
 
-    def test_what_comes_before_the_container_runs_ends_its_start(self, sent, monkeypatch):
+    def test_what_comes_before_the_container_runs_ends_its_start(self, sent):
         ended = []
-        monkeypatch.setattr(os, "kill", lambda pid, number: ended.append((pid, number)))
         with attach.Console(tty=False, stdin=False) as console:
-            console.starter = 7
+            console.abort = lambda: ended.append(7)
             console._handle(signal.SIGINT)
             assert sent == []
-            assert ended == [(7, signal.SIGTERM)]
+            assert ended == [7]
             assert console.early == signal.SIGINT
             console.connect(5)
             console._handle(signal.SIGINT)
@@ -64,6 +63,7 @@ class TestSignals:
         with pytest.raises(KeyError):
             fail()
         assert state() == before
+        assert signal.set_wakeup_fd(-1) == -1
 
 
 class TestTerminal:
@@ -154,6 +154,7 @@ class TestStdin:
         """Its stdin is the write end of a pipe; what the caller types is in `typed`."""
         with attach.Console(tty=False, stdin=True) as console:
             self.reader, writer = os.pipe()
+            os.set_blocking(self.reader, False)
             console.connect(5, writer)
             self.typed = []
             real = os.read

@@ -123,12 +123,10 @@ class TestCache:
     def test_another_file_has_another_cache(self, write, tmp_path, monkeypatch):
         write("log_files: 5\n")
         config.load()
-        os.link(paths.CONFIG, tmp_path / "other.yaml")
-        known = os.stat(paths.CONFIG)
-        monkeypatch.setattr(paths, "CONFIG", str(tmp_path / "other.yaml"))
-        monkeypatch.setattr(config.os, "stat", lambda path: known)
-        (tmp_path / "other.yaml").unlink()
+        status = os.stat(paths.CONFIG)
         (tmp_path / "other.yaml").write_text("log_files: 7\n")
+        monkeypatch.setattr(paths, "CONFIG", str(tmp_path / "other.yaml"))
+        monkeypatch.setattr(config.os, "stat", lambda _: status)
         assert config.load()["log_files"] == 7
 
     def test_one_of_a_version_with_other_keys_is_not_used(self, write, cache, monkeypatch):

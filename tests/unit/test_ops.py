@@ -205,6 +205,17 @@ class TestDo:
         op.undo()
         assert calls == [("make", "/a"), ("make", "/b"), ("remove", "/a"), ("remove", "/b")]
 
+    def test_another_device_of_that_name_is_an_error(self, monkeypatch):
+        def refuse(*_, dir_fd):
+            raise FileExistsError(17, "File exists")
+
+        monkeypatch.setattr(ops.mounts, "open_point", lambda *_: os.open("/dev", os.O_PATH))
+        monkeypatch.setattr(ops.os, "mknod", refuse)
+        ops.MakeDevice("/r", "/dev/null", "c", 1, 3, 0o666).do()
+        for other in (("c", 1, 5), ("b", 1, 3)):
+            with pytest.raises(FileExistsError):
+                ops.MakeDevice("/r", "/dev/null", *other, 0o666).do()
+
     def test_a_node_that_came_with_a_volume_stays_as_it_is(self, monkeypatch, tmp_path):
         """With a FIFO, which needs no rights and is no device."""
         monkeypatch.setattr(ops.mounts, "open_point", lambda *_: os.open(tmp_path, os.O_PATH))

@@ -45,8 +45,10 @@ def tables(tmp_path_factory):
 
 
 def who(user, additional=None):
+    """(uid, gid, the other groups, home). The primary group is always among the supplementary ones (CVE-2022-36109)."""
     found = users.look_up(user, additional)
-    return found.uid, found.gid, found.groups, found.home
+    assert found.gid in found.groups
+    return found.uid, found.gid, [group for group in found.groups if group != found.gid], found.home
 
 
 class TestLookUp:

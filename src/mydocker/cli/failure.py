@@ -19,6 +19,7 @@ _HINTS = {
     errno.EROFS: "mydocker has to write there",
     errno.EACCES: "not even root may: look at its mount options, SELinux or AppArmor",
     errno.EPERM: "not even root may: look at its attributes, SELinux or AppArmor",
+    errno.EFBIG: "raise the limit of a file's size, 'ulimit -f'",
     errno.EMFILE: "raise the limit of open files, 'ulimit -n'",
     errno.ENFILE: "raise the host's limit of open files, fs.file-max",
     errno.ENOMEM: "the host is out of memory",

@@ -36,8 +36,8 @@ class Console:
         self.tty, self.wants_stdin = tty, stdin
         self.pidfd = self.stdin = -1
         self._unwritten = b""
-        self.starter = 0  # who is starting the container, until it runs
-        self.early = 0  # the signal that ended the start
+        self.abort: Callable[[], None] | None = None  # ends a start, while nothing runs that could be signalled
+        self.early = 0  # the signal that did so
         self._saved_terminal: list[object] | None = None
         self._saved_handlers: dict[int, object] = {}
 
@@ -122,9 +122,9 @@ class Console:
         elif number in self._saved_handlers:
             if self.pidfd >= 0:
                 self._proxy(number)
-            elif self.starter:
+            elif self.abort:
                 self.early = number
-                os.kill(self.starter, _signal.SIGTERM)
+                self.abort()
 
     def _proxy(self, number: int) -> None:
         try:

@@ -10,7 +10,7 @@ import os
 from mydocker import config, jsontext, paths, state
 from mydocker.engine import volumes
 from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
-from mydocker.image import lookup
+from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_atomic
@@ -64,7 +64,7 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     image = images.get(name) or lookup.find(name, make=not asked.dry_run)
     wanted = request.complete(asked, name, command, image.config.get("config") or {})
     container_id = os.urandom(32).hex()
-    driver, _ = choice.choose(config.load()["storage_driver"])
+    driver, _ = choice.choose(config.load()["storage_driver"], try_it=not asked.dry_run)
     own = {mount["source"]: mount["anonymous"] for mount in wanted.mounts if mount["type"] == "volume"}
     sources = {name: volumes.path(name) for name in own}
     for mount in wanted.mounts:
@@ -113,7 +113,8 @@ def create(made: Draft) -> state.Record:
     try:
         name = _reserve(made.id, wanted.name)
         try:
-            found = _write(made, name)
+            with store.Keep(made.image):
+                found = _write(made, name)
         except BaseException:
             state.forget(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
             raise

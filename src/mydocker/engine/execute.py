@@ -12,6 +12,7 @@ The child is the command line's own, which reaps it. Imports are restricted: thi
 
 from __future__ import annotations
 
+import _signal
 import os
 from _socket import (
     AF_UNIX,
@@ -71,7 +72,11 @@ def execute(found: state.Record, request: ExecRequest) -> int:
     path = spec["linux"]["cgroupsPath"]
     _, enter = cgroup.plan(path, {}, layout)
     kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
-    join = [*(op for op in enter if isinstance(op, ops.JoinCgroups)), ops.JoinNamespaces(container, kinds)]
+    join = [
+        *(op for op in enter if isinstance(op, ops.JoinCgroups)),
+        *security.oom_score(spec["process"]),
+        ops.JoinNamespaces(container, kinds),
+    ]
     with Console(request.tty and not request.detach, request.stdin) as console:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
@@ -84,12 +89,17 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
-        child = _hear(ours, request, stdin)
+        child = _Child(stdin)
+        console.abort = lambda: child.kill(joiner)
+        console.serve({ours.fileno(): lambda: child.hear(ours, request.command[0])})
+        ours.close()
         os.waitpid(joiner, 0)
-        if child.failure:
+        if not child.pid and not child.failure:
+            child.failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
+        if child.failure or console.early:
             if child.pid:
                 os.waitpid(child.pid, 0)
-            raise child.failure
+            raise child.failure or MydockerError("interrupted before the command ran", exit_code=128 + console.early)
         if request.detach:
             return 0
         console.connect(child.pidfd, child.stdin)
@@ -122,6 +132,8 @@ def _joiner(
     """Enter the container, then clone: a PID namespace holds for children only, and the joiner itself stays outside."""
     try:
         process.set_dumpable(False)
+        # Before it enters: in there /proc may be forged, and the arguments of our own would be seen in it.
+        process.set_title("mydocker: exec")
         init.close_imports()
         Trace("host").run(join)
         pid, pidfd = process.clone(process.CLONE_PARENT)
@@ -139,7 +151,6 @@ def _work(
 ) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
     """The child's steps, in the container: as its first process, with what exec's options change."""
     template = spec["process"]
-    user = request.user or spec.get("annotations", {}).get("io.mydocker.user", "")
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(template["env"], request))
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
@@ -147,7 +158,7 @@ def _work(
         if request.tty:
             steps.append(ops.OpenTerminal("/", *size, console=False))
         init.with_terminal(trace, [*steps, *security.limits(changed)])
-        identity = users.look_up(user, template["user"].get("additionalGids") if not request.user else None)
+        identity = users.look_up(request.user) if request.user else users.identify(spec)
         trace.run([ops.OwnStreams(identity.uid)])
         trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups)))
         rows = changed["env"] if not request.user else [row for row in changed["env"] if not row.startswith("HOME=")]
@@ -175,32 +186,32 @@ def _words(command: list[str], environment: dict[str, str]) -> list[str]:
 
 
 class _Child:
-    def __init__(self) -> None:
-        self.pid, self.pidfd, self.stdin, self.master = 0, -1, -1, -1
+    """What joiner and child report, until the child is the program."""
+
+    def __init__(self, stdin: int) -> None:
+        self.pid, self.pidfd, self.stdin, self.master = 0, -1, stdin, -1
         self.failure: MydockerError | None = None
 
-
-def _hear(channel: socket, request: ExecRequest, stdin: int) -> _Child:
-    """What joiner and child report, until the child is the program."""
-    child = _Child()
-    child.stdin = stdin
-    while True:
+    def hear(self, channel: socket, command: str) -> bool:
+        """One message; False at the end of them."""
         data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
-        if not data:
-            break
         if data[:1] == b"N":
-            child.pid, child.pidfd = jsontext.loads(data[1:]), unpack("i", ancillary[0][2][:4])[0]
+            self.pid, self.pidfd = jsontext.loads(data[1:]), unpack("i", ancillary[0][2][:4])[0]
         elif data[:1] == b"P":
-            child.master = unpack("i", ancillary[0][2][:4])[0]
-            child.stdin = os.dup(child.master)
+            self.master = unpack("i", ancillary[0][2][:4])[0]
+            self.stdin = os.dup(self.master)
         elif data[:1] == b"E":
-            child.failure = from_details(jsontext.loads(data[1:]))
+            self.failure = from_details(jsontext.loads(data[1:]))
         elif len(data) == 8:
-            child.failure = init.exec_failed(request.command[0], -unpack("q", data)[0])
-    channel.close()
-    if not child.pid and not child.failure:
-        child.failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
-    return child
+            self.failure = init.exec_failed(command, -unpack("q", data)[0])
+        return bool(data)
+
+    def kill(self, joiner: int) -> None:
+        """End it before it is the program. Somebody in the container may have stopped it: only SIGKILL serves."""
+        if self.pidfd >= 0:
+            _signal.pidfd_send_signal(self.pidfd, _signal.SIGKILL)
+        else:
+            os.kill(joiner, _signal.SIGKILL)
 
 
 def _readers(master: int, outputs: dict[int, int], console: Console) -> dict[int, Callable[[], bool]]:

@@ -1,28 +1,23 @@
-"""The commands on images: images, tag, rmi, import, commit, export."""
+"""The commands on images: images, tag, rmi, import, commit, export.
+
+What only the last three need is imported there: the others are to be as quick as ps.
+"""
 
 from __future__ import annotations
 
-import fnmatch
-import io
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
 
 from mydocker import jsontext, ops, state
-from mydocker.engine import bundle
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
-from mydocker.image import archive, layer, lookup, store
-from mydocker.image.changes import apply_changes
-from mydocker.image.drivers import choice
-from mydocker.image.streams import CHUNK
-from mydocker.kernel import process
+from mydocker.image import lookup, store
 from mydocker.model import references
-from mydocker.trace import Trace, describe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+_CHUNK = 1 << 20
 FILTERS = ("dangling", "label", "before", "since", "reference")
 
 
@@ -55,9 +50,9 @@ def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], stor
 
 
 def _only_named(image: store.Image, pattern: str) -> store.Image | None:
-    names = [
-        name for name in image.names if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(_bare(name), pattern)
-    ]
+    from fnmatch import fnmatchcase
+
+    names = [name for name in image.names if fnmatchcase(name, pattern) or fnmatchcase(_bare(name), pattern)]
     return store.Image(**{**image.__dict__, "names": names}) if names else None
 
 
@@ -87,14 +82,18 @@ def _users() -> list[store.User]:
 
 def import_image(file: str, name: str, changes: list[str], message: str) -> str:
     """Make an image of a root file system's tar. file: its path, or - for stdin. name: "" for none. The image's ID."""
+    import io
+
+    from mydocker.image import archive
+
     if file == "-" and os.isatty(0):
         raise InvalidArgument("import reads a tar, and stdin is a terminal", "name a file, or redirect it")
     new_name = _new_name(name) if name else ""
     try:
         source = io.FileIO(0, closefd=False) if file == "-" else io.FileIO(file)
     except OSError as error:
-        raise HostError(f"can't read {describe(error)}", "give a tar file, or - for stdin") from None
-    with io.BufferedReader(source, CHUNK) as stream:
+        raise HostError(f"can't read {file}: {error.strerror}", "give a tar file, or - for stdin") from None
+    with io.BufferedReader(source, _CHUNK) as stream:
         return archive.import_image(stream, new_name, changes, message).id
 
 
@@ -103,6 +102,10 @@ def commit(container: str, name: str | None, changes: list[str], message: str, a
 
     With one word only it is a container, whose image gets no name, or, while only one container runs, the image's name.
     """
+    from mydocker.image import archive
+    from mydocker.image.changes import apply_changes
+    from mydocker.image.drivers import choice
+
     found, new_name = _to_commit(container, name)
     try:
         parent = store.resolve(found.image_id)
@@ -137,6 +140,8 @@ def _to_commit(container: str, name: str | None) -> tuple[state.Record, str]:
 
 def _config(found: state.Record, parent: store.Image) -> dict[str, Any]:
     """The image config that makes another container like this one."""
+    from mydocker.engine import bundle
+
     request = bundle.load_request(found)
     own: dict[str, Any] = {
         "Env": request.env,
@@ -190,6 +195,10 @@ def export(container: str, output: str) -> None:
 
 def _export(found: state.Record, descriptor: int) -> None:
     """In a child with a mount namespace of its own, so that the view of the root is gone with it, whatever happens."""
+    from mydocker.image import layer
+    from mydocker.image.drivers import choice
+    from mydocker.trace import Trace
+
     driver = choice.named(found.driver)
     driver.prepare(found.folder, found.layers)
 
@@ -197,7 +206,7 @@ def _export(found: state.Record, descriptor: int) -> None:
         trace = Trace("container")
         trace.run([ops.Unshare(["mount"]), ops.SetPropagation("/", "private")])
         trace.run(driver.view_ops(found.folder, found.layers))
-        with open(descriptor, "wb", CHUNK, closefd=False) as out:
+        with open(descriptor, "wb", _CHUNK, closefd=False) as out:
             layer.pack(f"{found.folder}/rootfs", out)
 
     _in_child(write)
@@ -205,6 +214,10 @@ def _export(found: state.Record, descriptor: int) -> None:
 
 def _in_child(work: Callable[[], None]) -> None:
     """Call it in a child process, which doesn't outlive this one. Raises MydockerError for what it raises."""
+    from signal import SIGKILL
+
+    from mydocker.kernel import process
+
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -216,7 +229,7 @@ def _in_child(work: Callable[[], None]) -> None:
         except MydockerError as error:
             os.write(writer, jsontext.dumps(error.details()).encode())
         except Exception as error:
-            os.write(writer, jsontext.dumps(HostError(f"export: {describe(error)}").details()).encode())
+            os.write(writer, jsontext.dumps(HostError(f"export: {error}").details()).encode())
         finally:
             os._exit(status)
     os.close(writer)
@@ -224,7 +237,7 @@ def _in_child(work: Callable[[], None]) -> None:
         with open(reader, "rb") as answer:
             failure = answer.read()
     except BaseException:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, SIGKILL)
         raise
     finally:
         status = os.waitpid(child, 0)[1]

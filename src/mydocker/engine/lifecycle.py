@@ -129,6 +129,8 @@ def remove(reference: str, force: bool = False, volumes: bool = False) -> state.
         if not force:
             raise Conflict(f"container {found.name} is running", f"'mydocker stop {found.name}' first, or rm -f")
         stop(found, 0, _signal.SIGKILL)
+        if found.auto_remove and not os.path.isdir(found.folder):
+            return found  # its monitor has done it
     with state.lock(found):
         found = state.load(container_id)
         if found.status == "running" and found.alive():

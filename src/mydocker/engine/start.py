@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
 from _struct import unpack
@@ -72,7 +73,7 @@ def start(
 def _follow(found: state.Record, pid: int, channel: socket, console: Console, attach: bool) -> Started:
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
-    console.starter = pid
+    console.abort = lambda: os.kill(pid, _signal.SIGTERM)
     failure: list[MydockerError] = []
     readers = {b"o": 1, b"e": 2}
 

@@ -74,14 +74,15 @@ class _Unpacker:
 
     def run(self, reader: tar.Reader) -> None:
         try:
-            os.fchmod(self.root, 0o755)
+            self._dress_like_below(self.root, ".", ".")
             for entry in reader:
                 try:
                     self._entry(reader, entry)
                 except OSError as error:
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
                         raise files.no_space(entry.name, error) from None
-                    raise _refused(entry.name, _REASONS.get(error.errno or 0, os.strerror(error.errno or 0))) from None
+                    why = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+                    raise _refused(entry.name, why) from None
                 except OverflowError:
                     raise _refused(entry.name, "a number is out of range") from None
             if self.below is None and not reader.complete:
@@ -209,10 +210,14 @@ class _Unpacker:
                 os.mkdir(name, 0o700, dir_fd=folder)
             except FileExistsError:
                 continue
-            there = _as_below(self.below or [], "/".join(parts[: depth + 1]))
-            if there is not None:
-                os.chown(name, there.st_uid, there.st_gid, dir_fd=folder)
-            os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=folder)
+            self._dress_like_below(folder, name, "/".join(parts[: depth + 1]))
+
+    def _dress_like_below(self, folder: int, name: str, path: str) -> None:
+        """What the archive says nothing of has the owner and mode that it has in the layers below."""
+        there = _as_below(self.below or [], path)
+        if there is not None:
+            os.chown(name, there.st_uid, there.st_gid, dir_fd=folder)
+        os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=folder)
 
 
 _REASONS = {
@@ -290,7 +295,7 @@ def _as_below(layers: list[str], path: str) -> os.stat_result | None:
 
 
 def _refused(name: str, why: str) -> MydockerError:
-    return InvalidArgument(f"refused archive entry '{name[:200]}': {why}")
+    return InvalidArgument(f"refused archive entry '{name[:200]}': {why[:200]}")
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
@@ -394,9 +399,8 @@ class Packer:
         info = entry.info
         if stat.S_ISSOCK(info.st_mode):
             return
-        link = ""
-        if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
-            link = self._links.get((info.st_dev, info.st_ino), "")
+        inode = info.st_dev, info.st_ino
+        link = self._links.get(inode, "")
         try:
             if link:
                 self._writer.add(entry.path, info, link=link)
@@ -410,7 +414,8 @@ class Packer:
             if error.errno not in (errno.ENOENT, errno.EINVAL):  # gone, or something else by now
                 raise
         else:
-            self._links.setdefault((info.st_dev, info.st_ino), entry.path)
+            if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
+                self._links.setdefault(inode, entry.path)
 
     def _add_file(self, entry: Entry) -> None:
         content = files.open_regular(entry.parent, entry.name)

@@ -298,8 +298,8 @@ class Lock:
 
 
 class Keep(Lock):
-    """`with Keep(image):` it stays, while a container is made of it that `User`s do not yet speak of.
-    Raises NotFound if it has gone since it was found."""
+    """`with Keep(image):` nobody removes the image: for the time that it takes to make a container of it, until the
+    container's record says so. Raises NotFound if it has gone since it was found."""
 
     def __init__(self, image: Image) -> None:
         super().__init__(shared=True)
@@ -454,7 +454,9 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
         index = _index()
         rows = index["manifests"]
         try:
-            image = next((image for image in _images() if name in image.names), None) or look(reference)
+            listed = _images()
+            found = next((image for image in listed if name in image.names), None) or look(reference)
+            image = next(image for image in listed if image.id == found.id)  # with the names of all its manifests
         except CorruptRecord:
             if not force or all(_name(row) != name for row in rows):
                 raise
@@ -495,7 +497,7 @@ def _reachable(descriptors: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
     todo = [descriptor["digest"] for descriptor in descriptors]
     while todo:
         digest = todo.pop()
-        if digest in blobs:
+        if digest in blobs or not os.path.exists(blob(digest)):  # of a list of manifests some may have been left out
             continue
         blobs.add(digest)
         content = _json_blob(digest)
@@ -506,7 +508,7 @@ def _reachable(descriptors: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
                 blobs.add(content["config"]["digest"])
                 rootfs = _json_blob(content["config"]["digest"]).get("rootfs") or {}
                 chains.update(chain_ids(rootfs.get("diff_ids") or []))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _corrupt(blob(digest), error) from None
     return blobs, chains
 

@@ -13,6 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from mydocker.errors import InvalidArgument
+from mydocker.image.streams import CHUNK
 from mydocker.kernel.files import write_all
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mydocker.image.streams import Stream
 
 BLOCK = 512
-CHUNK = 1 << 20
 CAPABILITY = "security.capability"  # the one extended attribute that images carry
 
 # An entry's type, <tar.h>. The rest are headers that tell about the entry that follows.

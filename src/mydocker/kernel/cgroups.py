@@ -105,13 +105,29 @@ def remove(path: str) -> None:
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
-        kill(path)
+        _empty(path)
         time.sleep(0.001)
     try:
         os.rmdir(os.path.dirname(path))
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
             raise
+
+
+def _empty(path: str) -> None:
+    """Kill all in the cgroup and below it; remove those below, which a privileged container may make."""
+    folders = [path]
+    for folder in folders:  # it grows on the way: the depth is the container's choice, so nothing recurses
+        kill(folder)
+        try:
+            folders += [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            pass
+    for folder in reversed(folders[1:]):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass  # what was killed is not gone yet: the caller tries again
 
 
 def processes(path: str) -> list[int]:

@@ -126,7 +126,8 @@ def _move_up(folder: int, name: str, top: int, number: int) -> int:
 
 
 def copy_tree(source: str, destination: str, flatten: bool = False) -> None:
-    """Copy what is in the folder `source` into the folder `destination`, which is made if missing.
+    """Copy what is in the folder `source` into the folder `destination`, which is made if missing. The source may be
+    hostile; the destination must be out of everybody's reach while this runs: what was made there is named again.
 
     Everything comes along: owners, modes, times, hard links, extended attributes, holes, devices, FIFOs, sockets.
     What is mounted below `source` stays out. flatten: `source` is an overlay layer to be laid on top of what is in
@@ -227,6 +228,22 @@ class _Copy:
             return True
         remove_tree(f"/proc/self/fd/{destination}/{name}")
         return False
+
+
+def move_into(source: str, destination: str) -> None:
+    """Rename what is in the folder `source` into the empty folder `destination`, which gets its owner and mode, too;
+    then `source` is gone. The destination may be in a container's hands: no name in it is followed."""
+    source_fd, destination_fd = os.open(source, FOLDER), os.open(destination, FOLDER)
+    try:
+        for name in os.listdir(source_fd):
+            os.rename(name, name, src_dir_fd=source_fd, dst_dir_fd=destination_fd)
+        info = os.fstat(source_fd)
+        os.fchown(destination_fd, info.st_uid, info.st_gid)
+        os.fchmod(destination_fd, stat.S_IMODE(info.st_mode))
+    finally:
+        os.close(source_fd)
+        os.close(destination_fd)
+    os.rmdir(source)
 
 
 def is_opaque(path: str) -> bool:

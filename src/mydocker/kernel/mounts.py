@@ -30,6 +30,7 @@ FLAGS = {
     "strictatime": 1 << 24,
 }
 _MNT_DETACH = 2
+_MOST_LINKS = 40  # the kernel's own limit
 _AT_RECURSIVE = 0x8000
 _AT_EMPTY_PATH = 0x1000
 _MOUNT_ATTR_RDONLY = 1
@@ -69,39 +70,52 @@ def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            return open_in_root(root_fd, path, os.O_PATH | os.O_CLOEXEC, 0, resolve)
+            return open_in_root(root_fd, path, os.O_PATH, 0, resolve)
         except FileNotFoundError:
             if not make:
                 raise
-        folders, _, name = path.rstrip("/").rpartition("/")
-        parent = os.dup(root_fd)
-        for part in folders.split("/") + ([name] if make == "folder" else []):
-            if part:
-                parent = _step_into(root_fd, parent, part, resolve)
-        if make == "folder":
-            return parent
-        try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
-        finally:
-            os.close(parent)
-        return open_in_root(root_fd, path, os.O_PATH | os.O_CLOEXEC, 0, resolve)
+        return _make_point(root_fd, path, make, resolve)
     finally:
         os.close(root_fd)
 
 
-def _step_into(root_fd: int, parent: int, part: str, resolve: int) -> int:
-    """One folder deeper, made if it is missing. Closes `parent`."""
-    try:
-        here = os.readlink(f"/proc/self/fd/{parent}")
-        root = os.readlink(f"/proc/self/fd/{root_fd}")
-        path = f"{here[len(root) :]}/{part}"
+def _make_point(root_fd: int, path: str, make: str, resolve: int) -> int:
+    """Walk the path and make what is missing. A link that leads to nothing is followed, and its target made."""
+    parts, walked, links = path.split("/"), "", 0
+    here = os.dup(root_fd)
+    while parts:
+        part = parts.pop(0)
+        if part in ("", "."):
+            continue
         try:
-            os.mkdir(part, 0o755, dir_fd=parent)
-        except FileExistsError:
-            pass
-        return open_in_root(root_fd, path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, resolve)
-    finally:
-        os.close(parent)
+            there = open_in_root(root_fd, f"{walked}/{part}", os.O_PATH, 0, resolve)
+        except FileNotFoundError:
+            target = _link_target(here, part)
+            if target:
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+                parts = target.split("/") + parts
+                if target.startswith("/"):
+                    os.close(here)
+                    here, walked = os.dup(root_fd), ""
+                continue
+            if make == "file" and not any(parts):
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                os.close(os.open(part, flags, 0o644, dir_fd=here))
+            else:
+                os.mkdir(part, 0o755, dir_fd=here)
+            there = open_in_root(root_fd, f"{walked}/{part}", os.O_PATH, 0, resolve)
+        os.close(here)
+        here, walked = there, f"{walked}/{part}"
+    return here
+
+
+def _link_target(folder: int, name: str) -> str:
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError:
+        return ""
 
 
 def make_readonly(target: str) -> None:

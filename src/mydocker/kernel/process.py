@@ -143,6 +143,17 @@ def set_rlimit(resource: int, soft: int, hard: int) -> None:
     syscall("prlimit64", 0, resource, limit, None, about="prlimit")
 
 
+def raise_limit(resource: int) -> None:
+    """To no limit, or, without CAP_SYS_RESOURCE, to the hard one."""
+    old = bytearray(16)
+    syscall("prlimit64", 0, resource, None, old, about="prlimit")
+    hard = int.from_bytes(old[8:], "little")
+    try:
+        set_rlimit(resource, -1, -1)
+    except PermissionError:
+        set_rlimit(resource, hard, hard)
+
+
 def set_hostname(name: str) -> None:
     data = os.fsencode(name)
     syscall("sethostname", data, len(data), about=name)
@@ -161,17 +172,16 @@ def close_from(lowest: int) -> None:
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot (/proc/PID/stat field 22); 0 if there is none.
 
-    With the PID and the boot ID it names one process for ever.
+    With the PID and the boot ID it names one process for ever. Raises OSError where nothing can be said: too many files
+    are open, say.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        try:
+            stat = os.read(descriptor, 1024)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
         return 0
-    try:
-        stat = os.read(descriptor, 1024)
-    except OSError:
-        return 0
-    finally:
-        os.close(descriptor)
     fields = stat[stat.rindex(b")") + 2 :].split()
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])

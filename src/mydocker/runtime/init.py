@@ -49,7 +49,6 @@ def main(
     """
     try:
         process.set_dumpable(False)
-        process.set_title("mydocker: init")  # the container sees it, where it stays: no arguments of the host's
         close_imports()
         _arrange(streams, report)
         report = trampoline.REPORT_FD
@@ -71,13 +70,13 @@ def main(
     os._exit(125)
 
 
-def container(plan: Any, user: str) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
-    """The work of a container's first process. user: as typed, for the container's /etc/passwd."""
+def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
+    """The work of a container's first process."""
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
         with_terminal(trace, plan.container)
         spec = plan.spec
-        identity = users.look_up(user, spec["process"]["user"].get("additionalGids"))
+        identity = users.identify(spec)
         trace.run(plan.last((identity.uid, identity.gid, identity.groups)))
         environment = variables(spec["process"]["env"], identity.home)
         return spec["process"]["args"], environment, spec.get("annotations", {}).get("io.mydocker.init") == "true"

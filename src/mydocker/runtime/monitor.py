@@ -42,7 +42,7 @@ from mydocker.record import record
 from mydocker.runtime import init
 from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.plan import CLONE, EXECUTE, Plan
-from mydocker.trace import Trace, step_failed
+from mydocker.trace import Trace, describe, step_failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 
 _PIECE = 65536
+_RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
 _MESSAGE = 1 << 18
 
 
@@ -93,7 +94,8 @@ def launch(
 
 def _last_words(found: state.Record, client: socket, error: BaseException) -> None:
     """An error that nobody foresaw: the caller hears of it, the container's folder keeps it."""
-    text = f"the monitor failed: {type(error).__name__}: {error}"
+    what = describe(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    text = f"the monitor failed: {what}"
     try:
         client.setblocking(False)
         client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
@@ -162,6 +164,8 @@ class _Monitor:
             _signal.signal(number, _signal.SIG_IGN)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+        for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
+            process.raise_limit(resource)  # the caller's were meant for the caller
         # Who ends the monitor politely (a shutdown does) wants the container to stop; before it runs, only SIGKILL can.
         _signal.signal(_signal.SIGTERM, lambda *_: self._signal(self.found.stop_signal if self.running else 9))
 
@@ -183,7 +187,6 @@ class _Monitor:
         flags = 0
         for kind in self.plan.clone:
             flags |= process.NAMESPACES[kind]
-        user = self.plan.spec.get("annotations", {}).get("io.mydocker.user", "")
         began = monotonic_ns()
         try:
             self.pid, self.pidfd = process.clone_into(self.plan.birthplace, flags)
@@ -193,7 +196,8 @@ class _Monitor:
                 f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
             ) from None
         if self.pid == 0:
-            init.main(init.container(self.plan, user), streams, theirs.fileno(), self.trace.number)
+            process.set_title("mydocker: init")  # the container sees it: nothing of the host's command line
+            init.main(init.container(self.plan), streams, theirs.fileno(), self.trace.number)
         self.trace.span(CLONE, self.plan.clone_shell(), began)
         theirs.close()
         for descriptor in streams:

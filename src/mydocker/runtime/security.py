@@ -19,15 +19,18 @@ RLIMITS = [
 ]
 
 
+def oom_score(process: dict[str, Any]) -> list[ops.Op]:
+    """Set through the host's /proc: before the container's is there."""
+    return [ops.SetOomScore(process["oomScoreAdj"])] if process.get("oomScoreAdj") else []
+
+
 def limits(process: dict[str, Any]) -> list[ops.Op]:
-    """rlimits and the OOM score, while the process may still set them."""
+    """rlimits: late, as building the root may need more than they allow."""
     steps: list[ops.Op] = []
     for limit in process.get("rlimits", []):
         kind = limit["type"]
         number = RLIMITS.index(kind[len("RLIMIT_") :])
         steps.append(ops.SetLimit(kind, number, _signed(limit["soft"]), _signed(limit["hard"])))
-    if process.get("oomScoreAdj"):
-        steps.append(ops.SetOomScore(process["oomScoreAdj"]))
     return steps
 
 

@@ -11,6 +11,11 @@ import os
 import stat
 
 from mydocker.errors import MydockerError
+from mydocker.model.spec import USER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LIMIT = 4 << 20
 _LARGEST_ID = (1 << 32) - 2
@@ -21,6 +26,17 @@ class Identity:
 
     def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
         self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
+
+
+def identify(spec: dict[str, Any]) -> Identity:
+    """Whom the bundle wants its process to be: the user as typed, which is looked up here, or else the spec's
+    numbers.
+    """
+    user = spec["process"]["user"]
+    typed = spec.get("annotations", {}).get(USER)
+    if typed or (user["uid"], user["gid"]) == (0, 0):
+        return look_up(typed or "")
+    return look_up(f"{user['uid']}:{user['gid']}", user.get("additionalGids"))
 
 
 def look_up(user: str, additional: list[int] | None = None) -> Identity:
@@ -54,7 +70,8 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
     for number in (uid, gid, *groups):
         if not 0 <= number <= _LARGEST_ID:
             raise MydockerError(f"the ID {number} of user '{user}' is out of range", f"0 to {_LARGEST_ID}")
-    return Identity(uid, gid, sorted(set(groups)), home)
+    # The primary group is among the supplementary ones: a set-gid program must not lose it (CVE-2022-36109).
+    return Identity(uid, gid, sorted({gid, *groups}), home)
 
 
 def _find(rows: list[list[str]], wanted: str, number: int) -> list[str] | None:

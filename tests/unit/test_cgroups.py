@@ -1,0 +1,133 @@
+"""kernel/cgroups.py: which hierarchies a host has, by its mount table, and what is read from a cgroup's files."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from mydocker.kernel import cgroups
+from mydocker.kernel.cgroups import Layout
+
+V1 = """\
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+30 22 0:26 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
+32 30 0:29 / /sys/fs/cgroup/systemd rw shared:11 - cgroup cgroup rw,xattr,name=systemd,release_agent=/lib/agent
+35 30 0:32 / /sys/fs/cgroup/cpu,cpuacct rw shared:14 - cgroup cgroup rw,cpu,cpuacct
+36 30 0:33 / /sys/fs/cgroup/memory rw shared:15 - cgroup cgroup rw,memory,clone_children
+"""
+UNIFIED = "31 30 0:28 / /sys/fs/cgroup/unified rw shared:10 - cgroup2 cgroup2 rw,nsdelegate\n"
+V2 = "30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+MOUNTS = {
+    "name=systemd": "/sys/fs/cgroup/systemd",
+    "cpu": "/sys/fs/cgroup/cpu,cpuacct",
+    "cpuacct": "/sys/fs/cgroup/cpu,cpuacct",
+    "memory": "/sys/fs/cgroup/memory",
+}
+
+
+class TestLayout:
+    @pytest.fixture
+    def table(self, monkeypatch):
+        """Sets /proc/self/mountinfo, and the one file that tells whether swap is counted."""
+
+        def set_table(text, counted=False):
+            monkeypatch.setattr(cgroups, "open", lambda *_, **__: io.StringIO(text), raising=False)
+            monkeypatch.setattr(
+                cgroups.os.path, "exists", lambda path: counted and path.endswith("/memory/memory.memsw.limit_in_bytes")
+            )
+            monkeypatch.setattr(
+                cgroups, "read", lambda path: {"cgroup.controllers": "cpuset cpu memory"}[path.rpartition("/")[2]]
+            )
+
+        return set_table
+
+    @pytest.mark.parametrize("counted", [True, False])
+    def test_v1(self, table, counted):
+        table(V1, counted)
+        assert cgroups.layout() == Layout(1, MOUNTS, ["cpu", "cpuacct", "memory"], counted)
+
+    def test_a_hybrid_host_is_v1_with_a_unified_hierarchy_beside(self, table):
+        table(V1 + UNIFIED)
+        found = cgroups.layout()
+        assert (found.version, found.mounts) == (1, {**MOUNTS, "unified": "/sys/fs/cgroup/unified"})
+        assert found.controllers == ["cpu", "cpuacct", "memory"]
+
+    def test_v2(self, table):
+        table(V2)
+        assert cgroups.layout() == Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpuset", "cpu", "memory"])
+
+    def test_systemds_own_hierarchy_alone_does_not_make_it_v1(self, table):
+        table(V2 + V1.splitlines()[2])
+        assert cgroups.layout().version == 2
+
+    def test_none(self, table):
+        table(V1.splitlines()[0])
+        assert cgroups.layout() == Layout(0, {}, [])
+
+    def test_the_first_mount_of_a_hierarchy_counts_and_views_from_elsewhere_do_not(self, table):
+        row = V1.splitlines(keepends=True)[4]
+        table(
+            row.replace("0:33 / ", "0:33 /../.. ").replace("/memory rw", "/view rw") + row + row.replace("/sys", "/x")
+        )
+        assert cgroups.layout().mounts == {"memory": "/sys/fs/cgroup/memory"}
+
+    def test_a_mount_point_with_a_blank(self, table):
+        table(V2.replace("/sys/fs/cgroup", "/a\\040b"))
+        assert cgroups.layout().mounts == {"unified": "/a b"}
+
+
+class TestFolders:
+    """Plain folders in place of cgroups: they take the same system calls."""
+
+    def test_made_with_the_parent_and_once_is_enough(self, tmp_path):
+        path = f"{tmp_path}/mydocker/abc"
+        cgroups.make(path)
+        cgroups.make(path)
+        assert os.path.isdir(path)
+
+    def test_a_parent_that_vanishes_meanwhile_is_made_again(self, tmp_path, monkeypatch):
+        real, calls = os.mkdir, []
+
+        def mkdir(path, *rest):
+            calls.append(path)
+            if len(calls) == 3:  # the container's own folder, just after its parent was made
+                os.rmdir(tmp_path / "mydocker")
+            real(path, *rest)
+
+        monkeypatch.setattr(cgroups.os, "mkdir", mkdir)
+        cgroups.make(f"{tmp_path}/mydocker/abc")
+        assert os.path.isdir(tmp_path / "mydocker" / "abc")
+        assert len(calls) == 5
+
+    def test_removed_with_the_parent_if_nobody_else_is_there(self, tmp_path):
+        for name in ("a", "b"):
+            cgroups.make(f"{tmp_path}/mydocker/{name}")
+        cgroups.remove(f"{tmp_path}/mydocker/a")
+        assert os.listdir(tmp_path / "mydocker") == ["b"]
+        cgroups.remove(f"{tmp_path}/mydocker/b")
+        cgroups.remove(f"{tmp_path}/mydocker/b")  # harmless
+        assert os.listdir(tmp_path) == []
+
+    def test_what_is_written_is_written_whole_and_a_failure_says_what_and_where(self, tmp_path):
+        (tmp_path / "cpu.max").touch()
+        cgroups.write(f"{tmp_path}/cpu.max", "50000 100000")
+        assert cgroups.read(f"{tmp_path}/cpu.max") == "50000 100000"
+        with pytest.raises(FileNotFoundError, match="No such file or directory for '5'") as caught:
+            cgroups.write(f"{tmp_path}/none", "5")
+        assert caught.value.filename == f"{tmp_path}/none"
+
+
+class TestOomKills:
+    def test_v2(self, tmp_path):
+        (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\noom_group_kill 1\n")
+        assert cgroups.oom_kills(Layout(2, {"unified": str(tmp_path.parent)}, []), f"/{tmp_path.name}") == 2
+
+    def test_v1(self, tmp_path):
+        (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+        assert cgroups.oom_kills(Layout(1, {"memory": str(tmp_path.parent)}, []), f"/{tmp_path.name}") == 1
+
+    @pytest.mark.parametrize("layout", [Layout(1, {}, []), Layout(1, {"memory": "/nowhere"}, []), Layout(0, {}, [])])
+    def test_where_nothing_is_counted_none_is_known(self, layout):
+        assert cgroups.oom_kills(layout, "/x") == 0
