@@ -11,6 +11,7 @@ import os
 
 from mydocker import jsontext, paths
 from mydocker.errors import InvalidArgument
+from mydocker.kernel.files import make_private, write_atomic
 from mydocker.model.request import LEAST_LOG
 
 TYPE_CHECKING = False
@@ -43,9 +44,7 @@ def load() -> dict[str, Any]:
         pass
     values = _compile()
     try:
-        os.makedirs(paths.ROOT, 0o700, exist_ok=True)
-        from mydocker.kernel.files import write_atomic
-
+        make_private(paths.ROOT)
         write_atomic(cache, jsontext.dumps({"path": paths.CONFIG, "stamp": stamp, "values": values}).encode())
     except OSError:
         pass  # then the next command compiles it again

@@ -1,6 +1,7 @@
 """Containers' records on disk: one versioned record a container, one lock a container, names as links.
 
     containers/<id>/record.json     what `ps` shows; replaced atomically
+    containers/.<id>/               a container while it is made or removed: a rename shows or hides it whole
     containers/<id>/lock            flock: who holds it may change the container
     names/<name> -> ../containers/<id>     making the link reserves the name: the kernel lets only one win
 
@@ -17,7 +18,7 @@ from time import time_ns
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel import process
-from mydocker.kernel.files import remove_tree, write_atomic
+from mydocker.kernel.files import make_private, remove_tree, write_atomic
 from mydocker.model.times import rfc3339
 from mydocker.record import record
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
+_LINK = "../containers/"  # a name's link is this and the ID
 STATUSES = ("created", "running", "exited")
 LOST = "its monitor ended before it did"
 
@@ -165,10 +167,11 @@ def _derived(found: Record) -> Record:
     return found
 
 
-def save(found: Record, durable: bool = False) -> None:
-    """Replace the record atomically. durable: it survives a power cut (two fsyncs, 3 ms)."""
+def save(found: Record, durable: bool = False, folder: str = "") -> None:
+    """Replace the record atomically. durable: it survives a power cut (two fsyncs, 3 ms). folder: if it is not yet
+    where it will be."""
     text = jsontext.dumps({name: getattr(found, name) for name in found._fields})  # type: ignore[attr-defined]
-    write_atomic(f"{found.folder}/record.json", text.encode() + b"\n", durable=durable)
+    write_atomic(f"{folder or found.folder}/record.json", text.encode() + b"\n", durable=durable)
 
 
 def save_last(found: Record) -> None:
@@ -185,8 +188,10 @@ def save_last(found: Record) -> None:
 class Lock:
     """flock on a file. The descriptor is inherited by a fork, and the lock lasts until its last copy is closed."""
 
-    def __init__(self, path: str, missing: str = "") -> None:
-        """missing: whose lock it is, for NotFound if its folder is gone."""
+    def __init__(self, path: str, missing: str = "", wait: bool = True) -> None:
+        """missing: whose lock it is, for NotFound if its folder is gone. wait: if False, BlockingIOError if it is
+        held.
+        """
         import fcntl
 
         while True:
@@ -194,7 +199,11 @@ class Lock:
                 self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
                 raise no_such(missing) from None
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self.descriptor)
+                raise
             # Who held it before may have removed the file with its folder: then this lock is of nothing.
             try:
                 if os.stat(path).st_ino == os.fstat(self.descriptor).st_ino:
@@ -222,40 +231,83 @@ def lock(found: Record) -> Lock:
 # --- identity ---------------------------------------------------------------------------------------------------------
 
 
-def reserve(container_id: str, name: str) -> None:
-    """Make the container's folder and take its name. Raises Conflict if the name is another's; then nothing is left."""
-    for folder, mode in ((paths.ROOT, 0o700), (paths.CONTAINERS, 0o700), (paths.NAMES, 0o700), (paths.RUN, 0o700)):
-        try:
-            os.mkdir(folder, mode)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            os.makedirs(folder, mode, exist_ok=True)
-    os.mkdir(paths.container(container_id), 0o700)
+def unseen(container_id: str) -> str:
+    """Where a container's folder is while it is made and while it is removed: nobody lists it there."""
+    return f"{paths.CONTAINERS}/.{container_id}"
+
+
+def reserve(container_id: str, name: str) -> Lock:
+    """Make the container's folder, unseen, and take its name. Raises Conflict if the name is another's; then nothing is
+    left. The lock on the container is the caller's; reveal() shows what it has made."""
+    for folder in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
+        make_private(folder)
+    os.mkdir(unseen(container_id), 0o700)
+    held = Lock(f"{unseen(container_id)}/lock")
     try:
         _take_name(container_id, name)
     except BaseException:
-        os.rmdir(paths.container(container_id))
+        remove_tree(unseen(container_id))
+        held.release()
         raise
+    return held
+
+
+def reveal(container_id: str) -> None:
+    """From here on the container is there, whole."""
+    os.rename(unseen(container_id), paths.container(container_id))
 
 
 def _take_name(container_id: str, name: str) -> None:
     link = f"{paths.NAMES}/{name}"
     try:
-        os.symlink(f"../containers/{container_id}", link)
+        os.symlink(_LINK + container_id, link)
         return
     except FileExistsError:
         pass
     with Lock(f"{paths.NAMES}/.lock"):
-        holder = os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
-        if holder and not os.path.isdir(paths.container(holder)):
-            os.unlink(link)  # left by a crash between two steps of a removal
+        holder = _linked_id(link)
+        if not os.path.isdir(paths.container(holder)) and _abandoned(holder):
+            os.unlink(link)
         try:
-            os.symlink(f"../containers/{container_id}", link)
+            os.symlink(_LINK + container_id, link)
         except FileExistsError:
             raise Conflict(
                 f"the name '{name}' is taken by container {holder[:12]}", f"'mydocker rm {name}', or use another name"
             ) from None
+
+
+def _linked_id(link: str) -> str:
+    """The ID that a name's link leads to. Raises OSError if there is none, CorruptRecord if it leads anywhere else."""
+    target = os.readlink(link)
+    container_id = target[len(_LINK) :]
+    if target != _LINK + container_id or not _is_id(container_id):
+        raise CorruptRecord(f"{link} leads to '{target}', which is no container", "remove that link")
+    return container_id
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 64 and all(char in "0123456789abcdef" for char in text)
+
+
+def _abandoned(container_id: str) -> bool:
+    """Whether who was making or removing it is gone: then nobody holds its lock, and what is left of it is removed."""
+    folder = unseen(container_id)
+    try:
+        held = Lock(f"{folder}/lock", wait=False)
+    except NotFound:
+        return not os.path.isdir(folder)
+    except BlockingIOError:
+        return False
+    remove_tree(folder)
+    held.release()
+    return True
+
+
+def sweep() -> None:
+    """Remove what a crash has left half-made or half-removed."""
+    for entry in os.listdir(paths.CONTAINERS):
+        if entry.startswith(".") and _is_id(entry[1:]) and os.path.exists(f"{unseen(entry[1:])}/lock"):
+            _abandoned(entry[1:])
 
 
 def publish(found: Record) -> None:
@@ -268,38 +320,29 @@ def publish(found: Record) -> None:
             os.unlink(link)
             os.symlink(found.folder, link)
     except FileNotFoundError:  # /run is empty after a reboot
-        os.makedirs(paths.RUN, 0o700, exist_ok=True)
+        make_private(paths.RUN)
         os.symlink(found.folder, link)
 
 
 def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -> None:
-    """Remove a container's folder, its names and its own volumes from the disk. Harmless if part of it is gone."""
-    for volume in own_volumes or []:
-        if os.path.isdir(paths.volume(volume)):
-            remove_tree(paths.volume(volume))
+    """Remove a container, its names and its own volumes from the disk: at once out of sight, then for good. The lock on
+    it is the caller's. Harmless if part of it is gone."""
+    if not _is_id(container_id):
+        raise ValueError(f"'{container_id}' is no container's ID")
     folder = paths.container(container_id)
-    for link, target in (
-        (f"{paths.RUN}/{name}", folder),
-        (f"{paths.NAMES}/{name}", f"../containers/{container_id}"),
-    ):
+    try:
+        os.rename(folder, unseen(container_id))
+    except FileNotFoundError:
+        pass
+    for link, target in ((f"{paths.RUN}/{name}", folder), (f"{paths.NAMES}/{name}", _LINK + container_id)):
         try:
             if os.readlink(link) == target:
                 os.unlink(link)
         except OSError:
             pass
-    if os.path.lexists(folder):
-        # The record goes last: a removal that is cut off half-way is still there for `rm` to finish.
-        for entry in os.listdir(folder):
-            if entry not in ("record.json", "lock"):
-                _remove(f"{folder}/{entry}")
-        remove_tree(folder)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        remove_tree(path)
-    else:
-        os.unlink(path)
+    for volume in own_volumes or []:
+        remove_tree(paths.volume(volume))
+    remove_tree(unseen(container_id))
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------
@@ -307,7 +350,7 @@ def _remove(path: str) -> None:
 
 def ids() -> list[str]:
     try:
-        return [entry for entry in os.listdir(paths.CONTAINERS) if len(entry) == 64]
+        return [entry for entry in os.listdir(paths.CONTAINERS) if _is_id(entry)]
     except FileNotFoundError:
         return []
 
@@ -326,7 +369,7 @@ def find_id(reference: str) -> str:
     if not reference or "/" in reference or "\0" in reference or len(reference) > 255 or reference.startswith("."):
         raise InvalidArgument(f"'{reference}' is no container name or ID", "see 'mydocker ps -a'")
     try:
-        return os.path.basename(os.readlink(f"{paths.NAMES}/{reference}"))
+        return _linked_id(f"{paths.NAMES}/{reference}")
     except OSError:
         pass
     found = [container_id for container_id in ids() if container_id.startswith(reference)]
@@ -340,7 +383,7 @@ def find_id(reference: str) -> str:
 def name_of(container_id: str) -> str:
     """The name whose link leads to it, where the record can't say; "" if there is none."""
     for entry in os.scandir(paths.NAMES):
-        if entry.is_symlink() and os.path.basename(os.readlink(entry.path)) == container_id:
+        if entry.is_symlink() and os.readlink(entry.path) == _LINK + container_id:
             return entry.name
     return ""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+from mydocker.kernel.files import remove_tree
 
 ID = "a" * 64
 OTHER = "b" * 64
@@ -226,19 +227,57 @@ class TestStatus:
         assert state.load(ID) == found
 
 
+def add(container_id, name):
+    with state.reserve(container_id, name):
+        state.reveal(container_id)
+
+
 class TestNames:
     @pytest.fixture(autouse=True)
     def _one(self, store):
-        state.reserve(ID, "web")
+        add(ID, "web")
 
     def test_a_name_is_had_once_and_whoever_loses_leaves_nothing(self):
         with pytest.raises(Conflict, match="'web' is taken by container aaaaaaaaaaaa"):
             state.reserve(OTHER, "web")
-        assert state.ids() == [ID]
+        assert os.listdir(paths.CONTAINERS) == [ID]
+
+    def test_what_is_being_made_has_its_name_but_is_not_there(self):
+        with state.reserve(OTHER, "new"):
+            assert state.ids() == [ID]
+            with pytest.raises(Conflict, match="'new' is taken"):
+                state.reserve("cc" * 32, "new")
+
+    def test_what_a_crash_has_left_half_made_gives_way(self):
+        state.reserve(OTHER, "new").release()
+        add("cc" * 32, "new")
+        assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "cc" * 32])
+
+    def test_what_a_crash_has_left_is_swept(self):
+        state.reserve(OTHER, "new").release()
+        with state.reserve("cc" * 32, "newer"):
+            state.sweep()
+            assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32])
+
+    @pytest.mark.parametrize(
+        "target", ["..", ".", "/etc", "../containers/..", f"../containers/{'A' * 64}", "../images"]
+    )
+    def test_a_name_that_leads_elsewhere_is_corrupt(self, target):
+        """Taken for an ID, `..` made `rm -f` remove the whole store."""
+        os.symlink(target, f"{paths.NAMES}/evil")
+        with pytest.raises(CorruptRecord, match="names/evil leads to"):
+            state.find_id("evil")
+        with pytest.raises(CorruptRecord):
+            state.reserve(OTHER, "evil")
+
+    @pytest.mark.parametrize("text", ["..", "", "A" * 64, "a" * 63])
+    def test_only_a_container_is_forgotten(self, text):
+        with pytest.raises(ValueError, match="no container's ID"):
+            state.forget(text, "web")
 
     def test_a_name_whose_container_is_gone_is_free(self):
-        os.rmdir(paths.container(ID))
-        state.reserve(OTHER, "web")
+        remove_tree(paths.container(ID))
+        add(OTHER, "web")
         assert state.find_id("web") == OTHER
 
     def test_by_name_id_and_prefix(self):
@@ -246,11 +285,11 @@ class TestNames:
         assert state.name_of(ID) == "web"
 
     def test_a_name_goes_before_a_prefix(self):
-        state.reserve(OTHER, "aa")
+        add(OTHER, "aa")
         assert state.find_id("aa") == OTHER
 
     def test_an_ambiguous_prefix(self):
-        state.reserve("ab" * 32, "other")
+        add("ab" * 32, "other")
         with pytest.raises(Conflict, match="'a' fits 2 containers"):
             state.find_id("a")
 
@@ -272,6 +311,6 @@ class TestNames:
         assert (state.ids(), os.listdir(paths.NAMES)) == ([], [])
 
     def test_another_containers_name_is_not_forgotten(self):
-        state.reserve(OTHER, "other")
+        add(OTHER, "other")
         state.forget(ID, "other")
         assert state.find_id("other") == OTHER

@@ -111,13 +111,15 @@ def create(made: Draft) -> state.Record:
     wanted = made.request
     cidfile = _claim_cidfile(wanted.cidfile)
     try:
-        name = _reserve(made.id, wanted.name)
-        try:
-            with store.Keep(made.image):
-                found = _write(made, name)
-        except BaseException:
-            state.forget(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
-            raise
+        name, lock = _reserve(made.id, wanted.name)
+        with lock:
+            try:
+                with store.Keep(made.image):
+                    found = _write(made, name)
+                state.reveal(made.id)
+            except BaseException:
+                state.forget(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
+                raise
     except BaseException:
         if cidfile >= 0:
             os.unlink(wanted.cidfile)
@@ -141,23 +143,21 @@ def _claim_cidfile(path: str) -> int:
         raise HostError(f"can't write {path}: {os.strerror(error.errno or 0)}", "give another --cidfile") from None
 
 
-def _reserve(container_id: str, asked: str) -> str:
-    """The name that it got: what was asked for, or one of 9,000 made-up ones, with a number if they run short."""
+def _reserve(container_id: str, asked: str) -> tuple[str, state.Lock]:
+    """The name that it got, and the lock on it: `asked`, or one of 9,000 made-up names, or such a name with a number."""
     if asked:
-        state.reserve(container_id, asked)
-        return asked
+        return asked, state.reserve(container_id, asked)
     for attempt in range(_ATTEMPTS):
         name = names.random_name() + (str(attempt) if attempt > _ATTEMPTS // 2 else "")
         try:
-            state.reserve(container_id, name)
-            return name
+            return name, state.reserve(container_id, name)
         except Conflict:
             continue
     raise Conflict("no free name was found", "give one with --name")
 
 
 def _write(made: Draft, name: str) -> state.Record:
-    wanted, folder, image = made.request, made.folder, made.image
+    wanted, folder, image = made.request, state.unseen(made.id), made.image
     for volume, anonymous in made.volumes.items():
         volumes.ensure(volume, anonymous=anonymous)
     for mount in wanted.mounts:
@@ -169,7 +169,6 @@ def _write(made: Draft, name: str) -> state.Record:
         write_atomic(f"{folder}/{file}", text.encode("utf-8", "surrogateescape"), 0o644)
     write_atomic(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
     write_atomic(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
-    os.close(os.open(f"{folder}/lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     found = state.Record(
         id=made.id,
         name=name,
@@ -191,7 +190,7 @@ def _write(made: Draft, name: str) -> state.Record:
         stop_signal=signals.number(wanted.stop_signal or "TERM"),
         stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
     )
-    state.save(found, durable=not wanted.auto_remove)
+    state.save(found, durable=not wanted.auto_remove, folder=folder)
     return found
 
 

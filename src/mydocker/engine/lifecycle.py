@@ -12,7 +12,7 @@ from time import monotonic
 
 from mydocker import jsontext, paths, state
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import Conflict, CorruptRecord, MydockerError
+from mydocker.errors import Conflict, CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import cgroups, process
 from mydocker.runtime import plan
 from mydocker.trace import take_back
@@ -112,44 +112,54 @@ def wait(found: state.Record) -> int:
         os.close(descriptor)
 
 
-def remove(reference: str, force: bool = False, volumes: bool = False) -> state.Record | None:
-    """Remove a container. force: end it first. volumes: its anonymous ones too. Its record, None if it was unreadable.
+def remove(reference: str, force: bool = False, volumes: bool = False) -> None:
+    """Remove a container. force: end it first. volumes: its anonymous ones too.
 
     Raises Conflict for a running one without force. One whose record is corrupt can be removed by force only.
     """
     container_id = state.find_id(reference)
+    while not _removed(container_id, reference, force, volumes):
+        pass  # it was started again meanwhile
+    state.sweep()
+
+
+def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> bool:
     try:
         found = state.load(container_id)
+    except NotFound:
+        raise state.no_such(reference) from None
     except CorruptRecord:
         if not force:
             raise
         _remove_unreadable(container_id)
-        return None
+        return True
     if found.status == "running":
         if not force:
             raise Conflict(f"container {found.name} is running", f"'mydocker stop {found.name}' first, or rm -f")
         stop(found, 0, _signal.SIGKILL)
-        if found.auto_remove and not os.path.isdir(found.folder):
-            return found  # its monitor has done it
-    with state.lock(found):
-        found = state.load(container_id)
-        if found.status == "running" and found.alive():
-            raise Conflict(f"container {found.name} was started again meanwhile", "try again")
-        if found.monitor_pid and not found.watched():
-            take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
-        state.forget(found.id, found.name, found.own_volumes if volumes else [])
-    return found
+    try:
+        with state.lock(found):
+            found = state.load(container_id)
+            if found.status == "running":
+                return False
+            if found.monitor_pid and not found.watched():
+                take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
+            state.forget(found.id, found.name, found.own_volumes if volumes else [])
+    except NotFound:
+        pass  # its monitor (--rm), or another rm, was quicker
+    return True
 
 
 def _remove_unreadable(container_id: str) -> None:
-    """By what the disk and the kernel still say: its cgroup by its ID, its name by the link that leads to it."""
+    """By what the disk and the kernel still say: its cgroup by its bundle, its name by the link that leads to it."""
     folder = paths.container(container_id)
-    layout = cgroups.layout()
-    try:
-        with open(f"{folder}/config.json", "rb") as file:
-            path = jsontext.loads(file.read())["linux"]["cgroupsPath"]
-        for mount in layout.folders():
-            cgroups.remove(mount + path)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # no bundle either: then there is no cgroup that we know of
-    state.forget(container_id, state.name_of(container_id))
+    with state.Lock(f"{folder}/lock", container_id[:12]):
+        try:
+            with open(f"{folder}/config.json", "rb") as file:
+                path = jsontext.loads(file.read())["linux"]["cgroupsPath"]
+            if os.path.basename(path) == container_id:
+                for mount in cgroups.layout().folders():
+                    cgroups.remove(mount + path)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # no bundle either: then there is no cgroup that we know of
+        state.forget(container_id, state.name_of(container_id))

@@ -12,7 +12,7 @@ import os
 
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, NotFound
-from mydocker.kernel.files import remove_tree, write_atomic
+from mydocker.kernel.files import make_private, remove_tree, write_atomic
 from mydocker.record import record
 
 SCHEMA = 1
@@ -47,14 +47,14 @@ def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = Fa
         except NotFound:
             pass
         made = Volume(name, state.now(), labels or {}, anonymous)
+        make_private(paths.volume(name))
         os.makedirs(path(name), 0o755, exist_ok=True)
-        os.chmod(paths.volume(name), 0o700)
         write_atomic(f"{paths.volume(name)}/volume.json", jsontext.dumps(made.__dict__).encode(), durable=True)
         return made
 
 
 def _lock() -> state.Lock:
-    os.makedirs(paths.VOLUMES, 0o700, exist_ok=True)
+    make_private(paths.VOLUMES)
     return state.Lock(f"{paths.VOLUMES}/.lock")
 
 

@@ -289,7 +289,7 @@ class Lock:
         self._how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
 
     def __enter__(self) -> None:
-        os.makedirs(paths.IMAGES, 0o700, exist_ok=True)
+        files.make_private(paths.IMAGES)
         self._descriptor = os.open(paths.IMAGES, files.FOLDER)
         fcntl.flock(self._descriptor, self._how)
 
@@ -317,7 +317,7 @@ class Workspace:
     `work.layers` into the store; the rest goes at the end or, after a crash, with the next change of the store."""
 
     def __enter__(self) -> Workspace:
-        os.makedirs(paths.LAYERS, 0o700, exist_ok=True)
+        files.make_private(paths.LAYERS)
         while True:
             self.path = f"{paths.LAYERS}/.new.{os.urandom(6).hex()}"
             os.mkdir(self.path, 0o700)
@@ -391,7 +391,7 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
         # index.json comes first: a store without it is corrupt, not empty.
         _write_index(index)
         files.write_atomic(f"{paths.IMAGES}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0o644)
-        os.makedirs(blobs, 0o700)
+        files.make_private(blobs)
     for entry in os.listdir(work.blobs):
         os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
     files.sync_folder(blobs)

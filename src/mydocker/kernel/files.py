@@ -351,6 +351,17 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, durable: bool = Fals
         sync_folder(folder or ".")
 
 
+def make_private(path: str) -> None:
+    """The folder and those above it that are missing, for root alone; what is there stays as it is."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        make_private(os.path.dirname(path))
+        make_private(path)
+
+
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:

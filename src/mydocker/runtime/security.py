@@ -20,8 +20,10 @@ RLIMITS = [
 
 
 def oom_score(process: dict[str, Any]) -> list[ops.Op]:
-    """Set through the host's /proc: before the container's is there."""
-    return [ops.SetOomScore(process["oomScoreAdj"])] if process.get("oomScoreAdj") else []
+    """Set through the host's /proc: before the container's is there. Always: the caller's own is not the
+    container's.
+    """
+    return [ops.SetOomScore(process.get("oomScoreAdj") or 0)]
 
 
 def limits(process: dict[str, Any]) -> list[ops.Op]:

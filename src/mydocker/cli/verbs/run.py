@@ -8,7 +8,7 @@ from time import monotonic_ns
 from mydocker import state
 from mydocker.engine import create as creation
 from mydocker.engine import start as starting
-from mydocker.errors import InvalidArgument
+from mydocker.errors import InvalidArgument, NotFound
 from mydocker.model import host, request
 from mydocker.trace import Trace
 
@@ -61,7 +61,11 @@ def _request(params: dict[str, Any]) -> request.CreateRequest:
 
 def _give_up(found: state.Record, asked: request.CreateRequest) -> None:
     """A run that never ran leaves no container."""
-    state.forget(found.id, found.name, found.own_volumes)
+    try:
+        with state.lock(found):
+            state.forget(found.id, found.name, found.own_volumes)
+    except NotFound:
+        pass  # somebody was quicker
     if asked.cidfile:
         os.unlink(asked.cidfile)
 

@@ -31,7 +31,7 @@ def overlay(try_it: bool) -> str:
     if why == "" or not try_it:
         return why or ""
     why = _try_overlay()  # again, if it has failed before: somebody may have seen to it
-    os.makedirs(paths.RUN, 0o700, exist_ok=True)
+    files.make_private(paths.RUN)
     files.write_atomic(answer, f"{paths.ROOT} {os.stat(paths.ROOT).st_dev}\n{why}".encode())
     return why
 
