@@ -664,7 +664,8 @@ class NewSession(Op):
 
 @record
 class OpenTerminal(Op):
-    """A pseudo-terminal of the container's own devpts becomes descriptors 0, 1, 2 and the controlling terminal.
+    """A pseudo-terminal of the container's own devpts becomes descriptors 0, 1 and 2. console: it is the container's
+    first: the controlling terminal, and on /dev/console.
 
     After do(), `master` is the other end's descriptor, for the monitor."""
 

@@ -7,7 +7,6 @@ Imports are restricted: this is on the way of every foreground run.
 from __future__ import annotations
 
 import _signal
-import errno
 import os
 import select
 import termios
@@ -25,7 +24,7 @@ _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIG
 
 
 class OutputGone(Exception):
-    """Nobody reads our output any more (`… | head -1`)."""
+    """Our output can't be delivered: nobody reads it any more (`… | head -1`), or its disk is full."""
 
 
 class Console:
@@ -182,10 +181,8 @@ def write_out(descriptor: int, data: bytes) -> None:
             poller = select.poll()
             poller.register(descriptor, select.POLLOUT)
             poller.poll()
-        except OSError as error:
-            if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF):
-                raise OutputGone from None
-            raise
+        except OSError:
+            raise OutputGone from None
 
 
 def _make_raw() -> None:

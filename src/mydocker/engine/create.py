@@ -144,7 +144,7 @@ def _claim_cidfile(path: str) -> int:
 
 
 def _reserve(container_id: str, asked: str) -> tuple[str, state.Lock]:
-    """The name that it got, and the lock on it: `asked`, or one of 9,000 made-up names, or such a name with a number."""
+    """The name that it got, and the lock on it: `asked`, or one of 9,000 made-up names, or one with a number."""
     if asked:
         return asked, state.reserve(container_id, asked)
     for attempt in range(_ATTEMPTS):

@@ -1,31 +1,33 @@
 """exec: one more process in a running container: all its namespaces, its cgroup, its limits and filters.
 
-    command line                joiner (forked)                      child
-       │ fork ────────────────────▶ │ join the cgroup
-       │                            │ setns into the namespaces
-       │                            │ clone, as a sibling (CLONE_PARENT) ──▶ │ terminal, limits, security, exec
-       │ ◀──── N + its PID, pidfd ──│ exit                                   │
-       │ ◀──── P, T, E as in runtime/init.py ────────────────────────────────│
+    command line                joiner, born in the cgroup           child
+       │ clone ───────────────────▶ │ setns into the namespaces
+       │                            │ terminal, limits, user, security
+       │ ◀── P, T, E, as in init ───│
+       │                            │ execve: trampoline, which clones
+       │                            │ a sibling (CLONE_PARENT) ───────▶ │
+       │ ◀── 8 bytes: its PID ──────│ exit                              │ execve: the program
+       │ ◀── end of file, or 8 bytes: -errno ───────────────────────────│
 
-The child is the command line's own, which reaps it. Imports are restricted: this is a hot command.
+A PID namespace holds for children only: the joiner, which is still the interpreter, is never seen in the container. The
+child is the command line's own, which reaps it. Imports are restricted: this is a hot command.
 """
 
 from __future__ import annotations
 
 import _signal
+import fcntl
 import os
 from _socket import (
     AF_UNIX,
     CMSG_SPACE,
     MSG_CMSG_CLOEXEC,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
-    SOL_SOCKET,
     socket,
     socketpair,
 )
-from _struct import pack, unpack
+from _struct import unpack
 
 from mydocker import jsontext, ops, state
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
@@ -35,12 +37,12 @@ from mydocker.errors import Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.record import record
 from mydocker.runtime import cgroup, init, security, users
-from mydocker.trace import Trace, step_failed
+from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
 _PIECE = 65536
 _MESSAGE = 1 << 18
@@ -66,6 +68,8 @@ def execute(found: state.Record, request: ExecRequest) -> int:
     container = hold(found)
     if container < 0:
         raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
+    # Out of the way of what the joiner has from 0 to 4.
+    container = fcntl.fcntl(container, fcntl.F_DUPFD_CLOEXEC, trampoline.FIRST_FREE_FD)
     spec = load_spec(found)
     layout = cgroups.layout()
     size = terminal_size() if request.tty and not request.detach else (0, 0)
@@ -81,10 +85,12 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
         # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
-        joiner, pidfd = process.clone_into(cgroup.birthplace(path, layout), 0)
+        joiner, pidfd = process.clone_into(_birthplace(found, path, layout), 0)
         if joiner == 0:
             console.forget()
-            _joiner(join, _work(spec, request, size), streams, theirs)
+            # Before it enters: in there /proc may be forged.
+            process.set_title("mydocker: exec")
+            init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True)
         os.close(pidfd)
         theirs.close()
         for descriptor in streams:
@@ -108,6 +114,16 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         return init.exit_code(status)
 
 
+def _birthplace(found: state.Record, path: str, layout: cgroups.Layout) -> str:
+    """Where its first process is: an init like systemd moves to a cgroup below, and v2 then wants none above."""
+    folder = cgroup.birthplace(path, layout)
+    for row in cgroups.read(f"/proc/{found.pid}/cgroup").splitlines() if folder else []:
+        _, _, where = row.partition("::")
+        if where.startswith(f"{path}/") and ".." not in where:
+            return layout.mounts["unified"] + where
+    return folder
+
+
 def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
     """(the child's 0, 1, 2; our ends of its output -> our own 1 or 2; our end of its stdin, -1 if it has none)."""
     stdin = -1
@@ -123,38 +139,15 @@ def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
     return [child_stdin, child_out, child_err], {out: 1, err: 2}, stdin
 
 
-def _joiner(
-    join: list[ops.Op],
-    work: Callable[[Trace], tuple[list[str], dict[str, str], bool]],
-    streams: list[int],
-    report: socket,
-) -> NoReturn:
-    """Enter the container, then clone: a PID namespace holds for children only, and the joiner itself stays outside."""
-    try:
-        process.set_dumpable(False)
-        # Before it enters: in there /proc may be forged, and the arguments of our own would be seen in it.
-        process.set_title("mydocker: exec")
-        init.close_imports()
-        Trace("host").run(join)
-        pid, pidfd = process.clone(process.CLONE_PARENT)
-        if pid == 0:
-            init.main(work, streams, report.fileno(), 0)
-        report.sendmsg([b"N" + jsontext.dumps(pid).encode()], [(SOL_SOCKET, SCM_RIGHTS, pack("i", pidfd))])
-    except BaseException as cause:
-        error = cause if isinstance(cause, MydockerError) else step_failed("enter the container", OSError(str(cause)))
-        report.send(b"E" + jsontext.dumps(error.details()).encode())
-    os._exit(0)
-
-
 def _work(
-    spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
+    join: list[ops.Op], spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
 ) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
-    """The child's steps, in the container: as its first process, with what exec's options change."""
+    """The joiner's steps: into the container, then those of its first process, with what exec's options change."""
     template = spec["process"]
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(template["env"], request))
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
-        steps: list[ops.Op] = [ops.CloseDescriptors(trampoline.FIRST_FREE_FD), ops.NewSession(), ops.ResetSignals()]
+        steps: list[ops.Op] = [*join, ops.CloseDescriptors(trampoline.FIRST_FREE_FD), ops.ResetSignals()]
         if request.tty:
             steps.append(ops.OpenTerminal("/", *size, console=False))
         init.with_terminal(trace, [*steps, *security.limits(changed)])
@@ -195,15 +188,16 @@ class _Child:
     def hear(self, channel: socket, command: str) -> bool:
         """One message; False at the end of them."""
         data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
-        if data[:1] == b"N":
-            self.pid, self.pidfd = jsontext.loads(data[1:]), unpack("i", ancillary[0][2][:4])[0]
+        number = unpack("q", data)[0] if len(data) == 8 else 0
+        if number > 0:
+            self.pid, self.pidfd = number, process.pidfd_open(number)
+        elif number < 0:
+            self.failure = init.exec_failed(command, -number)
         elif data[:1] == b"P":
             self.master = unpack("i", ancillary[0][2][:4])[0]
             self.stdin = os.dup(self.master)
         elif data[:1] == b"E":
             self.failure = from_details(jsontext.loads(data[1:]))
-        elif len(data) == 8:
-            self.failure = init.exec_failed(command, -unpack("q", data)[0])
         return bool(data)
 
     def kill(self, joiner: int) -> None:

@@ -21,8 +21,8 @@ def open_pty(root: str, rows: int, columns: int, console: bool) -> int:
     master.
 
     What was opened is checked to be the pty multiplexer: in a running container that name may lead to a FIFO, or any
-    device. The slave is had from the master itself (TIOCGPTPEER, Linux 4.13), by no path. console: bind the slave on
-    /dev/console too.
+    device. The slave is had from the master itself (TIOCGPTPEER, Linux 4.13), by no path. console: make it this
+    session's terminal, and bind it on /dev/console.
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -41,7 +41,7 @@ def open_pty(root: str, rows: int, columns: int, console: bool) -> int:
         point = open_point(root, "/dev/console", make="file", follow=False)
         mount(f"/proc/self/fd/{slave}", f"/proc/self/fd/{point}", flags=FLAGS["bind"])
         os.close(point)
-    fcntl.ioctl(slave, _TIOCSCTTY, 0)
+        fcntl.ioctl(slave, _TIOCSCTTY, 0)
     for descriptor in (0, 1, 2):
         os.dup2(slave, descriptor)
     if slave > 2:

@@ -10,6 +10,14 @@ It takes its arguments as [path, argv[0], argv[1], …] and does, in machine cod
     fcntl(3, F_SETFD, FD_CLOEXEC)           descriptor 3: the socket to the monitor, closed when execve succeeds
     execve(path, argv, envp)
     write(3, &errno, 8); exit_group(127)    only if one of the two failed: -errno as a long
+
+For `exec`, whose process enters a PID namespace that others are in already, it begins with
+
+    clone(CLONE_PARENT | SIGCHLD)           the interpreter stays outside, where nobody in the container can see it
+    parent: write(3, &pid, 8); exit_group(0)
+    child:  setsid(); ioctl(0, TIOCSCTTY)   the latter fails, and may, where 0 is no terminal
+
+With CAP_SYS_PTRACE a process in the container could otherwise reach the host's interpreter by /proc/PID/exe.
 """
 
 from __future__ import annotations
@@ -23,10 +31,64 @@ from mydocker.kernel.libc import MACHINE
 # What a container's process has open until then, besides 0, 1 and 2: the socket to the monitor, and the trampoline.
 REPORT_FD, TRAMPOLINE_FD, FIRST_FREE_FD = 3, 4, 5
 
-_CODE = {
-    # machine: (e_machine, code)
+_MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine
+_CLONE = {
     "x86_64": (
-        62,
+        "bf11800000"  # mov  edi, 0x8011       CLONE_PARENT | SIGCHLD
+        "31f6"  # xor  esi, esi
+        "31d2"  # xor  edx, edx
+        "4531d2"  # xor  r10d, r10d
+        "4531c0"  # xor  r8d, r8d
+        "b838000000"  # mov  eax, 56           clone
+        "0f05"  # syscall
+        "85c0"  # test eax, eax
+        "741e"  # jz   child
+        "50"  # push rax
+        "bf03000000"  # mov  edi, 3
+        "4889e6"  # mov  rsi, rsp
+        "ba08000000"  # mov  edx, 8
+        "b801000000"  # mov  eax, 1            write
+        "0f05"  # syscall
+        "31ff"  # xor  edi, edi
+        "b8e7000000"  # mov  eax, 231          exit_group
+        "0f05"  # syscall
+        "b870000000"  # child: mov eax, 112    setsid
+        "0f05"  # syscall
+        "31ff"  # xor  edi, edi
+        "be0e540000"  # mov  esi, 0x540e       TIOCSCTTY
+        "31d2"  # xor  edx, edx
+        "b810000000"  # mov  eax, 16           ioctl
+        "0f05"  # syscall
+    ),
+    "aarch64": (
+        "200290d2"  # mov  x0, #0x8011       CLONE_PARENT | SIGCHLD
+        "010080d2"  # mov  x1, #0
+        "020080d2"  # mov  x2, #0
+        "030080d2"  # mov  x3, #0
+        "040080d2"  # mov  x4, #0
+        "881b80d2"  # mov  x8, #220          clone
+        "010000d4"  # svc  #0
+        "400100b4"  # cbz  x0, child
+        "e00f1ff8"  # str  x0, [sp, #-16]!
+        "600080d2"  # mov  x0, #3
+        "e1030091"  # mov  x1, sp
+        "020180d2"  # mov  x2, #8
+        "080880d2"  # mov  x8, #64           write
+        "010000d4"  # svc  #0
+        "000080d2"  # mov  x0, #0
+        "c80b80d2"  # mov  x8, #94           exit_group
+        "010000d4"  # svc  #0
+        "a81380d2"  # child: mov x8, #157    setsid
+        "010000d4"  # svc  #0
+        "000080d2"  # mov  x0, #0
+        "c1818ad2"  # mov  x1, #0x540e       TIOCSCTTY
+        "020080d2"  # mov  x2, #0
+        "a80380d2"  # mov  x8, #29           ioctl
+        "010000d4"  # svc  #0
+    ),
+}
+_EXECUTE = {
+    "x86_64": (
         "bf03000000"  # mov  edi, 3
         "be02000000"  # mov  esi, 2            F_SETFD
         "ba01000000"  # mov  edx, 1            FD_CLOEXEC
@@ -48,10 +110,9 @@ _CODE = {
         "0f05"  # syscall
         "bf7f000000"  # mov  edi, 127
         "b8e7000000"  # mov  eax, 231          exit_group
-        "0f05",  # syscall
+        "0f05"  # syscall
     ),
     "aarch64": (
-        183,
         "600080d2"  # mov  x0, #3
         "410080d2"  # mov  x1, #2            F_SETFD
         "220080d2"  # mov  x2, #1            FD_CLOEXEC
@@ -72,7 +133,7 @@ _CODE = {
         "010000d4"  # svc  #0
         "e00f80d2"  # mov  x0, #127
         "c80b80d2"  # mov  x8, #94           exit_group
-        "010000d4",  # svc  #0
+        "010000d4"  # svc  #0
     ),
 }
 _LOAD_ADDRESS = 0x10000
@@ -80,31 +141,31 @@ _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1F  # seal, shrink, grow, write, future write
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING, _MFD_EXEC = 1, 2, 16
 
 
-def elf(machine: str = MACHINE) -> bytes:
-    """The whole program: an ELF header, one loadable segment that covers the file, the code.
+def elf(machine: str = MACHINE, clones: bool = False) -> bytes:
+    """The whole program: an ELF header, one loadable segment that covers the file, the code. clones: as exec needs it.
 
     Raises OSError (ENOSYS) for a machine that has no trampoline.
     """
-    if machine not in _CODE:
+    if machine not in _MACHINES:
         raise OSError(38, f"mydocker has no trampoline for {machine}")
-    number, code = _CODE[machine][0], bytes.fromhex(_CODE[machine][1])
+    code = bytes.fromhex((_CLONE[machine] if clones else "") + _EXECUTE[machine])
     size = 64 + 56 + len(code)
     # e_ident; ET_EXEC; machine; version; entry; phoff; shoff; flags; ehsize; phentsize; phnum; sh*
     header = b"\x7fELF\2\1\1" + bytes(9)
-    header += pack("<HHIQQQIHHHHHH", 2, number, 1, _LOAD_ADDRESS + 120, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    header += pack("<HHIQQQIHHHHHH", 2, _MACHINES[machine], 1, _LOAD_ADDRESS + 120, 64, 0, 0, 64, 56, 1, 64, 0, 0)
     # PT_LOAD; read + execute; offset; virtual and physical address; size in file and memory; alignment
     segment = pack("<IIQQQQQQ", 1, 5, 0, _LOAD_ADDRESS, _LOAD_ADDRESS, size, size, 0x1000)
     return header + segment + code
 
 
-def open_trampoline() -> int:
+def open_trampoline(clones: bool = False) -> int:
     """A descriptor of the sealed program, for `os.execve(descriptor, [path, *argv], environment)`."""
     flags = _MFD_CLOEXEC | _MFD_ALLOW_SEALING
     try:
         descriptor = os.memfd_create("mydocker-trampoline", flags | _MFD_EXEC)
     except OSError:  # before Linux 6.3 there is no such flag, and every memfd may be executed
         descriptor = os.memfd_create("mydocker-trampoline", flags)
-    os.write(descriptor, elf())
+    os.write(descriptor, elf(clones=clones))
     os.fchmod(descriptor, 0o500 | 0o055)
     fcntl.fcntl(descriptor, _F_ADD_SEALS, _ALL_SEALS)
     return descriptor

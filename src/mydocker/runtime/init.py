@@ -40,17 +40,21 @@ if TYPE_CHECKING:
 
 
 def main(
-    work: Callable[[Trace], tuple[list[str], dict[str, str], bool]], streams: list[int], report: int, number: int
+    work: Callable[[Trace], tuple[list[str], dict[str, str], bool]],
+    streams: list[int],
+    report: int,
+    number: int = 0,
+    clones: bool = False,
 ) -> NoReturn:
     """Run `work`, which does the ops and returns (arguments, environment, whether PID 1 is our init), then exec.
 
     streams: descriptors for 0, 1, 2; none if the work opens a terminal. report: the socket to the monitor.
-    number: how many ops the host's side has counted.
+    number: how many ops the host's side has counted. clones: the program runs in a child, whose PID is reported (exec).
     """
     try:
         process.set_dumpable(False)
         close_imports()
-        _arrange(streams, report)
+        _arrange(streams, report, clones)
         report = trampoline.REPORT_FD
         trace = Trace("container", number)
         try:
@@ -112,11 +116,11 @@ def close_imports() -> None:
     sys.excepthook = lambda *_: None
 
 
-def _arrange(streams: list[int], report: int) -> None:
+def _arrange(streams: list[int], report: int, clones: bool) -> None:
     """Descriptors 0, 1, 2 from `streams`, 3 the socket, 4 the trampoline; by way of high numbers, as they may
     overlap.
     """
-    program = trampoline.open_trampoline()
+    program = trampoline.open_trampoline(clones)
     wanted = [fcntl.fcntl(number, fcntl.F_DUPFD, 20) for number in [*streams, report, program]]
     lowest = 0 if streams else trampoline.REPORT_FD
     for at, descriptor in enumerate(wanted):

@@ -72,8 +72,10 @@ def launch(
     """Fork the monitor; return its PID and the socket to it. The lock on the container and the trace go over to it."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     began = monotonic_ns()
-    pid = os.fork()
+    # On v2 it leaves the caller's cgroup: a service or a session that ends shall not take it along.
+    pid, pidfd = process.clone_into(layout.mounts.get("unified", ""), 0)
     if pid:
+        os.close(pidfd)
         theirs.close()
         lock.release()
         return pid, ours
@@ -166,8 +168,16 @@ class _Monitor:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
         for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
             process.raise_limit(resource)  # the caller's were meant for the caller
+        _signal.set_wakeup_fd(-1)
         # Who ends the monitor politely (a shutdown does) wants the container to stop; before it runs, only SIGKILL can.
-        _signal.signal(_signal.SIGTERM, lambda *_: self._signal(self.found.stop_signal if self.running else 9))
+        _signal.signal(_signal.SIGTERM, lambda *_: self._stop())
+        _signal.signal(_signal.SIGALRM, lambda *_: self._signal(9))
+
+    def _stop(self) -> None:
+        """The stop signal, then SIGKILL after the container's own time for it (negative: never)."""
+        self._signal(self.found.stop_signal if self.running else 9)
+        if self.found.stop_timeout >= 0:
+            _signal.alarm(max(1, self.found.stop_timeout))
 
     def _signal(self, number: int) -> None:
         if self.pidfd >= 0:

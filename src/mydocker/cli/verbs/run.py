@@ -38,7 +38,7 @@ def run(params: dict[str, Any]) -> int:
     try:
         result = starting.start(found, not asked.detach, asked.interactive and not asked.detach, asked.explain, trace)
     except BaseException as error:
-        _give_up(found, asked)
+        _give_up(found.id, asked)
         if asked.explain and getattr(error, "trace", None):
             _explain(error.trace, form)  # type: ignore[attr-defined]
         raise
@@ -59,9 +59,12 @@ def _request(params: dict[str, Any]) -> request.CreateRequest:
     return request.from_params(params, os.environ, host.look())
 
 
-def _give_up(found: state.Record, asked: request.CreateRequest) -> None:
-    """A run that never ran leaves no container."""
+def _give_up(container_id: str, asked: request.CreateRequest) -> None:
+    """A run that never ran leaves no container. One that did is its monitor's."""
     try:
+        found = state.load(container_id)
+        if found.status != "created":
+            return
         with state.lock(found):
             state.forget(found.id, found.name, found.own_volumes)
     except NotFound:
