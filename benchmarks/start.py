@@ -34,12 +34,18 @@ def sh(*words: str, **options) -> str:
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, **options).stdout.strip()
 
 
+def docker_cgroups() -> set[Path]:
+    top = Path("/sys/fs/cgroup")
+    return {*top.glob("docker"), *top.glob("*/docker")}
+
+
 @contextlib.contextmanager
 def dockerd(folder: str) -> Iterator[None]:
     """A docker daemon for the time of the block: the machine's if one answers, else one of our own below `folder`."""
     if subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
         yield
         return
+    cgroups_before = docker_cgroups()
     os.environ["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
     places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     with open(f"{folder}/dockerd.log", "w+") as log:
@@ -56,6 +62,8 @@ def dockerd(folder: str) -> Iterator[None]:
         finally:
             daemon.terminate()
             daemon.wait()
+            for folder_left in docker_cgroups() - cgroups_before:
+                folder_left.rmdir()
 
 
 def load_image() -> None:

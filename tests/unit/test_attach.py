@@ -139,13 +139,22 @@ class TestOutput:
         with pytest.raises(attach.OutputGone):
             attach.write_out(1, b"x")
 
-    def test_a_full_disk_is_another_matter(self, monkeypatch):
+    @pytest.mark.parametrize(("number", "told"), [(errno.EPIPE, False), (errno.ENOSPC, True)])
+    def test_a_full_disk_is_told_a_reader_that_has_gone_is_not(self, monkeypatch, number, told):
         def write(descriptor, data):
-            raise OSError(errno.ENOSPC, "")
+            raise OSError(number, "why")
 
         monkeypatch.setattr(attach.os, "write", write)
-        with pytest.raises(OSError, match=str(errno.ENOSPC)):
+        monkeypatch.setattr(attach._signal, "pidfd_send_signal", lambda pidfd, signal: None)
+        console = attach.Console(tty=False, stdin=False)
+        with pytest.raises(attach.OutputGone) as gone:
             attach.write_out(1, b"x")
+        console.end(gone.value)
+        if told:
+            with pytest.raises(OSError, match="why: 'stdout'"):
+                console.check()
+        else:
+            console.check()
 
 
 class TestStdin:

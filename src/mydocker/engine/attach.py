@@ -7,6 +7,7 @@ Imports are restricted: this is on the way of every foreground run.
 from __future__ import annotations
 
 import _signal
+import errno
 import os
 import select
 import termios
@@ -24,7 +25,11 @@ _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIG
 
 
 class OutputGone(Exception):
-    """Our output can't be delivered: nobody reads it any more (`… | head -1`), or its disk is full."""
+    """Our output can't be delivered: nobody reads it any more (`… | head -1`), or its disk is full. cause: the kernel's
+    word, its file name that of the stream."""
+
+    def __init__(self, cause: OSError) -> None:
+        self.cause = cause
 
 
 class Console:
@@ -36,6 +41,7 @@ class Console:
         self.pidfd = self.stdin = -1
         self._unwritten = b""
         self.abort: Callable[[], None] | None = None  # ends a start, while nothing runs that could be signalled
+        self._lost: OSError | None = None
         self.early = 0  # the signal that did so
         self._saved_terminal: list[object] | None = None
         self._saved_handlers: dict[int, object] = {}
@@ -76,8 +82,15 @@ class Console:
             _make_raw()
             self._resize()
 
-    def end(self) -> None:
+    def end(self, why: OutputGone) -> None:
+        """As in a shell's pipeline: who writes to a reader that has gone is ended."""
+        self._lost = why.cause
         self._proxy(_signal.SIGKILL)
+
+    def check(self) -> None:
+        """Raises OSError if output was lost, but for a reader who had seen enough."""
+        if self._lost and self._lost.errno != errno.EPIPE:
+            raise self._lost
 
     def serve(self, sources: dict[int, Callable[[], bool]], until_ended: bool = False) -> None:
         """Poll until every source is done. sources: descriptor -> what to do when it is readable; False: it is done.
@@ -181,8 +194,9 @@ def write_out(descriptor: int, data: bytes) -> None:
             poller = select.poll()
             poller.register(descriptor, select.POLLOUT)
             poller.poll()
-        except OSError:
-            raise OutputGone from None
+        except OSError as error:
+            error.filename = {1: "stdout", 2: "stderr"}.get(descriptor)
+            raise OutputGone(error) from None
 
 
 def _make_raw() -> None:

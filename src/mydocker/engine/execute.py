@@ -111,6 +111,7 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         console.connect(child.pidfd, child.stdin)
         console.serve(_readers(child.master, outputs, console), until_ended=True)
         _, status = os.waitpid(child.pid, 0)
+        console.check()
         return init.exit_code(status)
 
 
@@ -222,9 +223,9 @@ def _readers(master: int, outputs: dict[int, int], console: Console) -> dict[int
             if data and not muted:
                 try:
                     write_out(target, data)
-                except OutputGone:
+                except OutputGone as why:
                     muted.append(1)
-                    console.end()
+                    console.end(why)
             if not data:
                 os.close(source)
             return bool(data)

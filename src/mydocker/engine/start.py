@@ -84,10 +84,9 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
             try:
                 if kind in readers:
                     write_out(readers[kind], body)
-            except OutputGone:
-                # As in a shell's pipeline: who writes to a reader that has gone is ended.
+            except OutputGone as why:
                 readers.clear()
-                console.end()
+                console.end(why)
         elif kind == b"S":
             rights = ancillary[0][2]
             console.connect(*unpack(f"{len(rights) // 4}i", rights))
@@ -108,6 +107,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     if failure:
         failure[0].trace = result.trace  # type: ignore[attr-defined]
         raise failure[0]
+    console.check()
     if console.pidfd < 0 or (attach and result.exit_code is None):
         raise StepFailed(f"the monitor of {found.name} ended without a word", "was it killed? see dmesg", "monitor")
     return result
