@@ -112,7 +112,7 @@ def main() -> int:
             finally:
                 sh("docker", "rmi", "--force", IMAGE)
 
-    print(f"{shlex.join(COMMAND)} busybox true, {args.rounds} rounds of {args.runs} runs\n")
+    print(f"{shlex.join(COMMAND)} busybox true: {args.rounds} x {args.runs} runs of each\n")
     print(f"{'':10}{'median':>10}{'fastest':>10}{'slowest':>10}")
     for name, seconds in times.items():
         columns = (statistics.median(seconds), min(seconds), max(seconds))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import time
 
 import pytest
-from machine import Machine, Mydocker, differences
+from machine import Machine, Mydocker
 
 _numbers = itertools.count(1)
 
@@ -65,12 +64,10 @@ def no_hang():
 
 @pytest.fixture(autouse=True)
 def nothing_left(machine):
-    """The machine after the test is the machine before it. What ends by itself is given 5 s for it."""
+    """The machine after the test is the machine before it."""
     before = machine.snapshot()
     yield
-    deadline = time.monotonic() + 5
-    while (changes := differences(before, machine.snapshot())) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    changes = machine.changes_since(before)
     if changes:
         Mydocker(machine).remove_all()  # the next test starts clean all the same
     assert not changes, "\n".join(changes)

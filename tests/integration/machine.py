@@ -16,6 +16,7 @@ import struct
 import subprocess
 import termios
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,6 +121,23 @@ class Machine:
         result = self.python(SNAPSHOT, self.store)
         assert result.rc == 0, result.stderr
         return json.loads(result.stdout)
+
+    def changes_since(self, before: dict[str, list[str]], timeout: float = 5) -> list[str]:
+        """What the machine has more or less than in that snapshot, a line each; what ends by itself has 5 s for it.
+
+        A cgroup that has gone was another store's: no matter.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            after = self.snapshot()
+            changes = []
+            for kind in after:
+                was, now = Counter(before[kind]), Counter(after[kind])
+                changes += [f"new {kind}: {thing}" for thing in now - was]
+                changes += [f"gone {kind}: {thing}" for thing in was - now if kind != "cgroups"]
+            if not changes or time.monotonic() > deadline:
+                return changes
+            time.sleep(0.1)
 
 
 class Mydocker:
@@ -288,17 +306,6 @@ class Terminal:
         while select.select([self.near], [], [], 0)[0]:
             self.seen += decode(os.read(self.near, 65536))
         return self.process.returncode
-
-
-def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
-    """What two snapshots do not have in common, a line each. A cgroup that goes is another store's: no matter."""
-    return [
-        f"{sign} {kind}: {thing}"
-        for kind in before
-        for sign, things, others in (("new", after[kind], before[kind]), ("gone", before[kind], after[kind]))
-        for thing in sorted(set(things) - set(others))
-        if (sign, kind) != ("gone", "cgroups")
-    ]
 
 
 def until(probe, what: str, timeout: float = 10):

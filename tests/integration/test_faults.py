@@ -47,7 +47,7 @@ def test_each_step_that_fails_ends_the_start(machine, mydocker, options):
             len(result.stderr.splitlines()) != 1 and "not one line",
             anonymous(step["name"]) not in anonymous(result.stderr) and "the step is not named",
             machine.exists(f"{mark}/ran") and "the command ran",
-            machine.snapshot() != before and "something is left",
+            *machine.changes_since(before),
         ]
         if any(problems):
             wrong.append((number, step["name"], [problem for problem in problems if problem], result.stderr))

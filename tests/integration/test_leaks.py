@@ -71,7 +71,8 @@ def test_of_a_monitor_that_is_killed(machine, mydocker, name):
 
 def test_of_a_container_whose_folder_was_deleted_under_it(machine, mydocker, name):
     made = mydocker.detached("--name", name, "busybox", "sleep", "1000")
-    machine.run("kill", "-9", str(mydocker.pid(name)))
+    mydocker.ok("kill", name)
+    mydocker.ok("wait", name)
     machine.shell(f"rm -rf {machine.store}/lib/containers/{made}")
     until(lambda: made[:12] not in mydocker("ps", "-aq").stdout, "the container is gone")
     mydocker.detached("--name", name, "busybox", "true")  # its name is free

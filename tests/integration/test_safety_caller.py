@@ -120,9 +120,9 @@ class TestLimits:
         [
             "ulimit -S -n 64",
             "ulimit -c unlimited",
-            "ulimit -s 1024",
-            "ulimit -t 50",
-            "ulimit -l 16",
+            "ulimit -S -s 1024",
+            "ulimit -S -t 50",
+            "ulimit -S -l 16",
             "umask 0777",
             "umask 0000",
             "echo 700 >/proc/self/oom_score_adj",

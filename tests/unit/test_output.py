@@ -128,13 +128,13 @@ class TestListing:
     def test_table_as_docker_prints_it(self):
         other = row(name="né日本", pid=1, command=["sh"], image="a:b", status="created")
         assert listing(CONTAINERS, [row(), other]).splitlines() == [
-            "CONTAINER ID   IMAGE            COMMAND    CREATED         STATUS         PID       NAME",
+            "CONTAINER ID   IMAGE            COMMAND    CREATED         STATUS         PID       NAMES",
             '0123456789ab   busybox:latest   "top -b"   3 minutes ago   Up 2 minutes   4321      bird',
             '0123456789ab   a:b              "sh"       3 minutes ago   Created                  né日本',
         ]
 
     def test_no_rows_leave_the_heading(self):
-        expected = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PID       NAME\n"
+        expected = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PID       NAMES\n"
         assert listing(CONTAINERS, []) == listing(CONTAINERS, [], "table", columns=200) == expected
         assert listing(CONTAINERS, [], "{{.ID}}") == listing(CONTAINERS, [], "json") == ""
 
@@ -158,14 +158,14 @@ class TestListing:
             ("  {{.Names}} ", "bird\n"),
             ("raw text", "raw text\n"),
             ('{{.Label "a"}} {{.Labels}} {{.Label "x"}}|', "1 a=1,b=2 |\n"),
-            ("table {{.ID}}\\t{{.Names}}", "CONTAINER ID   NAME\n0123456789ab   bird\n"),
+            ("table {{.ID}}\\t{{.Names}}", "CONTAINER ID   NAMES\n0123456789ab   bird\n"),
             (
                 "table {{upper .Names}}\\t{{truncate .ID 2}}\\t",
-                "NAME      CONTAINER ID   \nBIRD      01             \n",
+                "NAMES     CONTAINER ID   \nBIRD      01             \n",
             ),
-            ('table {{.Names}}\\t{{.Label "com.example.some_key"}}', "NAME      some key\nbird      \n"),
+            ('table {{.Names}}\\t{{.Label "com.example.some_key"}}', "NAMES     some key\nbird      \n"),
             ("table {{slice .Names 0 2}}", "NA\nbi\n"),
-            ("table {{.Names}}\\n{{.ID}}\\t{{.Pid}}", "NAME\nCONTAINER ID   PID\nbird\n0123456789ab   4321\n"),
+            ("table {{.Names}}\\n{{.ID}}\\t{{.Pid}}", "NAMES\nCONTAINER ID   PID\nbird\n0123456789ab   4321\n"),
         ],
     )
     def test_template(self, form, expected):

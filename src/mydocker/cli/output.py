@@ -39,7 +39,7 @@ class Listing:
 CONTAINERS = Listing(
     {
         "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "Status": "STATUS",
-        "Pid": "PID", "Names": "NAME", "Name": "NAME", "CreatedAt": "CREATED AT", "State": "STATE", "Ports": "PORTS",
+        "Pid": "PID", "Names": "NAMES", "Name": "NAME", "CreatedAt": "CREATED AT", "State": "STATE", "Ports": "PORTS",
         "Labels": "LABELS", "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
     },
     ["ID", "Image", "Command", "RunningFor", "Status", "Pid", "Names"],

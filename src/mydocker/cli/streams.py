@@ -9,9 +9,15 @@ import _signal
 import os
 import sys
 
+from mydocker.errors import HostError
+from mydocker.kernel import process
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.errors import MydockerError
+
+
+_RLIMIT_NOFILE, _LEAST_FILES = 7, 64  # with fewer, a start may fail where nothing can be cleared up any more
 
 
 def prepare() -> None:
@@ -20,6 +26,8 @@ def prepare() -> None:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would let no child be waited for
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     _open_streams()
+    if process.get_limit(_RLIMIT_NOFILE) < _LEAST_FILES:
+        raise HostError("the limit of open files is too low", f"'ulimit -n {_LEAST_FILES}' or more")
 
 
 def _open_streams() -> None:

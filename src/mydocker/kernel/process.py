@@ -143,11 +143,16 @@ def set_rlimit(resource: int, soft: int, hard: int) -> None:
     syscall("prlimit64", 0, resource, limit, None, about="prlimit")
 
 
+def get_limit(resource: int, hard: bool = False) -> int:
+    """The soft limit of this process, 2^64-1 for none."""
+    limits = bytearray(16)
+    syscall("prlimit64", 0, resource, None, limits, about="prlimit")
+    return int.from_bytes(limits[8:] if hard else limits[:8], "little")
+
+
 def raise_limit(resource: int) -> None:
     """To no limit, or, without CAP_SYS_RESOURCE, to the hard one."""
-    old = bytearray(16)
-    syscall("prlimit64", 0, resource, None, old, about="prlimit")
-    hard = int.from_bytes(old[8:], "little")
+    hard = get_limit(resource, hard=True)
     try:
         set_rlimit(resource, -1, -1)
     except PermissionError:

@@ -14,7 +14,7 @@ It takes its arguments as [path, argv[0], argv[1], …] and does, in machine cod
 For `exec`, whose process enters a PID namespace that others are in already, it begins with
 
     clone(CLONE_PARENT | SIGCHLD)           the interpreter stays outside, where nobody in the container can see it
-    parent: write(3, &pid, 8); exit_group(0)
+    parent: write(3, &pid, 8); exit_group(0), or 127 if nobody hears it
     child:  setsid(); ioctl(0, TIOCSCTTY)   the latter fails, and may, where 0 is no terminal
 
 With CAP_SYS_PTRACE a process in the container could otherwise reach the host's interpreter by /proc/PID/exe.
@@ -42,7 +42,7 @@ _CLONE = {
         "b838000000"  # mov  eax, 56           clone
         "0f05"  # syscall
         "85c0"  # test eax, eax
-        "741e"  # jz   child
+        "7427"  # jz   child
         "50"  # push rax
         "bf03000000"  # mov  edi, 3
         "4889e6"  # mov  rsi, rsp
@@ -50,7 +50,10 @@ _CLONE = {
         "b801000000"  # mov  eax, 1            write
         "0f05"  # syscall
         "31ff"  # xor  edi, edi
-        "b8e7000000"  # mov  eax, 231          exit_group
+        "85c0"  # test eax, eax
+        "7905"  # jns  exit
+        "bf7f000000"  # mov  edi, 127
+        "b8e7000000"  # exit: mov eax, 231    exit_group
         "0f05"  # syscall
         "b870000000"  # child: mov eax, 112    setsid
         "0f05"  # syscall
@@ -68,15 +71,18 @@ _CLONE = {
         "040080d2"  # mov  x4, #0
         "881b80d2"  # mov  x8, #220          clone
         "010000d4"  # svc  #0
-        "400100b4"  # cbz  x0, child
+        "a00100b4"  # cbz  x0, child
         "e00f1ff8"  # str  x0, [sp, #-16]!
         "600080d2"  # mov  x0, #3
         "e1030091"  # mov  x1, sp
         "020180d2"  # mov  x2, #8
         "080880d2"  # mov  x8, #64           write
         "010000d4"  # svc  #0
+        "1f0000f1"  # cmp  x0, #0
         "000080d2"  # mov  x0, #0
-        "c80b80d2"  # mov  x8, #94           exit_group
+        "4a000054"  # b.ge exit
+        "e00f80d2"  # mov  x0, #127
+        "c80b80d2"  # exit: mov x8, #94      exit_group
         "010000d4"  # svc  #0
         "a81380d2"  # child: mov x8, #157    setsid
         "010000d4"  # svc  #0
