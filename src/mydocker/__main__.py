@@ -5,6 +5,7 @@ Imports are restricted: this is on the way of every command.
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 
@@ -28,6 +29,7 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
     except BaseException as error:
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # what went wrong is told in peace
         from mydocker.cli import failure
 
         code = failure.report(error)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_LONGEST = 4096  # characters of a message that came from an image, say
+
+
 class MydockerError(Exception):
     """message: one line that names the thing. hint: what to do about it. exit_code: the process's."""
 
@@ -23,10 +26,10 @@ class MydockerError(Exception):
             self.exit_code = exit_code
 
     def details(self) -> dict[str, Any]:
-        """The error as JSON, to go through a socket; `from_details` reads it back."""
+        """The error as JSON, to go through a socket, which takes no megabytes; `from_details` reads it back."""
         return {
-            "message": self.message,
-            "hint": self.hint,
+            "message": self.message[:_LONGEST],
+            "hint": self.hint[:_LONGEST],
             "exit_code": self.exit_code,
             "step": getattr(self, "step", ""),
             "errno": getattr(self, "errno", 0),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-ROOT = os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker"
-RUN = os.environ.get("MYDOCKER_RUN") or "/run/mydocker"
+ROOT = os.path.abspath(os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker")
+RUN = os.path.abspath(os.environ.get("MYDOCKER_RUN") or "/run/mydocker")
 CONFIG = os.environ.get("MYDOCKER_CONFIG") or "/etc/mydocker/config.yaml"
 
 IMAGES = f"{ROOT}/images"  # one OCI image layout

@@ -104,6 +104,7 @@ class TestEntryPoint:
 
         monkeypatch.setattr("os._exit", leave)
         monkeypatch.setattr("os.geteuid", lambda: 0)
+        monkeypatch.setattr("mydocker.kernel.process.get_limit", lambda resource: 1024)
         return main
 
     @pytest.fixture

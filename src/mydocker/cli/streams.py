@@ -24,6 +24,7 @@ def prepare() -> None:
     """Let nothing that the caller has set up change what a command does."""
     os.umask(0o022)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would let no child be waited for
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     _open_streams()
     if process.get_limit(_RLIMIT_NOFILE) < _LEAST_FILES:

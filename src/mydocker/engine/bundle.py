@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 
 def load_spec(found: Record) -> dict[str, Any]:
-    """config.json, the OCI bundle. Raises CorruptRecord."""
-    return _load(found, "config.json")
+    """config.json, the OCI bundle, with the parts that a container needs. Raises CorruptRecord."""
+    spec = _load(found, "config.json")
+    for path in ("process", "root", "linux", "annotations"):
+        if not isinstance(spec.get(path), dict):
+            raise _corrupt(found, "config.json", f"it has no '{path}'")
+    return spec
 
 
 def load_request(found: Record) -> request.CreateRequest:
@@ -33,4 +37,10 @@ def _load(found: Record, file: str) -> dict[str, Any]:
         why = "it is no JSON object"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-    raise CorruptRecord(f"container {found.name}: {path}: {why}", f"restore it, or 'mydocker rm -f {found.name}'")
+    raise _corrupt(found, file, why)
+
+
+def _corrupt(found: Record, file: str, why: str) -> CorruptRecord:
+    return CorruptRecord(
+        f"container {found.name}: {found.folder}/{file}: {why}", f"restore it, or 'mydocker rm -f {found.name}'"
+    )

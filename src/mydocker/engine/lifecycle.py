@@ -83,6 +83,15 @@ def wait_recorded(found: state.Record) -> None:
         os.close(monitor)
 
 
+def _wait_unwatched(found: state.Record) -> None:
+    """One that has outlived its monitor: nobody will record its end, but it can be waited for."""
+    pidfd = hold(found)
+    if pidfd >= 0 and not found.watched():
+        _readable(pidfd, None)
+    if pidfd >= 0:
+        os.close(pidfd)
+
+
 def _readable(descriptor: int, seconds: float | None) -> bool:
     """Whether a pidfd's process ends within that time; None: wait for ever."""
     poller = select.poll()
@@ -104,6 +113,7 @@ def wait(found: state.Record) -> int:
     try:
         held = state.read(descriptor, path, found.id)
         wait_recorded(held)
+        _wait_unwatched(held)
         try:
             return state.load(found.id).exit_code
         except MydockerError:
@@ -142,12 +152,23 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             found = state.load(container_id)
             if found.status == "running":
                 return False
-            if found.monitor_pid and not found.watched():
+            if found.monitor_pid and not found.watched() and _has_bundle(found, force):
                 take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
             state.forget(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
         pass  # its monitor (--rm), or another rm, was quicker
     return True
+
+
+def _has_bundle(found: state.Record, force: bool) -> bool:
+    """Whether its bundle can be read; if not, that is an error unless force is used."""
+    try:
+        load_spec(found)
+        return True
+    except CorruptRecord:
+        if not force:
+            raise
+        return False
 
 
 def _remove_unreadable(container_id: str) -> None:

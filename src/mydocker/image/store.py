@@ -21,6 +21,7 @@ from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel import files
 from mydocker.model import references
+from mydocker.model.times import parse_rfc3339
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -234,6 +235,13 @@ def _read_image(digest: str, names: list[str]) -> Image:
     image_id = manifest["config"]["digest"]
     config = _json_blob(image_id)
     try:
+        for key, kind in (("config", dict), ("history", list), ("created", str)):
+            if not isinstance(config.get(key) or kind(), kind):
+                raise ValueError(f"its {key} is malformed")
+        if not isinstance((config.get("config") or {}).get("Labels") or {}, dict):
+            raise ValueError("its Labels are malformed")
+        if config.get("created"):
+            parse_rfc3339(config["created"])
         diff_ids = config["rootfs"]["diff_ids"]
         for diff_id in diff_ids:
             blob(diff_id)

@@ -61,7 +61,7 @@ def main(
             arguments, environment, with_init = work(trace)
             program = find_program(arguments[0], environment.get("PATH", ""))
         finally:
-            _send(report, b"T", trace.spans())
+            _send_spans(report, trace.spans())
         if with_init:
             _become_init()
         os.execve(trampoline.TRAMPOLINE_FD, [program, *arguments], environment)
@@ -210,6 +210,18 @@ def exit_code(status: int) -> int:
 
 def _send(report: int, kind: bytes, value: Any) -> None:
     os.write(report, kind + jsontext.dumps(value).encode())
+
+
+def _send_spans(report: int, spans: list[dict[str, Any]]) -> None:
+    """As many as the socket takes in one message: some 500. A container of 700 mounts is explained in part."""
+    while True:
+        try:
+            _send(report, b"T", spans)
+            return
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            spans = spans[: len(spans) // 2]
 
 
 def _fail(report: int, error: MydockerError) -> None:

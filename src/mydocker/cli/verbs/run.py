@@ -7,6 +7,7 @@ from time import monotonic_ns
 
 from mydocker import state
 from mydocker.engine import create as creation
+from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
 from mydocker.errors import InvalidArgument, NotFound
 from mydocker.model import host, request
@@ -64,6 +65,8 @@ def _give_up(container_id: str, asked: request.CreateRequest) -> None:
     try:
         found = state.load(container_id)
         if found.status != "created":
+            if found.auto_remove and not found.watched():
+                lifecycle.remove(container_id, force=True, volumes=True)  # its monitor was killed
             return
         with state.lock(found):
             state.forget(found.id, found.name, found.own_volumes)
