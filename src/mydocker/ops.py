@@ -349,7 +349,8 @@ _OURS = ("/proc", "/sys", "/dev")
 class Mount(Op):
     """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that folder, resolved there, links
     included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way are
-    followed (in the root) or refused; none may lead into what the kernel or mydocker itself fills."""
+    followed (in the root) or refused; none may lead to the root itself, or into what the kernel or mydocker fills.
+    readonly: of a bind mount, with all below it."""
 
     source: str
     target: str
@@ -358,6 +359,7 @@ class Mount(Op):
     data: str = ""
     root: str = ""
     follow: bool = True
+    readonly: bool = False
     topic = "mounts"
 
     def do(self) -> None:
@@ -368,9 +370,12 @@ class Mount(Op):
         point = mounts.open_point(self.root, self.target, "file" if bind_file else "folder", self.follow)
         try:
             there = os.readlink(f"/proc/self/fd/{point}")[len(os.path.realpath(self.root)) :] or "/"
-            if there != self.target and there.startswith(_OURS):
+            if there != self.target and (there == "/" or there.startswith(_OURS)):
                 raise OSError(errno.EPERM, f"the image leads it to {there}", self.target)
-            mounts.mount(self.source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
+            if self.readonly:
+                mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]))
+            else:
+                mounts.mount(self.source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
         finally:
             os.close(point)
 
@@ -383,7 +388,7 @@ class Mount(Op):
 
     def shell(self) -> str:
         names = [name for name, bit in mounts.FLAGS.items() if self.flags & bit and name not in ("bind", "rec")]
-        options = ",".join([*names, *([self.data] if self.data else [])])
+        options = ",".join([*names, *(["ro"] if self.readonly else []), *([self.data] if self.data else [])])
         target = self.root + self.target if self.root else self.target
         if self.flags & mounts.FLAGS["bind"]:
             kind = "--rbind" if self.flags & mounts.FLAGS["rec"] else "--bind"

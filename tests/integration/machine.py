@@ -118,7 +118,9 @@ class Machine:
 
     def snapshot(self) -> dict[str, list[str]]:
         """What there is on the machine that a container could leave behind: see snapshot.py."""
-        result = self.python(SNAPSHOT, self.store)
+        with_store, self.env = self.env, {}
+        result = self.python(SNAPSHOT, input=self.store.encode())
+        self.env = with_store
         assert result.rc == 0, result.stderr
         return json.loads(result.stdout)
 

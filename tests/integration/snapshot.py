@@ -1,7 +1,8 @@
-"""Print, as JSON, what a container could leave behind on this machine. Argument: the tests' store.
+"""Print, as JSON, what a container could leave behind on this machine. On stdin: the tests' store.
 
 It runs on the machine under test, as a script on python3's command line. What other programs do there shall not
-matter, so processes and temporary files count only if they have to do with the store or carry mydocker's name.
+matter, so processes and temporary files count only if they have to do with the store or carry mydocker's name; and
+no command line on the way here (sudo's, a shell's) shall name the store.
 """
 
 import json
@@ -9,7 +10,7 @@ import os
 import subprocess
 import sys
 
-store = sys.argv[1]
+store = sys.stdin.read()
 
 
 def read(path):
@@ -61,8 +62,7 @@ def ours(pid):
 
 
 def processes():
-    others = [pid for pid in filter(str.isdigit, names("/proc")) if int(pid) not in (os.getpid(), os.getppid())]
-    return [f"{pid} {read(f'/proc/{pid}/cmdline')!r}" for pid in others if ours(pid)]
+    return [f"{pid} {read(f'/proc/{pid}/cmdline')!r}" for pid in names("/proc") if pid.isdigit() and ours(pid)]
 
 
 def files():

@@ -34,6 +34,8 @@ _MOST_LINKS = 40  # the kernel's own limit
 _AT_RECURSIVE = 0x8000
 _AT_EMPTY_PATH = 0x1000
 _MOUNT_ATTR_RDONLY = 1
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # from and to are descriptors
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
@@ -132,6 +134,27 @@ def make_readonly(target: str) -> None:
             for option in options:
                 flags |= FLAGS.get(option, 0)
             mount("none", point, flags=flags)
+
+
+def bind_readonly(source: str, point: int, recursive: bool) -> None:
+    """Bind `source` on an open mount point, read-only with all below it.
+
+    The mount is made read-only before it is anywhere: by a path, another container that has the folder around the mount
+    point could lead the second step elsewhere.
+    """
+    everything = _AT_RECURSIVE if recursive else 0
+    attributes = _MOUNT_ATTR_RDONLY.to_bytes(8, "little") + bytes(24)
+    tree = syscall("open_tree", -100, source, _OPEN_TREE_CLONE | os.O_CLOEXEC | everything, about=source)
+    try:
+        try:
+            syscall("mount_setattr", tree, "", _AT_EMPTY_PATH | everything, attributes, len(attributes), about=source)
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            raise OSError(errno.ENOSYS, "read-only bind mounts need Linux 5.12", source) from None
+        syscall("move_mount", tree, "", point, "", _MOVE_MOUNT_EMPTY_PATHS, about=source)
+    finally:
+        os.close(tree)
 
 
 def _mounts_below(folder: str) -> list[tuple[str, list[str]]]:

@@ -91,8 +91,7 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[ops.Op]:
             raise HostError(
                 f"the bind mount on {destination} has options that can't hold", "only ro, bind and rbind can"
             )
-        steps: list[ops.Op] = [ops.Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root)]
-        return [*steps, ops.RemountReadOnly(root, destination)] if readonly else steps
+        return [ops.Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root, readonly=readonly)]
     return [ops.Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]
 
 
