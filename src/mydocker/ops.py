@@ -827,6 +827,20 @@ class SetCapabilities(Op):
 
 
 @record
+class NewKeyring(Op):
+    topic = "process"
+
+    def do(self) -> None:
+        process.new_session_keyring()
+
+    def phrase(self) -> str:
+        return "leave the caller's keys behind"
+
+    def shell(self) -> str:
+        return "keyctl session -"
+
+
+@record
 class ResetSignals(Op):
     """Whatever the caller ignored or blocked, the container starts with the defaults."""
 

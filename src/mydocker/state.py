@@ -341,8 +341,17 @@ def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -
         except OSError:
             pass
     for volume in own_volumes or []:
-        remove_tree(paths.volume(volume))
+        if not _is_used(volume):
+            remove_tree(paths.volume(volume))
     remove_tree(unseen(container_id))
+
+
+def _is_used(volume: str) -> bool:
+    """Whether a container that is there has the volume: an anonymous one can be named by its hash. In doubt, it has."""
+    try:
+        return any(volume in found.mounts for found in containers())
+    except CorruptRecord:
+        return True
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ SAMPLES = [
     ops.DropBounding(0xA80425FB),
     ops.SwitchUser(5, 6, [7, 8]),
     ops.SetCapabilities(1, 3, 0, 0),
+    ops.NewKeyring(),
     ops.ResetSignals(),
     ops.OwnStreams(5),
     ops.DieWithMonitor(),

@@ -148,7 +148,12 @@ def _work(
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(template["env"], request))
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
-        steps: list[ops.Op] = [*join, ops.CloseDescriptors(trampoline.FIRST_FREE_FD), ops.ResetSignals()]
+        steps: list[ops.Op] = [
+            *join,
+            ops.CloseDescriptors(trampoline.FIRST_FREE_FD),
+            ops.ResetSignals(),
+            ops.NewKeyring(),
+        ]
         if request.tty:
             steps.append(ops.OpenTerminal("/", *size, console=False))
         init.with_terminal(trace, [*steps, *security.limits(changed)])

@@ -152,7 +152,7 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             found = state.load(container_id)
             if found.status == "running":
                 return False
-            if found.monitor_pid and not found.watched() and _has_bundle(found, force):
+            if not found.watched() and _has_bundle(found, force):
                 take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
             state.forget(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:

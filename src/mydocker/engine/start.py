@@ -56,8 +56,7 @@ def start(
         layout = cgroups.layout()
         size = terminal_size() if tty else (0, 0)
         steps = plan(spec, found.folder, layout, size)
-        if found.monitor_pid:
-            take_back(steps.host)  # what a monitor that was killed could not
+        take_back(steps.host)  # what a monitor that was killed could not
         choice.named(found.driver).prepare(found.folder, found.layers)
         trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
         settings = config.load()

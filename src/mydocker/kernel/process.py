@@ -26,6 +26,7 @@ _CLOSE_RANGE_UNSHARE = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 8, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 2, 4
 _PR_SET_NAME = 15
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -157,6 +158,15 @@ def raise_limit(resource: int) -> None:
         set_rlimit(resource, -1, -1)
     except PermissionError:
         set_rlimit(resource, hard, hard)
+
+
+def new_session_keyring() -> None:
+    """An empty one in place of the caller's, whose keys it could otherwise read. A kernel without keys has none."""
+    try:
+        syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None, about="session keyring")
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
 
 
 def set_hostname(name: str) -> None:

@@ -73,7 +73,13 @@ def plan(spec: dict[str, Any], folder: str, layout: Layout, size: tuple[int, int
     annotations = spec.get("annotations", {})
     driver = choice.named(annotations["io.mydocker.driver"])
     layers = annotations["io.mydocker.layers"].split(",")
-    steps: list[ops.Op] = [ops.CloseDescriptors(trampoline.FIRST_FREE_FD), ops.NewSession(), ops.ResetSignals(), *join]
+    steps: list[ops.Op] = [
+        ops.CloseDescriptors(trampoline.FIRST_FREE_FD),
+        ops.NewSession(),
+        ops.ResetSignals(),
+        ops.NewKeyring(),
+        *join,
+    ]
     steps += security.oom_score(spec["process"])
     # /proc/sys shows a process its own namespaces, so the host's serves, and the container's may be read-only.
     if "uts" in kinds:

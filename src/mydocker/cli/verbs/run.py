@@ -64,12 +64,9 @@ def _give_up(container_id: str, asked: request.CreateRequest) -> None:
     """A run that never ran leaves no container. One that did is its monitor's."""
     try:
         found = state.load(container_id)
-        if found.status != "created":
-            if found.auto_remove and not found.watched():
-                lifecycle.remove(container_id, force=True, volumes=True)  # its monitor was killed
+        if found.status != "created" and (found.watched() or not found.auto_remove):
             return
-        with state.lock(found):
-            state.forget(found.id, found.name, found.own_volumes)
+        lifecycle.remove(container_id, force=True, volumes=True)
     except NotFound:
         pass  # somebody was quicker
     if asked.cidfile:
