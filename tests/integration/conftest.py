@@ -97,6 +97,6 @@ def name() -> str:
 @pytest.fixture
 def folder(machine):
     """A folder on the machine, outside the store."""
-    path = machine.run("mktemp", "-d", "/var/tmp/mydocker-test.XXXXXX").stdout.strip()
+    path = machine.folder()
     yield path
     machine.run("rm", "-rf", "--one-file-system", path)

@@ -113,6 +113,10 @@ class Machine:
         stat = self.run("cat", f"/proc/{pid}/stat").stdout
         return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
 
+    def folder(self) -> str:
+        """A new folder of the tests', beside the store."""
+        return self.run("mktemp", "-d", f"{self.store}-XXXXXX").stdout.strip()
+
     def terminal(self, *words: str, rows: int = 24, columns: int = 80) -> Terminal:
         return Terminal(self.argv(*words, tty=True), rows, columns)
 
@@ -127,18 +131,19 @@ class Machine:
     def changes_since(self, before: dict[str, list[str]], timeout: float = 5) -> list[str]:
         """What the machine has more or less than in that snapshot, a line each; what ends by itself has 5 s for it.
 
-        A cgroup that has gone was another store's: no matter.
+        Only what every look finds counts: other stores' containers come and go meanwhile.
         """
         deadline = time.monotonic() + timeout
+        changes = None
         while True:
-            after = self.snapshot()
-            changes = []
+            found, after = set(), self.snapshot()
             for kind in after:
                 was, now = Counter(before[kind]), Counter(after[kind])
-                changes += [f"new {kind}: {thing}" for thing in now - was]
-                changes += [f"gone {kind}: {thing}" for thing in was - now if kind != "cgroups"]
+                found |= {f"new {kind}: {thing}" for thing in now - was}
+                found |= {f"gone {kind}: {thing}" for thing in was - now if kind != "cgroups"}
+            changes = found if changes is None else changes & found
             if not changes or time.monotonic() > deadline:
-                return changes
+                return sorted(changes)
             time.sleep(0.1)
 
 

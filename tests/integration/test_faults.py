@@ -11,7 +11,8 @@ import pytest
 @pytest.fixture(scope="module")
 def options(machine):
     """A run with as many kinds of steps as one can have; its command would leave a mark on the host."""
-    folder = machine.shell("d=$(mktemp -d /var/tmp/mydocker-test.XXXXXX); chmod 777 $d; echo $d").stdout.strip()
+    folder = machine.folder()
+    machine.run("chmod", "777", folder)
     yield [
         *("--rm", "--net", "none", "--init", "--read-only", "--tmpfs", "/run", "-m", "100m", "--cpus", "1"),
         *("--pids-limit", "100", "-v", f"{folder}:/mark", "--ulimit", "nofile=100", "--device", "/dev/full:/dev/brim"),
