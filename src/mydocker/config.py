@@ -12,6 +12,7 @@ import os
 from mydocker import jsontext, paths
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.files import make_private, write_atomic
+from mydocker.model.addresses import IPV4, cidr
 from mydocker.model.request import LEAST_LOG
 
 TYPE_CHECKING = False
@@ -23,6 +24,8 @@ KEYS: dict[str, tuple[Any, str]] = {
     "storage_driver": ("", "overlay, copy or aufs; empty: the first of these that works here"),
     "log_size": (10_000_000, "bytes at which a container's log is rotated"),
     "log_files": (3, "how many log files are kept for a container"),
+    "network_pool": ("10.200.0.0/13", "where a network's subnet is taken from that is made without --subnet"),
+    "network_size": (20, "the prefix length of such a subnet"),
 }
 
 
@@ -85,4 +88,10 @@ def _check(values: dict[str, Any]) -> None:
     if values["log_size"] < LEAST_LOG or values["log_files"] < 1:
         raise InvalidArgument(
             f"log_size and log_files in {paths.CONFIG} are too small", f"at least {LEAST_LOG} bytes, 1 file"
+        )
+    pool = cidr(values["network_pool"], f"network_pool in {paths.CONFIG}")
+    if pool.bits != IPV4 or not max(pool.prefix, 8) <= values["network_size"] <= 30:
+        raise InvalidArgument(
+            f"network_pool {pool} in {paths.CONFIG} has no IPv4 subnets of size /{values['network_size']}",
+            "network_size is 8 to 30, and not below the pool's own",
         )

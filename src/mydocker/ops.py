@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+NETNS = "/run/netns"  # ip(8)'s
+
+
 class Op:
     topic = ""
     _fields: tuple[str, ...] = ()
@@ -49,8 +52,13 @@ def arguments(op: Op) -> dict[str, Any]:
 
 def revive(name: str, fields: dict[str, Any]) -> Op:
     """The op that a trace recorded. Raises KeyError for a name that is no op."""
-    made: Op = CLASSES[name](**fields)
+    made: Op = classes()[name](**fields)
     return made
+
+
+def classes() -> dict[str, Any]:
+    """Every op that is loaded, by its name."""
+    return {cls.__name__: cls for cls in Op.__subclasses__()}
 
 
 def quote(word: str) -> str:
@@ -243,6 +251,84 @@ class JoinNamespaces(Op):
 
     def shell(self) -> str:
         return "nsenter --target PID " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
+
+
+@record
+class JoinNetwork(Op):
+    """The network namespace of another container. descriptor: of that namespace, opened while its PID was known to be
+    its own; path: the same, for people."""
+
+    path: str
+    descriptor: int
+    topic = "network"
+
+    def do(self) -> None:
+        process.setns(self.descriptor, process.NAMESPACES["network"])
+
+    def phrase(self) -> str:
+        return "join the other container's network"
+
+    def shell(self) -> str:
+        return f"nsenter --net={quote(self.path)}"
+
+
+@record
+class ShowNamespace(Op):
+    """For `ip netns exec NAME`: a link in the folder where ip(8) looks. A namespace of that name that somebody else has
+    put there stays. pid: the container's first process, known only after the clone."""
+
+    name: str
+    pid: int = 0
+    topic = "network"
+
+    def do(self) -> None:
+        path = f"{NETNS}/{self.name}"
+        for _ in range(2):
+            try:
+                os.symlink(self._target(), path)
+            except FileNotFoundError:
+                os.makedirs(NETNS, 0o755, exist_ok=True)
+            except FileExistsError:
+                if not os.path.islink(path) or os.path.exists(path):
+                    return
+                os.unlink(path)  # of a container that has ended with its monitor
+            else:
+                return
+
+    def undo(self) -> None:
+        path = f"{NETNS}/{self.name}"
+        try:
+            if os.readlink(path) == self._target():
+                os.unlink(path)
+        except OSError:
+            pass  # it is gone, or was never a link
+
+    def _target(self) -> str:
+        return f"/proc/{self.pid}/ns/net"
+
+    def phrase(self) -> str:
+        return f"show its network to ip netns as {self.name}"
+
+    def shell(self) -> str:
+        return f"ip netns attach {quote(self.name)} {self.pid or '$PID'}"
+
+
+@record
+class AwaitMonitor(Op):
+    """Wait for one message on the socket to the monitor: what it does for us on the host is done."""
+
+    descriptor: int
+    topic = "network"
+
+    def do(self) -> None:
+        if not os.read(self.descriptor, 16):
+            raise OSError(errno.EPIPE, "the monitor has given up")
+
+    def phrase(self) -> str:
+        return "wait until the links are there"
+
+    def shell(self) -> str:
+        return f"read -r _ <&{self.descriptor}"
 
 
 @record
@@ -934,6 +1020,3 @@ class ChangeFolder(Op):
 
     def shell(self) -> str:
         return f"cd {quote(self.path)}"
-
-
-CLASSES: dict[str, Any] = {cls.__name__: cls for cls in Op.__subclasses__()}

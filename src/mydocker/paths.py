@@ -16,6 +16,7 @@ LAYERS = f"{ROOT}/layers"  # <chain id>/: an unpacked layer
 CONTAINERS = f"{ROOT}/containers"  # <id>/: bundle, record, upper, work, log
 NAMES = f"{ROOT}/names"  # <name> -> ../containers/<id>: a name is reserved by making its link
 VOLUMES = f"{ROOT}/volumes"  # <name>/_data
+NETWORKS = f"{ROOT}/networks"  # <name>/network.json
 
 
 def container(container_id: str) -> str:
@@ -29,3 +30,12 @@ def layer(chain_id: str) -> str:
 
 def volume(name: str) -> str:
     return f"{VOLUMES}/{name}"
+
+
+def network(name: str) -> str:
+    return f"{NETWORKS}/{name}"
+
+
+def leases(name: str) -> str:
+    """The folder of a network's leases, one file an address; gone after a reboot."""
+    return f"{RUN}/_networks/{name}"

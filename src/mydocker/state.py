@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from mydocker.model.network import Endpoint
+
 SCHEMA = 1
 _LINK = "../containers/"  # a name's link is this and the ID
 STATUSES = ("created", "running", "exited")
@@ -37,7 +39,8 @@ LOST = "its monitor ended before it did"
 class Record:
     """record.json. Times: RFC 3339 with nanoseconds, UTC, "" if it has not happened. layers: chain ids, bottom first.
     mounts: host paths and names of volumes. log_size (bytes a file), log_files: 0 for the host's default. own_volumes:
-    those without a name of their own, which go with it."""
+    those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
+    published: the ports asked for, and ports: those in effect while it runs, as model.ports writes them."""
 
     id: str
     name: str
@@ -48,6 +51,9 @@ class Record:
     driver: str
     layers: list[str]
     network: str = "none"
+    networks: list[dict[str, Any]] = []
+    published: list[str] = []
+    ports: list[str] = []
     tty: bool = False
     open_stdin: bool = False
     auto_remove: bool = False
@@ -74,6 +80,17 @@ class Record:
     @property
     def folder(self) -> str:
         return paths.container(self.id)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Raises CorruptRecord."""
+        from mydocker.model.network import Endpoint
+
+        try:
+            return [Endpoint(**each) for each in self.networks]
+        except TypeError as error:
+            path = f"{self.folder}/record.json"
+            raise CorruptRecord(f"corrupt record: {path}: networks: {error}", _remedy(self.id)) from None
 
     def alive(self) -> bool:
         """Whether its first process is there, by PID and start time."""
@@ -152,6 +169,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "bool": lambda value: isinstance(value, bool),
     "list[str]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "list[dict[str, Any]]": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),
     "dict[str, str]": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
 }
 

@@ -49,6 +49,10 @@ class Trace:
                 raise step_failed(op.phrase(), error) from None
             self._spans.append(("", "", op, start, monotonic_ns(), ""))
 
+    def adopt(self, done: Iterable[ops.Op]) -> None:
+        """Ops that somebody else has done, to be undone with ours."""
+        self._done.extend(done)
+
     def span(self, name: str, shell: str, start: int, end: int = 0) -> None:
         """Note a step that is no op; start and end by `monotonic_ns`, end now if left out."""
         self._spans.append((name, shell, None, start, end or monotonic_ns(), ""))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mydocker import __version__
 from mydocker.cli import app, fastargs
-from mydocker.cli.declare import container, image, system, volume
+from mydocker.cli.declare import container, image, network, system, volume
 from mydocker.cli.fasttable import ALIASES, COMMANDS
 from mydocker.cli.normalize import normalize
 from mydocker.errors import InvalidArgument
@@ -26,7 +26,7 @@ HELP = "help"
 def captured():
     """Typer's commands hand on nothing, but return what they would."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (container, image, system, volume):
+        for module in (container, image, network, system, volume):
             patch.setattr(module, "dispatch", lambda verb, params: (verb, dict(params)))
         yield
 

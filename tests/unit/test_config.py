@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from mydocker import config, jsontext, paths
 from mydocker.errors import InvalidArgument
 
-DEFAULTS = {"storage_driver": "", "log_size": 10_000_000, "log_files": 3}
+DEFAULTS = {
+    "storage_driver": "",
+    "log_size": 10_000_000,
+    "log_files": 3,
+    "network_pool": "10.200.0.0/13",
+    "network_size": 20,
+}
 
 
 @pytest.fixture
@@ -77,6 +83,13 @@ class TestRefused:
             ("storage_driver: btrfs", "unknown storage_driver 'btrfs'"),
             ("log_size: 4095", "too small"),
             ("log_files: 0", "too small"),
+            ("network_pool: 10.200.0.0", "invalid network_pool in .* '10.200.0.0'"),
+            ("network_pool: 10", "network_pool in .* is text, not '10'"),
+            ("network_pool: fd00::/8", "network_pool fd00::/8 in .* has no IPv4 subnets of size /20"),
+            ("network_pool: 10.0.0.0/24", "has no IPv4 subnets of size /20"),
+            ("network_size: 12", "has no IPv4 subnets of size /12"),
+            ("network_size: 31", "has no IPv4 subnets of size /31"),
+            ("network_size: /24", "network_size in .* is a whole number, not '/24'"),
             ("- log_size", "is no list of `key: value` lines"),
             ("just text", "is no list of"),
             ("log_size: [", "can't read"),

@@ -79,6 +79,9 @@ def trace_steps(trace: dict[str, Any]) -> list[Step]:
 
 def _filled(span: dict[str, Any]) -> Step:
     """A step: the span, and what its op says of itself. An op that this version does not know keeps its name only."""
+    from mydocker.network import ops as _network_ops  # noqa: F401  for revive() to find them
+    from mydocker.network import resolver_op as _resolver_op  # noqa: F401
+
     try:
         op = ops.revive(span["op"], span["args"]) if span.get("op") else None
         shell, topic = (op.shell(), op.topic) if op else (span.get("shell"), "")

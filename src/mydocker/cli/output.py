@@ -61,6 +61,15 @@ VOLUMES = Listing(
     "Name",
     ["Name"],
 )
+NETWORKS = Listing(
+    {
+        "ID": "NETWORK ID", "Name": "NAME", "IpRange": "IPRANGE", "Driver": "DRIVER", "Scope": "SCOPE",
+        "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
+    },
+    ["ID", "Name", "IpRange", "Driver", "Scope"],
+    "ID",
+    ["Name"],
+)  # fmt: skip
 
 
 def emit(data: str | bytes, descriptor: int = 1) -> None:

@@ -1,4 +1,6 @@
-"""From a container or an image to its row in a table, in docker's words. Imports are restricted: ps comes here."""
+"""From a container, an image or a network to its row in a table, in docker's words. Imports are restricted: ps comes
+here.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.cli.output import Row
     from mydocker.image.store import Image
+    from mydocker.model.network import Network
     from mydocker.state import Record
 
 _SHORT_ID = 12
@@ -61,6 +64,21 @@ def image(found: Image, now: int, trunc: bool = True) -> list[Row]:
             }
         )
     return rows
+
+
+def network(found: Network, trunc: bool = True) -> Row:
+    """The fields of output.NETWORKS."""
+    return {
+        "ID": found.id[:_SHORT_ID] if trunc else found.id,
+        "Name": found.name,
+        "IpRange": ", ".join(filter(None, (found.subnet, found.subnet6))),
+        "Driver": found.driver,
+        "Scope": "local",
+        "IPv6": str(bool(found.subnet6)).lower(),
+        "Internal": str(found.internal).lower(),
+        "Labels": found.labels,
+        "CreatedAt": _local(found.created),
+    }
 
 
 def _local(time: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from mydocker import config, jsontext, paths, state
-from mydocker.engine import volumes
+from mydocker.engine import endpoints, volumes
+from mydocker.engine.bundle import load_spec
 from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
@@ -45,7 +46,9 @@ class Draft:
         return paths.container(self.id)
 
     def plan(self) -> Plan:
-        return plan(self.spec, self.folder, cgroups.layout())
+        wanted = self.request
+        wires = endpoints.imagined(self.id, wanted) if wanted.dry_run else None
+        return plan(self.spec, self.folder, cgroups.layout(), name=wanted.name or self.id[:12], wires=wires)
 
 
 def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
@@ -63,6 +66,8 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     name, command = request.resolve_words(asked.words, is_image, _is_default_command)
     image = images.get(name) or lookup.find(name, make=not asked.dry_run)
     wanted = request.complete(asked, name, command, image.config.get("config") or {})
+    endpoints.check(wanted)
+    shared = _shared(wanted)
     container_id = os.urandom(32).hex()
     driver, _ = choice.choose(config.load()["storage_driver"], try_it=not asked.dry_run)
     own = {mount["source"]: mount["anonymous"] for mount in wanted.mounts if mount["type"] == "volume"}
@@ -73,7 +78,7 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
                 f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it"
             )
     nodes = host.nodes(wanted.devices, wanted.privileged)
-    bundle = spec.build(wanted, container_id, paths.container(container_id), facts, sources, nodes)
+    bundle = spec.build(wanted, container_id, paths.container(container_id), facts, sources, nodes, shared)
     bundle["annotations"].update(
         {
             "io.mydocker.driver": driver.name,
@@ -84,6 +89,18 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     made = Draft(container_id, wanted, image, driver, bundle, own)
     made.plan()  # a limit that this machine can't give is an error now
     return made
+
+
+def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:
+    """--net container:NAME: name, host name and folder of that container. Its ID takes the name's place."""
+    kind, colon, name = wanted.network.partition(":")
+    if not colon:
+        return None
+    other = state.find(name)
+    if other.network == "host" or other.network.startswith("container:"):
+        raise InvalidArgument(f"container {other.name} has no network of its own", "share that of one that has")
+    wanted.network = f"{kind}:{other.id}"
+    return other.name, load_spec(other).get("hostname", ""), other.folder
 
 
 def _is_default_command(word: str) -> bool:
@@ -165,8 +182,6 @@ def _write(made: Draft, name: str) -> state.Record:
             os.makedirs(mount["source"], 0o755)  # as docker does for -v
     made.driver.prepare(folder, image.layers)
     os.makedirs(f"{folder}/rootfs", exist_ok=True)
-    for file, text in _etc(wanted, made.spec.get("hostname", "")):
-        write_atomic(f"{folder}/{file}", text.encode("utf-8", "surrogateescape"), 0o644)
     write_atomic(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
     write_atomic(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
     found = state.Record(
@@ -179,6 +194,8 @@ def _write(made: Draft, name: str) -> state.Record:
         driver=made.driver.name,
         layers=image.layers,
         network=wanted.network,
+        networks=wanted.networks,
+        published=wanted.published,
         tty=wanted.tty,
         open_stdin=wanted.interactive,
         auto_remove=wanted.auto_remove,
@@ -192,23 +209,3 @@ def _write(made: Draft, name: str) -> state.Record:
     )
     state.save(found, durable=not wanted.auto_remove, folder=folder)
     return found
-
-
-def _etc(wanted: request.CreateRequest, hostname: str) -> list[tuple[str, str]]:
-    """The container's own /etc/hostname, hosts and resolv.conf; the host's where it has the host's network."""
-    if wanted.network == "host":
-        hosts, resolv = (_text(f"/etc/{name}") for name in ("hosts", "resolv.conf"))
-    else:
-        hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        resolv = "# this container has no network\n"
-        if hostname:
-            hosts += f"127.0.1.1\t{hostname}\n"
-    return [("hostname", f"{hostname or os.uname().nodename}\n"), ("hosts", hosts), ("resolv.conf", resolv)]
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(1 << 20)
-    except OSError:
-        return ""

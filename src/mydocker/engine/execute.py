@@ -156,7 +156,7 @@ def _work(
         ]
         if request.tty:
             steps.append(ops.OpenTerminal("/", *size, console=False))
-        init.with_terminal(trace, [*steps, *security.limits(changed)])
+        init.run_steps(trace, [*steps, *security.limits(changed)])
         identity = users.look_up(request.user) if request.user else users.identify(spec)
         trace.run([ops.OwnStreams(identity.uid)])
         trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups)))

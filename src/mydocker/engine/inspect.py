@@ -1,4 +1,4 @@
-"""inspect: a container, an image or a volume as docker's JSON. Imports are restricted: this is a hot command."""
+"""inspect: a container, an image, a volume or a network as docker's JSON. Imports are restricted: this is hot."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def anything(name: str) -> dict[str, Any]:
-    """What bears that name or ID: a container, else an image, else a volume. Raises NotFound if nothing does."""
-    for look in (container, image, volume):
+    """What bears that name or ID: a container, else an image, a volume, a network. Raises NotFound if nothing does."""
+    for look in (container, image, volume, network):
         try:
             return look(name)
         except (NotFound, InvalidArgument):
             continue
-    raise NotFound(f"no such object: {name}", "no container, image or volume has that name or ID")
+    raise NotFound(f"no such object: {name}", "no container, image, volume or network has that name or ID")
 
 
 def container(name: str) -> dict[str, Any]:
@@ -39,3 +39,9 @@ def volume(name: str) -> dict[str, Any]:
 
     found = volumes.load(name)
     return inspect.volume(found.name, found.created, found.labels)
+
+
+def network(name: str) -> dict[str, Any]:
+    from mydocker.engine import networks
+
+    return networks.described(networks.find(name))

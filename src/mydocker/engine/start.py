@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import _signal
 import os
+import sys
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
 from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
-from mydocker.engine import bundle
+from mydocker.engine import bundle, endpoints
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
@@ -46,7 +47,7 @@ def start(
     if found.tty and stdin and not os.isatty(0):
         raise InvalidArgument(f"container {found.name} has a terminal, and stdin is none", "leave out -i")
     tty = found.tty and attach and os.isatty(0)
-    lock = state.lock(found)
+    lock, made, launched = state.lock(found), None, False
     try:
         found = state.load(found.id)
         if found.alive() or found.watched():
@@ -55,17 +56,27 @@ def start(
         spec = bundle.load_spec(found)
         layout = cgroups.layout()
         size = terminal_size() if tty else (0, 0)
-        steps = plan(spec, found.folder, layout, size)
+        wanted = bundle.load_request(found)
+        made = endpoints.prepare(found, spec, wanted)
+        for note in made.notes:
+            sys.stderr.write(f"mydocker: {note}\n")
+        steps = plan(spec, found.folder, layout, size, found.name, made.wires, made.shared)
         take_back(steps.host)  # what a monitor that was killed could not
         choice.named(found.driver).prepare(found.folder, found.layers)
         trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
-        wiring = monitor.Wiring(attach, stdin, explain, log_size, log_files)
+        wiring = monitor.Wiring(
+            attach, stdin, explain, log_size, log_files, made.wires, made.held, made.shared, wanted.dns
+        )
         with Console(tty, stdin) as console:
             pid, channel = monitor.launch(found, steps, layout, wiring, trace, lock)
+            launched = True
+            endpoints.close(made.held)
             return _follow(found, pid, channel, console, attach)
     finally:
+        if made and not launched:
+            endpoints.give_back(found, made)
         lock.release()
 
 

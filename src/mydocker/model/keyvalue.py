@@ -75,7 +75,7 @@ def sysctls(options: list[str], network: str = "none", ipc: str = "") -> dict[st
         if not sign or "" in key.split(".") or not (letters.isascii() and letters.isalnum()) or "\0" in value:
             raise InvalidArgument(f"invalid sysctl '{option}'", "KEY=VALUE, such as net.ipv4.ip_forward=1")
         if key.startswith("net."):
-            shared = "--network host" if network == "host" else ""
+            shared = f"--network {network}" if network == "host" or network.startswith("container:") else ""
         elif key in _IPC_SYSCTLS or key.startswith("fs.mqueue."):
             shared = "--ipc host" if ipc == "host" else ""
         else:

@@ -8,7 +8,7 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, NotFound
-from mydocker.model import capabilities, keyvalue, mounts, names, signals, units
+from mydocker.model import attachments, capabilities, keyvalue, mounts, names, ports, resolver_options, signals, units
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -53,6 +53,8 @@ class CreateRequest:
     workdir: str = ""
     labels: dict[str, str] = {}
     exposed_ports: list[str] = []  # "80/tcp"
+    published: list[str] = []  # model.ports' text
+    publish_all: bool = False
     stop_signal: str = ""
     stop_timeout: int | None = None  # seconds; -1: never kill
     log_size: int = 0  # bytes of a log file, and
@@ -62,7 +64,12 @@ class CreateRequest:
     ulimits: list[Ulimit] = []
     # What it sees
     hostname: str = ""
-    network: str = "none"  # none or host
+    network: str = "none"  # none, host, container:ID, or the first network's name
+    networks: list[dict[str, Any]] = []  # model.network.Endpoint, as asked for
+    dns: list[str] = []
+    dns_search: list[str] = []
+    dns_options: list[str] = []
+    extra_hosts: list[str] = []  # NAME:ADDRESS
     pid: str = ""  # "" or host; likewise ipc, uts
     ipc: str = ""
     uts: str = ""
@@ -134,7 +141,8 @@ def from_params(
         return 0 if value is None else units.size(value, what)
 
     entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
-    network, ipc = _network(text("network")), _namespace("ipc", text("ipc"), ("host", "private"))
+    mode, endpoints = attachments.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
+    ipc = _namespace("ipc", text("ipc"), ("host", "private"))
     no_new_privileges, seccomp = _security(several("security_opt"), read)
     log_size, log_files = _log_options(several("log_opt"))
     request = CreateRequest(
@@ -160,7 +168,15 @@ def from_params(
         oom_score_adj=number("oom_score_adj", "OOM score adjustment", -1000, 1000),
         ulimits=list({limit["name"]: limit for limit in map(units.ulimit, several("ulimit"))}.values()),
         hostname=names.hostname(text("hostname")) if text("hostname") else "",
-        network=network,
+        network=mode,
+        networks=[end.to_json() for end in endpoints],
+        published=[port.text for port in ports.publish(several("publish"))],
+        publish_all=bool(params.get("publish_all")),
+        exposed_ports=ports.expose(several("expose")),
+        dns=list(map(resolver_options.server, several("dns"))),
+        dns_search=list(map(resolver_options.search, several("dns_search"))),
+        dns_options=list(map(resolver_options.option, several("dns_option"))),
+        extra_hosts=[":".join(resolver_options.extra_host(row)) for row in several("add_host")],
         pid=_namespace("pid", text("pid"), ("host",)),
         ipc=ipc,
         uts=_namespace("uts", text("uts"), ("host",)),
@@ -168,7 +184,7 @@ def from_params(
         mounts=mounts.parse(several("volume"), several("mount"), several("tmpfs"), host.cwd),
         devices=list(map(mounts.device, several("device"))),
         shm_size=size("shm_size", "size of /dev/shm") or SHM_SIZE,
-        sysctls=keyvalue.sysctls(several("sysctl"), network, ipc),
+        sysctls=keyvalue.sysctls(several("sysctl"), mode, ipc),
         memory=size("memory", "memory size"),
         memory_swap=-1 if text("memory_swap") == "-1" else size("memory_swap", "memory and swap size"),
         nano_cpus=0 if cpus is None else units.cpus(cpus, len(units.numbers(host.cpus) or {0})),
@@ -187,12 +203,6 @@ def from_params(
         raise InvalidArgument(f"memory limit '{text('memory')}' is too small", "the minimum is 6 MB")
     _check(request, host)
     return request
-
-
-def _network(name: str) -> str:
-    if name not in ("", "none", "host"):
-        raise InvalidArgument(f"network '{name}': networks are not there yet", "--network none or --network host")
-    return name or "none"
 
 
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
@@ -273,11 +283,25 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
         raise HostError(
             "a negative --oom-score-adj is not possible here", "mydocker itself runs without CAP_SYS_RESOURCE"
         )
+    if not request.networks:
+        _check_shared_network(request)
     for limit in request.ulimits:
         most = host.hard_limits.get(limit["name"], units.UNLIMITED)
         if most != units.UNLIMITED and not 0 <= limit["hard"] <= most:
             raise HostError(
                 f"ulimit {limit['name']} can't be above {most} here", "mydocker itself runs without CAP_SYS_RESOURCE"
+            )
+
+
+def _check_shared_network(request: CreateRequest) -> None:
+    """What only a network of its own can give: it has none, the host's, or another container's."""
+    if request.published or request.publish_all:
+        raise InvalidArgument(f"no port can be published with --net {request.network}", "ports need a network")
+    if request.network.startswith("container:"):
+        of_its_own = [request.hostname, request.dns, request.dns_search, request.dns_options, request.extra_hosts]
+        if any(of_its_own):
+            raise InvalidArgument(
+                f"no --hostname, --dns or --add-host with --net {request.network}", "those are the other container's"
             )
 
 
@@ -316,6 +340,9 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
     stop_signal = request.stop_signal or _string(config, "StopSignal")
     if stop_signal:
         signals.number(stop_signal)
+    exposed = ports.expose([*request.exposed_ports, *sorted(_table(config, "ExposedPorts"))])
+    targets = {port.target for port in ports.publish(request.published)}
+    published = [target for target in exposed if target not in targets] if request.publish_all else []
     return CreateRequest(
         **{
             **request.__dict__,
@@ -326,7 +353,8 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
             "user": request.user or names.user(_string(config, "User")),
             "workdir": request.workdir or names.absolute_path("/" + _string(config, "WorkingDir"), "working directory"),
             "labels": {**_table(config, "Labels", str), **request.labels},
-            "exposed_ports": sorted(_table(config, "ExposedPorts")),
+            "exposed_ports": exposed,
+            "published": request.published + published,
             "stop_signal": stop_signal,
             "mounts": request.mounts + mounts.image_volumes(sorted(_table(config, "Volumes")), request.mounts),
         }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 USER = "io.mydocker.user"  # as typed; if it is not there, root
 SECCOMP = "io.mydocker.seccomp"  # where its filter comes from, if not docker's default profile
+NETWORK_OF = "io.mydocker.network-of"  # the ID of the container whose network namespace it shares
 INIT = "io.mydocker.init"  # "true": PID 1 is a small init that reaps and forwards signals
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -93,22 +94,25 @@ def build(
     host: HostFacts,
     volumes: Mapping[str, str] | None = None,
     nodes: Iterable[Node] = (),
+    shared: tuple[str, str, str] | None = None,
 ) -> Json:
     """config.json. request: a complete() one. folder: the container's. volumes: name -> path. nodes: host.nodes().
+    shared: name, host name and folder of the container whose network it shares, and whose /etc/hosts and the like.
 
     Raises InvalidArgument for capabilities that mydocker has not, and for a broken seccomp profile.
     """
     nodes = list(nodes)
     bounding = capabilities.bounding(request.cap_add, request.cap_drop, request.privileged, host.capabilities)
-    hostname = "" if request.uts == "host" else request.hostname or container_id[:12]
+    name, hostname, files = shared or ("", request.hostname or container_id[:12], folder)
+    hostname = "" if request.uts == "host" else hostname
     spec: Json = {
         "ociVersion": "1.0.2",
         "process": _process(request, hostname or host.hostname, bounding, host),
         "root": {"path": "rootfs", "readonly": request.read_only},
-        "mounts": _mounts(request, folder, volumes or {}),
+        "mounts": _mounts(request, files, volumes or {}),
         "annotations": {},
         "linux": {
-            "namespaces": _namespaces(request),
+            "namespaces": _namespaces(request, name),
             "cgroupsPath": f"{CGROUP_PARENT}/{container_id}",
             "resources": _resources(request, host, nodes),
             "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
@@ -120,6 +124,8 @@ def build(
     }
     if hostname:
         spec["hostname"] = hostname
+    if shared:
+        spec["annotations"][NETWORK_OF] = request.network.partition(":")[2]
     if request.user:
         spec["annotations"][USER] = request.user
     if request.init:
@@ -241,10 +247,14 @@ def _entry(destination: str, kind: str, source: str, *options: str) -> Json:
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def _namespaces(request: CreateRequest) -> list[Json]:
+def _namespaces(request: CreateRequest, sharer: str) -> list[Json]:
+    """sharer: the name of the container whose network it has, "" if it has its own."""
     shared = {"network": request.network, "uts": request.uts, "pid": request.pid, "ipc": request.ipc}
     kinds = ("mount", "network", "uts", "pid", "ipc", "cgroup")
-    return [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
+    found: list[Json] = [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
+    if sharer:
+        next(each for each in found if each["type"] == "network")["path"] = f"/run/netns/{sharer}"
+    return found
 
 
 def _resources(request: CreateRequest, host: HostFacts, nodes: list[Node]) -> Json:
@@ -288,6 +298,6 @@ def _device_rules(request: CreateRequest, nodes: list[Node]) -> list[Json]:
 def _sysctls(request: CreateRequest) -> dict[str, str]:
     """docker's two, which let a user who is not root ping and listen on low ports in the container's own network."""
     own = {}
-    if request.network != "host":
+    if request.network != "host" and not request.network.startswith("container:"):
         own = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
     return {**own, **request.sysctls}

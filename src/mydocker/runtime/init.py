@@ -3,7 +3,9 @@ code.
 
     monitor                                   child (this file)
        │ clone ─────────────────────────────────▶ │
+       │ ──── N: the links are there ───────────▶ │ (with networks only)
        │                                          │ ops: join the cgroup, build the root, pivot, limits, security
+       │ ◀──────────── D + the resolver's sockets │ (on user-made networks only)
        │ ◀──────────── P + the terminal's master ─│ (with -t only)
        │ ◀──────────── T + the record of its steps│
        │                                          │ execve: trampoline, then the program
@@ -78,7 +80,7 @@ def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], b
     """The work of a container's first process."""
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
-        with_terminal(trace, plan.container)
+        run_steps(trace, plan.container)
         spec = plan.spec
         identity = users.identify(spec)
         trace.run(plan.last((identity.uid, identity.gid, identity.groups)))
@@ -88,15 +90,23 @@ def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], b
     return work
 
 
-def with_terminal(trace: Trace, steps: list[ops.Op]) -> None:
-    """Run the steps; the master of a terminal that one of them opens goes to the monitor, and stays open only there."""
+def run_steps(trace: Trace, steps: list[ops.Op]) -> None:
+    """Run the steps. The master of a terminal and the sockets of a resolver go to the monitor, and stay open only
+    there."""
     for op in steps:
         trace.run([op])
         if isinstance(op, ops.OpenTerminal):
-            channel = socket(fileno=os.dup(trampoline.REPORT_FD))
-            channel.sendmsg([b"P"], [(SOL_SOCKET, SCM_RIGHTS, pack("i", op.master))])
-            channel.close()
-            os.close(op.master)
+            _hand_over(b"P", [op.master])
+        elif hasattr(op, "descriptors"):
+            _hand_over(b"D", op.descriptors)
+
+
+def _hand_over(kind: bytes, descriptors: list[int]) -> None:
+    channel = socket(fileno=os.dup(trampoline.REPORT_FD))
+    channel.sendmsg([kind], [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))])
+    channel.close()
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def variables(rows: list[str], home: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The monitor: one process a container that starts it, keeps its log, reaps it and clears up. It needs no daemon and
+"""The monitor: one process a container that starts it, keeps its log, answers for names, reaps it and clears up. It needs no daemon and
 no terminal.
 
 It is forked by `run` or `start` and outlives them. Towards the command line it speaks one way, in messages on a socket:
@@ -48,6 +48,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.network import Network
+    from mydocker.network.plan import Wires
+    from mydocker.network.resolver import Resolver
+    from mydocker.runtime.control import Control
 
 _PIECE = 65536
 _RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
@@ -57,13 +61,18 @@ _MESSAGE = 1 << 18
 @record
 class Wiring:
     """How the container's streams are connected. attach: the caller wants its output. stdin: the caller's goes in.
-    explain: it wants the trace of the start. log_size: bytes a file."""
+    explain: it wants the trace of the start. log_size: bytes a file. wires: its networks. held: sockets of its published
+    ports. shared: a descriptor of the network namespace that it joins, or -1. dns: --dns."""
 
     attach: bool
     stdin: bool
     explain: bool = False
     log_size: int = 10_000_000
     log_files: int = 3
+    wires: Wires | None = None
+    held: dict[str, list[int]] = {}
+    shared: int = -1
+    dns: list[str] = []
 
 
 def launch(
@@ -126,6 +135,8 @@ class _Monitor:
         self.outputs: dict[int, bytes] = {}
         self.pid = self.pidfd = self.stdin = -1
         self.running = False
+        self.resolver: Resolver | None = None
+        self.control: Control | None = None
 
     def run(self) -> int:
         self._detach()
@@ -155,7 +166,8 @@ class _Monitor:
         null = os.open("/dev/null", os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor, inheritable=False)
-        keep = {0, 1, 2, self.client.fileno(), self.lock.descriptor}
+        keep = {0, 1, 2, self.client.fileno(), self.lock.descriptor, self.wiring.shared}
+        keep.update(descriptor for sockets in self.wiring.held.values() for descriptor in sockets)
         for entry in os.listdir("/proc/self/fd"):
             if int(entry) not in keep:
                 try:
@@ -212,9 +224,25 @@ class _Monitor:
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
+        self._wire(ours)
         began = monotonic_ns()
         self._hear(ours)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
+
+    def _wire(self, channel: socket) -> None:
+        """The host's side of its networks. The child waits for its links, and builds its root during the rest."""
+        for op in (*self.plan.links, *self.plan.published):
+            if "pid" in op._fields:
+                op.pid = self.pid  # type: ignore[attr-defined]
+        try:
+            self.trace.run(self.plan.links)
+            if self.plan.links:
+                channel.send(b"N")
+            self.trace.run(self.plan.published)
+        except (OSError, MydockerError):
+            self._signal(9)
+            self._hear(channel)  # if it had failed before, that is why
+            raise
 
     def _pipes(self) -> list[int]:
         """The child's ends for 0, 1, 2; the monitor's go to self."""
@@ -233,12 +261,14 @@ class _Monitor:
         """What the child reports, until it has become the program. Raises what it failed of."""
         failure: MydockerError | None = None
         while True:
-            data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(16), MSG_CMSG_CLOEXEC)
             if not data:
                 break
             if data[:1] == b"P":
                 self.stdin = unpack("i", ancillary[0][2][:4])[0]
                 self.outputs[self.stdin] = b"stdout"
+            elif data[:1] == b"D":
+                self._open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
             elif data[:1] == b"T":
                 self.child_spans, told = jsontext.loads(data[1:]), monotonic_ns()
             elif data[:1] == b"E":
@@ -268,6 +298,13 @@ class _Monitor:
             }
         )
 
+    def _open_resolver(self, descriptors: list[int]) -> None:
+        from mydocker.network.resolver import HostServers, adopt
+
+        assert self.wiring.wires
+        networks = [network for network, _ in self.wiring.wires.joined]
+        self.resolver = adopt(descriptors, networks, HostServers(self.wiring.dns))
+
     def _take_back(self) -> None:
         """End the child, undo the host's steps."""
         self._signal(9)
@@ -276,7 +313,36 @@ class _Monitor:
                 os.waitpid(self.pid, 0)
             except ChildProcessError:
                 pass  # it was reaped before
-        self.trace.unwind()
+        self._clear_up()
+
+    def _clear_up(self) -> list[str]:
+        """Of a container that has ended, all but its record and its log. What can't be undone is returned."""
+        if self.control:
+            self.control.close()  # whoever is about to change its networks hears that it is too late
+            self.control = None
+        if self.resolver:
+            self.resolver.close()  # its sockets keep the namespace
+            self.resolver = None
+        problems = self.trace.unwind()
+        if self.wiring.wires:
+            problems += self._unwire()
+        return problems
+
+    def _unwire(self) -> list[str]:
+        """Ports and addresses are free again."""
+        from mydocker.network import leases
+
+        for sockets in self.wiring.held.values():
+            for descriptor in sockets:
+                os.close(descriptor)
+        self.wiring.held.clear()
+        try:
+            leases.release_all(self.found.id, self.found.endpoints)
+        except (OSError, MydockerError) as error:
+            return [f"could not give its addresses back: {error}"]
+        self.found.networks = [end.asked().to_json() for end in self.found.endpoints]
+        self.found.ports = []
+        return []
 
     def _record_start(self) -> None:
         found = self.found
@@ -287,12 +353,17 @@ class _Monitor:
         found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
         found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
         found.exit_code, found.oom_killed, found.error = 0, False, ""
+        if self.wiring.wires:
+            from mydocker.runtime.control import Control
+
+            self.control = Control(found.folder, self)
         state.save(found)
         state.publish(found)
 
     def _record_failure(self, error: MydockerError) -> None:
         found = self.found
         found.status = "exited" if found.finished_at else "created"
+        found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
         found.pid, found.exit_code, found.error = 0, error.exit_code, str(error)
         try:
             state.save(found)
@@ -331,10 +402,14 @@ class _Monitor:
                 oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
                 self.found.oom_killed = oom > 0
                 # This also ends what may live on without its first process (--pid host).
-                problems = self.trace.unwind()
+                problems = self._clear_up()
             for descriptor in ready:
                 if descriptor in self.outputs:
                     self._pump(descriptor)
+                elif self.resolver and descriptor in self.resolver.descriptors():
+                    self.resolver.ready(descriptor)
+                elif self.control and descriptor == self.control.descriptor:
+                    self.control.serve()
         assert status is not None
         self.log.close()
         if self.log.dropped:
@@ -346,13 +421,17 @@ class _Monitor:
         poller = select.poll()
         if running:
             poller.register(self.pidfd, select.POLLIN)
+            for descriptor in self._others():
+                poller.register(descriptor, select.POLLIN)
         if not self.pending or not running:
             for descriptor in self.outputs:
                 poller.register(descriptor, select.POLLIN)
         if self.client:
             poller.register(self.client.fileno(), select.POLLOUT if self.pending else 0)
         ready = []
-        for descriptor, events in poller.poll(None if running else 200):
+        seconds = self.resolver.timeout() if self.resolver else None
+        patience = None if seconds is None else int(seconds * 1000) + 1
+        for descriptor, events in poller.poll(patience if running else 200):
             if self.client and descriptor == self.client.fileno():
                 if events & (select.POLLHUP | select.POLLERR):
                     self._drop_client()
@@ -361,6 +440,34 @@ class _Monitor:
             else:
                 ready.append(descriptor)
         return ready
+
+    def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None:
+        """What control.py is told: networks and ports of now, and the sockets that hold them."""
+        found, held = self.found, self.wiring.held
+        had_ports = bool(found.ports)
+        found.networks, found.published = message["networks"], message["published"]
+        found.ports = message["ports"]
+        for text, count in message["held"]:
+            held[text], descriptors = descriptors[:count], descriptors[count:]
+        for text in [text for text in held if text not in found.ports]:
+            for descriptor in held.pop(text):
+                os.close(descriptor)
+        assert self.wiring.wires
+        wires = self.wiring.wires
+        wires.joined, wires.ports = list(zip(joined, found.endpoints)), found.ports
+        if descriptors:
+            self._open_resolver(descriptors)
+        elif self.resolver:
+            self.resolver.networks = joined
+        if found.ports and not had_ports:  # then nothing that it has done withdraws them at the end
+            from mydocker.network import plan as network
+
+            self.trace.adopt(network.publish(wires))
+
+    def _others(self) -> list[int]:
+        """Where somebody may want something of the monitor itself."""
+        found = self.resolver.descriptors() if self.resolver else []
+        return [*found, self.control.descriptor] if self.control else found
 
     def _pump(self, descriptor: int) -> None:
         try:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.cgroups import Layout
+    from mydocker.network.plan import Wires
 
 
 CLONE = "clone the first process into new namespaces"
@@ -23,13 +24,16 @@ EXECUTE = "become the program"
 class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
-    makes. birthplace: the cgroup v2 folder that it is born in, or ""."""
+    makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone, which the
+    child waits for. published: those that it does not wait for."""
 
     spec: dict[str, Any]
     host: list[ops.Op]
     clone: list[str]
     birthplace: str
     container: list[ops.Op]
+    links: list[ops.Op] = []
+    published: list[ops.Op] = []
 
     def last(self, identity: tuple[int, int, list[int]]) -> list[ops.Op]:
         process = self.spec["process"]
@@ -47,6 +51,7 @@ class Plan:
         return [
             *(_row("host", op) for op in self.host),
             {"side": "host", "name": CLONE, "op": None, "args": None, "shell": self.clone_shell()},
+            *(_row("host", op) for op in [*self.links, *self.published]),
             *(_row("container", op) for op in [*self.container, *last]),
             {"side": "container", "name": EXECUTE, "op": None, "args": None, "shell": self.exec_shell()},
         ]
@@ -64,16 +69,29 @@ def _row(side: str, op: ops.Op) -> dict[str, Any]:
     return {"side": side, "name": op.phrase(), "op": type(op).__name__, "args": ops.arguments(op), "shell": op.shell()}
 
 
-def plan(spec: dict[str, Any], folder: str, layout: Layout, size: tuple[int, int] = (0, 0)) -> Plan:
-    """folder: the bundle. size: rows and columns of the terminal, if the spec wants one."""
+def plan(
+    spec: dict[str, Any],
+    folder: str,
+    layout: Layout,
+    size: tuple[int, int] = (0, 0),
+    name: str = "",
+    wires: Wires | None = None,
+    shared: int = -1,
+) -> Plan:
+    """folder: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's. wires: its networks, if it has
+    any. shared: a descriptor of the network namespace that it joins, where the spec names one."""
     root = f"{folder}/{spec['root']['path']}"
     linux = spec["linux"]
-    kinds = [namespace["type"] for namespace in linux["namespaces"]]
+    kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
+    joined = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
     host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout)
     annotations = spec.get("annotations", {})
     driver = choice.named(annotations["io.mydocker.driver"])
     layers = annotations["io.mydocker.layers"].split(",")
+    links: list[ops.Op] = []
+    published: list[ops.Op] = []
     steps: list[ops.Op] = [
+        *(ops.JoinNetwork(path, shared) for path in joined),
         ops.CloseDescriptors(trampoline.FIRST_FREE_FD),
         ops.NewSession(),
         ops.ResetSignals(),
@@ -86,8 +104,15 @@ def plan(spec: dict[str, Any], folder: str, layout: Layout, size: tuple[int, int
         steps.append(ops.SetHostname(spec["hostname"]))
         if spec.get("domainname"):
             steps.append(ops.SetDomainname(spec["domainname"]))
-    if "network" in kinds:
+    if wires:
+        from mydocker.network import plan as network
+
+        links, published = network.links(wires), network.publish(wires)
+        steps += [ops.AwaitMonitor(trampoline.REPORT_FD), *network.inside(wires)]
+    elif "network" in kinds:
         steps.append(ops.LinkUp("lo"))
+    if "network" in kinds:
+        published.append(ops.ShowNamespace(name))
     steps += [ops.WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
     steps += rootfs.plan(spec, root, driver.root_ops(folder, layers), layout)
     if spec["process"].get("terminal"):
@@ -95,4 +120,5 @@ def plan(spec: dict[str, Any], folder: str, layout: Layout, size: tuple[int, int
     steps += rootfs.seal(spec, root)
     steps += security.limits(spec["process"])
     birthplace = cgroup.birthplace(linux["cgroupsPath"], layout)
-    return Plan(spec, host, [kind for kind in kinds if kind != "cgroup"], birthplace, steps)
+    clone = [kind for kind in kinds if kind != "cgroup"]
+    return Plan(spec, host, clone, birthplace, steps, links, published)

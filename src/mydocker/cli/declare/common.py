@@ -10,7 +10,7 @@ import typer
 import typer.core
 
 _GENERAL = "Options"
-_COMMAND_PANELS = ("Containers", "Images", "Volumes", "System", "Commands")
+_COMMAND_PANELS = ("Containers", "Images", "Volumes", "Networks", "System", "Commands")
 
 _Body = TypeVar("_Body", bound=Callable[..., int])
 _Rows = Dict[str, List[Tuple[str, str]]]  # a section's title -> its lines, as (names, about)

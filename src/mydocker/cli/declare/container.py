@@ -13,6 +13,7 @@ app = typer.Typer()
 _PANEL = "Containers"
 _STORAGE = "Storage"
 _RESOURCES = "Resources"
+_NETWORK = "Network"
 _ISOLATION = "Isolation"
 
 
@@ -48,6 +49,25 @@ def run(
     tmpfs: List[str] = many("TARGET[:OPTIONS]", "Mount a tmpfs", "--tmpfs", panel=_STORAGE),
     read_only: bool = flag("Make the root file system read-only", "--read-only", panel=_STORAGE),
     shm_size: Optional[str] = text("SIZE", "Size of /dev/shm (64m)", "--shm-size", panel=_STORAGE),
+    network: List[str] = many(
+        "NETWORK", "Network to join, or none, host, container:NAME (bridge)", "--network", "--net", panel=_NETWORK
+    ),
+    publish: List[str] = many(
+        "[[IP:]HOST:]PORT[/udp]", "Publish a port of the container on the host", "-p", "--publish", panel=_NETWORK
+    ),
+    publish_all: bool = flag("Publish every exposed port on one that is free", "-P", "--publish-all", panel=_NETWORK),
+    expose: List[str] = many("PORT[/udp]", "Note a port that the container listens on", "--expose", panel=_NETWORK),
+    ip: Optional[str] = text("ADDRESS", "IPv4 address on the network", "--ip", panel=_NETWORK),
+    mac_address: Optional[str] = text("MAC", "MAC address on the network", "--mac-address", panel=_NETWORK),
+    network_alias: List[str] = many(
+        "NAME", "A further name on the network", "--network-alias", "--net-alias", panel=_NETWORK
+    ),
+    dns: List[str] = many("ADDRESS", "DNS server to ask", "--dns", panel=_NETWORK),
+    dns_search: List[str] = many("DOMAIN", "Domain to search names in; . for none", "--dns-search", panel=_NETWORK),
+    dns_option: List[str] = many("OPTION", "Option of resolv.conf", "--dns-option", "--dns-opt", panel=_NETWORK),
+    add_host: List[str] = many(
+        "NAME:ADDRESS", "Add a line to /etc/hosts; host-gateway is the host", "--add-host", panel=_NETWORK
+    ),
     memory: Optional[str] = text("SIZE", "Limit of memory, such as 100m", "-m", "--memory", "--mem", panel=_RESOURCES),
     memory_swap: Optional[str] = text(
         "SIZE", "Limit of memory and swap together; -1: no limit", "--memory-swap", panel=_RESOURCES
@@ -67,7 +87,6 @@ def run(
     oom_score_adj: Optional[str] = text(
         "NUMBER", "What the OOM killer prefers: -1000 to 1000", "--oom-score-adj", panel=_RESOURCES
     ),
-    network: Optional[str] = text("none|host", "Network to join", "--network", "--net", panel=_ISOLATION),
     pid: Optional[str] = text("host", "Share the host's process IDs", "--pid", panel=_ISOLATION),
     ipc: Optional[str] = text("host", "Share the host's IPC objects", "--ipc", panel=_ISOLATION),
     uts: Optional[str] = text("host", "Share the host's host name", "--uts", panel=_ISOLATION),

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from mydocker import __version__
-from mydocker.cli.declare import container, image, system, volume
+from mydocker.cli.declare import container, image, network, system, volume
 from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`. No `inspect` here: it would have to look at one kind of thing only.
@@ -33,6 +33,7 @@ app = typer.Typer(
 for part in (container, image, system):
     app.registered_commands += part.app.registered_commands
 app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")
+app.add_typer(network.app, name="network", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Networks")
 
 
 def _show_version(wanted: bool) -> None:
@@ -62,6 +63,7 @@ def build() -> Any:
             hidden=True,
             subcommand_metavar="COMMAND",
         )
-    names = root.commands["volume"].commands
-    names.update(list=names["ls"], remove=names["rm"])
+    for group in ("volume", "network"):
+        names = root.commands[group].commands
+        names.update(list=names["ls"], remove=names["rm"])
     return root

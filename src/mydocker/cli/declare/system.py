@@ -26,3 +26,11 @@ def version(
 ) -> int:
     """Show the versions of mydocker, Python and the kernel"""
     return dispatch("version", locals())
+
+
+@command(app, "netmap", "Networks")
+def netmap(
+    format: Optional[str] = text("FORMAT", "tree, dot (for graphviz) or json", "-f", "--format"),
+) -> int:
+    """Draw what is plugged into what: networks, bridges, links, containers, rules"""
+    return dispatch("netmap", locals())

@@ -1,0 +1,123 @@
+"""network create, ls, inspect, rm, prune, connect, disconnect."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, Callable
+
+from mydocker.cli import ask, output, rows
+from mydocker.cli.streams import tell
+from mydocker.cli.verbs.inspect import show
+from mydocker.engine import inspect as inspection
+from mydocker.engine import networks
+from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
+from mydocker.model.network import DEFAULT, Network
+
+
+def create(params: dict[str, Any]) -> int:
+    made, remarks = networks.create(params)
+    for remark in remarks:
+        print(f"mydocker: {remark}", file=sys.stderr)
+    print(made.id)
+    return 0
+
+
+def ls(params: dict[str, Any]) -> int:
+    trunc = not params["no_trunc"]
+    found = [rows.network(each, trunc) for each in _filtered(params["filter"])]
+    columns = output.terminal_width()
+    output.emit(output.listing(output.NETWORKS, found, params["format"], params["quiet"], trunc, columns))
+    return 0
+
+
+def _filtered(filters: list[str]) -> list[Network]:
+    """docker's rule: one key's values are alternatives, but for labels; several keys must all fit."""
+    wanted: dict[str, list[str]] = {}
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if not equals or key not in _MATCH or value not in _VALUES.get(key, (value,)):
+            raise InvalidArgument(f"invalid filter '{text}'", _FILTERS)
+        wanted.setdefault(key, []).append(value)
+    return [each for each in networks.networks() if all(_fits(each, key, values) for key, values in wanted.items())]
+
+
+def _fits(found: Network, key: str, values: list[str]) -> bool:
+    return (all if key == "label" else any)(_MATCH[key](found, value) for value in values)
+
+
+def _has(text: str, pattern: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error as error:
+        raise InvalidArgument(
+            f"invalid filter pattern '{pattern}': {error}", "a regular expression, or a plain word"
+        ) from None
+
+
+def _has_label(found: Network, text: str) -> bool:
+    key, equals, value = text.partition("=")
+    return key in found.labels and (not equals or found.labels[key] == value)
+
+
+_FILTERS = "name=, id=, driver=, label=KEY[=VALUE], scope=local, type=builtin|custom or dangling=true|false"
+_VALUES = {"type": ("builtin", "custom"), "dangling": ("true", "false", "1", "0")}
+_MATCH: dict[str, Callable[[Network, str], bool]] = {
+    "name": lambda found, value: _has(found.name, value),
+    "id": lambda found, value: _has(found.id, value),
+    "driver": lambda found, value: found.driver == value,
+    "label": _has_label,
+    "scope": lambda _, value: value == "local",
+    "type": lambda found, value: (found.name == DEFAULT) == (value == "builtin"),
+    "dangling": lambda found, value: _is_idle(found) == (value in ("true", "1")),
+}
+
+
+def _is_idle(found: Network) -> bool:
+    return found.name != DEFAULT and not networks.users(found.name)
+
+
+def inspect(params: dict[str, Any]) -> int:
+    return show(params["networks"], params["format"], inspection.network)
+
+
+def rm(params: dict[str, Any]) -> int:
+    code = 0
+    for name in params["networks"]:
+        try:
+            networks.remove(networks.find(name))
+            print(name)
+        except NotFound as error:
+            if not params["force"]:
+                code = tell(error)
+        except MydockerError as error:
+            code = tell(error)
+    return code
+
+
+def prune(params: dict[str, Any]) -> int:
+    idle = [each for each in _filtered(params["filter"]) if _is_idle(each)]
+    question = f"Remove {len(idle)} network{'s' if len(idle) > 1 else ''}?"
+    if idle and not params["force"] and not ask.agreed("network prune", question):
+        return 0
+    for each in idle:
+        try:
+            networks.remove(each)
+            print(each.name)
+        except (Conflict, NotFound):
+            continue  # a container has come to it, or somebody else has removed it meanwhile
+    return 0
+
+
+def connect(params: dict[str, Any]) -> int:
+    from mydocker.engine import connect as connection
+
+    connection.connect(params["network"], params["container"], params["ip"] or "", params["alias"])
+    return 0
+
+
+def disconnect(params: dict[str, Any]) -> int:
+    from mydocker.engine import connect as connection
+
+    connection.disconnect(params["network"], params["container"], params["force"])
+    return 0

@@ -1,0 +1,314 @@
+"""A container's ends of its networks at one start: addresses, held ports, /etc/hosts and /etc/resolv.conf.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from mydocker import state
+from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
+from mydocker.kernel.files import write_atomic
+from mydocker.kernel.trampoline import FIRST_FREE_FD
+from mydocker.model.network import DEFAULT
+from mydocker.network import resolvconf
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker import ops
+    from mydocker.model.network import Endpoint, Network
+    from mydocker.model.ports import Port
+    from mydocker.model.request import CreateRequest
+    from mydocker.network.plan import Wires
+
+
+@record
+class Prepared:
+    """wires: for the plan; None without networks. held: the sockets of each published port, by its text. shared: a
+    descriptor of the other container's network namespace, or -1. notes: lines that a person should see."""
+
+    wires: Wires | None = None
+    held: dict[str, list[int]] = {}
+    shared: int = -1
+    notes: list[str] = []
+
+
+def network_of(name: str) -> Network:
+    """Raises NotFound; but the default network is made if it is not there."""
+    from mydocker.engine import networks
+
+    return networks.default() if name == DEFAULT else networks.load(name)
+
+
+def check(wanted: CreateRequest) -> None:
+    """What can be known before the start: that the networks are there, and the addresses theirs."""
+    if not wanted.networks:
+        return
+    from mydocker.network import ipam
+
+    found = []
+    for each in wanted.networks:
+        network = network_of(each["network"])
+        found.append(network)
+        if each["wanted_ip"]:
+            ipam.check(network, each["wanted_ip"])
+    if wanted.published:
+        check_ports(wanted.published, found)
+
+
+def check_ports(texts: list[str], found: list[Network]) -> None:
+    from mydocker.model import ports
+
+    outward = next((network for network in found if not network.internal), None)
+    if not outward:
+        raise InvalidArgument("no port can be published on an internal network", "add a network that is not")
+    for port in ports.publish(texts):
+        if ":" in port.host_ip and not outward.subnet6:
+            raise InvalidArgument(
+                f"port {port.source} can't be published: network {outward.name} has no IPv6",
+                "'mydocker network create --ipv6 NAME' makes one that has",
+            )
+
+
+def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
+    """The wires of a start that is not done: with the addresses that it would get now."""
+    if not wanted.networks:
+        return None
+    from mydocker.model.addresses import parse
+    from mydocker.model.network import Endpoint
+    from mydocker.network import ipam, leases
+    from mydocker.network.plan import Wires
+
+    joined = []
+    for number, each in enumerate(wanted.networks):
+        network, end = network_of(each["network"]), Endpoint(**each)
+        taken = {parse(lease.address)[0] for lease in leases.read(network.name)}
+        address = end.wanted_ip or ipam.lowest_free(network, taken)
+        joined.append((network, _addressed(end, network, address, container_id, number)))
+    return Wires(container_id, wanted.name or container_id[:12], joined, wanted.published)
+
+
+# --- a start ----------------------------------------------------------------------------------------------------------
+
+
+def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) -> Prepared:
+    """Take addresses and ports, and write the files of /etc that say so. The container's lock is the caller's.
+
+    `found` then tells the endpoints and ports; save it once the container runs. Raises MydockerError; then nothing is
+    taken. give_back() undoes it.
+    """
+    made = Prepared()
+    if found.network.startswith("container:"):
+        made.shared = _open_shared(found)
+    elif not found.networks:
+        write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), []))
+    else:
+        _take_back_leftovers(found)
+        try:
+            _join(found, spec, wanted, made)
+        except BaseException:
+            give_back(found, made)
+            raise
+    return made
+
+
+def _join(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, made: Prepared) -> None:
+    from mydocker.network.plan import Wires
+
+    made.wires = Wires(found.id, found.name, [], [])
+    for end in found.endpoints:
+        network, notes = _ready(end.network)
+        made.wires.joined.append((network, take(found, network, end, len(made.wires.joined))))
+        found.networks = [joined.to_json() for _, joined in made.wires.joined] + found.networks[len(made.wires.joined) :]
+        made.notes += notes
+    if found.published:
+        check_ports(found.published, [network for network, _ in made.wires.joined])
+        outward = made.wires.outward
+        made.held = hold(found.published, bool(outward and outward[0].subnet6))
+        found.ports = made.wires.ports = list(made.held)
+    write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), made.wires.joined))
+
+
+def _ready(name: str) -> tuple[Network, list[str]]:
+    """The network with its bridge up, and what a person should know of that."""
+    from mydocker.engine import networks
+
+    network = network_of(name)
+    return network, [] if networks.is_up(network) else networks.bring_up(network)
+
+
+def take(found: state.Record, network: Network, end: Endpoint, number: int) -> Endpoint:
+    """Lease an address; the endpoint with all that follows from it. number: of the container's link."""
+    from mydocker.network import leases
+
+    address = leases.take(network, found.id, [found.name, *end.aliases], end.wanted_ip)
+    return _addressed(end, network, address, found.id, number)
+
+
+def _addressed(end: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
+    from mydocker.model.addresses import cidr, mac_of
+    from mydocker.network import ipam
+
+    joined = end.asked()
+    address6 = ipam.address6(network, address)
+    joined.device, joined.link = f"eth{number}", f"veth{container_id[:8]}{number}"
+    joined.address, joined.gateway = cidr(network.subnet).with_prefix(address), network.gateway
+    joined.mac = end.wanted_mac or mac_of(address)
+    if address6:
+        joined.address6, joined.gateway6 = cidr(network.subnet6).with_prefix(address6), network.gateway6
+    return joined
+
+
+def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
+    """Bind the ports: each one's text as it is in effect -> its sockets. Those that know their number come first."""
+    from mydocker.model import ports
+    from mydocker.network.ports import PortTaken, bind
+
+    wanted = ports.publish(texts)
+    held: dict[int, tuple[Port, list[int]]] = {}
+    try:
+        for index in sorted(range(len(wanted)), key=lambda at: (not wanted[at].host, wanted[at].last > wanted[at].host)):
+            (port,), sockets = bind([wanted[index]], ipv6)
+            held[index] = port, sockets
+    except BaseException as error:
+        close({port.text: sockets for port, sockets in held.values()})
+        if isinstance(error, PortTaken):
+            holder = _publisher(error.port)
+            if holder:
+                raise Conflict(f"{error.message} by container {holder}", f"stop {holder}, or choose another") from None
+        raise
+    return {port.text: sockets for port, sockets in (held[index] for index in range(len(wanted)))}
+
+
+def _publisher(taken: Port) -> str:
+    """The name of the container that has a port of that number, if one of this store has."""
+    from mydocker.model import ports
+
+    for each in state.containers():
+        if each.ports and each.alive():
+            for port in ports.publish(each.ports):
+                if port.protocol == taken.protocol and taken.host <= port.host <= taken.last:
+                    return each.name
+    return ""
+
+
+def close(held: dict[str, list[int]]) -> None:
+    for sockets in held.values():
+        for descriptor in sockets:
+            os.close(descriptor)
+
+
+def give_back(found: state.Record, made: Prepared) -> None:
+    """Undo prepare(): for a start that failed."""
+    if found.networks:
+        from mydocker.network import leases
+
+        close(made.held)
+        leases.release_all(found.id, found.endpoints)
+        found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
+    if made.shared >= 0:
+        os.close(made.shared)
+
+
+def leftovers(found: state.Record) -> list[ops.Op]:
+    """What a monitor that was killed has left on the host, as ops to be taken back."""
+    if not any(end.address for end in found.endpoints):
+        return []
+    from mydocker.network import ops as steps
+
+    left: list[ops.Op] = [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in found.endpoints if end.link]
+    if found.ports:
+        end = found.endpoints[0]
+        left.append(steps.PublishPorts(found.name, found.id, found.ports, end.address, end.address6))
+    return left
+
+
+def _take_back_leftovers(found: state.Record) -> None:
+    left = leftovers(found)
+    if left:
+        from mydocker.network import leases
+        from mydocker.trace import take_back
+
+        take_back(left)
+        leases.release_all(found.id, found.endpoints)
+
+
+def _open_shared(found: state.Record) -> int:
+    """A descriptor of the network namespace of the container that it shares; out of the way of what the child has."""
+    from mydocker.engine.lifecycle import hold as hold_process
+
+    try:
+        other = state.load(found.network.partition(":")[2])
+    except NotFound:
+        raise NotFound(
+            f"the container whose network {found.name} shares is gone", "create it again, with another --net"
+        ) from None
+    pidfd = hold_process(other)
+    if pidfd < 0:
+        raise Conflict(f"{found.name} shares the network of {other.name}, which is not running", f"start {other.name}")
+    try:
+        descriptor = os.open(f"/proc/{other.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not other.alive():  # while it lives, its PID is nobody else's
+                raise Conflict(f"container {other.name} has just ended", f"'mydocker start {other.name}'")
+            return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_FD)
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(pidfd)
+
+
+# --- /etc -------------------------------------------------------------------------------------------------------------
+
+
+def etc_files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
+    """The container's own /etc/hostname, hosts and resolv.conf. With the host's network, the host's, and --add-host."""
+    extra = [(name, address) for name, _, address in (row.partition(":") for row in wanted.extra_hosts)]
+    name = ("hostname", f"{hostname or os.uname().nodename}\n")
+    if wanted.network == "host":
+        added = "".join(
+            f"{'127.0.0.1' if address == resolvconf.HOST_GATEWAY else address}\t{name}\n" for name, address in extra
+        )
+        settings = resolvconf.parse(text_of("/etc/resolv.conf"))
+        asked = wanted.dns or wanted.dns_search or wanted.dns_options
+        resolv = text_of("/etc/resolv.conf")
+        if asked:
+            resolv = resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
+        return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
+    ipv6 = any(end.address6 for _, end in joined)
+    own = [end.address.partition("/")[0] for _, end in joined if end.address]
+    own += [end.address6.partition("/")[0] for _, end in joined if end.address6]
+    gateway = next((end.gateway for network, end in joined if not network.internal), "")
+    hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not joined)
+    if joined:
+        named = any(network.name != DEFAULT for network, _ in joined)
+        resolv = resolv_conf(wanted, ipv6, named)
+    elif wanted.dns:
+        resolv = resolvconf.resolv_conf(resolvconf.Settings(), wanted.dns, wanted.dns_search, wanted.dns_options)
+    else:
+        resolv = "# this container has no network\n"
+    return [name, ("hosts", hosts), ("resolv.conf", resolv)]
+
+
+def resolv_conf(wanted: CreateRequest, ipv6: bool, named: bool) -> str:
+    settings = resolvconf.of_host(text_of("/etc/resolv.conf"), text_of(resolvconf.UPSTREAM))
+    return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, named)
+
+
+def write_files(folder: str, files: list[tuple[str, str]]) -> None:
+    for name, text in files:
+        write_atomic(f"{folder}/{name}", text.encode("utf-8", "surrogateescape"), 0o644)
+
+
+def text_of(path: str) -> str:
+    """A file of the host's, as far as it goes in a megabyte; "" if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except (OSError, HostError):
+        return ""

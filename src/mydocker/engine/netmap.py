@@ -1,0 +1,130 @@
+"""What is plugged into what: networks, their bridges, the containers' links, the firewall's rules, as they are now.
+
+The map is JSON:
+
+    {"networks": [{"name", "id", "driver", "subnet", "subnet6", "internal",
+                   "bridge": {"device", "state": up, down, missing or foreign, "addresses": [], "mtu"},
+                   "rules": [text], "strays": [links on the bridge that are no running container's],
+                   "containers": [{"name", "id", "device", "link", "plugged": whether the link is on the bridge,
+                                   "address", "address6", "mac", "aliases": [],
+                                   "ports": [text], "rules": [text]}]}],
+     "others": {mode: [names of the running containers that are on none of these networks]}}
+"""
+
+from __future__ import annotations
+
+from mydocker.engine import listing, networks
+from mydocker.kernel import bridge, iptables
+from mydocker.model.ports import publish
+from mydocker.network import firewall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from mydocker.kernel.bridge import Bridge
+    from mydocker.model.network import Endpoint, Network
+    from mydocker.network.firewall import Found
+    from mydocker.state import Record
+
+    Rule = tuple[int, Found]
+
+
+def survey() -> dict[str, Any]:
+    """The map of this host, of the running containers. Raises HostError without iptables."""
+    known = networks.networks()
+    running, _ = listing.containers(False, [])
+    versions = [4, 6] if any(each.subnet6 for each in known) else [4] if known else []
+    rules = [
+        (version, rule) for version in versions for rule in firewall.parse(iptables.save(version))[0] if rule.owner
+    ]
+    return draw(known, {each.device: bridge.describe(each.device) for each in known}, running, rules)
+
+
+def draw(
+    known: Sequence[Network], bridges: dict[str, Bridge | None], running: Sequence[Record], rules: Sequence[Rule]
+) -> dict[str, Any]:
+    """The map. bridges: by device, None where there is no such link. rules: ours, of all owners, and of which IP."""
+    ends: dict[str, list[tuple[Record, Endpoint]]] = {each.name: [] for each in known}
+    others: dict[str, list[str]] = {}
+    for container in running:
+        joined = [end for end in container.endpoints if end.network in ends]
+        for end in joined:
+            ends[end.network].append((container, end))
+        if not joined:
+            others.setdefault(container.network, []).append(container.name)
+    internal = {each.name for each in known if each.internal}
+    return {
+        "networks": [_network(each, bridges[each.device], ends[each.name], internal, rules) for each in known],
+        "others": {mode: sorted(names) for mode, names in sorted(others.items())},
+    }
+
+
+def _network(
+    network: Network,
+    found: Bridge | None,
+    ends: list[tuple[Record, Endpoint]],
+    internal: set[str],
+    rules: Sequence[Rule],
+) -> dict[str, Any]:
+    owner = firewall.network_owner(network.name, network.id)
+    ports = found.ports if found and found.is_ours(owner) else []
+    containers = [_end(container, end, ports, internal, rules) for container, end in ends]
+    links = {each["link"] for each in containers}
+    return {
+        "name": network.name,
+        "id": network.id,
+        "driver": network.driver,
+        "subnet": network.subnet,
+        "subnet6": network.subnet6,
+        "internal": network.internal,
+        "bridge": {
+            "device": network.device,
+            "state": _state(found, owner),
+            "addresses": found.addresses if found else [],
+            "mtu": found.mtu if found else network.mtu,
+        },
+        "rules": _of(rules, owner),
+        "strays": [link for link in ports if link not in links],
+        "containers": sorted(containers, key=lambda each: str(each["name"])),
+    }
+
+
+def _state(found: Bridge | None, owner: str) -> str:
+    if not found:
+        return "missing"
+    if not found.is_ours(owner):
+        return "foreign"
+    return "up" if found.up else "down"
+
+
+def _end(
+    container: Record, end: Endpoint, plugged: list[str], internal: set[str], rules: Sequence[Rule]
+) -> dict[str, Any]:
+    # Ports are published where the way out is: on the first network that has one.
+    outward = next((each.network for each in container.endpoints if each.network not in internal), None)
+    published = end.network == outward
+    return {
+        "name": container.name,
+        "id": container.id,
+        "device": end.device,
+        "link": end.link,
+        "plugged": end.link in plugged,
+        "address": end.address,
+        "address6": end.address6,
+        "mac": end.mac,
+        "aliases": end.aliases,
+        "ports": [f"{port.source} -> {port.target}" for port in publish(container.ports)] if published else [],
+        "rules": _of(rules, firewall.container_owner(container.name, container.id)) if published else [],
+    }
+
+
+def _of(rules: Sequence[Rule], owner: str) -> list[str]:
+    """An owner's rules, without the comment that says whose they are: `nat POSTROUTING -s 10.1.0.0/16 …`."""
+    comment = f' -m comment --comment "{owner}"'
+    return [
+        f"{'ip6 ' if version == 6 else ''}{rule.table} {rule.spec}".replace(comment, "")
+        for version, rule in rules
+        if rule.owner == owner
+    ]

@@ -1,0 +1,304 @@
+"""Networks: their records, and the bridges and rules that they stand for.
+
+    networks/<name>/network.json    model.network.Network
+    networks/.lock                  flock: who holds it may choose a name, a subnet and a device for a network
+
+A network that is there has a record; its bridge may be missing (after a reboot) and is made again by bring_up(). Who
+uses a network has a lease (network/leases.py): under that lock it is brought up and taken down.
+Imports are restricted: every start with a network comes here.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import if_nametoindex
+
+from mydocker import config, jsontext, paths, state
+from mydocker.errors import Conflict, CorruptRecord, NotFound
+from mydocker.kernel.files import make_private, remove_tree, write_atomic
+from mydocker.model.addresses import cidr, mac_of
+from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network
+from mydocker.network import firewall, ipam, leases
+from mydocker.trace import Trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from mydocker.model.addresses import Cidr
+    from mydocker.ops import Op
+
+_DEFAULT_PARAMS: dict[str, Any] = {
+    "network": DEFAULT, "driver": None, "subnet": [], "gateway": [], "ip_range": [], "internal": False, "label": [],
+    "ipv6": False, "opt": [], "mtu": None,
+}  # fmt: skip
+
+_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def load(name: str) -> Network:
+    """Raises NotFound, or CorruptRecord naming the file."""
+    if not name or len(name) > 255 or name.startswith(".") or "/" in name or "\0" in name:
+        raise leases.no_such(name)
+    file = f"{paths.network(name)}/network.json"
+    try:
+        with open(file, "rb") as reader:
+            values = jsontext.loads(reader.read())
+        if values.get("schema") != SCHEMA:
+            raise CorruptRecord(f"network of another version: {file}", "use the mydocker that made it")
+        return Network(**values)
+    except (FileNotFoundError, NotADirectoryError):
+        raise leases.no_such(name) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CorruptRecord(
+            f"corrupt network record: {file}: {error}", "restore the file, or remove its folder"
+        ) from None
+
+
+def find(reference: str) -> Network:
+    """By name, ID or an unambiguous prefix of an ID. Raises NotFound or, if ambiguous, Conflict."""
+    try:
+        return load(reference)
+    except NotFound:
+        found = [each for each in networks() if reference and each.id.startswith(reference)]
+        if len(found) > 1:
+            raise Conflict(f"'{reference}' fits {len(found)} networks", "give more digits of the ID") from None
+        if not found:
+            raise
+        return found[0]
+
+
+def networks() -> list[Network]:
+    """All, by name."""
+    found = []
+    for name in _names():
+        try:
+            found.append(load(name))
+        except NotFound:
+            continue  # being made or removed
+    return found
+
+
+def _names() -> list[str]:
+    try:
+        return sorted(entry for entry in os.listdir(paths.NETWORKS) if not entry.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def users(name: str) -> list[str]:
+    """The names of the containers on it that run or are starting."""
+    return [lease.names[0] for lease in leases.held(name)]
+
+
+# --- making and removing ----------------------------------------------------------------------------------------------
+
+
+def create(params: dict[str, Any]) -> tuple[Network, list[str]]:
+    """A new network with its bridge and rules; and what a person should know of it, in lines for stderr.
+
+    Raises MydockerError; then nothing is left.
+    """
+    from mydocker.model import network_request
+
+    network_request.name(params["network"])
+    with _lock():
+        if params["network"] in _names():
+            raise Conflict(f"network {params['network']} is there already", "see 'mydocker network ls'")
+        made = _reserve(params)
+    try:
+        return made, bring_up(made)
+    except BaseException:
+        remove_tree(paths.network(made.name))
+        remove_tree(paths.leases(made.name))
+        raise
+
+
+def default() -> Network:
+    """The network of a container that names none; its record is made if there is none."""
+    try:
+        return load(DEFAULT)
+    except NotFound:
+        pass
+    with _lock():
+        try:
+            return load(DEFAULT)
+        except NotFound:
+            return _reserve(_DEFAULT_PARAMS)
+
+
+def _lock() -> state.Lock:
+    make_private(paths.NETWORKS)
+    return state.Lock(f"{paths.NETWORKS}/.lock")
+
+
+def _reserve(params: dict[str, Any]) -> Network:
+    """Choose what was left open, and write the record. Under the lock, so that no two choose the same."""
+    from mydocker.model import network_request
+
+    settings, others = config.load(), networks()
+    taken = _own_subnets(others) + _host_subnets()
+    made = network_request.draft(params, taken, cidr(settings["network_pool"]), settings["network_size"])
+    made.id, made.created = os.urandom(32).hex(), state.now()
+    devices = {other.device for other in others}
+    if made.device and (made.device in devices or is_link(made.device)):
+        raise Conflict(f"a link '{made.device}' is there already", f"choose another {network_request.OPTION_DEVICE}")
+    if not made.device:
+        wished = DEFAULT_DEVICE if made.name == DEFAULT else made.name
+        usable = network_request.is_device(wished) and wished not in devices and not is_link(wished)
+        made.device = wished if usable else f"br-{made.id[:12]}"
+    make_private(paths.network(made.name))
+    text = jsontext.dumps({name: getattr(made, name) for name in made._fields})  # type: ignore[attr-defined]
+    write_atomic(f"{paths.network(made.name)}/network.json", text.encode() + b"\n", durable=True)
+    return made
+
+
+def _own_subnets(others: Iterable[Network]) -> list[tuple[Cidr, str]]:
+    return [(cidr(text), f"network {each.name}") for each in others for text in (each.subnet, each.subnet6) if text]
+
+
+def _host_subnets() -> list[tuple[Cidr, str]]:
+    """Without the routes to everywhere, which a VPN may write as two halves."""
+    from mydocker.kernel import bridge
+
+    found = [(cidr(text), device) for text, device in bridge.host_subnets().items()]
+    return [(subnet, f"the host's {device or 'routes'}") for subnet, device in found if subnet.prefix > 1]
+
+
+def remove(found: Network) -> None:
+    """Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
+    with leases.lock(found.name):
+        found = load(found.name)
+        holders = users(found.name)
+        if holders:
+            raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
+        take_down(found)
+        remove_tree(paths.network(found.name))
+        remove_tree(paths.leases(found.name))
+
+
+# --- bridges and rules ------------------------------------------------------------------------------------------------
+
+
+def is_up(found: Network) -> bool:
+    """Whether its bridge is there: a link of that name may be another store's."""
+    try:
+        with open(f"/sys/class/net/{found.device}/ifalias", encoding="utf-8") as file:
+            return file.read().rstrip("\n") == firewall.network_owner(found.name, found.id)
+    except FileNotFoundError:
+        return False
+
+
+def is_link(device: str) -> bool:
+    try:
+        return if_nametoindex(device) > 0
+    except OSError:
+        return False
+
+
+def bring_up(found: Network) -> list[str]:
+    """Make the bridge and the rules, if they are not there. What a person should know of it, in lines for stderr.
+
+    Raises MydockerError; then none of it is left.
+    """
+    with leases.lock(found.name):
+        leases.check_there(found)
+        if is_up(found):
+            return []
+        from mydocker.network import plan
+
+        guards = [] if found.internal else _not_forwarded(found)
+        _run(plan.bridge_up(found, guards))
+    return [
+        f"turned on forwarding of IPv{version} on this host, for containers only ({_FORWARDING[version]})"
+        for version in guards
+    ]
+
+
+def _not_forwarded(found: Network) -> list[int]:
+    """The versions of IP that the network has and the host does not forward."""
+    off = []
+    for version in (4, 6) if found.subnet6 else (4,):
+        with open(f"/proc/sys/{_FORWARDING[version].replace('.', '/')}", encoding="ascii") as file:
+            if file.read().strip() == "0":
+                off.append(version)
+    return off
+
+
+def take_down(found: Network) -> None:
+    """Remove the bridge and the rules, as far as they are there. The lock on its leases is the caller's."""
+    from mydocker.network import plan
+
+    _run(plan.bridge_down(found))
+
+
+def _run(steps: list[Op]) -> None:
+    trace = Trace("host")
+    try:
+        trace.run(steps)
+    except BaseException:
+        trace.unwind()
+        raise
+
+
+# --- inspect ----------------------------------------------------------------------------------------------------------
+
+
+def described(found: Network) -> dict[str, Any]:
+    """docker's JSON of a network."""
+    families = [(found.subnet, found.ip_range, found.gateway), (found.subnet6, "", found.gateway6)]
+    return {
+        "Name": found.name,
+        "Id": found.id,
+        "Created": found.created,
+        "Scope": "local",
+        "Driver": found.driver,
+        "EnableIPv6": bool(found.subnet6),
+        "IPAM": {
+            "Driver": "default",
+            "Options": {},
+            "Config": [
+                {"Subnet": subnet, **({"IPRange": ip_range} if ip_range else {}), "Gateway": gateway}
+                for subnet, ip_range, gateway in families
+                if subnet
+            ],
+        },
+        "Internal": found.internal,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {lease.container_id: _end(found, lease) for lease in leases.held(found.name)},
+        "Options": {
+            **found.options,
+            "com.docker.network.bridge.name": found.device,
+            "com.docker.network.driver.mtu": str(found.mtu),
+        },
+        "Labels": found.labels,
+    }
+
+
+def _end(found: Network, lease: leases.Lease) -> dict[str, str]:
+    """docker's JSON of a container's end of the network."""
+    address6 = ipam.address6(found, lease.address)
+    try:
+        ends = state.load(lease.container_id).endpoints
+    except (NotFound, CorruptRecord):
+        ends = []
+    macs = [end.mac for end in ends if end.network == found.name and end.mac]
+    return {
+        "Name": lease.names[0],
+        "EndpointID": endpoint_id(found.id, lease.container_id),
+        "MacAddress": macs[0] if macs else mac_of(lease.address),
+        "IPv4Address": cidr(found.subnet).with_prefix(lease.address),
+        "IPv6Address": address6 and cidr(found.subnet6).with_prefix(address6),
+    }
+
+
+def endpoint_id(network_id: str, container_id: str) -> str:
+    """docker draws one by lot; here it is the same whenever that container is on that network."""
+    return network_id[:32] + container_id[:32]

@@ -1,0 +1,56 @@
+"""`network reload`: the rules of all networks and published ports, after the host's firewall has been emptied."""
+
+from __future__ import annotations
+
+from mydocker import state
+from mydocker.engine import networks
+from mydocker.errors import MydockerError, NotFound
+from mydocker.network import foreign, leases, ops, plan
+from mydocker.trace import Trace, describe
+
+
+def reload() -> list[str]:
+    """Make every rule that is missing, each once; what a person should know, in lines for stderr.
+
+    A network without a bridge gets its rules with it, when it is next used. Raises StepFailed and other MydockerErrors.
+    """
+    said: list[str] = []
+    for network in networks.networks():
+        with leases.lock(network.name):
+            if networks.is_up(network):
+                Trace("host").run(plan.bridge_up(network, []))
+                said += in_the_way(network.device)
+    for record in state.containers():
+        _publish(record)
+    return list(dict.fromkeys(said))
+
+
+def _publish(record: state.Record) -> None:
+    """Its ports' rules, as they were at its start, `port add` included."""
+    if not (record.alive() and record.ports):
+        return
+    joined = [(networks.load(end.network), end) for end in record.endpoints if end.address]
+    for op in plan.publish(plan.Wires(record.id, record.name, joined, record.ports)):
+        assert isinstance(op, ops.PublishPorts)
+        op.before = op.ports  # it has these, or should: they are replaced, not added
+        trace = Trace("host")
+        trace.run([op])
+        if not _runs(record.id):  # any more: its monitor may have removed the rules before these were made
+            trace.run([ops.RemovePorts(record.name, record.id, op.address6)])
+
+
+def _runs(container_id: str) -> bool:
+    try:
+        return state.load(container_id).alive()
+    except NotFound:
+        return False
+
+
+def in_the_way(device: str) -> list[str]:
+    """The firewalls of others that would stop the bridge's packets. To look for them is no reason to fail."""
+    try:
+        return [f"warning: {line}" for line in foreign.warnings(device)]
+    except (OSError, ValueError, KeyError) as error:
+        return [f"warning: can't tell whether another firewall is in the way: {describe(error)}"]
+    except MydockerError as error:
+        return [f"warning: can't tell whether another firewall is in the way: {error}"]

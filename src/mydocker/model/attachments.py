@@ -1,0 +1,74 @@
+"""--net and what goes with it. Imports are restricted: this is on the way of every start."""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+from mydocker.model import addresses, names
+from mydocker.model.network import DEFAULT, Endpoint
+
+MODES = ("none", "host")  # what --net may say beside a network's name; and container:NAME
+
+
+def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[str, list[Endpoint]]:
+    """--net, --ip, --mac-address and --network-alias as (mode, endpoints). The mode is the first network's name, none,
+    host or container:NAME; the last three have no endpoints.
+
+    An option is a network's name, or docker's long form, name=NETWORK,ip=A.B.C.D,mac-address=MAC,alias=NAME. What
+    stands outside of it is the first network's. Raises InvalidArgument.
+    """
+    options = [DEFAULT if option in ("", "default") else option for option in options] or [DEFAULT]
+    for option in options:
+        if option in MODES or option.startswith("container:"):
+            if len(options) > 1:
+                raise InvalidArgument(f"--net {option} can't be combined with another network", "give one --net")
+            if option == "container:":
+                raise InvalidArgument("--net container: names no container", "--net container:NAME")
+            if ip or mac or aliases:
+                raise InvalidArgument(
+                    f"--net {option} takes no --ip, --mac-address or --network-alias", "they are for a network"
+                )
+            return option, []
+    found = [_endpoint(option) for option in options]
+    first = found[0]
+    first.wanted_ip, first.wanted_mac = ip or first.wanted_ip, mac or first.wanted_mac
+    first.aliases += aliases
+    for end in found:
+        _check(end)
+    if len({end.network for end in found}) < len(found):
+        raise InvalidArgument(f"network {first.network} is given twice", "a container is on a network once")
+    return first.network, found
+
+
+def _endpoint(option: str) -> Endpoint:
+    if "=" not in option:
+        return Endpoint(option)
+    found = Endpoint("")
+    for pair in option.split(","):
+        key, _, value = pair.partition("=")
+        if key == "name":
+            found.network = value
+        elif key == "ip":
+            found.wanted_ip = value
+        elif key == "mac-address":
+            found.wanted_mac = value
+        elif key == "alias":
+            found.aliases.append(value)
+        else:
+            raise InvalidArgument(
+                f"invalid network option '{pair}'", "name=NETWORK, ip=ADDRESS, mac-address=MAC, alias=NAME"
+            )
+    if not found.network:
+        raise InvalidArgument(f"'{option}' names no network", "name=NETWORK,ip=ADDRESS,alias=NAME")
+    return found
+
+
+def _check(end: Endpoint) -> None:
+    if end.wanted_ip:
+        end.wanted_ip = addresses.show(*addresses.parse(end.wanted_ip))
+    if end.wanted_mac:
+        end.wanted_mac = addresses.mac(end.wanted_mac)
+    end.aliases = [names.hostname(alias) for alias in dict.fromkeys(end.aliases)]
+    if end.aliases and end.network == DEFAULT:
+        raise InvalidArgument(
+            "containers on the default network have no names there", "make one with 'mydocker network create NAME'"
+        )

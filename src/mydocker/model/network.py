@@ -1,0 +1,62 @@
+"""Networks and the containers' ends of them, as plain data. Imports are restricted: this is on the way of every start."""
+
+from __future__ import annotations
+
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SCHEMA = 1
+DEFAULT = "bridge"  # the network of a container that names none; made on first use
+DEFAULT_DEVICE = "mydocker0"
+
+
+@record
+class Network:
+    """network.json. device: the bridge's name on the host. subnet, ip_range (or ""), subnet6 (or ""): A.B.C.D/N without
+    host bits. gateway, gateway6: the bridge's own addresses. mtu: bytes. options: as given with --opt. created: RFC
+    3339."""
+
+    name: str
+    id: str
+    created: str
+    device: str
+    subnet: str
+    gateway: str
+    ip_range: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
+    internal: bool = False
+    mtu: int = 1500
+    driver: str = "bridge"
+    labels: dict[str, str] = {}
+    options: dict[str, str] = {}
+    schema: int = SCHEMA
+
+
+@record
+class Endpoint:
+    """A container's end of a network. The first four fields are what was asked for, the others are "" while it does not
+    run. device: its name in the container. link: the name of the host's end of the veth pair. address, address6: with
+    /PREFIX. aliases: further names of it on that network."""
+
+    network: str
+    wanted_ip: str = ""
+    wanted_mac: str = ""
+    aliases: list[str] = []
+    device: str = ""
+    link: str = ""
+    address: str = ""
+    gateway: str = ""
+    mac: str = ""
+    address6: str = ""
+    gateway6: str = ""
+
+    def asked(self) -> Endpoint:
+        """The endpoint as it is while the container does not run."""
+        return Endpoint(self.network, self.wanted_ip, self.wanted_mac, self.aliases)
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.__dict__)

@@ -1,0 +1,90 @@
+"""Firewalls that are not ours, and would stop what our rules let pass: a packet has to be accepted everywhere.
+
+What iptables decides in the host's own flavour is no matter: our rules stand before all others in FORWARD, ufw's,
+docker's and libvirt's too. But the other flavour, nftables' own tables and firewalld's are asked as well, and a drop
+there is final.
+Off the way of starts: `network create` and `network reload` come here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import jsontext
+from mydocker.kernel import programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+UFW = ("/etc/ufw/ufw.conf", "/etc/default/ufw")
+
+
+def warnings(device: str) -> list[str]:
+    """What would stop the bridge's packets on this host, a line each, with what helps. Raises OSError or HostError if
+    the host does not tell."""
+    nft_flavour = "nf_tables" in programs.run(["iptables", "--version"])
+    found = []
+    if programs.find("nft"):
+        rows = jsontext.loads(programs.run(["nft", "-j", "list", "chains"]))["nftables"]
+        chains = [row["chain"] for row in rows if "chain" in row]
+        found += nftables(chains, device, nft_flavour)
+        found += firewalld(chains, device, _zone(device))
+    if nft_flavour and "filter" in _read("/proc/net/ip_tables_names").split() and programs.find("iptables-legacy-save"):
+        found += legacy(programs.run(["iptables-legacy-save", "-t", "filter"]), device)
+    return found + ufw(*map(_read, UFW))
+
+
+def nftables(chains: list[dict[str, Any]], device: str, nft_flavour: bool) -> list[str]:
+    """chains: of `nft -j list chains`. nft_flavour: whether iptables is a face of nftables' table `filter`."""
+    found = []
+    for chain in chains:
+        ours = nft_flavour and chain["table"] == "filter" and chain["name"] == "FORWARD"
+        if chain.get("hook") == "forward" and chain.get("policy") == "drop" and not ours:
+            name = f"{chain['family']} {chain['table']} {chain['name']}"
+            accept = " && ".join(f"nft insert rule {name} {end} {device} accept" for end in ("iifname", "oifname"))
+            found.append(f"the nftables chain '{name}' may drop what {device} forwards ('{accept}')")
+    return found
+
+
+def firewalld(chains: list[dict[str, Any]], device: str, zone: str) -> list[str]:
+    """zone: that the administrator has put the device into, or ""."""
+    if zone or not any(chain["table"] == "firewalld" for chain in chains):
+        return []
+    trust = f"firewall-cmd --permanent --zone=trusted --add-interface={device} && firewall-cmd --reload"
+    return [f"firewalld rejects what {device} forwards, as it is in no zone ('{trust}')"]
+
+
+def legacy(saved: str, device: str) -> list[str]:
+    """saved: the legacy flavour's table `filter`, where iptables is of the other."""
+    drops = (":FORWARD DROP ", "-A FORWARD -j DROP", "-A FORWARD -j REJECT")
+    if not any(line.startswith(drops) for line in saved.splitlines()):
+        return []
+    accept = " && ".join(f"iptables-legacy -I FORWARD {end} {device} -j ACCEPT" for end in ("-i", "-o"))
+    return [
+        f"there are rules of iptables-legacy beside those of iptables-nft, and may drop what {device} forwards "
+        f"('{accept}', or choose one flavour for all by 'update-alternatives --config iptables')"
+    ]
+
+
+def ufw(switch: str, defaults: str) -> list[str]:
+    """The texts of ufw.conf and /etc/default/ufw."""
+    if "ENABLED=yes" not in switch.split() or "MANAGE_BUILTINS=yes" not in defaults.split():
+        return []
+    return ["ufw empties the whole firewall when it is reloaded, MANAGE_BUILTINS=yes (then 'mydocker network reload')"]
+
+
+def _zone(device: str) -> str:
+    if not programs.find("firewall-cmd"):
+        return ""
+    try:
+        return programs.run(["firewall-cmd", f"--get-zone-of-interface={device}"]).strip()
+    except OSError:  # it is in none, or firewalld does not run
+        return ""
+
+
+def _read(path: str) -> str:
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        return file.read()

@@ -1,0 +1,158 @@
+"""Who has which address: one file an address, `CONTAINER_ID NAME [ALIAS…]`, for containers that run or are starting.
+
+    /run/mydocker/_networks/<network>/.lock         flock: who holds it may change the leases, and the bridge
+    /run/mydocker/_networks/<network>/10.0.0.2      appears and vanishes whole, so that readers need no lock
+
+A lease outlives a monitor that is killed. It is stale then, and is taken from its holder when its address is asked for
+or no other is free. After a reboot none is left.
+Imports are restricted: this is on the way of every start with a network.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import jsontext, paths, state
+from mydocker.errors import Conflict, CorruptRecord, NotFound
+from mydocker.kernel.files import make_private, write_atomic
+from mydocker.model.addresses import parse
+from mydocker.network import ipam
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.network import Endpoint, Network
+
+
+@record
+class Lease:
+    """address: IPv4, without a prefix. names: the container's name and its aliases on the network."""
+
+    address: str
+    container_id: str
+    names: list[str]
+
+
+def lock(network_name: str) -> state.Lock:
+    make_private(paths.leases(network_name))
+    try:
+        return state.Lock(f"{paths.leases(network_name)}/.lock")
+    except NotFound:  # removed in between
+        raise no_such(network_name) from None
+
+
+def no_such(network_name: str) -> NotFound:
+    return NotFound(f"no such network: {network_name}", "see 'mydocker network ls'")
+
+
+def take(network: Network, container_id: str, names: list[str], wanted: str = "") -> str:
+    """Give the container an address, `wanted` or the lowest free one; the address, without a prefix.
+
+    The container's own lock is the caller's, as long as it does not run. Raises InvalidArgument, Conflict if there is
+    none, NotFound if the network has been removed meanwhile.
+    """
+    folder = paths.leases(network.name)
+    wanted = wanted and ipam.check(network, wanted)
+    with lock(network.name):
+        check_there(network)
+        taken = _addresses(network.name)
+        if wanted in taken:
+            _reclaim(network.name, wanted, container_id)
+        address = wanted or ipam.lowest_free(network, {parse(each)[0] for each in taken})
+        if not address:
+            free = {each for each in taken if _is_stale(_read(network.name, each))}
+            address = ipam.lowest_free(network, {parse(each)[0] for each in taken - free})
+        if not address:
+            raise Conflict(
+                f"network {network.name} has no free address in {network.ip_range or network.subnet}",
+                "stop a container on it, or make a larger network",
+            )
+        write_atomic(f"{folder}/{address}", f"{' '.join([container_id, *names])}\n".encode())
+        return address
+
+
+def check_there(network: Network) -> None:
+    """Under its lock: who removes a network holds that, so now it is there or it is too late. Raises NotFound."""
+    try:
+        with open(f"{paths.network(network.name)}/network.json", "rb") as file:
+            if jsontext.loads(file.read())["id"] == network.id:
+                return
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    raise no_such(network.name)
+
+
+def _reclaim(network_name: str, address: str, container_id: str) -> None:
+    """Make sure that the holder of the address is the container itself, or will never need it. Raises Conflict."""
+    holder = _read(network_name, address)
+    if holder and holder.container_id != container_id and not _is_stale(holder):
+        raise Conflict(
+            f"address {address} of network {network_name} is taken by container {holder.names[0]}",
+            "ask for another with --ip, or for none",
+        )
+
+
+def _is_stale(lease: Lease | None) -> bool:
+    """Whether its container neither runs nor is starting: who starts one holds its lock. In doubt, it is not."""
+    if lease is None:
+        return True
+    try:
+        found = state.load(lease.container_id)
+        if found.alive() or found.watched():
+            return False
+        state.Lock(f"{found.folder}/lock", wait=False).release()
+    except NotFound:
+        return True
+    except (BlockingIOError, CorruptRecord):
+        return False
+    return True
+
+
+def release(network_name: str, address: str, container_id: str) -> None:
+    """Give the address back, if it is that container's. Harmless if it is not, or if nothing is left."""
+    held = _read(network_name, address)
+    if held is None or held.container_id != container_id:
+        return
+    with lock(network_name):
+        held = _read(network_name, address)
+        if held and held.container_id == container_id:
+            os.unlink(f"{paths.leases(network_name)}/{address}")
+
+
+def release_all(container_id: str, ends: list[Endpoint]) -> None:
+    """Those of a container's endpoints that have an address."""
+    for end in ends:
+        if end.address:
+            try:
+                release(end.network, end.address.partition("/")[0], container_id)
+            except NotFound:
+                pass  # the network has gone, and its leases with it
+
+
+def read(network_name: str) -> list[Lease]:
+    """All leases, stale ones too, in no order."""
+    found = (_read(network_name, address) for address in _addresses(network_name))
+    return [lease for lease in found if lease]
+
+
+def held(network_name: str) -> list[Lease]:
+    """The leases of containers that run or are starting, by address."""
+    found = [lease for lease in read(network_name) if not _is_stale(lease)]
+    return sorted(found, key=lambda lease: parse(lease.address))
+
+
+def _addresses(network_name: str) -> set[str]:
+    try:
+        return {entry for entry in os.listdir(paths.leases(network_name)) if not entry.startswith(".")}
+    except FileNotFoundError:
+        return set()
+
+
+def _read(network_name: str, address: str) -> Lease | None:
+    """None if the address is free."""
+    try:
+        with open(f"{paths.leases(network_name)}/{address}", encoding="utf-8") as file:
+            words = file.read().split()
+    except FileNotFoundError:
+        return None
+    return Lease(address, words[0], words[1:]) if len(words) > 1 else None

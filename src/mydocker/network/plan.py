@@ -1,0 +1,100 @@
+"""Plans a network's bridge, and a container's ends of its networks. Pure: what is taken and what is there comes in.
+
+    host                                        container
+     bridge, rules (with the first container)
+     ── clone ─────────────────────────────────▶
+     veth pair, its other end in the namespace
+     ── "wired" ───────────────────────────────▶ waits for it
+     rules of published ports                    addresses, routes, the resolver's sockets
+
+Imports are restricted: this is on the way of every start with a network.
+"""
+
+from __future__ import annotations
+
+from mydocker import ops
+from mydocker.model.addresses import cidr, mac_of
+from mydocker.model.network import DEFAULT
+from mydocker.network import ops as steps
+from mydocker.network.firewall import network_owner
+from mydocker.network.resolvconf import RESOLVER
+from mydocker.network.resolver_op import OpenResolver
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.network import Endpoint, Network
+
+
+@record
+class Wires:
+    """A container's networks at one start. ports: in effect, as model.ports writes them. named: whether names are
+    resolved for it, which is so on networks that users have made."""
+
+    id: str
+    name: str
+    joined: list[tuple[Network, Endpoint]]
+    ports: list[str]
+
+    @property
+    def named(self) -> bool:
+        return any(network.name != DEFAULT for network, _ in self.joined)
+
+    @property
+    def outward(self) -> tuple[Network, Endpoint] | None:
+        """The network by which the world is reached, and reaches it: the first that is not internal."""
+        return next((pair for pair in self.joined if not pair[0].internal), None)
+
+
+def links(wires: Wires) -> list[ops.Op]:
+    """The host's side, after the clone: the monitor tells them the PID."""
+    return [plug(network, end) for network, end in wires.joined]
+
+
+def plug(network: Network, end: Endpoint) -> steps.MakeVeth:
+    return steps.MakeVeth(end.link, network.device, network.mtu, end.device, end.mac)
+
+
+def publish(wires: Wires) -> list[ops.Op]:
+    """What makes it reachable, while it builds its root."""
+    if not wires.ports or not wires.outward:
+        return []
+    _, end = wires.outward
+    address6 = end.address6.partition("/")[0]
+    return [steps.PublishPorts(wires.name, wires.id, wires.ports, end.address.partition("/")[0], address6)]
+
+
+def inside(wires: Wires) -> list[ops.Op]:
+    """The container's side, once its links are there."""
+    found: list[ops.Op] = []
+    if not any(end.address6 for _, end in wires.joined):
+        found.append(steps.DisableIPv6())
+    for metric, (network, end) in enumerate(wires.joined):
+        found.append(configure(network, end, metric))
+    if wires.named:
+        found.append(OpenResolver(RESOLVER))
+    return found
+
+
+def configure(network: Network, end: Endpoint, metric: int) -> steps.ConfigureLink:
+    gateway, gateway6 = ("", "") if network.internal else (end.gateway, end.gateway6)
+    return steps.ConfigureLink(end.device, end.address, gateway, end.address6, gateway6, metric)
+
+
+def bridge_up(network: Network, guards: list[int]) -> list[ops.Op]:
+    """guards: the versions of IP that the host does not forward yet. The rules come first: there is no moment at which
+    the bridge is open."""
+    rules = steps.AddNetworkRules(
+        network.name, network.id, network.device, network.subnet, network.subnet6, network.internal, guards
+    )
+    own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
+    addresses = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
+    tag = network_owner(network.name, network.id)
+    return [rules, steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag)]
+
+
+def bridge_down(network: Network) -> list[ops.Op]:
+    return [
+        steps.RemoveBridge(network.device, network_owner(network.name, network.id)),
+        steps.RemoveNetworkRules(network.name, network.id, network.subnet6),
+    ]

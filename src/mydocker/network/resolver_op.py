@@ -1,0 +1,71 @@
+"""The step by which a container on a user-made network gets its resolver: see network/resolver.py.
+
+Imports are restricted: this is on the way of every start with such a network.
+"""
+
+from __future__ import annotations
+
+from _socket import (
+    AF_INET,
+    IPPROTO_RAW,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_NONBLOCK,
+    SOCK_RAW,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
+
+from mydocker.kernel import socket_lookup
+from mydocker.ops import Op
+from mydocker.record import record
+
+_PORT = 53
+_BACKLOG = 64
+
+
+@record
+class OpenResolver(Op):
+    """Be heard on port 53 of the address, by UDP and TCP, in the container's namespace, whose lo is up. After do(),
+    `descriptors` are what the monitor makes its Resolver of.
+
+    A DNS server of the container's own has to find port 53 free, even if it wants it for all addresses at once. So our
+    sockets have other ports, and are steered to. Where the kernel can't do that, or does not let us, they are on port
+    53; a server beside them then needs SO_REUSEPORT, or must not ask for all addresses.
+    """
+
+    address: str
+    topic = "network"
+
+    def do(self) -> None:
+        try:
+            self.descriptors = self._steered()
+        except OSError:
+            self.descriptors = [endpoint.detach() for endpoint in self._bound(_PORT)]
+
+    def _steered(self) -> list[int]:
+        """Of the UDP and the TCP socket; a raw one to answer datagrams by; and one that has to stay open as long."""
+        raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW)
+        udp, tcp = self._bound(0)
+        link = socket_lookup.steer({IPPROTO_UDP: udp.fileno(), IPPROTO_TCP: tcp.fileno()}, self.address, _PORT)
+        return [udp.detach(), tcp.detach(), raw.detach(), link]
+
+    def _bound(self, port: int) -> tuple[socket, socket]:
+        udp, tcp = (socket(AF_INET, kind | SOCK_CLOEXEC | SOCK_NONBLOCK) for kind in (SOCK_DGRAM, SOCK_STREAM))
+        for endpoint in (udp, tcp):
+            endpoint.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            endpoint.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
+            endpoint.bind((self.address, port))
+        tcp.listen(_BACKLOG)
+        return udp, tcp
+
+    def phrase(self) -> str:
+        return f"open {self.address}:{_PORT}, where the monitor answers for names"
+
+    def shell(self) -> str:
+        return f"# socket, bind {self.address}:{_PORT} by UDP, listen by TCP; the monitor gets all"

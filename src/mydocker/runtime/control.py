@@ -1,0 +1,118 @@
+"""How a running container's networks and ports are changed: the command line does it, and its monitor takes note.
+
+    command line                                        monitor
+       │ lock, bind ports, make links and rules            │
+       │ ── one message, with descriptors ───────────────▶ │ holds what it is given, closes what is no longer wanted,
+       │ ◀──────────────────────────────────────── "ok" ── │ answers for the names of the networks of now
+       │ save the record, unlock                           │
+
+    {"networks", "published", "ports"}   as in the record
+    {"joined"}                           the Network of each endpoint
+    {"held"}                             [[text of a port, how many sockets], …]; then come the resolver's, if any
+
+The socket lies in the container's folder, which is root's alone. A monitor that clears up closes it first: then whoever
+is about to change something hears an end of file, and takes it back.
+Imports are restricted: this is in the monitor of each container that has a network.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket
+from _struct import pack, unpack
+
+from mydocker import jsontext
+from mydocker.errors import Conflict
+from mydocker.model.network import Network
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from mydocker.state import Record
+
+    class Owner(Protocol):
+        """What a monitor does with a message."""
+
+        def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None: ...
+
+
+_NAME = "control"
+_MESSAGE = 1 << 18
+_MOST_DESCRIPTORS = 250  # the kernel's SCM_MAX_FD is 253
+_PATIENCE = 5.0  # seconds
+
+
+class Control:
+    """The monitor's end."""
+
+    def __init__(self, folder: str, owner: Owner) -> None:
+        self.owner = owner
+        self._listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        path = f"{folder}/{_NAME}"
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        _at(folder, self._listener.bind)
+        self._listener.listen(4)
+        self.descriptor = self._listener.fileno()
+
+    def serve(self) -> None:
+        """Take one message. Whatever is wrong with it is the sender's matter."""
+        try:
+            descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
+            client = socket(fileno=descriptor)
+        except OSError:
+            return
+        try:
+            client.settimeout(_PATIENCE)
+            data, rights, _, _ = client.recvmsg(_MESSAGE, CMSG_SPACE(4 * _MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
+            received = [number for _, _, packed in rights for number in unpack(f"{len(packed) // 4}i", packed)]
+            message = jsontext.loads(data)
+            self.owner.update(message, [Network(**each) for each in message["joined"]], received)
+            client.send(b"ok")
+        except (OSError, ValueError, TypeError, KeyError):
+            pass
+        finally:
+            client.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def _at(folder: str, use: Any) -> None:
+    """Bind or connect by a short path: a socket's has 107 bytes at most."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        use(f"/proc/self/fd/{descriptor}/{_NAME}")
+    finally:
+        os.close(descriptor)
+
+
+def tell(found: Record, joined: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
+    """The monitor learns of the record's networks and ports; the descriptors are its own from then on, too. Raises
+    Conflict if it has no ear for it any more."""
+    message = {
+        "networks": found.networks,
+        "published": found.published,
+        "ports": found.ports,
+        "joined": [network.__dict__ for network in joined],
+        "held": [[text, len(sockets)] for text, sockets in held.items()],
+    }
+    descriptors = [number for sockets in held.values() for number in sockets] + resolver
+    if len(descriptors) > _MOST_DESCRIPTORS:
+        raise Conflict(f"{len(held)} ports are too many at once", "add them in several steps")
+    channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    try:
+        channel.settimeout(_PATIENCE)
+        _at(found.folder, channel.connect)
+        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
+        channel.sendmsg([jsontext.dumps(message).encode()], rights)
+        answer = channel.recv(16)
+    except OSError:
+        answer = b""
+    finally:
+        channel.close()
+    if answer != b"ok":
+        raise Conflict(f"the monitor of {found.name} did not answer", "the container is just ending, or see 'ps -a'")

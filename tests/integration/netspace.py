@@ -1,0 +1,51 @@
+"""A network namespace for tests on the kernel, so that nothing on the machine is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+from mydocker.kernel import process
+
+NETWORK = process.NAMESPACES["network"]
+
+
+@contextlib.contextmanager
+def own_namespace() -> Iterator[None]:
+    """This process in a new network namespace; all that is in there goes with it."""
+    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    process.unshare(NETWORK)
+    try:
+        yield
+    finally:
+        process.setns(before, NETWORK)
+        os.close(before)
+
+
+@contextlib.contextmanager
+def sleeper() -> Iterator[int]:
+    """The PID of a process in a network namespace of its own."""
+    started = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "echo ready; exec sleep 600"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n"
+        yield started.pid
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def ip(*words: str, pid: int = 0) -> list[dict]:
+    """What `ip -j …` tells, here or in the namespace of a process."""
+    inside = ["nsenter", "--net", "--target", str(pid)] if pid else []
+    found = subprocess.run([*inside, "ip", "-d", "-j", *words], capture_output=True, text=True, check=True)
+    return [each for each in json.loads(found.stdout or "[]") if each]
+
+
+def run(command: str) -> None:
+    subprocess.run(["sh", "-e", "-c", command], check=True)

@@ -1,0 +1,640 @@
+"""The rules of networks and ports on a real kernel: who reaches whom, in both flavours of iptables.
+
+The host is this process in a network namespace of its own, with two networks and an internal one; a namespace on a
+cable plays the LAN. Servers say who they are and whom they see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from machine import until
+from netspace import own_namespace, run, sleeper
+
+from mydocker import paths, state
+from mydocker.engine import networks, reload
+from mydocker.errors import HostError, InvalidArgument
+from mydocker.kernel import cgroups, iptables, programs
+from mydocker.model.network import Endpoint, Network
+from mydocker.model.ports import Port
+from mydocker.network import ports
+from mydocker.network.firewall import network_owner
+from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules, RemovePorts
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+HOST, LAN = "198.18.7.1", "198.18.7.2"
+SERVER = """
+import select, socket, sys
+name, places = sys.argv[1], [place.split(":", 1) for place in sys.argv[2:]]
+made = []
+for kind, place in places:
+    address, port = place.rsplit(":", 1)
+    made.append(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
+                              socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM))
+    made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made[-1].bind((address, int(port)))
+    if kind == "tcp":
+        made[-1].listen(16)
+print("ready", flush=True)
+while True:
+    for ready in select.select(made, [], [])[0]:
+        if ready.type == socket.SOCK_STREAM:
+            peer, address = ready.accept()
+            with peer:
+                peer.sendall(f"{name} {address[0]}".encode())
+        else:
+            address = ready.recvfrom(100)[1]
+            ready.sendto(f"{name} {address[0]}".encode(), address)
+"""
+CLIENT = """
+import socket, sys
+kind, address, port, source = sys.argv[1:]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as peer:
+    peer.settimeout(1)
+    try:
+        if source:
+            peer.bind((source, 0))
+        peer.connect((address, int(port)))
+        if kind == "udp":
+            peer.send(b"?")
+        print(peer.recv(100).decode(), end="")
+    except ConnectionRefusedError:
+        print("refused", end="")
+    except OSError:
+        print("nothing", end="")
+"""
+# What iptables-save shows of a dockerd 20.10 with a container, its FORWARD policy included.
+DOCKER = """\
+*filter
+:FORWARD DROP [0:0]
+:DOCKER - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j ACCEPT
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-1 -j RETURN
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+-A DOCKER-ISOLATION-STAGE-2 -j RETURN
+-A DOCKER-USER -j RETURN
+COMMIT
+*nat
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 9999 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+"""
+
+
+def inside(pid: int, *words: str) -> list[str]:
+    return ["nsenter", "--net", "--target", str(pid), *words] if pid else list(words)
+
+
+def talk(pid: int, place: str, source: str = "") -> str:
+    """`NAME SEEN-ADDRESS` of whoever answers at kind:address:port, from the namespace of a process (0: the host)."""
+    kind, rest = place.split(":", 1)
+    address, port = rest.rsplit(":", 1)
+    argv = inside(pid, sys.executable, "-I", "-S", "-c", CLIENT, kind, address, port, source)
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def check(*rows: tuple[int, str, str]) -> None:
+    """Each row: who asks, whom, what has to come back; all of them at once, as silence takes a second."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda row: talk(row[0], row[1]), rows))
+    wrong = [
+        f"{who or 'host'} to {place}: {got!r}, not {wanted!r}"
+        for (who, place, wanted), got in zip(rows, answers)
+        if got != wanted
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def saved(version: int = 4) -> list[str]:
+    return [line for line in iptables.save(version).splitlines() if line.startswith(("*", "-A", ":"))]
+
+
+def rules(version: int = 4) -> list[str]:
+    """Without counters, and without the built-in chains of tables that nobody has used (nft makes them on the way)."""
+    return [line.split(" [")[0] for line in saved(version) if line[0] == "-" or " - [" in line or "DROP [" in line]
+
+
+@dataclass
+class Net:
+    name: str
+    device: str
+    subnet: str
+    internal: bool = False
+    subnet6: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.name.encode().hex().ljust(64, "0")
+
+    @property
+    def base(self) -> str:
+        return self.subnet.rpartition(".")[0]
+
+    def add(self, guards: list[int] | None = None) -> None:
+        AddNetworkRules(self.name, self.id, self.device, self.subnet, self.subnet6, self.internal, guards or []).do()
+
+    def make(self) -> None:
+        self.add()
+        addresses = [f"{self.base}.1/24"] + ([self.subnet6.replace("::/", "::1/")] if self.subnet6 else [])
+        owner = network_owner(self.name, self.id)
+        MakeBridge(self.device, addresses, 1500, f"02:42:0a:c9:00:{int(self.base.split('.')[2]):02x}", owner).do()
+
+    def remove(self) -> None:
+        RemoveNetworkRules(self.name, self.id, self.subnet6).do()
+
+
+ONE, TWO = Net("one", "h3one", "10.201.16.0/24", subnet6="fd00:201:16::/64"), Net("two", "br-h3two", "10.201.17.0/24")
+INTERNAL = Net("cut", "h3cut", "10.201.18.0/24", internal=True)
+
+
+class World(contextlib.ExitStack):
+    """The namespaces, each by the PID of a process in it, and who serves in them."""
+
+    def namespace(self, device: str, master: str, address: str, gateway: str = "", address6: str = "") -> int:
+        pid = self.enter_context(sleeper())
+        run(f"ip link add {device} type veth peer name eth0 netns {pid}")
+        run(f"ip link set {device} {f'master {master}' if master else ''} up")
+        enter = f"nsenter --net --target {pid}"
+        run(f"{enter} ip link set lo up; {enter} ip address add {address}/24 dev eth0; {enter} ip link set eth0 up")
+        if gateway:
+            run(f"{enter} ip route add default via {gateway}")
+        if address6:
+            run(f"{enter} ip -6 address add {address6}/64 dev eth0 nodad")
+            run(f"{enter} ip -6 route add default via {address6.rpartition('::')[0]}::1")
+        return pid
+
+    def serve(self, pid: int, name: str, *places: str) -> None:
+        argv = inside(pid, sys.executable, "-I", "-S", "-c", SERVER, name, *places)
+        server = self.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE, text=True))
+        self.callback(server.kill)
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+
+    def container(self, net: Net, number: int, name: str) -> int:
+        address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
+        gateway = "" if net.internal else f"{net.base}.1"
+        pid = self.namespace(f"h3{name}", net.device, f"{net.base}.{number}", gateway, address6)
+        places = ["tcp:0.0.0.0:80", "tcp:0.0.0.0:81", "udp:0.0.0.0:53"] + (
+            ["tcp::::82", "udp:" + address6 + ":53"] if address6 else []
+        )
+        self.serve(pid, name, *places)
+        return pid
+
+    def publish(self, net: Net, number: int, name: str, *wanted: Port) -> PublishPorts:
+        effective, held = ports.bind(list(wanted), bool(net.subnet6))
+        for descriptor in held:
+            self.callback(os.close, descriptor)
+        address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
+        texts = [port.text for port in effective]
+        op = PublishPorts(name, name.encode().hex().ljust(64, "0"), texts, f"{net.base}.{number}", address6)
+        op.do()
+        return op
+
+
+@pytest.fixture
+def router(monkeypatch, tmp_path):
+    """This process in a new network namespace that forwards; flavour(…) chooses its iptables."""
+
+    def flavour(kind: str) -> None:
+        for program in ("iptables", "ip6tables"):
+            for suffix in ("", "-save", "-restore"):
+                path = programs.find(f"{program}-{kind}{suffix}")
+                if not path:
+                    pytest.skip(f"needs {program}-{kind}{suffix}")
+                (tmp_path / f"{program}{suffix}").symlink_to(path)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with own_namespace():
+        run("ip link set lo up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+        yield flavour
+
+
+@pytest.fixture
+def world():
+    with World() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("kind", "bridged", "foreign"),
+    [("nft", False, DOCKER), ("nft", True, ""), ("legacy", False, ""), ("legacy", True, DOCKER)],
+    ids=["nft-docker", "nft-br_netfilter", "legacy", "legacy-docker-br_netfilter"],
+)
+def test_who_reaches_whom(router, world, kind, bridged, foreign):
+    router(kind)
+    if foreign:
+        iptables.restore(4, foreign)
+    before = rules(), rules(6)
+    if os.path.exists("/proc/sys/net/bridge"):
+        for program in ("iptables", "ip6tables"):
+            run(f"sysctl -qw net.bridge.bridge-nf-call-{program}={int(bridged)}")
+    elif bridged:
+        pytest.skip("needs br_netfilter")
+    for net in (ONE, TWO, INTERNAL):
+        net.make()
+    lan = world.namespace("h3lan", "", LAN, HOST)
+    run(f"ip address add {HOST}/24 dev h3lan; ip address add 198.18.8.1/32 dev h3lan")
+    run("ip -6 address add fd00:201:7::1/64 dev h3lan nodad")
+    run(f"nsenter --net --target {lan} ip -6 address add fd00:201:7::2/64 dev eth0 nodad")
+    run(f"nsenter --net --target {lan} ip -6 route add default via fd00:201:7::1")
+    a, b, c, d, e = (
+        world.container(net, number, name)
+        for net, number, name in [(ONE, 2, "a"), (ONE, 3, "b"), (TWO, 2, "c"), (INTERNAL, 2, "d"), (INTERNAL, 3, "e")]
+    )
+    world.serve(lan, "lan", "tcp:0.0.0.0:80", "udp:0.0.0.0:53", "tcp::::82")
+    world.serve(0, "host", "tcp:127.0.0.1:7777", "udp:127.0.0.1:7777", "tcp:0.0.0.0:7778")
+    made = [
+        world.publish(
+            ONE, 2, "a", Port(80, "tcp", 8080, 8080), Port(53, "udp", 8053, 8053), Port(82, "tcp", 8082, 8082)
+        ),
+        world.publish(ONE, 3, "b", Port(80, "tcp", 8081, 8081, HOST), Port(81, "tcp", 8084, 8084, "127.0.0.1")),
+        world.publish(TWO, 2, "c", Port(80, "tcp", 8083, 8083)),
+        world.publish(INTERNAL, 2, "d", Port(80, "tcp", 8085, 8085)),
+    ]
+
+    # A published port: from the LAN, the host by each address and by 127.0.0.1, another container, another network,
+    # itself. The container sees who it is, but where the way back would miss the host.
+    check(
+        (lan, f"tcp:{HOST}:8080", f"a {LAN}"),
+        (lan, f"udp:{HOST}:8053", f"a {LAN}"),
+        (lan, "tcp:198.18.8.1:8080", f"a {LAN}"),
+        (0, f"tcp:{HOST}:8080", f"a {HOST}"),
+        (0, "tcp:127.0.0.1:8080", "a 10.201.16.1"),
+        (0, "udp:127.0.0.1:8053", "a 10.201.16.1"),
+        (0, "tcp:127.3.2.1:8080", "a 10.201.16.1"),
+        (b, f"tcp:{HOST}:8080", "a 10.201.16.1"),
+        (b, "tcp:10.201.16.1:8080", "a 10.201.16.1"),
+        (c, f"tcp:{HOST}:8080", "a 10.201.16.1"),
+        (c, f"udp:{HOST}:8053", "a 10.201.16.1"),
+        (b, f"tcp:{HOST}:8083", "c 10.201.17.1"),
+        (0, "tcp:127.0.0.1:8085", "d 10.201.18.1"),
+    )
+    if bridged:  # then the bridge itself sends a packet back to where it came from, if the port allows that
+        run("for link in h3a h3c; do ip link set $link type bridge_slave hairpin on; done")
+    check((a, f"tcp:{HOST}:8080", "a 10.201.16.1"), (c, f"tcp:{HOST}:8083", "c 10.201.17.1"))
+    # IPv6: the same; ::1 can't be forwarded, and is refused rather than left to wait.
+    check(
+        (lan, "tcp:fd00:201:7::1:8082", "a fd00:201:7::2"),
+        (0, "tcp:fd00:201:7::1:8082", "a fd00:201:7::1"),
+        (b, "tcp:fd00:201:7::1:8082", "a fd00:201:16::1"),
+        (a, "tcp:fd00:201:7::2:82", "lan fd00:201:7::1"),
+        (b, "tcp:fd00:201:16::2:82", "a fd00:201:16::3"),
+        (0, "tcp:::1:8082", "refused"),
+        (lan, "tcp:fd00:201:16::2:82", "nothing"),
+    )
+    # Only the address that was asked for.
+    check(
+        (lan, f"tcp:{HOST}:8081", f"b {LAN}"),
+        (lan, "tcp:198.18.8.1:8081", "refused"),
+        (0, f"tcp:{HOST}:8081", f"b {HOST}"),
+        (0, "tcp:127.0.0.1:8081", "refused"),
+        (0, "tcp:127.0.0.1:8084", "b 10.201.16.1"),
+        (0, f"tcp:{HOST}:8084", "refused"),
+        (lan, f"tcp:{HOST}:8084", "refused"),
+        (a, f"tcp:{HOST}:8084", "refused"),
+    )
+    # 127.0.0.0/8 is the host's alone, also for those who route it here.
+    for pid, gateway in ((lan, HOST), (a, "10.201.16.1")):
+        enter = f"nsenter --net --target {pid}"
+        run(f"{enter} ip address del 127.0.0.1/8 dev lo; {enter} ip route add 127.0.0.1 via {gateway}")
+        run(f"{enter} ip rule del from all table local; {enter} ip rule add from all table local pref 10")
+        run(
+            f"{enter} ip rule add to 127.0.0.1 table main pref 5; {enter} sysctl -qw net.ipv4.conf.all.route_localnet=1"
+        )
+    check(
+        (lan, "tcp:127.0.0.1:8084", "nothing"),
+        (lan, "tcp:127.0.0.1:7777", "nothing"),
+        (a, "tcp:127.0.0.1:8084", "nothing"),
+        (a, "tcp:127.0.0.1:7777", "nothing"),
+        (a, "udp:127.0.0.1:7777", "nothing"),
+        (0, "tcp:127.0.0.1:7777", "host 127.0.0.1"),
+    )
+    # What is not published is not reached from beyond the network, by a route to it or from another network.
+    check(
+        (lan, "tcp:10.201.16.2:81", "nothing"),
+        (lan, "tcp:10.201.16.2:80", "nothing"),
+        (lan, "udp:10.201.16.2:53", "nothing"),
+        (c, "tcp:10.201.16.2:80", "nothing"),
+        (a, "tcp:10.201.17.2:80", "nothing"),
+        (d, "tcp:10.201.16.2:80", "nothing"),
+        (a, "tcp:10.201.18.2:80", "nothing"),
+        (c, "tcp:10.201.16.1:7778", "nothing"),
+    )
+    # A container's own ways: its network, the world beyond, the host.
+    check(
+        (b, "tcp:10.201.16.2:81", "a 10.201.16.3"),
+        (b, "udp:10.201.16.2:53", "a 10.201.16.3"),
+        (b, f"tcp:{LAN}:80", f"lan {HOST}"),
+        (c, f"udp:{LAN}:53", f"lan {HOST}"),
+        (b, f"tcp:{HOST}:7778", "host 10.201.16.3"),
+        (0, "tcp:10.201.16.2:81", "a 10.201.16.1"),
+    )
+    # An internal network: its own, and its gateway; nothing else, with a route too.
+    for pid in (d, e):
+        run(f"nsenter --net --target {pid} ip route add default via 10.201.18.1")
+    check(
+        (e, "tcp:10.201.18.2:80", "d 10.201.18.3"),
+        (e, "tcp:10.201.18.1:7778", "host 10.201.18.3"),
+        (e, f"tcp:{LAN}:80", "nothing"),
+        (e, f"tcp:{HOST}:7778", "nothing"),
+        (e, f"tcp:{HOST}:8080", "nothing"),
+        (lan, f"tcp:{HOST}:8085", "nothing"),
+        (lan, "tcp:10.201.18.2:80", "nothing"),
+    )
+
+    for op in made:
+        op.undo()
+    check((lan, f"tcp:{HOST}:8080", "refused"), (0, "tcp:127.0.0.1:8080", "refused"))
+    for net in (ONE, TWO, INTERNAL):
+        net.remove()
+    assert (rules(), rules(6)) == before
+
+
+FLAVOURS = pytest.mark.parametrize("kind", ["nft", "legacy"])
+
+
+@FLAVOURS
+def test_the_typed_commands_do_the_same(router, kind):
+    router(kind)
+    add = AddNetworkRules(ONE.name, ONE.id, ONE.device, ONE.subnet, ONE.subnet6)
+    publish = PublishPorts("a", "a" * 64, ["8080:80/tcp", "127.0.0.1:53:53/udp"], "10.201.16.2", "fd00:201:16::2")
+    add.do()
+    publish.do()
+    wanted = sorted(rules()), sorted(rules(6))
+    publish.undo()
+    add.undo()
+    assert wanted != (sorted(rules()), sorted(rules(6)))
+    run(add.shell().replace("\n", " ;\n") + "\n" + publish.shell())
+    assert (sorted(rules()), sorted(rules(6))) == wanted
+    run(RemovePorts("a", "a" * 64, "fd00:201:16::2").shell())
+    assert "container a" not in "".join(rules() + rules(6))
+    assert "network one" in "".join(rules())
+    run(RemoveNetworkRules(ONE.name, ONE.id, ONE.subnet6).shell())
+    assert "network one" not in "".join(rules() + rules(6))
+    assert "MYDOCKER-USER" in "".join(rules())
+
+
+@FLAVOURS
+def test_again_and_after_a_flush(router, kind):
+    router(kind)
+    before = rules()
+    ONE.add()
+    publish = PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2")
+    publish.do()
+    once = sorted(rules())
+    ONE.add()
+    again = PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2", before=["8080:80/tcp"])
+    again.do()
+    assert sorted(rules()) == once
+    run("iptables -F; iptables -t nat -F; iptables -t raw -F; iptables -t nat -X")
+    assert sorted(rules()) != once
+    ONE.add()
+    again.do()
+    assert sorted(rules()) == once
+    PublishPorts("a", "a" * 64, ["8081:81/tcp"], "10.201.16.2", before=["8080:80/tcp"]).do()
+    assert sum("container a" in line for line in rules()) == 1
+    assert "--dport 8080" not in "".join(rules())
+    for _ in range(2):
+        publish.undo()
+        ONE.remove()
+    assert rules() == before
+
+
+@FLAVOURS
+def test_ports_find_their_chain_again(router, kind):
+    router(kind)
+    ONE.add()
+    run("iptables -t nat -F; iptables -t nat -X")
+    PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2").do()
+    found = "".join(rules())
+    assert "-A PREROUTING -m addrtype --dst-type LOCAL" in found
+    assert found.count("--dport 8080") == 1
+
+
+@FLAVOURS
+def test_many_at_once(router, kind):
+    """Nobody locks the firewall between reading and changing it: each rule is there once all the same."""
+    router(kind)
+    before = rules()
+    nets = [Net(f"n{number}", f"h3n{number}", f"10.201.{number}.0/24") for number in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(Net.add, nets))
+        made = [line for line in rules() if line.startswith("-A")]
+        assert len(made) == len(set(made))
+        assert sum("MASQUERADE" in line and line.startswith("-A POSTROUTING") for line in made) == 12
+        assert sum(line.startswith("-A FORWARD") for line in made) == 2
+        list(pool.map(Net.remove, nets))
+    assert rules() == before
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_who_sends_again_and_again_gets_to_the_container_that_is_there(router, world, version):
+    """One UDP conversation, from before the first container to after the last."""
+    router("nft")
+    ONE.make()
+    lan = world.namespace("h3lan", "", LAN, HOST)
+    run(f"ip address add {HOST}/24 dev h3lan; ip -6 address add fd00:201:7::1/64 dev h3lan nodad")
+    run(f"nsenter --net --target {lan} ip -6 address add fd00:201:7::2/64 dev eth0 nodad")
+    for number, name in ((2, "a"), (3, "b")):
+        world.container(ONE, number, name)
+    host, peer = {4: (HOST, LAN), 6: ("fd00:201:7::1", "fd00:201:7::2")}[version]
+    script = (
+        f"import socket, sys; s = socket.socket(socket.AF_INET{'6' if version == 6 else ''}, socket.SOCK_DGRAM)\n"
+        f"s.bind(('{peer}', 5000))\n"
+        f"while sys.stdin.readline():\n"
+        f"    s.settimeout(1); s.sendto(b'?', ('{host}', 8053))\n"
+        f"    try: print(s.recv(100).decode().split()[0], flush=True)\n"
+        f"    except OSError: print('nothing', flush=True)\n"
+    )
+    argv = inside(lan, sys.executable, "-I", "-S", "-c", script)
+    talker = world.enter_context(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    world.callback(talker.kill)
+
+    def answer() -> str:
+        talker.stdin.write("\n")
+        talker.stdin.flush()
+        return talker.stdout.readline().strip()
+
+    # Fresh links take a while for IPv6.
+    for place in (f"udp:{ONE.base}.2:53", "udp:fd00:201:16::2:53", "udp:fd00:201:16::3:53"):
+        until(lambda place=place: talk(0, place) != "nothing", place)
+    assert answer() == "nothing"
+    port = "8053:53/udp"
+    for number, name in ((2, "a"), (3, "b")):
+        op = PublishPorts(name, name * 64, [port], f"10.201.16.{number}", f"fd00:201:16::{number}")
+        op.do()
+        assert answer() == name
+        op.undo()
+        assert answer() == "nothing"
+
+
+@FLAVOURS
+def test_forwarding_is_for_containers_only(router, world, kind):
+    router(kind)
+    run("sysctl -qw net.ipv4.ip_forward=0")
+    before = rules()
+    ONE.add([4])
+    MakeBridge(ONE.device, ["10.201.16.1/24"], 1500, "02:42:0a:c9:10:01", network_owner(ONE.name, ONE.id)).do()
+    lan = world.namespace("h3lan", "", LAN, HOST)
+    other = world.namespace("h3other", "", "198.18.9.2", "198.18.9.1")
+    run(f"ip address add {HOST}/24 dev h3lan; ip address add 198.18.9.1/24 dev h3other")
+    world.serve(other, "other", "tcp:0.0.0.0:80")
+    plain = Net(ONE.name, ONE.device, ONE.subnet)
+    a = world.container(plain, 2, "a")
+    publish = world.publish(plain, 2, "a", Port(80, "tcp", 8080, 8080))
+    check(
+        (a, "tcp:198.18.9.2:80", "other 198.18.9.1"),
+        (lan, f"tcp:{HOST}:8080", f"a {LAN}"),
+        (lan, "tcp:198.18.9.2:80", "nothing"),
+    )
+    publish.undo()
+    plain.remove()
+    assert rules() == before
+    assert cgroups.read("/proc/sys/net/ipv4/ip_forward") == "0"
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_network_reload(router, monkeypatch, tmp_path, alive):
+    """Networks and a container that runs, or ends while its rules are being made."""
+    router("nft")
+    monkeypatch.setattr(paths, "NETWORKS", str(tmp_path / "networks"))
+    monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
+    network = Network("one", ONE.id, "", ONE.device, ONE.subnet, "10.201.16.1")
+    end = Endpoint("one", address="10.201.16.2/24", device="eth0")
+    values = {"id": "a" * 64, "name": "a", "created": "", "image": "", "image_id": "", "command": [], "driver": ""}
+    record = state.Record(**values, layers=[], networks=[end.to_json()], ports=["8080:80/tcp"])
+    looks = iter([True, alive, True, alive])
+    monkeypatch.setattr(state.Record, "alive", lambda _: next(looks))
+    monkeypatch.setattr(state, "containers", lambda: [record])
+    monkeypatch.setattr(state, "load", lambda _: record)
+    monkeypatch.setattr(networks, "networks", lambda: [network])
+    monkeypatch.setattr(networks, "load", lambda _: network)
+    monkeypatch.setattr(networks, "is_up", lambda _: True)
+    for _ in range(2):
+        assert reload.reload() == []
+        found = "".join(rules())
+        assert found.count("--dport 8080") == alive
+        assert found.count("-j MASQUERADE") == 3
+        run("iptables -F; iptables -t nat -F")
+    if not programs.find("nft"):
+        pytest.skip("needs nft for the warning")
+    run("nft add table inet site")
+    run("nft add chain inet site through '{ type filter hook forward priority 0; policy drop; }'")
+    (warning,) = reload.in_the_way("h3one")
+    assert "warning: the nftables chain 'inet site through' may drop what h3one forwards" in warning
+    run(warning.split("('")[1].partition("')")[0])
+    assert 'iifname "h3one" accept' in programs.run(["nft", "list", "ruleset"])
+
+
+def test_a_program_that_fails_or_is_missing(router, monkeypatch):
+    router("legacy")
+    with pytest.raises(OSError, match=r"iptables-restore.*: -A NOWHERE -j DROP.*iptables-restore --noflush -w 30"):
+        iptables.restore(4, "*raw\n-A NOWHERE -j DROP\nCOMMIT\n")
+    monkeypatch.setattr(programs, "_FOLDERS", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HostError, match="iptables-save is not installed") as caught:
+        iptables.save(4)
+    assert caught.value.hint == "install the package iptables"
+
+
+# --- held ports -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def bound(*wanted: Port, ipv6: bool = False):
+    effective, held = ports.bind(list(wanted), ipv6)
+    try:
+        yield effective
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def listener(address: str, port: int, reuse: bool = True) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
+    try:
+        made.bind((address, port))
+        made.listen()
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def test_a_held_port_is_nobody_elses(router):
+    with bound(Port(80, "tcp", 8080, 8080), Port(53, "udp", 5353, 5353)):
+        for address in ("0.0.0.0", "127.0.0.1"):
+            for reuse in (True, False):
+                with pytest.raises(OSError, match="Address already in use"):
+                    listener(address, 8080, reuse)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", 8080), 2)
+        for port in (Port(80, "tcp", 8080, 8080), Port(53, "udp", 5353, 5353), Port(1, "tcp", 8080, 8080, "127.0.0.1")):
+            with pytest.raises(ports.PortTaken, match=rf"port .*:{port.host}/{port.protocol} is taken") as caught:
+                ports.bind([port])
+            assert caught.value.port == port
+        with bound(Port(53, "udp", 8080, 8080)) as effective:
+            assert effective == [Port(53, "udp", 8080, 8080)]
+    listener("0.0.0.0", 8080).close()
+
+
+def test_any_listener_is_a_conflict_but_no_connection_that_is_over(router):
+    server = listener("127.0.0.1", 8080)
+    with pytest.raises(ports.PortTaken, match=r"port 0\.0\.0\.0:8080/tcp is taken"):
+        ports.bind([Port(80, "tcp", 8080, 8080)])
+    client = socket.create_connection(("127.0.0.1", 8080))
+    accepted, _ = server.accept()
+    accepted.close()  # this end is the one that waits
+    client.close()
+    server.close()
+    assert "TIME-WAIT" in subprocess.run(["ss", "-tan"], capture_output=True, text=True).stdout
+    with bound(Port(80, "tcp", 8080, 8080)):
+        pass
+
+
+def test_a_range_and_the_kernels_choice(router):
+    with listener("0.0.0.0", 9000), bound(Port(80, "tcp", 9000, 9002), Port(81, "tcp", 9000, 9002)) as effective:
+        assert [port.host for port in effective] == [9001, 9002]
+        with pytest.raises(ports.PortTaken, match=r"0\.0\.0\.0:9000-9002/tcp"):
+            ports.bind([Port(82, "tcp", 9000, 9002)])
+    with bound(Port(80), Port(80), Port(53, "udp"), ipv6=True) as effective:
+        numbers = [port.host for port in effective]
+        assert len(set(numbers[:2])) == 2
+        assert all(port.host == port.last > 1023 for port in effective)
+        with pytest.raises(OSError, match="Address already in use"):
+            listener("::1", numbers[0])
+
+
+def test_all_or_none(router):
+    before = os.listdir("/proc/self/fd")
+    with listener("0.0.0.0", 9100), pytest.raises(ports.PortTaken):
+        ports.bind([Port(80, "tcp", 9099, 9099), Port(81, "tcp", 9100, 9100)])
+    for wrong in ("192.0.2.77", "::1", "2001:db8::77"):
+        with pytest.raises(InvalidArgument):
+            ports.bind([Port(80, "tcp", 9099, 9099), Port(81, "tcp", 9101, 9101, wrong)])
+    assert os.listdir("/proc/self/fd") == before
+    listener("0.0.0.0", 9099).close()
