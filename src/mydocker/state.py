@@ -40,7 +40,8 @@ class Record:
     """record.json. Times: RFC 3339 with nanoseconds, UTC, "" if it has not happened. layers: chain ids, bottom first.
     mounts: host paths and names of volumes. log_size (bytes a file), log_files: 0 for the host's default. own_volumes:
     those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
-    published: the ports asked for, and ports: those in effect while it runs, as model.ports writes them."""
+    published: the ports asked for, and ports: those in effect while it runs, as model.ports writes them. exposed:
+    what it says it listens on, 80/tcp."""
 
     id: str
     name: str
@@ -54,6 +55,7 @@ class Record:
     networks: list[dict[str, Any]] = []
     published: list[str] = []
     ports: list[str] = []
+    exposed: list[str] = []
     tty: bool = False
     open_stdin: bool = False
     auto_remove: bool = False
@@ -181,7 +183,6 @@ def _remedy(container_id: str) -> str:
 def _derived(found: Record) -> Record:
     if found.status == "running" and not found.alive() and not found.watched():
         found.status, found.exit_code, found.error = "exited", 255, LOST
-        found.pid = 0
     return found
 
 

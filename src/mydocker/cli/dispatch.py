@@ -25,6 +25,7 @@ VERBS = {
     "exec": "execute:execute",
     "inspect": "inspect:inspect",
     "explain": "explain:explain",
+    "port": "ports:port",
     "commit": "images:commit",
     "export": "images:export",
     "images": "images:images",

@@ -398,6 +398,12 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--timestamps": "timestamps",
         },
     ),
+    ("port",): (
+        False,
+        (("container_and_ports", True, True),),
+        {},
+        {},
+    ),
     ("exec",): (
         True,
         (("container", True, False), ("command", True, True)),
@@ -758,6 +764,7 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "logs"): ("logs",),
     ("container", "exec"): ("exec",),
     ("container", "wait"): ("wait",),
+    ("container", "port"): ("port",),
     ("container", "commit"): ("commit",),
     ("container", "export"): ("export",),
     ("image", "ls"): ("images",),

@@ -42,9 +42,9 @@ CONTAINERS = Listing(
         "Pid": "PID", "Names": "NAMES", "Name": "NAME", "CreatedAt": "CREATED AT", "State": "STATE", "Ports": "PORTS",
         "Labels": "LABELS", "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
     },
-    ["ID", "Image", "Command", "RunningFor", "Status", "Pid", "Names"],
+    ["ID", "Image", "Command", "RunningFor", "Status", "Pid", "Ports", "Names"],
     "ID",
-    ["Command", "Image", "Names"],
+    ["Command", "Image", "Ports", "Names"],
 )  # fmt: skip
 IMAGES = Listing(
     {

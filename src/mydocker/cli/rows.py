@@ -41,9 +41,17 @@ def container(found: Record, now: int, trunc: bool = True) -> Row:
         "Labels": found.labels,
         "Mounts": ",".join(shorten(mount, _MOUNT) if trunc else mount for mount in found.mounts),
         "LocalVolumes": str(sum(not mount.startswith("/") for mount in found.mounts)),
-        "Networks": found.network,
-        "Ports": "",
+        "Networks": ",".join(end["network"] for end in found.networks) or found.network,
+        "Ports": _ports(found) if running else "",
     }
+
+
+def _ports(found: Record) -> str:
+    if not found.ports and not found.exposed:
+        return ""
+    from mydocker.model.ports import publish, summary
+
+    return summary(publish(found.ports), found.exposed)
 
 
 def image(found: Image, now: int, trunc: bool = True) -> list[Row]:

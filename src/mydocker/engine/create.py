@@ -196,6 +196,7 @@ def _write(made: Draft, name: str) -> state.Record:
         network=wanted.network,
         networks=wanted.networks,
         published=wanted.published,
+        exposed=wanted.exposed_ports,
         tty=wanted.tty,
         open_stdin=wanted.interactive,
         auto_remove=wanted.auto_remove,

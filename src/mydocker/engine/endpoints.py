@@ -8,19 +8,20 @@ from __future__ import annotations
 import fcntl
 import os
 
-from mydocker import state
+from mydocker import ops, state
 from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
 from mydocker.kernel.files import write_atomic
 from mydocker.kernel.trampoline import FIRST_FREE_FD
 from mydocker.model.network import DEFAULT
+from mydocker.model.resolver_options import HOST_GATEWAY
 from mydocker.network import resolvconf
 from mydocker.record import record
+from mydocker.trace import take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker import ops
     from mydocker.model.network import Endpoint, Network
     from mydocker.model.ports import Port
     from mydocker.model.request import CreateRequest
@@ -103,12 +104,12 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) ->
     taken. give_back() undoes it.
     """
     made = Prepared()
+    clear_up(found)
     if found.network.startswith("container:"):
         made.shared = _open_shared(found)
     elif not found.networks:
         write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), []))
     else:
-        _take_back_leftovers(found)
         try:
             _join(found, spec, wanted, made)
         except BaseException:
@@ -123,8 +124,10 @@ def _join(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, made
     made.wires = Wires(found.id, found.name, [], [])
     for end in found.endpoints:
         network, notes = _ready(end.network)
-        made.wires.joined.append((network, take(found, network, end, len(made.wires.joined))))
-        found.networks = [joined.to_json() for _, joined in made.wires.joined] + found.networks[len(made.wires.joined) :]
+        number = len(made.wires.joined)
+        joined = take(found, network, end, number)
+        made.wires.joined.append((network, joined))
+        found.networks[number] = joined.to_json()
         made.notes += notes
     if found.published:
         check_ports(found.published, [network for network, _ in made.wires.joined])
@@ -172,7 +175,9 @@ def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
     wanted = ports.publish(texts)
     held: dict[int, tuple[Port, list[int]]] = {}
     try:
-        for index in sorted(range(len(wanted)), key=lambda at: (not wanted[at].host, wanted[at].last > wanted[at].host)):
+        for index in sorted(
+            range(len(wanted)), key=lambda at: (not wanted[at].host, wanted[at].last > wanted[at].host)
+        ):
             (port,), sockets = bind([wanted[index]], ipv6)
             held[index] = port, sockets
     except BaseException as error:
@@ -215,27 +220,23 @@ def give_back(found: state.Record, made: Prepared) -> None:
         os.close(made.shared)
 
 
-def leftovers(found: state.Record) -> list[ops.Op]:
-    """What a monitor that was killed has left on the host, as ops to be taken back."""
-    if not any(end.address for end in found.endpoints):
-        return []
-    from mydocker.network import ops as steps
-
-    left: list[ops.Op] = [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in found.endpoints if end.link]
-    if found.ports:
-        end = found.endpoints[0]
-        left.append(steps.PublishPorts(found.name, found.id, found.ports, end.address, end.address6))
-    return left
-
-
-def _take_back_leftovers(found: state.Record) -> None:
-    left = leftovers(found)
-    if left:
+def clear_up(found: state.Record) -> None:
+    """Take back what a monitor that was killed has left on the host: one that was not has left no PID in the record.
+    The container does not run, its lock is the caller's. Raises OSError, MydockerError."""
+    if not found.pid:
+        return
+    left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)]
+    ends = found.endpoints
+    if ends:
         from mydocker.network import leases
-        from mydocker.trace import take_back
+        from mydocker.network import ops as steps
 
-        take_back(left)
-        leases.release_all(found.id, found.endpoints)
+        left += [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in ends if end.link]
+        if found.ports:
+            address6 = next((end.address6 for end in ends if end.address6), "")
+            left.append(steps.PublishPorts(found.name, found.id, found.ports, ends[0].address, address6))
+        leases.release_all(found.id, ends)
+    take_back(left)
 
 
 def _open_shared(found: state.Record) -> int:
@@ -271,9 +272,7 @@ def etc_files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, 
     extra = [(name, address) for name, _, address in (row.partition(":") for row in wanted.extra_hosts)]
     name = ("hostname", f"{hostname or os.uname().nodename}\n")
     if wanted.network == "host":
-        added = "".join(
-            f"{'127.0.0.1' if address == resolvconf.HOST_GATEWAY else address}\t{name}\n" for name, address in extra
-        )
+        added = "".join(f"{'127.0.0.1' if address == HOST_GATEWAY else address}\t{name}\n" for name, address in extra)
         settings = resolvconf.parse(text_of("/etc/resolv.conf"))
         asked = wanted.dns or wanted.dns_search or wanted.dns_options
         resolv = text_of("/etc/resolv.conf")

@@ -24,7 +24,22 @@ def anything(name: str) -> dict[str, Any]:
 
 def container(name: str) -> dict[str, Any]:
     found = state.find(name)
-    return inspect.container(found, bundle.load_request(found), bundle.load_spec(found))
+    return inspect.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
+
+
+def _network_ids(found: state.Record) -> dict[str, str]:
+    """Of the networks that it is on; one that is gone has none."""
+    if not found.networks:
+        return {}
+    from mydocker.engine import networks
+
+    ids = {}
+    for end in found.endpoints:
+        try:
+            ids[end.network] = networks.load(end.network).id
+        except NotFound:
+            continue
+    return ids
 
 
 def image(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import select
 from time import monotonic
 
 from mydocker import jsontext, paths, state
+from mydocker.engine import endpoints
 from mydocker.engine.bundle import load_spec
 from mydocker.errors import Conflict, CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import cgroups, process
@@ -154,6 +155,7 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
                 return False
             if not found.watched() and _has_bundle(found, force):
                 take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
+                endpoints.clear_up(found)
             state.forget(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
         pass  # its monitor (--rm), or another rm, was quicker

@@ -93,7 +93,7 @@ _MATCH: dict[str, Callable[[state.Record, str], bool]] = {
     "exited": lambda found, value: found.status == "exited" and found.exit_code == int(value),
     "ancestor": _has_ancestor,
     "volume": lambda found, value: value in found.mounts,
-    "network": lambda found, value: found.network == value,
+    "network": lambda found, value: value in (found.network, *(end["network"] for end in found.networks)),
     "before": lambda found, created: found.created < created,
     "since": lambda found, created: found.created > created,
 }

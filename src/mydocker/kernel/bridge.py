@@ -7,6 +7,7 @@ that name without it is somebody else's, and is left alone.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from ipaddress import ip_interface, ip_network
@@ -17,13 +18,14 @@ from mydocker.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from ipaddress import IPv4Interface, IPv6Interface
     from typing import Any
 
 _IFF_UP = 1
 _NODAD = 0x02  # IFA_F_NODAD: used at once, without asking the neighbours for a duplicate
 _LINK_LOCAL = 253  # RT_SCOPE_LINK: the address that the kernel gives itself
+_ATTEMPTS = 100  # for a list during which nothing changes
 _NOT_REMOTE = (2, 3, 4, 5)  # RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST: no route to a subnet
 
 
@@ -118,11 +120,8 @@ def describe(device: str) -> Bridge | None:
 
 
 def _describe(kernel: Any, device: str) -> Bridge | None:
-    links = list(kernel.get_links())
-    for link in links:
-        if link.get_attr("IFLA_IFNAME") == device:
-            break
-    else:
+    link = _one(kernel, device)
+    if link is None:
         return None
     index = link["index"]
     return Bridge(
@@ -135,24 +134,73 @@ def _describe(kernel: Any, device: str) -> Bridge | None:
         link.get_attr("IFLA_MTU") or 0,
         [
             f"{address.get_attr('IFA_LOCAL') or address.get_attr('IFA_ADDRESS')}/{address['prefixlen']}"
-            for address in kernel.get_addr()
+            for address in _whole(kernel.get_addr)
             if address["index"] == index and address["scope"] != _LINK_LOCAL
         ],
-        sorted(port.get_attr("IFLA_IFNAME") for port in links if port.get_attr("IFLA_MASTER") == index),
+        sorted(
+            port.get_attr("IFLA_IFNAME") for port in _whole(kernel.get_links) if port.get_attr("IFLA_MASTER") == index
+        ),
     )
+
+
+def _one(kernel: Any, device: str) -> Any:
+    """The kernel's message on a link, or None."""
+    try:
+        return kernel.link("get", ifname=device)[0]
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+
+
+def _whole(dump: Callable[[], Iterable[Any]]) -> list[Any]:
+    """A list of the kernel's. It takes several messages, and is of no use if something has changed between them."""
+    from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
+
+    for _ in range(_ATTEMPTS):
+        try:
+            return list(dump())
+        except NetlinkDumpInterrupted:
+            continue
+    raise OSError(errno.EAGAIN, "the host's links do not stand still")
+
+
+@record
+class Plug:
+    """A link of the host's, as a port. bridge: that it is plugged into, "" if none. hairpin: whether the bridge sends
+    back by it what came by it."""
+
+    up: bool
+    bridge: str
+    hairpin: bool
+
+
+def plugs() -> dict[str, Plug]:
+    """Every link of the host, by name."""
+    with _kernel("the host's links") as kernel:
+        links = _whole(kernel.get_links)
+    names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
+    return {
+        link.get_attr("IFLA_IFNAME"): Plug(
+            bool(link["flags"] & _IFF_UP),
+            names.get(link.get_attr("IFLA_MASTER"), ""),
+            bool(link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_MODE")),
+        )
+        for link in links
+    }
 
 
 def host_subnets() -> dict[str, str]:
     """Every subnet that this host has an address in or a route to, in whichever table -> the link that it is on ("" if
     none). Default routes, and what every host has (loopback, link-local, multicast), are left out."""
     with _kernel("the host's routes") as kernel:
-        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in kernel.get_links()}
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in _whole(kernel.get_links)}
         found = [
             (f"{route.get_attr('RTA_DST')}/{route['dst_len']}", names.get(route.get_attr("RTA_OIF"), ""))
-            for route in kernel.get_routes()
+            for route in _whole(kernel.get_routes)
             if route.get_attr("RTA_DST") and route["type"] not in _NOT_REMOTE
         ]
-        for address in kernel.get_addr():
+        for address in _whole(kernel.get_addr):
             device = names.get(address["index"], "")
             far, own = address.get_attr("IFA_ADDRESS"), address.get_attr("IFA_LOCAL")
             found.append((f"{far}/{address['prefixlen']}", device))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from mydocker import paths
 from mydocker.model import times
+from mydocker.model.network import DEFAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from mydocker.model.mounts import Mount
+    from mydocker.model.network import Endpoint
     from mydocker.model.request import CreateRequest
 
     Json = dict[str, Any]
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
         created: str
         image_id: str
         command: list[str]
+        network: str
+        published: list[str]
+        ports: list[str]
+        exposed: list[str]
         driver: str
         layers: list[str]
         status: str
@@ -38,9 +44,12 @@ if TYPE_CHECKING:
         oom_killed: bool
         error: str
 
+        @property
+        def endpoints(self) -> list[Endpoint]: ...
 
-def container(record: Record, request: CreateRequest, spec: Json) -> Json:
-    """request: complete(). spec: the bundle's config.json."""
+
+def container(record: Record, request: CreateRequest, spec: Json, networks: dict[str, str]) -> Json:
+    """request: complete(). spec: the bundle's config.json. networks: name -> ID."""
     folder = paths.container(record.id)
     running = record.status == "running"
     return {
@@ -74,11 +83,11 @@ def container(record: Record, request: CreateRequest, spec: Json) -> Json:
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
-        "HostConfig": _host_config(request, spec),
+        "HostConfig": _host_config(record, request, spec),
         "GraphDriver": {"Name": record.driver, "Data": _graph_data(record, folder)},
         "Mounts": [_mount_point(mount, spec) for mount in request.mounts if mount["option"] != "tmpfs"],
         "Config": _config(request, spec),
-        "NetworkSettings": _network_settings(request),
+        "NetworkSettings": _network_settings(record, networks),
     }
 
 
@@ -143,7 +152,7 @@ def _mount_option(mount: Mount) -> Json:
     return found
 
 
-def _host_config(request: CreateRequest, spec: Json) -> Json:
+def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
     written = {
         option: [mount for mount in request.mounts if mount["option"] == option]
         for option in ("volume", "mount", "tmpfs")
@@ -153,7 +162,7 @@ def _host_config(request: CreateRequest, spec: Json) -> Json:
         "ContainerIDFile": request.cidfile,
         "LogConfig": {"Type": "cri", "Config": {}},
         "NetworkMode": request.network,
-        "PortBindings": {},
+        "PortBindings": _bindings(record.published, ""),
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": request.auto_remove,
         "VolumeDriver": "",
@@ -162,10 +171,10 @@ def _host_config(request: CreateRequest, spec: Json) -> Json:
         "CapAdd": request.cap_add or None,
         "CapDrop": request.cap_drop or None,
         "CgroupnsMode": "private",
-        "Dns": [],
-        "DnsOptions": [],
-        "DnsSearch": [],
-        "ExtraHosts": None,
+        "Dns": request.dns,
+        "DnsOptions": request.dns_options,
+        "DnsSearch": request.dns_search,
+        "ExtraHosts": request.extra_hosts or None,
         "GroupAdd": None,
         "IpcMode": request.ipc or "private",
         "Cgroup": "",
@@ -173,7 +182,7 @@ def _host_config(request: CreateRequest, spec: Json) -> Json:
         "OomScoreAdj": request.oom_score_adj,
         "PidMode": request.pid,
         "Privileged": request.privileged,
-        "PublishAllPorts": False,
+        "PublishAllPorts": request.publish_all,
         "ReadonlyRootfs": request.read_only,
         "SecurityOpt": request.security_opt or None,
         "UTSMode": request.uts,
@@ -278,21 +287,69 @@ _NO_ADDRESS = {
 }
 
 
-def _network_settings(request: CreateRequest) -> Json:
-    endpoint = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", **_NO_ADDRESS, "DriverOpts": None}
+def _network_settings(record: Record, networks: dict[str, str]) -> Json:
+    running, ends = record.status == "running", record.endpoints
+    ports: Json = dict.fromkeys(record.exposed)
+    ports.update(_bindings(record.ports, "0.0.0.0"))
+    first = next((end for end in ends if end.network == DEFAULT), None)
     return {
         "Bridge": "",
-        "SandboxID": "",
+        "SandboxID": record.id if running and ends else "",
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
-        "Ports": {},
-        "SandboxKey": "",
+        "Ports": ports if running else {},
+        "SandboxKey": f"/run/netns/{record.name}" if running and ends else "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        **_NO_ADDRESS,
-        "Networks": {request.network: endpoint},
+        **(_addresses(first, record, networks) if first else _NO_ADDRESS),
+        "Networks": {end.network: _endpoint(end, record, networks) for end in ends}
+        or {record.network: {**_UNCONNECTED, **_NO_ADDRESS}},
     }
+
+
+_UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}
+
+
+def _endpoint(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
+    named = end.network != DEFAULT
+    return {
+        **_UNCONNECTED,
+        "IPAMConfig": {"IPv4Address": end.wanted_ip} if end.wanted_ip else None,
+        "Aliases": end.aliases or None,
+        "NetworkID": networks.get(end.network, ""),
+        **_addresses(end, record, networks),
+        "DNSNames": [record.name, *end.aliases, record.id[:12]] if named else None,
+    }
+
+
+def _addresses(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
+    if not end.address:
+        return _NO_ADDRESS
+    (ip, _, prefix), (ip6, _, prefix6) = end.address.partition("/"), end.address6.partition("/")
+    return {
+        "EndpointID": networks.get(end.network, "")[:32] + record.id[:32],
+        "Gateway": end.gateway,
+        "GlobalIPv6Address": ip6,
+        "GlobalIPv6PrefixLen": int(prefix6 or "0"),
+        "IPAddress": ip,
+        "IPPrefixLen": int(prefix),
+        "IPv6Gateway": end.gateway6,
+        "MacAddress": end.mac,
+    }
+
+
+def _bindings(texts: list[str], every: str) -> Json:
+    """docker's {"80/tcp": [{"HostIp", "HostPort"}]}. every: how all of the host's addresses are written."""
+    if not texts:
+        return {}
+    from mydocker.model.ports import publish
+
+    found: Json = {}
+    for port in publish(texts):
+        host = f"{port.host}-{port.last}" if port.last > port.host else str(port.host or "")
+        found.setdefault(port.target, []).append({"HostIp": port.host_ip or every, "HostPort": host})
+    return found
 
 
 def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int, tagged_at: str = "") -> Json:

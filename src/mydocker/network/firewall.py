@@ -55,9 +55,11 @@ class Rule:
 
     @property
     def spec(self) -> str:
-        """The rule as iptables-save prints it after -A."""
-        match = f"{self.match} " if self.match else ""
-        return f'{self.chain} {match}-m comment --comment "{self.owner}" -j {self.target}'
+        """The rule as iptables-save prints it after -A. The comment stands before what -m adds to the match, so that
+        `iptables -nL` shows a port and where it leads side by side: dpt:80 to:10.0.0.2:80."""
+        head, more, tail = self.match.partition(" -m ")
+        comment = f'-m comment --comment "{self.owner}"'
+        return " ".join(filter(None, (self.chain, head, comment, f"-m {tail}" if more else "", "-j", self.target)))
 
     @property
     def line(self) -> str:

@@ -153,6 +153,26 @@ class DisableIPv6(Op):
         return f"echo 1 > {_IPV6_OFF}"
 
 
+@record
+class EnableIPv6(Op):
+    """On one link of a container that began without."""
+
+    device: str
+    topic = "network"
+
+    def do(self) -> None:
+        cgroups.write(self._path(), "0")
+
+    def _path(self) -> str:
+        return f"/proc/sys/net/ipv6/conf/{self.device}/disable_ipv6"
+
+    def phrase(self) -> str:
+        return f"turn IPv6 on for {self.device}"
+
+    def shell(self) -> str:
+        return f"echo 0 > {self._path()}"
+
+
 _IPV6_OFF = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
 

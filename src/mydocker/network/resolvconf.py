@@ -108,7 +108,13 @@ def hosts(
         if value == HOST_GATEWAY and not gateway:
             raise InvalidArgument(f"no address for '{name}:{HOST_GATEWAY}'", "the container is on no network of ours")
         rows.append((gateway if value == HOST_GATEWAY else value, name))
+    return "".join(f"{address}\t{names}\n" for address, names in rows) + "".join(
+        own_lines(hostname, addresses or ["127.0.1.1"])
+    )
+
+
+def own_lines(hostname: str, addresses: list[str]) -> list[str]:
+    """The lines of /etc/hosts that tell a container's own addresses."""
     short, dot, _ = hostname.partition(".")
-    if hostname:
-        rows += [(own, f"{hostname} {short}" if dot else hostname) for own in addresses or ["127.0.1.1"]]
-    return "".join(f"{address}\t{names}\n" for address, names in rows)
+    names = f"{hostname} {short}" if dot else hostname
+    return [f"{own}\t{names}\n" for own in addresses] if hostname else []

@@ -1,5 +1,5 @@
-"""The monitor: one process a container that starts it, keeps its log, answers for names, reaps it and clears up. It needs no daemon and
-no terminal.
+"""The monitor: one process a container that starts it, keeps its log, answers for names, reaps it and clears
+up. It needs no daemon and no terminal.
 
 It is forked by `run` or `start` and outlives them. Towards the command line it speaks one way, in messages on a socket:
 
@@ -61,8 +61,8 @@ _MESSAGE = 1 << 18
 @record
 class Wiring:
     """How the container's streams are connected. attach: the caller wants its output. stdin: the caller's goes in.
-    explain: it wants the trace of the start. log_size: bytes a file. wires: its networks. held: sockets of its published
-    ports. shared: a descriptor of the network namespace that it joins, or -1. dns: --dns."""
+    explain: it wants the trace of the start. log_size: bytes a file. wires: its networks. held: the sockets of each
+    published port. shared: a descriptor of the network namespace that it joins, or -1. dns: --dns."""
 
     attach: bool
     stdin: bool

@@ -24,8 +24,8 @@ EXECUTE = "become the program"
 class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
-    makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone, which the
-    child waits for. published: those that it does not wait for."""
+    makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone that
+    the child waits for. published: those that it does not wait for."""
 
     spec: dict[str, Any]
     host: list[ops.Op]
@@ -78,8 +78,9 @@ def plan(
     wires: Wires | None = None,
     shared: int = -1,
 ) -> Plan:
-    """folder: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's. wires: its networks, if it has
-    any. shared: a descriptor of the network namespace that it joins, where the spec names one."""
+    """folder: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
+    wires: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec names
+    one."""
     root = f"{folder}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]

@@ -200,6 +200,19 @@ def logs(
     return dispatch("logs", locals())
 
 
+@command(app, "port", _PANEL)
+def port(
+    container_and_ports: List[str] = positional("[add|rm] CONTAINER [PORT...]"),
+) -> int:
+    """Show a container's published ports; add some or take some away, while it runs
+
+    mydocker port web         all of them; 'port web 80': where port 80 is found
+    mydocker port add web 8080:80
+    mydocker port rm web 80
+    """
+    return dispatch("port", locals())
+
+
 @command(app, "exec", _PANEL, stop_at_positional=True)
 def execute(
     detach: bool = flag("Run in the background", "-d", "--detach"),

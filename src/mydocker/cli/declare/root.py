@@ -10,7 +10,7 @@ from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`. No `inspect` here: it would have to look at one kind of thing only.
 _SPELLINGS = {
-    "container": "run create start stop kill restart rm remove=rm ls=ps list=ps ps logs exec wait commit export",
+    "container": "run create start stop kill restart rm remove=rm ls=ps list=ps ps logs exec wait port commit export",
     "image": "ls=images list=images rm=rmi remove=rmi tag import",
 }
 

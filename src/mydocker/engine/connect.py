@@ -1,0 +1,193 @@
+"""network connect and disconnect: a container's ends of networks, also while it runs."""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import ops, state
+from mydocker.engine import bundle, endpoints, networks
+from mydocker.engine.lifecycle import hold
+from mydocker.errors import Conflict, NotFound
+from mydocker.kernel import process
+from mydocker.model import attachments
+from mydocker.model.network import DEFAULT, Endpoint, Network
+from mydocker.network import ipam, leases, plan, resolvconf
+from mydocker.network import ops as steps
+from mydocker.network.resolver_op import OpenResolver
+from mydocker.runtime import control
+from mydocker.trace import Trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LARGEST = 1 << 20  # bytes of a file of /etc that the container may have written
+
+
+def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[str]:
+    """Put a container on a network; lines that a person should see. One that does not run is on it from its next start.
+
+    Raises MydockerError; then everything is as before.
+    """
+    target = endpoints.network_of(network) if network == DEFAULT else networks.find(network)
+    _, (asked,) = attachments.parse([target.name], ip, "", aliases)
+    if asked.wanted_ip:
+        ipam.check(target, asked.wanted_ip)
+    found = state.find(container)
+    with state.lock(found):
+        found = state.load(found.id)
+        _check_joinable(found)
+        if any(end.network == target.name for end in found.endpoints):
+            raise Conflict(f"container {found.name} is on network {target.name} already", "")
+        pidfd = hold(found)
+        try:
+            if pidfd < 0:
+                found.networks.append(asked.to_json())
+                state.save(found, durable=True)
+                return []
+            notes = networks.bring_up(target)
+            _connect_running(found, target, asked, pidfd)
+            return notes
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+
+def _check_joinable(found: state.Record) -> None:
+    if found.network in attachments.MODES or found.network.startswith("container:"):
+        raise Conflict(
+            f"container {found.name} was made with --net {found.network}", "only one that began on a network can join"
+        )
+
+
+def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidfd: int) -> None:
+    before, joined = dict(found.__dict__), _joined(found)
+    devices = {end.device for end in found.endpoints}
+    number = next(number for number in range(len(devices) + 1) if f"eth{number}" not in devices)
+    end = endpoints.take(found, target, asked, number)
+    trace, resolver = Trace("host"), []
+    was_named = plan.Wires(found.id, found.name, joined, []).named
+    try:
+        plug = plan.plug(target, end)
+        plug.pid = found.pid
+        trace.run([plug])
+        inside: list[ops.Op] = [steps.EnableIPv6(end.device)] if end.address6 else []
+        inside.append(plan.configure(target, end, number))
+        if target.name != DEFAULT and not was_named:
+            inside.append(OpenResolver(resolvconf.RESOLVER))
+        resolver = _within(pidfd, inside)
+        joined.append((target, end))
+        found.networks = [*found.networks, end.to_json()]
+        control.tell(found, [network for network, _ in joined], {}, resolver)
+    except BaseException:
+        trace.unwind()
+        leases.release_all(found.id, [end])
+        found.__dict__.update(before)
+        raise
+    finally:
+        for descriptor in resolver:
+            os.close(descriptor)
+    state.save(found)
+    _rewrite_etc(found, joined, added=[end], named=(was_named, was_named or target.name != DEFAULT))
+
+
+def disconnect(network: str, container: str, force: bool) -> None:
+    """Take a container off a network. force: also off one whose record is gone."""
+    found = state.find(container)
+    name = network
+    try:
+        name = networks.find(network).name
+    except NotFound:
+        if not force:
+            raise
+    with state.lock(found):
+        found = state.load(found.id)
+        end = next((end for end in found.endpoints if end.network == name), None)
+        if not end:
+            raise NotFound(f"container {found.name} is not on network {name}", f"see 'mydocker inspect {found.name}'")
+        rest = [each.to_json() for each in found.endpoints if each.network != name]
+        if not found.alive():
+            found.networks = rest
+            state.save(found, durable=True)
+            return
+        _disconnect_running(found, end, rest)
+
+
+def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str, object]]) -> None:
+    was_named = plan.Wires(found.id, found.name, _joined(found), []).named
+    found.networks = rest
+    joined = _joined(found)
+    move: list[ops.Op] = []
+    if found.ports:  # its ports lead to an address: to that of the next network, or nowhere
+        move += plan.publish(plan.Wires(found.id, found.name, joined, found.ports))
+        for op in move:
+            op.before = found.ports  # type: ignore[attr-defined]
+        if not move:
+            move, found.ports = [steps.RemovePorts(found.name, found.id, end.address6)], []
+    Trace("host").run([*move, steps.RemoveLink(end.link)])
+    leases.release_all(found.id, [end])
+    control.tell(found, [network for network, _ in joined], {}, [])
+    state.save(found)
+    named = plan.Wires(found.id, found.name, joined, []).named
+    _rewrite_etc(found, joined, removed=[end], named=(was_named, named))
+
+
+def _joined(found: state.Record) -> list[tuple[Network, Endpoint]]:
+    """Its endpoints that are in effect; one of a network whose record is gone leads nowhere."""
+    pairs = []
+    for end in found.endpoints:
+        try:
+            pairs.append((networks.load(end.network), end))
+        except NotFound:
+            continue
+    return pairs
+
+
+def _within(pidfd: int, inside: Iterable[ops.Op]) -> list[int]:
+    """Run the steps in the container's network namespace; the descriptors that they have opened there."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    opened: list[int] = []
+    try:
+        process.setns(pidfd, process.NAMESPACES["network"])
+        try:
+            for op in inside:
+                Trace("container").run([op])
+                opened += getattr(op, "descriptors", [])
+        finally:
+            process.setns(home, process.NAMESPACES["network"])
+    finally:
+        os.close(home)
+    return opened
+
+
+def _rewrite_etc(
+    found: state.Record,
+    joined: list[tuple[Network, Endpoint]],
+    added: Iterable[Endpoint] = (),
+    removed: Iterable[Endpoint] = (),
+    named: tuple[bool, bool] = (False, False),
+) -> None:
+    """Its own lines of /etc/hosts, and resolv.conf where names begin or end to be resolved (named: before, now).
+
+    In place: the container has these very files mounted. What it has written itself stays.
+    """
+    hostname = bundle.load_spec(found).get("hostname", "")
+    own, gone = (resolvconf.own_lines(hostname, _addresses(ends)) for ends in (added, removed))
+    lines = endpoints.text_of(f"{found.folder}/hosts").splitlines(keepends=True)
+    _write_in_place(f"{found.folder}/hosts", "".join([line for line in lines if line not in gone] + own))
+    if named[0] != named[1]:
+        ipv6 = any(end.address6 for _, end in joined)
+        _write_in_place(
+            f"{found.folder}/resolv.conf", endpoints.resolv_conf(bundle.load_request(found), ipv6, named[1])
+        )
+
+
+def _addresses(ends: Iterable[Endpoint]) -> list[str]:
+    return [address.partition("/")[0] for end in ends for address in (end.address, end.address6) if address]
+
+
+def _write_in_place(path: str, text: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")[:_LARGEST]
+    with open(path, "r+b") as file:
+        file.write(data)
+        file.truncate()

@@ -1,0 +1,108 @@
+"""port, port add, port rm: which ports of the host lead to a container, also while it runs."""
+
+from __future__ import annotations
+
+from mydocker import state
+from mydocker.engine import endpoints, networks
+from mydocker.errors import Conflict, InvalidArgument, NotFound
+from mydocker.model import ports
+from mydocker.network import ops, plan
+from mydocker.runtime import control
+from mydocker.trace import Trace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.network import Network
+
+
+def listing(container: str, target: str = "") -> list[ports.Port]:
+    """Those in effect. target: 80 or 80/tcp, only that one of the container. Raises NotFound if it is not published."""
+    found = state.find(container)
+    published = ports.publish(found.ports)
+    if not target:
+        return published
+    (key,) = ports.expose([target])[:1]
+    chosen = [port for port in published if port.target == key]
+    if not chosen:
+        raise NotFound(
+            f"no port {key} of container {found.name} is published", f"'mydocker port add {found.name} {target}'"
+        )
+    return chosen
+
+
+def add(container: str, texts: list[str]) -> list[ports.Port]:
+    """Publish further ports; those, with the host's numbers if it runs."""
+    wanted = [port.text for port in ports.publish(texts)]
+    found = state.find(container)
+    with state.lock(found):
+        found = state.load(found.id)
+        joined = [networks.load(end.network) for end in found.endpoints]
+        if not joined:
+            raise Conflict(
+                f"container {found.name} was made with --net {found.network}", "a port needs a network of its own"
+            )
+        ports.publish([*found.published, *wanted])  # none of them twice
+        endpoints.check_ports(wanted, joined)
+        found.published += wanted
+        if not found.alive():
+            state.save(found, durable=True)
+            return ports.publish(wanted)
+        outward = next(network for network in joined if not network.internal)
+        held = endpoints.hold(wanted, bool(outward.subnet6))
+        try:
+            _change(found, joined, [*found.ports, *held], held)
+        finally:
+            endpoints.close(held)
+        return ports.publish(held)
+
+
+def remove(container: str, texts: list[str]) -> list[str]:
+    """Withdraw ports: named by the container's port, 80 or 80/tcp, or as they were published, 8080:80. Their texts."""
+    found = state.find(container)
+    with state.lock(found):
+        found = state.load(found.id)
+        running = found.alive()
+        current = found.ports if running and found.ports else found.published
+        gone = sorted({at for text in texts for at in _which(found, current, text)})
+        names = [current[at] for at in gone]
+        found.published = [text for at, text in enumerate(found.published) if at not in gone]
+        if not running:
+            state.save(found, durable=True)
+        else:
+            rest = [text for at, text in enumerate(found.ports) if at not in gone]
+            _change(found, [networks.load(end.network) for end in found.endpoints], rest, {})
+        return names
+
+
+def _which(found: state.Record, current: list[str], text: str) -> list[int]:
+    """The places in `current` that a person means. Raises NotFound if there is none."""
+    wanted = ports.publish([text])
+    if len(wanted) > 1:
+        raise InvalidArgument(f"'{text}' are several ports", "give them one by one")
+    (port,) = wanted
+    places = []
+    for at, each in enumerate(ports.publish(current)):
+        same_host = not port.host or (port.host, port.host_ip) in ((each.host, each.host_ip), (each.host, ""))
+        if each.target == port.target and same_host:
+            places.append(at)
+    if not places:
+        raise NotFound(f"port {text} of container {found.name} is not published", f"see 'mydocker port {found.name}'")
+    return places
+
+
+def _change(found: state.Record, joined: list[Network], now: list[str], held: dict[str, list[int]]) -> None:
+    """Of a running container, its lock held: rules, monitor, record. Raises MydockerError; then all is as before."""
+    before, found.ports = found.ports, now
+    wires = plan.Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or before)
+    steps = plan.publish(wires)
+    trace = Trace("host")
+    try:
+        for op in steps:
+            assert isinstance(op, ops.PublishPorts)
+            op.ports, op.before = now, before
+        trace.run(steps)
+        control.tell(found, joined, held, [])
+    except BaseException:
+        trace.unwind()
+        raise
+    state.save(found)
