@@ -30,6 +30,7 @@ def _machines():
     machines: dict[str, Machine] = {}
     yield machines
     for machine in machines.values():
+        machine.run(machine.program, "network", "rm", "bridge")
         machine.run("rm", "-rf", "--one-file-system", machine.store)
 
 
@@ -43,8 +44,10 @@ def machine(host, _machines) -> Machine:
         for _ in range(2):  # what is made once and stays: the image, folders, locks
             found.run(found.program, "create", "--name", "first", "busybox")
         found.run(found.program, "rm", "first")
-        found.run(found.program, "volume", "create", "first")
-        found.run(found.program, "volume", "rm", "first")
+        for kind in ("volume", "network"):
+            found.run(found.program, kind, "create", "first")
+            found.run(found.program, kind, "rm", "first")
+        found.run(found.program, "run", "--rm", "busybox", "true")  # the default network
     return _machines[key]
 
 

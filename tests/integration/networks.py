@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from machine import Machine, Mydocker
 
-DEFAULT = "bridge"
-
 
 @contextlib.contextmanager
 def network(mydocker: Mydocker, name: str, *options: str) -> Iterator[str]:
@@ -20,19 +18,6 @@ def network(mydocker: Mydocker, name: str, *options: str) -> Iterator[str]:
         mydocker.remove_all()
         if mydocker.machine.exists(f"{mydocker.machine.store}/lib/networks/{name}"):
             mydocker.ok("network", "rm", name)
-
-
-@contextlib.contextmanager
-def default_network(mydocker: Mydocker) -> Iterator[None]:
-    """For a test that makes the default network, should nobody have made it before: it goes with all containers."""
-    record = f"{mydocker.machine.store}/lib/networks/{DEFAULT}"
-    before = mydocker.machine.exists(record)
-    try:
-        yield
-    finally:
-        mydocker.remove_all()
-        if not before and mydocker.machine.exists(record):
-            mydocker.ok("network", "rm", DEFAULT)
 
 
 def address(mydocker: Mydocker, container: str, on: str) -> str:

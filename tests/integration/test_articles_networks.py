@@ -12,7 +12,7 @@ import pytest
 from lan import lan as lan_of
 from lan import talk
 from machine import until
-from networks import address, default_network, gateway, leases, network, rules
+from networks import address, gateway, leases, network, rules
 
 PROMPT = "/ # "
 CREATE = ("--driver", "bridge", "--subnet", "192.168.10.1/24")
@@ -164,18 +164,17 @@ class TestChapter7:
         machine.run("rm", "-rf", folder)
 
     @pytest.mark.parametrize(("title", "port"), zip(examples.TITLES, (8080, 8000)))
-    def test_7_reached_from_the_lan(self, machine, mydocker, folder, lan, title, port):
+    def test_7_reached_from_the_lan(self, machine, mydocker, keeps_containers, folder, lan, title, port):
         def page() -> str:
             """What the LAN sees; "" while the service is not ready."""
             head, _, body = lan.talk(lan.host, port, "GET / HTTP/1.0\r\n\r\n").stdout.partition("\r\n\r\n")
             return body if " 200 " in head else ""
 
         _, start, end = examples.blocks(title, "sh")
-        with default_network(mydocker):
-            examples.type_in(machine, folder, start)
-            assert [until(page, "an answer") for _ in examples.answers(title)] == examples.answers(title)
-            examples.type_in(machine, folder, end)
-            assert mydocker.ok("ps", "-aq") == ""
+        examples.type_in(machine, folder, start)
+        assert [until(page, "an answer") for _ in examples.answers(title)] == examples.answers(title)
+        examples.type_in(machine, folder, end)
+        assert mydocker.ok("ps", "-aq") == ""
 
 
 class TestFaultsOfTheOriginals:

@@ -76,8 +76,8 @@ class TestSpellings:
             ("-m=100m", {"memory": "100m"}),
             ("-cpuset 0", {"cpuset_cpus": "0"}),
             ("-cpushare 512", {"cpu_shares": "512"}),
-            ("-net none", {"network": "none"}),
-            ("--net=host", {"network": "host"}),
+            ("-net none", {"network": ["none"]}),
+            ("--net=host", {"network": ["host"]}),
             ("--memory-swap -1", {"memory_swap": "-1"}),
             ("-ti", {"tty": True, "interactive": True}),
             ("-it", {"tty": True, "interactive": True}),
@@ -208,7 +208,7 @@ class TestErrors:
                     fastargs.scan(command, [f"{long[1:]}=true"])
                     continue
                 found.add((*path, long[1:]))
-        assert found == {("ps", "-all")}
+        assert found == {("ps", "-all"), ("run", "-ip"), ("create", "-ip")}
 
 
 class TestHelp:

@@ -57,8 +57,11 @@ def offenders(rooms: list[str], allowed) -> list[str]:
     ]
 
 
-BASE = ["record", "jsontext", "errors", "paths"]
+BASE = ["record", "jsontext", "errors", "paths", "libraries"]
 PLANNERS = ["image.drivers", "network", "runtime.cgroup", "runtime.rootfs", "runtime.security"]
+LEASES = (
+    "network.leases"  # which address is whose is state, kept by state.py's locks; stale is whose container has ended
+)
 
 
 def test_modules_are_found():
@@ -87,7 +90,10 @@ def test_ops_know_only_the_kernel():
 
 
 def test_planners_neither_keep_state_nor_act_nor_print():
-    assert offenders(PLANNERS, lambda _, found: not within(found, "state", "trace", "cli", "engine")) == []
+    def allowed(name: str, found: str) -> bool:
+        return not within(found, *(["trace", "cli", "engine"] + ([] if within(name, LEASES) else ["state"])))
+
+    assert offenders(PLANNERS, allowed) == []
 
 
 def test_nothing_below_the_engine_knows_it():

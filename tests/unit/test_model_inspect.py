@@ -6,6 +6,7 @@ import pytest
 
 from mydocker import jsontext, paths
 from mydocker.model import host, inspect, names, request, spec
+from mydocker.model.network import Endpoint
 from mydocker.record import record
 
 ID = "0123456789ab" + "c" * 52
@@ -40,10 +41,10 @@ DOCKERS_KEYS = {
         SecondaryIPv6Addresses EndpointID Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPAddress IPPrefixLen
         IPv6Gateway MacAddress Networks
     """,
-    "NetworkSettings.Networks": "none",
-    "NetworkSettings.Networks.none": """
+    "NetworkSettings.Networks": "bridge",
+    "NetworkSettings.Networks.bridge": """
         IPAMConfig Links Aliases NetworkID EndpointID Gateway IPAddress IPPrefixLen IPv6Gateway GlobalIPv6Address
-        GlobalIPv6PrefixLen MacAddress DriverOpts
+        GlobalIPv6PrefixLen MacAddress DriverOpts DNSNames
     """,
 }
 
@@ -66,6 +67,11 @@ class Record:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
+    network: str = "bridge"
+    endpoints: list[Endpoint] = [Endpoint("bridge")]
+    published: list[str] = []
+    ports: list[str] = []
+    exposed: list[str] = []
 
 
 def show(state=None, config=None, command=("top", "-b"), **given):
@@ -73,7 +79,15 @@ def show(state=None, config=None, command=("top", "-b"), **given):
     asked = request.from_params({"image_and_command": [], **given}, {}, facts)
     wanted = request.complete(asked, "busybox:latest", list(command), config or {"Env": ["PATH=/bin"]})
     sources = {mount["source"]: f"/v/{mount['source']}/_data" for mount in wanted.mounts if mount["type"] == "volume"}
-    made = inspect.container(Record(**(state or {})), wanted, spec.build(wanted, ID, "/c", facts, sources))
+    found = Record(
+        network=wanted.network,
+        endpoints=[Endpoint(**end) for end in wanted.networks],
+        published=wanted.published,
+        exposed=wanted.exposed_ports,
+    )
+    for key, value in (state or {}).items():
+        setattr(found, key, value)
+    made = inspect.container(found, wanted, spec.build(wanted, ID, "/c", facts, sources), {"lab": "f" * 64})
     assert jsontext.loads(jsontext.dumps(made)) == made
     return made
 
@@ -202,7 +216,19 @@ def test_the_container():
         ({"ipc": "host"}, "HostConfig.IpcMode", "host"),
         ({"pid": "host"}, "HostConfig.PidMode", "host"),
         ({"uts": "host"}, "HostConfig.UTSMode", "host"),
-        ({"network": "host"}, "HostConfig.NetworkMode", "host"),
+        ({"network": ["host"]}, "HostConfig.NetworkMode", "host"),
+        ({}, "HostConfig.NetworkMode", "bridge"),
+        ({"publish": ["8080:80", "127.0.0.1:8000-8001:80", "53/udp"]}, "HostConfig.PortBindings", {
+            "80/tcp": [{"HostIp": "", "HostPort": "8080"}, {"HostIp": "127.0.0.1", "HostPort": "8000-8001"}],
+            "53/udp": [{"HostIp": "", "HostPort": ""}],
+        }),
+        ({}, "HostConfig.PortBindings", {}),
+        ({"publish_all": True}, "HostConfig.PublishAllPorts", True),
+        ({"expose": ["80", "53/udp"]}, "Config.ExposedPorts", {"80/tcp": {}, "53/udp": {}}),
+        ({"dns": ["10.0.0.1"]}, "HostConfig.Dns", ["10.0.0.1"]),
+        ({"dns_search": ["lab"]}, "HostConfig.DnsSearch", ["lab"]),
+        ({"dns_option": ["ndots:2"]}, "HostConfig.DnsOptions", ["ndots:2"]),
+        ({"add_host": ["db=10.0.0.5"]}, "HostConfig.ExtraHosts", ["db:10.0.0.5"]),
         ({"oom_score_adj": "100"}, "HostConfig.OomScoreAdj", 100),
         ({"cidfile": "/tmp/id"}, "HostConfig.ContainerIDFile", "/tmp/id"),
     ],
@@ -217,11 +243,54 @@ def test_what_is_never_used_is_as_docker_shows_it_unused():
     assert [made["HostConfig"][key] for key in ("PublishAllPorts", "OomKillDisable")] == [False] * 2
     assert made["HostConfig"]["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
     assert made["NetworkSettings"]["HairpinMode"] is False
-    assert made["NetworkSettings"]["IPAddress"] == made["NetworkSettings"]["Networks"]["none"]["IPAddress"] == ""
+    assert made["NetworkSettings"]["IPAddress"] == made["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] == ""
 
 
-def test_the_network_is_named():
-    assert list(show(network="host")["NetworkSettings"]["Networks"]) == ["host"]
+class TestNetworks:
+    LAB = Endpoint(
+        "lab", "10.7.0.9", "", ["db"], "eth0", "veth0", "10.7.0.9/24", "10.7.0.1", "02:42:0a:07:00:09", "fd07::9/64",
+        "fd07::1",
+    )  # fmt: skip
+    BRIDGE = Endpoint("bridge", "", "", [], "eth1", "veth1", "10.8.0.2/20", "10.8.0.1", "02:42:0a:08:00:02")
+
+    def settings(self, ends, **state):
+        return show({"status": "running", "pid": 7, "endpoints": ends, **state})["NetworkSettings"]
+
+    @pytest.mark.parametrize("mode", ["host", "none", "container:" + "b" * 64])
+    def test_a_mode_stands_where_a_network_would(self, mode):
+        made = show(network=[mode])["NetworkSettings"]
+        assert list(made["Networks"]) == [mode]
+        assert (made["SandboxKey"], made["IPAddress"]) == ("", "")
+
+    def test_each_with_its_addresses(self):
+        made = self.settings([self.LAB, self.BRIDGE])
+        assert list(made["Networks"]) == ["lab", "bridge"]
+        lab = made["Networks"]["lab"]
+        assert lab["IPAMConfig"] == {"IPv4Address": "10.7.0.9"}
+        assert (lab["IPAddress"], lab["IPPrefixLen"], lab["Gateway"]) == ("10.7.0.9", 24, "10.7.0.1")
+        assert (lab["GlobalIPv6Address"], lab["GlobalIPv6PrefixLen"], lab["IPv6Gateway"]) == ("fd07::9", 64, "fd07::1")
+        assert (lab["MacAddress"], lab["Aliases"]) == ("02:42:0a:07:00:09", ["db"])
+        assert lab["DNSNames"] == ["web", "db", ID[:12]]
+        assert (lab["NetworkID"], lab["EndpointID"]) == ("f" * 64, "f" * 32 + ID[:32])
+
+    def test_the_default_network_is_shown_twice_as_docker_does(self):
+        made = self.settings([self.LAB, self.BRIDGE])
+        assert made["IPAddress"] == made["Networks"]["bridge"]["IPAddress"] == "10.8.0.2"
+        assert made["Networks"]["bridge"]["DNSNames"] is None
+        assert self.settings([self.LAB])["IPAddress"] == ""
+
+    def test_what_does_not_run_has_no_address(self):
+        made = self.settings([self.LAB.asked()], status="exited")
+        assert made["Networks"]["lab"]["IPAddress"] == ""
+        assert made["Networks"]["lab"]["IPAMConfig"] == {"IPv4Address": "10.7.0.9"}
+
+    def test_ports_are_those_in_effect(self):
+        state = {"published": ["80/tcp"], "ports": ["32768:80/tcp"], "exposed": ["80/tcp", "53/udp"]}
+        assert self.settings([self.BRIDGE], **state)["Ports"] == {
+            "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}],
+            "53/udp": None,
+        }
+        assert self.settings([self.BRIDGE], **{**state, "status": "exited", "ports": []})["Ports"] == {}
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,18 @@ from mydocker.errors import CorruptRecord, HostError, InvalidArgument, MydockerE
 from mydocker.model import request
 from mydocker.model.capabilities import ALL, SYS_RESOURCE
 from mydocker.model.host import HostFacts
+from mydocker.model.network import Endpoint
 
 MIB = 1 << 20
 HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
 LISTS = (
-    "cap_add cap_drop device env env_file label label_file log_opt mount security_opt sysctl tmpfs ulimit volume"
+    "add_host cap_add cap_drop device dns dns_option dns_search env env_file expose label label_file log_opt mount "
+    "network network_alias publish security_opt sysctl tmpfs ulimit volume"
 ).split()
-FLAGS = "detach dry_run explain init interactive privileged read_only rm tty".split()
+FLAGS = "detach dry_run explain init interactive privileged publish_all read_only rm tty".split()
 TEXTS = (
-    "cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ipc memory memory_swap name network "
-    "oom_score_adj pid pids_limit shm_size stop_signal stop_timeout user uts workdir"
+    "cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ip ipc mac_address memory memory_swap "
+    "name oom_score_adj pid pids_limit shm_size stop_signal stop_timeout user uts workdir"
 ).split()
 
 
@@ -37,8 +39,7 @@ def parse(host=HOST, environ=None, read=None, **given):
 
 def test_nothing_given():
     made = parse()
-    assert made == request.CreateRequest(["busybox"], made.name)
-    assert made.name == ""
+    assert made == request.CreateRequest(["busybox"], "", network="bridge", networks=[Endpoint("bridge").to_json()])
 
 
 def test_create_has_fewer_options_than_run():
@@ -79,9 +80,23 @@ def test_create_has_fewer_options_than_run():
         ("ulimit", ["nofile=5", "core=1", "nofile=7:8"], "ulimits", [
             {"name": "nofile", "soft": 7, "hard": 8}, {"name": "core", "soft": 1, "hard": 1},
         ]),
-        ("network", "host", "network", "host"),
-        ("network", "none", "network", "none"),
-        ("network", "", "network", "none"),
+        ("network", ["host"], "network", "host"),
+        ("network", ["none"], "networks", []),
+        ("network", ["container:web"], "network", "container:web"),
+        ("network", ["default"], "network", "bridge"),
+        ("network", ["lab", "web"], "network", "lab"),
+        ("network", ["lab", "web"], "networks", [Endpoint("lab").to_json(), Endpoint("web").to_json()]),
+        ("ip", "10.0.0.7", "networks", [Endpoint("bridge", "10.0.0.7").to_json()]),
+        ("mac_address", "02-42-0A-00-00-07", "networks", [Endpoint("bridge", "", "02:42:0a:00:00:07").to_json()]),
+        ("publish", ["8080:80", "127.0.0.1::53/UDP"], "published", ["8080:80/tcp", "127.0.0.1::53/udp"]),
+        ("publish", ["8000-8001:80-81"], "published", ["8000:80/tcp", "8001:81/tcp"]),
+        ("publish_all", True, "publish_all", True),
+        ("expose", ["80", "53/udp", "80/tcp", "7-8"], "exposed_ports", ["80/tcp", "53/udp", "7/tcp", "8/tcp"]),
+        ("dns", ["10.0.0.1", "[FD00::1]"], "dns", ["10.0.0.1", "fd00::1"]),
+        ("dns_search", ["lab.example.com", "."], "dns_search", ["lab.example.com", "."]),
+        ("dns_option", ["ndots:2"], "dns_options", ["ndots:2"]),
+        ("add_host", ["db=10.0.0.5", "six:fd00::5", "me:host-gateway"], "extra_hosts",
+         ["db:10.0.0.5", "six:fd00::5", "me:host-gateway"]),
         ("pid", "host", "pid", "host"),
         ("ipc", "host", "ipc", "host"),
         ("ipc", "private", "ipc", ""),
@@ -188,11 +203,34 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"hostname": "h", "uts": "host"}, "--hostname with --uts host"),
         ({"workdir": "foo"}, "invalid working directory 'foo'"),
         ({"user": "1:2:3"}, "invalid user '1:2:3'"),
-        ({"network": "bridge"}, "network 'bridge': networks are not there yet"),
+        ({"network": ["none", "lab"]}, "--net none can't be combined"),
+        ({"network": ["host"], "ip": "10.0.0.7"}, "--net host takes no --ip"),
+        ({"network": ["none"], "publish": ["80:80"]}, "no port can be published with --net none"),
+        ({"network": ["host"], "publish_all": True}, "no port can be published with --net host"),
+        ({"network": ["container:web"], "publish": ["80:80"]}, "no port can be published with --net container:web"),
+        (
+            {"network": ["container:web"], "hostname": "h"},
+            "no --hostname, --dns or --add-host",
+        ),
+        ({"network": ["container:web"], "dns": ["10.0.0.1"]}, "no --hostname, --dns or --add-host"),
+        ({"network": ["container:web"], "dns_search": ["."]}, "no --hostname, --dns or --add-host"),
+        ({"network": ["container:web"], "dns_option": ["ndots:1"]}, "no --hostname, --dns or --add-host"),
+        ({"network": ["container:web"], "add_host": ["db:10.0.0.5"]}, "no --hostname, --dns or --add-host"),
+        ({"ip": "10.0.0"}, "invalid IP address '10.0.0'"),
+        ({"mac_address": "01:00:00:00:00:00"}, "can't be a link's"),
+        ({"network_alias": ["db"]}, "have no names there"),
+        ({"publish": ["80:80", "80:81"]}, "is wanted twice"),
+        ({"publish": ["0:80"]}, "invalid port '0:80'"),
+        ({"expose": ["80/sctp"]}, "invalid protocol 'sctp'"),
+        ({"dns": ["resolver"]}, "invalid DNS server 'resolver'"),
+        ({"dns_search": ["a..b"]}, "invalid search domain 'a..b'"),
+        ({"dns_option": ["a b"]}, "invalid DNS option 'a b'"),
+        ({"add_host": ["db"]}, "invalid host 'db' to add"),
         ({"pid": "container:x"}, "unknown pid mode 'container:x'"),
         ({"ipc": "shareable"}, "unknown ipc mode 'shareable'"),
         ({"uts": "private"}, "unknown uts mode 'private'"),
-        ({"sysctl": ["net.x=1"], "network": "host"}, "would be the host's own"),
+        ({"sysctl": ["net.x=1"], "network": ["host"]}, "would be the host's own"),
+        ({"sysctl": ["net.x=1"], "network": ["container:web"]}, "would be the host's own"),
         ({"sysctl": ["kernel.sem=1"], "ipc": "host"}, "would be the host's own"),
         ({"security_opt": ["foo"]}, "security option 'foo' is not supported"),
         ({"security_opt": ["apparmor=mine"]}, "security option 'apparmor=mine' is not supported"),
@@ -372,7 +410,22 @@ class TestComplete:
         made = self.complete()
         assert (made.workdir, made.user, made.stop_signal) == ("/w", "www", "SIGQUIT")
         assert made.exposed_ports == ["443/tcp", "80/tcp"]
+        assert made.published == []
         assert {mount["target"] for mount in made.mounts} == {"/data", "/mine"}
+
+    @pytest.mark.parametrize(
+        ("given", "exposed", "published"),
+        [
+            ({}, ["443/tcp", "80/tcp"], ["443/tcp", "80/tcp"]),
+            ({"expose": ["53/udp"]}, ["53/udp", "443/tcp", "80/tcp"], ["53/udp", "443/tcp", "80/tcp"]),
+            ({"expose": ["80"]}, ["80/tcp", "443/tcp"], ["80/tcp", "443/tcp"]),
+            ({"publish": ["8080:80"]}, ["443/tcp", "80/tcp"], ["8080:80/tcp", "443/tcp"]),
+            ({"publish": ["8080:80/udp"]}, ["443/tcp", "80/tcp"], ["8080:80/udp", "443/tcp", "80/tcp"]),
+        ],
+    )
+    def test_every_exposed_port_is_published_on_demand_but_for_those_that_are(self, given, exposed, published):
+        made = self.complete(publish_all=True, **given)
+        assert (made.exposed_ports, made.published) == (exposed, published)
 
     def test_an_image_that_says_nothing(self):
         made = self.complete(["x"], config={})

@@ -224,7 +224,7 @@ class TestLinux:
         ("given", "missing"),
         [
             ({}, set()),
-            ({"network": "host"}, {"network"}),
+            ({"network": ["host"]}, {"network"}),
             ({"pid": "host", "ipc": "host"}, {"pid", "ipc"}),
             ({"uts": "host"}, {"uts"}),
         ],

@@ -301,23 +301,23 @@ class TestNamespaces:
         assert join < unshare < mount
 
     @pytest.mark.parametrize(
-        ("option", "kind", "missing"),
+        ("given", "kind", "missing"),
         [
-            ("network", "network", ops.LinkUp),
-            ("uts", "uts", ops.SetHostname),
-            ("pid", "pid", None),
-            ("ipc", "ipc", None),
+            ({"network": ["host"]}, "network", ops.LinkUp),
+            ({"uts": "host"}, "uts", ops.SetHostname),
+            ({"pid": "host"}, "pid", None),
+            ({"ipc": "host"}, "ipc", None),
         ],
     )
-    def test_what_is_the_hosts_is_neither_made_nor_changed(self, option, kind, missing):
-        made = planned(**{option: "host"})
+    def test_what_is_the_hosts_is_neither_made_nor_changed(self, given, kind, missing):
+        made = planned(**given)
         assert made.clone == [name for name in self.ALL if name != kind]
         if missing:
             assert only(missing, made.container) == []
             assert len(only(missing, steps())) == 1
 
     def test_in_the_hosts_network_none_of_its_settings_is_touched(self):
-        assert only(ops.WriteSysctl, steps(network="host")) == []
+        assert only(ops.WriteSysctl, steps(network=["host"])) == []
 
     def test_names_and_settings_are_set_while_the_hosts_proc_is_there(self):
         found = steps(hostname="web", sysctl=["net.ipv4.ip_forward=1"])
@@ -450,7 +450,10 @@ class TestOutline:
         rows = self.rows()
         clone = [row["name"] for row in rows].index(plan.CLONE)
         assert {row["side"] for row in rows[: clone + 1]} == {"host"}
-        assert {row["side"] for row in rows[clone + 1 :]} == {"container"}
+        sides = [row["side"] for row in rows[clone + 1 :]]
+        assert sides == sorted(sides, reverse=True)  # what the host still does, and then the container's own
+        assert rows[clone + 1]["op"] == "ShowNamespace"
+        assert rows[clone + 2]["side"] == "container"
         assert rows[-1]["name"] == plan.EXECUTE
         assert [row["name"] for row in rows if row["op"] is None] == [plan.CLONE, plan.EXECUTE]
 

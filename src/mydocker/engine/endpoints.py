@@ -31,12 +31,39 @@ if TYPE_CHECKING:
 @record
 class Prepared:
     """wires: for the plan; None without networks. held: the sockets of each published port, by its text. shared: a
-    descriptor of the other container's network namespace, or -1. notes: lines that a person should see."""
+    descriptor of the other container's network namespace, or -1. notes: lines that a person should see.
 
+    `with` gives all of it back, unless it was handed over."""
+
+    found: state.Record
     wires: Wires | None = None
     held: dict[str, list[int]] = {}
     shared: int = -1
     notes: list[str] = []
+    handed_over: bool = False
+
+    def hand_over(self) -> None:
+        """The monitor has it all now, and gives it back one day."""
+        close(self.held)
+        if self.shared >= 0:
+            os.close(self.shared)
+        self.held, self.shared, self.handed_over = {}, -1, True
+
+    def __enter__(self) -> Prepared:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.handed_over:
+            self.give_back()
+
+    def give_back(self) -> None:
+        self.hand_over()
+        found = self.found
+        if found.networks:
+            from mydocker.network import leases
+
+            leases.release_all(found.id, found.endpoints)
+            found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
 
 
 def network_of(name: str) -> Network:
@@ -100,10 +127,10 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
 def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) -> Prepared:
     """Take addresses and ports, and write the files of /etc that say so. The container's lock is the caller's.
 
-    `found` then tells the endpoints and ports; save it once the container runs. Raises MydockerError; then nothing is
-    taken. give_back() undoes it.
+    `found` then tells the endpoints and ports; it is saved once the container runs. Raises MydockerError; then nothing
+    is taken.
     """
-    made = Prepared()
+    made = Prepared(found)
     clear_up(found)
     if found.network.startswith("container:"):
         made.shared = _open_shared(found)
@@ -111,16 +138,17 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) ->
         write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), []))
     else:
         try:
-            _join(found, spec, wanted, made)
+            _join(made, spec, wanted)
         except BaseException:
-            give_back(found, made)
+            made.give_back()
             raise
     return made
 
 
-def _join(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, made: Prepared) -> None:
+def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
     from mydocker.network.plan import Wires
 
+    found = made.found
     made.wires = Wires(found.id, found.name, [], [])
     for end in found.endpoints:
         network, notes = _ready(end.network)
@@ -206,18 +234,6 @@ def close(held: dict[str, list[int]]) -> None:
     for sockets in held.values():
         for descriptor in sockets:
             os.close(descriptor)
-
-
-def give_back(found: state.Record, made: Prepared) -> None:
-    """Undo prepare(): for a start that failed."""
-    if found.networks:
-        from mydocker.network import leases
-
-        close(made.held)
-        leases.release_all(found.id, found.endpoints)
-        found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
-    if made.shared >= 0:
-        os.close(made.shared)
 
 
 def clear_up(found: state.Record) -> None:

@@ -35,6 +35,7 @@ _DEFAULT_PARAMS: dict[str, Any] = {
 }  # fmt: skip
 
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+_TURNED_ON = paths.leases(".forwarding")  # no network's name begins so
 
 
 # --- records ----------------------------------------------------------------------------------------------------------
@@ -179,6 +180,7 @@ def remove(found: Network) -> None:
         take_down(found)
         remove_tree(paths.network(found.name))
         remove_tree(paths.leases(found.name))
+        _turn_forwarding_off(found)
 
 
 # --- bridges and rules ------------------------------------------------------------------------------------------------
@@ -211,22 +213,75 @@ def bring_up(found: Network) -> list[str]:
             return []
         from mydocker.network import plan
 
-        guards = [] if found.internal else _not_forwarded(found)
+        off, ours = not_forwarded(found), turned_on()
+        guards = guards_of(found, off, ours)
         _run(plan.bridge_up(found, guards))
+        note_turned_on(guards)
     return [
         f"turned on forwarding of IPv{version} on this host, for containers only ({_FORWARDING[version]})"
         for version in guards
+        if version in off
     ]
 
 
-def _not_forwarded(found: Network) -> list[int]:
-    """The versions of IP that the network has and the host does not forward."""
+# --- forwarding -------------------------------------------------------------------------------------------------------
+
+# The rule that keeps the host from forwarding for others (firewall.GUARD) also says that it was mydocker who turned
+# forwarding on; but `iptables -F` takes that away, so a file says it as well. It is gone after a reboot, as is what it
+# tells of.
+
+
+def versions(found: Network) -> tuple[int, ...]:
+    """The versions of IP that the network has."""
+    return (4, 6) if found.subnet6 else (4,)
+
+
+def guards_of(found: Network, off: list[int], ours: list[int]) -> list[int]:
+    """Those of its versions for which forwarding is mydocker's doing, or is about to be. off: not forwarded now; ours:
+    turned_on()."""
+    return [] if found.internal else [version for version in versions(found) if version in off + ours]
+
+
+def not_forwarded(found: Network) -> list[int]:
+    """Those of its versions that the host does not forward."""
     off = []
-    for version in (4, 6) if found.subnet6 else (4,):
+    for version in versions(found):
         with open(f"/proc/sys/{_FORWARDING[version].replace('.', '/')}", encoding="ascii") as file:
             if file.read().strip() == "0":
                 off.append(version)
     return off
+
+
+def turned_on() -> list[int]:
+    """The versions of IP that mydocker has turned forwarding on for since the host was booted."""
+    try:
+        with open(_TURNED_ON, encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def note_turned_on(added: list[int]) -> None:
+    known = turned_on()
+    if not set(added) <= set(known):
+        write_atomic(_TURNED_ON, " ".join(map(str, sorted({*known, *added}))).encode() + b"\n")
+
+
+def _turn_forwarding_off(last: Network) -> None:
+    """After the last network that was up since the boot has gone: also if nothing in the firewall says any more that
+    it was turned on for it."""
+    ours = turned_on()
+    if not ours or any(was_up(each) for each in networks()):
+        return
+    from mydocker.network import ops
+
+    _run([ops.RemoveNetworkRules(last.name, last.id, last.subnet6, ours)])
+    os.unlink(_TURNED_ON)
+
+
+def was_up(found: Network) -> bool:
+    """Whether it has been brought up since the host was booted."""
+    return os.path.isdir(paths.leases(found.name))
 
 
 def take_down(found: Network) -> None:

@@ -47,7 +47,7 @@ def start(
     if found.tty and stdin and not os.isatty(0):
         raise InvalidArgument(f"container {found.name} has a terminal, and stdin is none", "leave out -i")
     tty = found.tty and attach and os.isatty(0)
-    lock, made, launched = state.lock(found), None, False
+    lock = state.lock(found)
     try:
         found = state.load(found.id)
         if found.alive() or found.watched():
@@ -57,26 +57,22 @@ def start(
         layout = cgroups.layout()
         size = terminal_size() if tty else (0, 0)
         wanted = bundle.load_request(found)
-        made = endpoints.prepare(found, spec, wanted)
-        for note in made.notes:
-            sys.stderr.write(f"mydocker: {note}\n")
-        steps = plan(spec, found.folder, layout, size, found.name, made.wires, made.shared)
-        take_back(steps.host)  # what a monitor that was killed could not
-        choice.named(found.driver).prepare(found.folder, found.layers)
-        trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
-        wiring = monitor.Wiring(
-            attach, stdin, explain, log_size, log_files, made.wires, made.held, made.shared, wanted.dns
-        )
-        with Console(tty, stdin) as console:
+        with endpoints.prepare(found, spec, wanted) as network, Console(tty, stdin) as console:
+            for note in network.notes:
+                sys.stderr.write(f"mydocker: {note}\n")
+            steps = plan(spec, found.folder, layout, size, found.name, network.wires, network.shared)
+            take_back(steps.host)  # what a monitor that was killed could not
+            choice.named(found.driver).prepare(found.folder, found.layers)
+            trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
+            wiring = monitor.Wiring(
+                attach, stdin, explain, log_size, log_files, network.wires, network.held, network.shared, wanted.dns
+            )
             pid, channel = monitor.launch(found, steps, layout, wiring, trace, lock)
-            launched = True
-            endpoints.close(made.held)
+            network.hand_over()
             return _follow(found, pid, channel, console, attach)
     finally:
-        if made and not launched:
-            endpoints.give_back(found, made)
         lock.release()
 
 

@@ -145,10 +145,12 @@ def _describe(kernel: Any, device: str) -> Bridge | None:
 
 def _one(kernel: Any, device: str) -> Any:
     """The kernel's message on a link, or None."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
     try:
         return kernel.link("get", ifname=device)[0]
-    except OSError as error:
-        if error.errno == errno.ENODEV:
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
             return None
         raise
 

@@ -42,6 +42,7 @@ _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_NET_NS_PID, _IFLA_NET_NS_FD = 19, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA, _IFLA_BRPORT_MODE = 4, 5, 4
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_F_NODAD = 1, 2, 4, 2
 _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 4, 5, 6
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
@@ -143,6 +144,20 @@ def new_veth(link: str, master: int, mtu: int, peer: str, peer_mac: str, pid: in
 
 def link_up(name: str) -> Message:
     return Message(f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name))
+
+
+def plug(name: str, master: int) -> Message:
+    """Up, and a port of the bridge with the index `master`."""
+    return Message(f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name) + _u32(_IFLA_MASTER, master))
+
+
+def hairpin(name: str) -> Message:
+    """Its bridge may send a packet back by the port that it came by. It has to be plugged in."""
+    kind = _text(_IFLA_INFO_SLAVE_KIND, "bridge")
+    kind += _attribute(_IFLA_INFO_SLAVE_DATA, _attribute(_IFLA_BRPORT_MODE, b"\1"))
+    return Message(
+        f"link {name}", _RTM_NEWLINK, 0, _link() + _text(_IFLA_IFNAME, name) + _attribute(_IFLA_LINKINFO, kind)
+    )
 
 
 def unplug(name: str) -> Message:

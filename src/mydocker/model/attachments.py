@@ -34,8 +34,10 @@ def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[st
     first.aliases += aliases
     for end in found:
         _check(end)
-    if len({end.network for end in found}) < len(found):
-        raise InvalidArgument(f"network {first.network} is given twice", "a container is on a network once")
+    given = [end.network for end in found]
+    twice = next((name for name in given if given.count(name) > 1), "")
+    if twice:
+        raise InvalidArgument(f"network {twice} is given twice", "a container is on a network once")
     return first.network, found
 
 
@@ -46,7 +48,7 @@ def _endpoint(option: str) -> Endpoint:
     for pair in option.split(","):
         key, _, value = pair.partition("=")
         if key == "name":
-            found.network = value
+            found.network = DEFAULT if value == "default" else value
         elif key == "ip":
             found.wanted_ip = value
         elif key == "mac-address":
@@ -63,6 +65,8 @@ def _endpoint(option: str) -> Endpoint:
 
 
 def _check(end: Endpoint) -> None:
+    if end.network in MODES or end.network.startswith("container:"):
+        raise InvalidArgument(f"'{end.network}' is no network", f"say --net {end.network}, and nothing else with it")
     if end.wanted_ip:
         end.wanted_ip = addresses.show(*addresses.parse(end.wanted_ip))
     if end.wanted_mac:

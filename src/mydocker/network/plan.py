@@ -61,7 +61,8 @@ def publish(wires: Wires) -> list[ops.Op]:
         return []
     _, end = wires.outward
     address6 = end.address6.partition("/")[0]
-    return [steps.PublishPorts(wires.name, wires.id, wires.ports, end.address.partition("/")[0], address6)]
+    address = end.address.partition("/")[0]
+    return [steps.PublishPorts(wires.name, wires.id, wires.ports, address, address6, link=end.link)]
 
 
 def inside(wires: Wires) -> list[ops.Op]:
@@ -84,13 +85,16 @@ def configure(network: Network, end: Endpoint, metric: int) -> steps.ConfigureLi
 def bridge_up(network: Network, guards: list[int]) -> list[ops.Op]:
     """guards: the versions of IP that the host does not forward yet. The rules come first: there is no moment at which
     the bridge is open."""
-    rules = steps.AddNetworkRules(
-        network.name, network.id, network.device, network.subnet, network.subnet6, network.internal, guards
-    )
     own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
     addresses = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
     tag = network_owner(network.name, network.id)
-    return [rules, steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag)]
+    return [rules(network, guards), steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag)]
+
+
+def rules(network: Network, guards: list[int]) -> steps.AddNetworkRules:
+    return steps.AddNetworkRules(
+        network.name, network.id, network.device, network.subnet, network.subnet6, network.internal, guards
+    )
 
 
 def bridge_down(network: Network) -> list[ops.Op]:

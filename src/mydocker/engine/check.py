@@ -1,0 +1,471 @@
+"""`network check`: whether the kernel has what the records say; and how it gets that back, without a restart.
+
+survey() looks, compare() is pure: it tells what is wrong, each with the steps that mend it, if there are any. Others'
+links and rules are none of its business, a second store's of mydocker neither: what is ours is known by its ID.
+"""
+
+from __future__ import annotations
+
+import os
+from time import sleep
+
+from mydocker import ops, paths, state
+from mydocker.engine import networks
+from mydocker.errors import CorruptRecord, MydockerError, NotFound
+from mydocker.kernel import bridge, iptables
+from mydocker.model.addresses import cidr, parse
+from mydocker.network import firewall, leases, plan
+from mydocker.network import ops as steps
+from mydocker.record import record
+from mydocker.trace import Trace, take_back
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mydocker.kernel.bridge import Bridge, Plug
+    from mydocker.model.network import Endpoint, Network
+    from mydocker.network.leases import Lease
+
+_SETTLED = 0.3  # seconds in which a start or an end that is under way gets on
+_ROUNDS = 3
+
+
+@record
+class Facts:
+    """running, gone: the containers of this store whose state is certain; one that starts, ends or is changed just now
+    is busy, by its ID. was_up: the names of networks that have been up since the boot. bridges: by device. unset: a
+    device's settings that are not as they were made. saved: iptables-save's text, by the version of IP. off: versions
+    that the host does not forward. ours: for which mydocker has turned that on. shown: what is in the folder of ip
+    netns -> where the link leads, "" if it is none."""
+
+    networks: list[Network]
+    was_up: set[str]
+    bridges: dict[str, Bridge | None]
+    plugs: dict[str, Plug]
+    unset: dict[str, list[str]]
+    saved: dict[int, str]
+    off: list[int]
+    ours: list[int]
+    running: list[state.Record]
+    unwatched: list[str]
+    gone: list[state.Record]
+    busy: list[str]
+    leases: dict[str, list[Lease]]
+    shown: dict[str, str]
+
+
+@record
+class Finding:
+    """about: "network web", "container db" or "this host". wrong: what is. remedy: what repair() makes of it, "made
+    again", or, if there is nothing to be done here, the command that helps.
+
+    do, back: the steps that mend it, and those to be taken back. missing, stale: leases, each with its network's name.
+    container: the ID of a running one, to be left alone if it changes meanwhile.
+    """
+
+    about: str
+    wrong: str
+    remedy: str
+    do: list[ops.Op] = []
+    back: list[ops.Op] = []
+    missing: list[tuple[str, Lease]] = []
+    stale: list[tuple[str, Lease]] = []
+    container: str = ""
+
+    @property
+    def mendable(self) -> bool:
+        return bool(self.do or self.back or self.missing or self.stale)
+
+
+def check() -> list[Finding]:
+    """What is wrong. A start or an end that is under way looks like damage, too: what counts is still there after a
+    moment. Raises HostError without iptables."""
+    found = compare(survey())
+    if not found:
+        return []
+    sleep(_SETTLED)
+    before = [(each.about, each.wrong) for each in found]
+    return [each for each in compare(survey()) if (each.about, each.wrong) in before]
+
+
+def repair() -> tuple[list[Finding], list[tuple[Finding, str]]]:
+    """Mend what can be mended: what was, and what is still wrong, with the error if there was one."""
+    mended: list[Finding] = []
+    errors: dict[tuple[str, str], str] = {}
+    for _ in range(_ROUNDS):  # a container may have ended while its links and rules were being made
+        found = check()
+        todo = [each for each in found if each.mendable and (each.about, each.wrong) not in errors]
+        if not todo:
+            break
+        for each in todo:
+            try:
+                _mend(each)
+                mended.append(each)
+            except (OSError, MydockerError) as error:
+                errors[each.about, each.wrong] = str(error)
+    left = [(each, errors.get((each.about, each.wrong), "")) for each in found]
+    return [each for each in mended if not any(each == other for other, _ in left)], left
+
+
+# --- what is there ----------------------------------------------------------------------------------------------------
+
+
+def survey() -> Facts:
+    known = networks.networks()
+    running, gone, busy = _containers()
+    versions = sorted({version for each in known for version in networks.versions(each)})
+    bridges = {each.device: bridge.describe(each.device) for each in known}
+    return Facts(
+        known,
+        {each.name for each in known if networks.was_up(each)},
+        bridges,
+        bridge.plugs(),
+        {each.device: _unset(each) for each in known if bridges[each.device]},
+        {version: iptables.save(version) for version in versions},
+        sorted({version for each in known for version in networks.not_forwarded(each)}),
+        networks.turned_on(),
+        running,
+        [each.id for each in running if not each.watched()],
+        gone,
+        busy,
+        {each.name: leases.read(each.name) for each in known},
+        dict(_shown()),
+    )
+
+
+def _containers() -> tuple[list[state.Record], list[state.Record], list[str]]:
+    """Those that run, those that do not, and the IDs of those that are being changed: somebody holds their lock."""
+    running, gone, busy = [], [], []
+    for container_id in state.ids():
+        try:
+            found = state.load(container_id)
+            state.lock(found, wait=False).release()
+            if found.alive():
+                running.append(found)
+            elif found.watched():
+                busy.append(container_id)  # its monitor clears up
+            else:
+                gone.append(found)
+        except NotFound:
+            continue
+        except (BlockingIOError, CorruptRecord):
+            busy.append(container_id)
+    return running, gone, busy
+
+
+def _unset(network: Network) -> list[str]:
+    wrong = []
+    for path, wanted in bridge.settings(network.device, bool(network.subnet6)).items():
+        try:
+            with open(path, encoding="ascii") as file:
+                if file.read().strip() != wanted:
+                    wrong.append(os.path.basename(path))
+        except FileNotFoundError:
+            pass  # no IPv6 on this host
+    return wrong
+
+
+def _shown() -> Iterator[tuple[str, str]]:
+    try:
+        entries = os.listdir(ops.NETNS)
+    except FileNotFoundError:
+        return
+    for name in entries:
+        try:
+            yield name, os.readlink(f"{ops.NETNS}/{name}")
+        except OSError:
+            yield name, ""
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+def compare(facts: Facts) -> list[Finding]:
+    """Networks before the containers that are plugged into them: that is the order in which they are mended."""
+    found = []
+    active = [each for each in facts.networks if each.name in facts.was_up | _in_use(facts)]
+    found += _host(facts, active)
+    for network in active:
+        found += _network(facts, network)
+    for container in facts.running:
+        found += _running(facts, container)
+    for container in facts.gone:
+        found += _gone(facts, container)
+    found += _strangers(facts)
+    for network in facts.networks:
+        found += _leases(facts, network)
+    return found
+
+
+def _in_use(facts: Facts) -> set[str]:
+    return {end.network for container in facts.running for end in container.endpoints}
+
+
+def _guards(facts: Facts, network: Network) -> list[int]:
+    return networks.guards_of(network, facts.off, facts.ours)
+
+
+def _host(facts: Facts, active: list[Network]) -> list[Finding]:
+    """Forwarding, and the rule that keeps it to containers; of all networks with a way out, the first can mend it."""
+    found = []
+    for version in (4, 6):
+        network = next((each for each in active if not each.internal and version in networks.versions(each)), None)
+        if not network:
+            continue
+        mend: list[ops.Op] = [plan.rules(network, _guards(facts, network))]
+        if version in facts.off:
+            wrong, remedy = "does not forward", "turned on again, for containers only"
+            found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
+        elif version in facts.ours and not firewall.guarded(facts.saved[version]):
+            wrong = "mydocker has turned forwarding on, and the rule that keeps it to containers is gone"
+            found.append(Finding("this host", f"IPv{version}: {wrong}", "made again", mend))
+    return found
+
+
+def _network(facts: Facts, network: Network) -> list[Finding]:
+    about, tag = f"network {network.name}", firewall.network_owner(network.name, network.id)
+    found = []
+    for version in networks.versions(network):
+        rules = firewall.network_rules(
+            version, tag, network.device, network.subnet if version == 4 else network.subnet6, network.internal
+        )
+        wrong = _rules(facts, version, tag, rules)
+        if wrong:
+            found.append(Finding(about, wrong, "made again", [plan.rules(network, _guards(facts, network))]))
+    made = plan.bridge_up(network, _guards(facts, network))
+    wrong, remedy = _bridge(facts.bridges[network.device], network, tag, facts.unset.get(network.device, []))
+    if wrong:
+        found.append(Finding(about, wrong, remedy or "made again", [] if remedy else made))
+    return found
+
+
+def _rules(facts: Facts, version: int, owner: str, rules: list[firewall.Rule]) -> str:
+    """What is wrong with an owner's rules, in words, or ""."""
+    if not firewall.replace(facts.saved[version], version, owner, rules):
+        return ""
+    there = [rule.spec for rule in firewall.parse(facts.saved[version])[0] if rule.owner]
+    wanted = [rule.spec for rule in [*firewall.shared_rules(version), *rules]]
+    missing = [spec for spec in wanted if spec not in there]
+    family = "iptables" if version == 4 else "ip6tables"
+    if missing:
+        return f"{len(missing)} of its {len(wanted)} rules in {family} are gone"
+    return f"its rules in {family} are not as they were made"
+
+
+def _bridge(found: Bridge | None, network: Network, tag: str, unset: list[str]) -> tuple[str, str]:
+    """What is wrong with a network's bridge, and what a person has to do if only a person can."""
+    device = network.device
+    if not found:
+        return f"its bridge {device} is gone", ""
+    if not found.is_ours(tag):
+        there = f"the link {device} is not its bridge, but somebody else's"
+        return there, f"rename that, 'ip link set {device} name …', then 'mydocker network check --repair'"
+    own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
+    lacks = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
+    lacks = [address for address in lacks if address not in found.addresses]
+    if lacks:
+        return f"its bridge {device} lacks the address {' and '.join(lacks)}", ""
+    if not found.up:
+        return f"its bridge {device} is down", ""
+    if found.mtu != network.mtu:
+        return f"its bridge {device} has an MTU of {found.mtu}, not {network.mtu}", ""
+    if unset:
+        return f"of its bridge {device}, {' and '.join(unset)} is changed", ""
+    return "", ""
+
+
+# --- a container that runs --------------------------------------------------------------------------------------------
+
+
+def _running(facts: Facts, container: state.Record) -> list[Finding]:
+    about = f"container {container.name}"
+    found = []
+    if container.id in facts.unwatched:
+        wrong = "it has outlived its monitor, so nobody holds its ports, answers for names or keeps its log"
+        found.append(Finding(about, wrong, f"'mydocker restart {container.name}'"))
+    known = {each.name: each for each in facts.networks}
+    joined = [(known[end.network], end) for end in container.endpoints if end.network in known]
+    for end in container.endpoints:
+        if end.network not in known:
+            remedy = f"'mydocker network disconnect -f {end.network} {container.name}'"
+            found.append(Finding(about, f"its network {end.network} is gone", remedy))
+    publish = plan.publish(plan.Wires(container.id, container.name, joined, container.ports))
+    published = {op.link: op for op in publish if isinstance(op, steps.PublishPorts)}
+    for network, end in joined:
+        found += _plug(facts, container, network, end, end.link in published)
+        found += _lease(facts, container, network, end)
+    for op in published.values():
+        op.before = op.ports  # it has these, or should: they are replaced, not added
+        found += _ports(facts, container, op)
+    if _has_namespace(container) and container.name not in facts.shown:
+        show: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
+        found.append(Finding(about, "'ip netns' does not know it", "shown again", show, container=container.id))
+    return found
+
+
+def _plug(
+    facts: Facts, container: state.Record, network: Network, end: Endpoint, published: bool
+) -> Iterator[Finding]:
+    about, plug = f"container {container.name}", facts.plugs.get(end.link)
+    if not plug:
+        again = f"'mydocker restart {container.name}', or 'mydocker network disconnect {network.name} {container.name}'"
+        wrong = f"its link {end.link} ({end.device}) is gone"
+        yield Finding(about, wrong, f"{again} and 'mydocker network connect {network.name} {container.name}'")
+        return
+    mend: list[ops.Op] = [steps.PlugLink(end.link, network.device, published)]
+    if plug.bridge != network.device:
+        wrong, remedy = f"its link {end.link} ({end.device}) is not plugged into {network.device}", "plugged in again"
+    elif not plug.up:
+        wrong, remedy = f"its link {end.link} ({end.device}) is down", "up again"
+    elif published and not plug.hairpin:
+        wrong, remedy = f"its link {end.link} has no hairpin, so it may not reach its own ports", "set again"
+    else:
+        return
+    bridge = facts.bridges[network.device]
+    if bridge and not bridge.is_ours(firewall.network_owner(network.name, network.id)):
+        mend, remedy = [], f"once {network.device} is its network's: 'mydocker network check --repair'"
+    yield Finding(about, wrong, remedy, mend, container=container.id)
+
+
+def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoint) -> Iterator[Finding]:
+    about, address = f"container {container.name}", end.address.partition("/")[0]
+    lease = leases.Lease(address, container.id, [container.name, *end.aliases])
+    there = next((each for each in facts.leases[network.name] if each.address == address), None)
+    if not there:
+        wrong = f"its address {address} on network {network.name} is not on record as taken"
+        yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container.id)
+    elif there.container_id != container.id:
+        runs = [each.name for each in facts.running if each.id == there.container_id]
+        if runs or there.container_id in facts.busy:
+            wrong = f"its address {address} on network {network.name} is also that of container {there.names[0]}"
+            yield Finding(about, wrong, f"'mydocker restart {container.name}'")
+        else:
+            wrong = f"its address {address} on network {network.name} is on record as another's"
+            yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container.id)
+    elif there.names != lease.names:
+        wrong = f"its names on network {network.name} are not on record as {', '.join(lease.names)}"
+        yield Finding(about, wrong, "written again", missing=[(network.name, lease)], container=container.id)
+
+
+def _ports(facts: Facts, container: state.Record, op: steps.PublishPorts) -> Iterator[Finding]:
+    owner = firewall.container_owner(container.name, container.id)
+    for version, address in ((4, op.address), (6, op.address6)):
+        if not address:
+            continue
+        there = sorted(rule.spec for rule in firewall.parse(facts.saved[version])[0] if rule.owner == owner)
+        wanted = firewall.port_rules(version, owner, op.published(), address)
+        if there != sorted(rule.spec for rule in wanted):
+            family = "iptables" if version == 4 else "ip6tables"
+            gone = [rule for rule in wanted if rule.spec not in there]
+            wrong = f"{len(gone)} of its {len(wanted)} published ports have no rule in {family}"
+            wrong = wrong if gone else f"it has rules in {family} for more than its published ports"
+            yield Finding(f"container {container.name}", wrong, "made again", [op], container=container.id)
+
+
+def _has_namespace(container: state.Record) -> bool:
+    return container.network != "host" and not container.network.startswith("container:")
+
+
+# --- what is left of one that does not run ----------------------------------------------------------------------------
+
+
+def _gone(facts: Facts, container: state.Record) -> Iterator[Finding]:
+    """What its monitor has left: it was killed, or could not do it."""
+    about = f"container {container.name}"
+    versions = _versions_with(facts, container.id)
+    if versions:
+        withdraw: list[ops.Op] = [steps.RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
+        yield Finding(about, "it does not run, and there are still rules for its ports", "removed", withdraw)
+    devices = {each.name: each.device for each in facts.networks}
+    for end in container.endpoints:
+        plug = facts.plugs.get(end.link)
+        if plug and plug.bridge and plug.bridge == devices.get(end.network):
+            wrong = f"it does not run, and its link {end.link} is still in {plug.bridge}"
+            yield Finding(about, wrong, "removed", [steps.RemoveLink(end.link)])
+    target = facts.shown.get(container.name, "")
+    if container.pid and target == f"/proc/{container.pid}/ns/net":
+        back: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
+        yield Finding(about, f"it does not run, and 'ip netns' still shows it ({ops.NETNS})", "removed", back=back)
+
+
+def _versions_with(facts: Facts, owner_id: str) -> list[int]:
+    return [version for version, saved in facts.saved.items() if firewall.remove(saved, owner_id)]
+
+
+def _strangers(facts: Facts) -> Iterator[Finding]:
+    """Rules for containers that this store does not know: its own, if they lead into a network that only it has."""
+    known = {each.id[:12] for each in [*facts.running, *facts.gone]} | {each[:12] for each in facts.busy}
+    mine = {firewall.network_owner(each.name, each.id) for each in facts.networks}
+    found: dict[str, tuple[str, list[int]]] = {}
+    for version, saved in facts.saved.items():
+        rules = [rule for rule in firewall.parse(saved)[0] if rule.owner]
+        others = " ".join(rule.spec for rule in rules if " network " in rule.owner and rule.owner not in mine).split()
+        for rule in rules:
+            name, owner_id = firewall.container_of(rule.owner)
+            network = _network_at(facts, version, rule.spec)
+            if owner_id and owner_id not in known and network:
+                subnet = network.subnet if version == 4 else network.subnet6
+                if subnet not in others:
+                    found.setdefault(owner_id, (name, []))[1].append(version)
+    for owner_id, (name, versions) in found.items():
+        withdraw: list[ops.Op] = [steps.RemovePorts(name, owner_id, "::" if 6 in versions else "")]
+        yield Finding(
+            f"container {name}", f"there is no {owner_id}, and there are rules for its ports", "removed", withdraw
+        )
+
+
+def _network_at(facts: Facts, version: int, spec: str) -> Network | None:
+    """The network that a port's rule leads into."""
+    target = spec.rpartition(" --to-destination ")[2].rpartition(":")[0].strip("[]")
+    if not target:
+        return None
+    for network in facts.networks:
+        subnet = network.subnet if version == 4 else network.subnet6
+        if subnet and cidr(subnet).holds(parse(target)):
+            return network
+    return None
+
+
+def _leases(facts: Facts, network: Network) -> Iterator[Finding]:
+    """Leases of nobody."""
+    owned = {
+        (container.id, end.address.partition("/")[0])
+        for container in facts.running
+        for end in container.endpoints
+        if end.network == network.name
+    }
+    owners = {address for _, address in owned}
+    for lease in facts.leases[network.name]:
+        if lease.container_id in facts.busy or (lease.container_id, lease.address) in owned:
+            continue
+        if lease.address in owners:
+            continue  # told of its owner
+        wrong = f"the address {lease.address} is on record as that of {lease.names[0]}, which does not have it"
+        yield Finding(f"network {network.name}", wrong, "given back", stale=[(network.name, lease)])
+
+
+# --- mending ----------------------------------------------------------------------------------------------------------
+
+
+def _mend(finding: Finding) -> None:
+    """Raises MydockerError, OSError."""
+    if not finding.container:
+        _apply(finding)
+        return
+    found = state.load(finding.container)
+    with state.lock(found):  # nobody starts it, connects it or changes its ports meanwhile
+        if state.load(finding.container).networks == found.networks and found.alive():
+            _apply(finding)
+
+
+def _apply(finding: Finding) -> None:
+    Trace("host").run(finding.do)
+    for op in finding.do:
+        if isinstance(op, steps.AddNetworkRules):
+            networks.note_turned_on(op.guards)
+    take_back(finding.back)
+    for name, lease in finding.missing:
+        leases.take(networks.load(name), lease.container_id, lease.names, lease.address)
+    for name, lease in finding.stale:
+        leases.release(name, lease.address, lease.container_id)
