@@ -110,8 +110,8 @@ def test_a_network():
         ("nat", f'-A POSTROUTING -s 10.200.0.0/20 ! -o web -m comment --comment "{OWNER}" -j MASQUERADE'),
         (
             "nat",
-            "-A MYDOCKER-POSTROUTING -s 10.200.0.0/20 -d 10.200.0.0/20 -m conntrack --ctstate DNAT "
-            f'-m comment --comment "{OWNER}" -j MASQUERADE',
+            f'-A MYDOCKER-POSTROUTING -s 10.200.0.0/20 -d 10.200.0.0/20 -m comment --comment "{OWNER}" '
+            "-m conntrack --ctstate DNAT -j MASQUERADE",
         ),
         ("nat", f'-A MYDOCKER-POSTROUTING -s 127.0.0.0/8 -o web -m comment --comment "{OWNER}" -j MASQUERADE'),
     ]

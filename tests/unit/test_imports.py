@@ -59,9 +59,8 @@ def offenders(rooms: list[str], allowed) -> list[str]:
 
 BASE = ["record", "jsontext", "errors", "paths", "libraries"]
 PLANNERS = ["image.drivers", "network", "runtime.cgroup", "runtime.rootfs", "runtime.security"]
-LEASES = (
-    "network.leases"  # which address is whose is state, kept by state.py's locks; stale is whose container has ended
-)
+# Whose an address is, is state: it is changed under state.py's locks, and free again once its container has ended.
+LEASES = "network.leases"
 
 
 def test_modules_are_found():

@@ -26,7 +26,6 @@ from mydocker.runtime import rootfs
 
 ID = "0123456789ab" + "c" * 52
 TAG = "mydocker: network {} 000000000000"
-TAG = "mydocker: network {} 000000000000"
 
 
 def network(name, number, **more):

@@ -128,13 +128,13 @@ class TestListing:
     def test_table_as_docker_prints_it(self):
         other = row(name="né日本", pid=1, command=["sh"], image="a:b", status="created")
         assert listing(CONTAINERS, [row(), other]).splitlines() == [
-            "CONTAINER ID   IMAGE            COMMAND    CREATED         STATUS         PID       NAMES",
-            '0123456789ab   busybox:latest   "top -b"   3 minutes ago   Up 2 minutes   4321      bird',
-            '0123456789ab   a:b              "sh"       3 minutes ago   Created                  né日本',
+            "CONTAINER ID   IMAGE            COMMAND    CREATED         STATUS         PID       PORTS     NAMES",
+            '0123456789ab   busybox:latest   "top -b"   3 minutes ago   Up 2 minutes   4321                bird',
+            '0123456789ab   a:b              "sh"       3 minutes ago   Created                            né日本',
         ]
 
     def test_no_rows_leave_the_heading(self):
-        expected = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PID       NAMES\n"
+        expected = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PID       PORTS     NAMES\n"
         assert listing(CONTAINERS, []) == listing(CONTAINERS, [], "table", columns=200) == expected
         assert listing(CONTAINERS, [], "{{.ID}}") == listing(CONTAINERS, [], "json") == ""
 

@@ -44,6 +44,8 @@ VERBS = {
     "network prune": "networks:prune",
     "network connect": "networks:connect",
     "network disconnect": "networks:disconnect",
+    "network check": "networks:check",
+    "network reload": "networks:reload",
     "netmap": "netmap:netmap",
     "info": "system:info",
     "version": "system:version",

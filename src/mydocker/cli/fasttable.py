@@ -743,6 +743,24 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--force": "force",
         },
     ),
+    ("network", "check"): (
+        False,
+        (),
+        {
+            "repair": False,
+            "format": None,
+        },
+        {
+            "--repair": "repair",
+            "--format": "format",
+        },
+    ),
+    ("network", "reload"): (
+        False,
+        (),
+        {},
+        {},
+    ),
 }
 
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {

@@ -14,14 +14,15 @@ from mydocker.engine import networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, iptables
 from mydocker.model.addresses import cidr, parse
+from mydocker.model.ports import publish
 from mydocker.network import firewall, leases, plan
-from mydocker.network import ops as steps
+from mydocker.network.ops import AddNetworkRules, PlugLink, PublishPorts, RemoveLink, RemovePorts
 from mydocker.record import record
 from mydocker.trace import Trace, take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from mydocker.kernel.bridge import Bridge, Plug
     from mydocker.model.network import Endpoint, Network
@@ -60,52 +61,58 @@ class Finding:
     """about: "network web", "container db" or "this host". wrong: what is. remedy: what repair() makes of it, "made
     again", or, if there is nothing to be done here, the command that helps.
 
-    do, back: the steps that mend it, and those to be taken back. missing, stale: leases, each with its network's name.
-    container: the ID of a running one, to be left alone if it changes meanwhile.
+    steps, leftovers: ops that mend it, and those to be taken back. missing, stale: leases, each with its network's
+    name. container: left alone if it has changed meanwhile.
     """
 
     about: str
     wrong: str
     remedy: str
-    do: list[ops.Op] = []
-    back: list[ops.Op] = []
+    steps: list[ops.Op] = []
+    leftovers: list[ops.Op] = []
     missing: list[tuple[str, Lease]] = []
     stale: list[tuple[str, Lease]] = []
-    container: str = ""
+    container: state.Record | None = None
 
     @property
     def mendable(self) -> bool:
-        return bool(self.do or self.back or self.missing or self.stale)
+        return bool(self.steps or self.leftovers or self.missing or self.stale)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.about, self.wrong
 
 
 def check() -> list[Finding]:
     """What is wrong. A start or an end that is under way looks like damage, too: what counts is still there after a
     moment. Raises HostError without iptables."""
-    found = compare(survey())
-    if not found:
+    before = {each.key for each in compare(survey())}
+    if not before:
         return []
     sleep(_SETTLED)
-    before = [(each.about, each.wrong) for each in found]
-    return [each for each in compare(survey()) if (each.about, each.wrong) in before]
+    return [each for each in compare(survey()) if each.key in before]
 
 
 def repair() -> tuple[list[Finding], list[tuple[Finding, str]]]:
-    """Mend what can be mended: what was, and what is still wrong, with the error if there was one."""
-    mended: list[Finding] = []
+    """Mend what can be mended. What was wrong, and what still is, with the error if there was one."""
+    tried: dict[tuple[str, str], Finding] = {}
     errors: dict[tuple[str, str], str] = {}
+    found = check()
     for _ in range(_ROUNDS):  # a container may have ended while its links and rules were being made
-        found = check()
-        todo = [each for each in found if each.mendable and (each.about, each.wrong) not in errors]
+        todo = [each for each in found if each.mendable and each.key not in errors]
         if not todo:
             break
         for each in todo:
             try:
                 _mend(each)
-                mended.append(each)
+                tried[each.key] = each
             except (OSError, MydockerError) as error:
-                errors[each.about, each.wrong] = str(error)
-    left = [(each, errors.get((each.about, each.wrong), "")) for each in found]
-    return [each for each in mended if not any(each == other for other, _ in left)], left
+                errors[each.key] = str(error)
+        found = check()
+    left = {each.key: each for each in found}
+    return [each for key, each in tried.items() if key not in left], [
+        (each, errors.get(key, "")) for key, each in left.items()
+    ]
 
 
 # --- what is there ----------------------------------------------------------------------------------------------------
@@ -139,8 +146,8 @@ def _containers() -> tuple[list[state.Record], list[state.Record], list[str]]:
     running, gone, busy = [], [], []
     for container_id in state.ids():
         try:
-            found = state.load(container_id)
-            state.lock(found, wait=False).release()
+            with state.Lock(f"{paths.container(container_id)}/lock", wait=False):
+                found = state.load(container_id)
             if found.alive():
                 running.append(found)
             elif found.watched():
@@ -290,8 +297,8 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
         if end.network not in known:
             remedy = f"'mydocker network disconnect -f {end.network} {container.name}'"
             found.append(Finding(about, f"its network {end.network} is gone", remedy))
-    publish = plan.publish(plan.Wires(container.id, container.name, joined, container.ports))
-    published = {op.link: op for op in publish if isinstance(op, steps.PublishPorts)}
+    wanted = plan.publish(plan.Wires(container.id, container.name, joined, container.ports))
+    published = {op.link: op for op in wanted if isinstance(op, PublishPorts)}
     for network, end in joined:
         found += _plug(facts, container, network, end, end.link in published)
         found += _lease(facts, container, network, end)
@@ -300,20 +307,18 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
         found += _ports(facts, container, op)
     if _has_namespace(container) and container.name not in facts.shown:
         show: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
-        found.append(Finding(about, "'ip netns' does not know it", "shown again", show, container=container.id))
+        found.append(Finding(about, "'ip netns' does not know it", "shown again", show, container=container))
     return found
 
 
-def _plug(
-    facts: Facts, container: state.Record, network: Network, end: Endpoint, published: bool
-) -> Iterator[Finding]:
+def _plug(facts: Facts, container: state.Record, network: Network, end: Endpoint, published: bool) -> Iterator[Finding]:
     about, plug = f"container {container.name}", facts.plugs.get(end.link)
     if not plug:
         again = f"'mydocker restart {container.name}', or 'mydocker network disconnect {network.name} {container.name}'"
         wrong = f"its link {end.link} ({end.device}) is gone"
         yield Finding(about, wrong, f"{again} and 'mydocker network connect {network.name} {container.name}'")
         return
-    mend: list[ops.Op] = [steps.PlugLink(end.link, network.device, published)]
+    mend: list[ops.Op] = [PlugLink(end.link, network.device, published)]
     if plug.bridge != network.device:
         wrong, remedy = f"its link {end.link} ({end.device}) is not plugged into {network.device}", "plugged in again"
     elif not plug.up:
@@ -325,7 +330,7 @@ def _plug(
     bridge = facts.bridges[network.device]
     if bridge and not bridge.is_ours(firewall.network_owner(network.name, network.id)):
         mend, remedy = [], f"once {network.device} is its network's: 'mydocker network check --repair'"
-    yield Finding(about, wrong, remedy, mend, container=container.id)
+    yield Finding(about, wrong, remedy, mend, container=container)
 
 
 def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoint) -> Iterator[Finding]:
@@ -334,7 +339,7 @@ def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoin
     there = next((each for each in facts.leases[network.name] if each.address == address), None)
     if not there:
         wrong = f"its address {address} on network {network.name} is not on record as taken"
-        yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container.id)
+        yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container)
     elif there.container_id != container.id:
         runs = [each.name for each in facts.running if each.id == there.container_id]
         if runs or there.container_id in facts.busy:
@@ -342,25 +347,26 @@ def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoin
             yield Finding(about, wrong, f"'mydocker restart {container.name}'")
         else:
             wrong = f"its address {address} on network {network.name} is on record as another's"
-            yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container.id)
+            yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container)
     elif there.names != lease.names:
         wrong = f"its names on network {network.name} are not on record as {', '.join(lease.names)}"
-        yield Finding(about, wrong, "written again", missing=[(network.name, lease)], container=container.id)
+        yield Finding(about, wrong, "written again", missing=[(network.name, lease)], container=container)
 
 
-def _ports(facts: Facts, container: state.Record, op: steps.PublishPorts) -> Iterator[Finding]:
+def _ports(facts: Facts, container: state.Record, op: PublishPorts) -> Iterator[Finding]:
     owner = firewall.container_owner(container.name, container.id)
     for version, address in ((4, op.address), (6, op.address6)):
         if not address:
             continue
-        there = sorted(rule.spec for rule in firewall.parse(facts.saved[version])[0] if rule.owner == owner)
-        wanted = firewall.port_rules(version, owner, op.published(), address)
+        rules = firewall.parse(facts.saved[version])[0]
+        there = sorted(rule.spec for rule in rules if _container(rule.owner)[1] == container.id[:12])
+        wanted = firewall.port_rules(version, owner, publish(op.ports), address)
         if there != sorted(rule.spec for rule in wanted):
             family = "iptables" if version == 4 else "ip6tables"
             gone = [rule for rule in wanted if rule.spec not in there]
             wrong = f"{len(gone)} of its {len(wanted)} published ports have no rule in {family}"
             wrong = wrong if gone else f"it has rules in {family} for more than its published ports"
-            yield Finding(f"container {container.name}", wrong, "made again", [op], container=container.id)
+            yield Finding(f"container {container.name}", wrong, "made again", [op], container=container)
 
 
 def _has_namespace(container: state.Record) -> bool:
@@ -375,18 +381,21 @@ def _gone(facts: Facts, container: state.Record) -> Iterator[Finding]:
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)
     if versions:
-        withdraw: list[ops.Op] = [steps.RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
-        yield Finding(about, "it does not run, and there are still rules for its ports", "removed", withdraw)
+        withdraw: list[ops.Op] = [RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
+        yield Finding(
+            about, "it does not run, and there are still rules for its ports", "removed", withdraw, container=container
+        )
     devices = {each.name: each.device for each in facts.networks}
     for end in container.endpoints:
         plug = facts.plugs.get(end.link)
         if plug and plug.bridge and plug.bridge == devices.get(end.network):
             wrong = f"it does not run, and its link {end.link} is still in {plug.bridge}"
-            yield Finding(about, wrong, "removed", [steps.RemoveLink(end.link)])
+            yield Finding(about, wrong, "removed", [RemoveLink(end.link)], container=container)
     target = facts.shown.get(container.name, "")
     if container.pid and target == f"/proc/{container.pid}/ns/net":
-        back: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
-        yield Finding(about, f"it does not run, and 'ip netns' still shows it ({ops.NETNS})", "removed", back=back)
+        shown: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
+        wrong = f"it does not run, and 'ip netns' still shows it ({ops.NETNS}/{container.name})"
+        yield Finding(about, wrong, "removed", leftovers=shown, container=container)
 
 
 def _versions_with(facts: Facts, owner_id: str) -> list[int]:
@@ -402,17 +411,23 @@ def _strangers(facts: Facts) -> Iterator[Finding]:
         rules = [rule for rule in firewall.parse(saved)[0] if rule.owner]
         others = " ".join(rule.spec for rule in rules if " network " in rule.owner and rule.owner not in mine).split()
         for rule in rules:
-            name, owner_id = firewall.container_of(rule.owner)
+            name, owner_id = _container(rule.owner)
             network = _network_at(facts, version, rule.spec)
             if owner_id and owner_id not in known and network:
                 subnet = network.subnet if version == 4 else network.subnet6
                 if subnet not in others:
                     found.setdefault(owner_id, (name, []))[1].append(version)
     for owner_id, (name, versions) in found.items():
-        withdraw: list[ops.Op] = [steps.RemovePorts(name, owner_id, "::" if 6 in versions else "")]
+        withdraw: list[ops.Op] = [RemovePorts(name, owner_id, "::" if 6 in versions else "")]
         yield Finding(
             f"container {name}", f"there is no {owner_id}, and there are rules for its ports", "removed", withdraw
         )
+
+
+def _container(owner: str) -> tuple[str, str]:
+    """Name and ID in a rule's comment, or twice nothing if it is not a container's."""
+    _, kind, *words = owner.split(" ") if owner else ("", "")
+    return (words[0], words[1]) if kind == "container" else ("", "")
 
 
 def _network_at(facts: Facts, version: int, spec: str) -> Network | None:
@@ -429,20 +444,15 @@ def _network_at(facts: Facts, version: int, spec: str) -> Network | None:
 
 def _leases(facts: Facts, network: Network) -> Iterator[Finding]:
     """Leases of nobody."""
-    owned = {
-        (container.id, end.address.partition("/")[0])
-        for container in facts.running
-        for end in container.endpoints
-        if end.network == network.name
-    }
-    owners = {address for _, address in owned}
+    ends = [(each.id, end) for each in facts.running for end in each.endpoints if end.network == network.name]
+    owners = {end.address.partition("/")[0]: container_id for container_id, end in ends}
+    known = {each.id: each for each in [*facts.running, *facts.gone]}
     for lease in facts.leases[network.name]:
-        if lease.container_id in facts.busy or (lease.container_id, lease.address) in owned:
-            continue
-        if lease.address in owners:
-            continue  # told of its owner
-        wrong = f"the address {lease.address} is on record as that of {lease.names[0]}, which does not have it"
-        yield Finding(f"network {network.name}", wrong, "given back", stale=[(network.name, lease)])
+        # That another's address is on its record is told of who has it.
+        if lease.container_id not in facts.busy and lease.address not in owners:
+            wrong = f"the address {lease.address} is on record as that of {lease.names[0]}, which does not have it"
+            stale, container = [(network.name, lease)], known.get(lease.container_id)
+            yield Finding(f"network {network.name}", wrong, "given back", stale=stale, container=container)
 
 
 # --- mending ----------------------------------------------------------------------------------------------------------
@@ -450,21 +460,25 @@ def _leases(facts: Facts, network: Network) -> Iterator[Finding]:
 
 def _mend(finding: Finding) -> None:
     """Raises MydockerError, OSError."""
-    if not finding.container:
+    seen = finding.container
+    if not seen:
         _apply(finding)
         return
-    found = state.load(finding.container)
-    with state.lock(found):  # nobody starts it, connects it or changes its ports meanwhile
-        if state.load(finding.container).networks == found.networks and found.alive():
-            _apply(finding)
+    try:
+        with state.lock(seen):  # nobody starts it, connects it or changes its ports meanwhile
+            now = state.load(seen.id)
+            if now == seen and now.alive() == (seen.status == "running"):
+                _apply(finding)
+    except NotFound:
+        pass  # it has been removed; what is left then is seen by the next look
 
 
 def _apply(finding: Finding) -> None:
-    Trace("host").run(finding.do)
-    for op in finding.do:
-        if isinstance(op, steps.AddNetworkRules):
+    Trace("host").run(finding.steps)
+    for op in finding.steps:
+        if isinstance(op, AddNetworkRules):
             networks.note_turned_on(op.guards)
-    take_back(finding.back)
+    take_back(finding.leftovers)
     for name, lease in finding.missing:
         leases.take(networks.load(name), lease.container_id, lease.names, lease.address)
     for name, lease in finding.stale:

@@ -8,6 +8,10 @@ from mydocker.errors import MydockerError, NotFound
 from mydocker.network import foreign, leases, ops, plan
 from mydocker.trace import Trace, describe
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.network import Network
+
 
 def reload() -> list[str]:
     """Make every rule that is missing, each once; what a person should know, in lines for stderr.
@@ -16,13 +20,22 @@ def reload() -> list[str]:
     """
     said: list[str] = []
     for network in networks.networks():
-        with leases.lock(network.name):
-            if networks.is_up(network):
-                Trace("host").run(plan.bridge_up(network, []))
-                said += in_the_way(network.device)
+        if networks.is_up(network):
+            said += _network(network)
     for record in state.containers():
         _publish(record)
     return list(dict.fromkeys(said))
+
+
+def _network(network: Network) -> list[str]:
+    """Its rules, and the one that keeps forwarding to containers if it was mydocker who turned that on."""
+    with leases.lock(network.name):
+        if not networks.is_up(network):
+            return []
+        guards = networks.guards_of(network, networks.not_forwarded(network), networks.turned_on())
+        Trace("host").run(plan.bridge_up(network, guards))
+        networks.note_turned_on(guards)
+    return in_the_way(network.device)
 
 
 def _publish(record: state.Record) -> None:

@@ -148,7 +148,9 @@ def link_up(name: str) -> Message:
 
 def plug(name: str, master: int) -> Message:
     """Up, and a port of the bridge with the index `master`."""
-    return Message(f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name) + _u32(_IFLA_MASTER, master))
+    return Message(
+        f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name) + _u32(_IFLA_MASTER, master)
+    )
 
 
 def hairpin(name: str) -> Message:

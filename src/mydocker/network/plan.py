@@ -88,7 +88,10 @@ def bridge_up(network: Network, guards: list[int]) -> list[ops.Op]:
     own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
     addresses = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
     tag = network_owner(network.name, network.id)
-    return [rules(network, guards), steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag)]
+    return [
+        rules(network, guards),
+        steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag),
+    ]
 
 
 def rules(network: Network, guards: list[int]) -> steps.AddNetworkRules:

@@ -134,6 +134,7 @@ class _Monitor:
         self.pending: list[bytes] = []
         self.outputs: dict[int, bytes] = {}
         self.pid = self.pidfd = self.stdin = -1
+        self.told = 0  # when the child said what it had done: from then on it becomes the program
         self.running = False
         self.resolver: Resolver | None = None
         self.control: Control | None = None
@@ -219,7 +220,8 @@ class _Monitor:
             ) from None
         if self.pid == 0:
             process.set_title("mydocker: init")  # the container sees it: nothing of the host's command line
-            init.main(init.container(self.plan), streams, theirs.fileno(), self.trace.number)
+            ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
+            init.main(init.container(self.plan), streams, theirs.fileno(), self.trace.number + ahead)
         self.trace.span(CLONE, self.plan.clone_shell(), began)
         theirs.close()
         for descriptor in streams:
@@ -241,7 +243,9 @@ class _Monitor:
             self.trace.run(self.plan.published)
         except (OSError, MydockerError):
             self._signal(9)
-            self._hear(channel)  # if it had failed before, that is why
+            failure = self._told(channel)  # if it had failed before, that is why
+            if failure:
+                raise failure from None
             raise
 
     def _pipes(self) -> list[int]:
@@ -259,23 +263,7 @@ class _Monitor:
 
     def _hear(self, channel: socket) -> None:
         """What the child reports, until it has become the program. Raises what it failed of."""
-        failure: MydockerError | None = None
-        while True:
-            data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(16), MSG_CMSG_CLOEXEC)
-            if not data:
-                break
-            if data[:1] == b"P":
-                self.stdin = unpack("i", ancillary[0][2][:4])[0]
-                self.outputs[self.stdin] = b"stdout"
-            elif data[:1] == b"D":
-                self._open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
-            elif data[:1] == b"T":
-                self.child_spans, told = jsontext.loads(data[1:]), monotonic_ns()
-            elif data[:1] == b"E":
-                failure = from_details(jsontext.loads(data[1:]))
-            elif len(data) == 8:
-                failure = init.exec_failed(self.plan.spec["process"]["args"][0], -unpack("q", data)[0])
-        channel.close()
+        failure = self._told(channel)
         if failure:
             raise failure
         # The socket also closes when the child is killed on its way; then its program never ran.
@@ -292,11 +280,35 @@ class _Monitor:
                 "op": None,
                 "args": None,
                 "shell": self.plan.exec_shell(),
-                "start": told,
+                "start": self.told,
                 "end": monotonic_ns(),
                 "error": None,
             }
         )
+
+    def _told(self, channel: socket) -> MydockerError | None:
+        """Take the child's messages until it closes its end; what it failed of."""
+        failure: MydockerError | None = None
+        while True:
+            try:
+                data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(16), MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:
+                continue  # it has ended without hearing us; what it said comes after this one error
+            if not data:
+                break
+            if data[:1] == b"P":
+                self.stdin = unpack("i", ancillary[0][2][:4])[0]
+                self.outputs[self.stdin] = b"stdout"
+            elif data[:1] == b"D":
+                self._open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
+            elif data[:1] == b"T":
+                self.child_spans, self.told = jsontext.loads(data[1:]), monotonic_ns()
+            elif data[:1] == b"E":
+                failure = from_details(jsontext.loads(data[1:]))
+            elif len(data) == 8:
+                failure = init.exec_failed(self.plan.spec["process"]["args"][0], -unpack("q", data)[0])
+        channel.close()
+        return failure
 
     def _open_resolver(self, descriptors: list[int]) -> None:
         from mydocker.network.resolver import HostServers, adopt

@@ -84,3 +84,18 @@ def disconnect(
 ) -> int:
     """Take a container off a network"""
     return dispatch("network disconnect", locals())
+
+
+@command(app, "check")
+def check(
+    repair: bool = flag("Mend what can be mended without a restart", "--repair"),
+    format: Optional[str] = text("FORMAT", "json", "--format"),
+) -> int:
+    """Compare bridges, links, rules and addresses with what is on record"""
+    return dispatch("network check", locals())
+
+
+@command(app, "reload")
+def reload() -> int:
+    """Make all firewall rules again, after the host's firewall has been emptied"""
+    return dispatch("network reload", locals())

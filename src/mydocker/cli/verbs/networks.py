@@ -1,24 +1,30 @@
-"""network create, ls, inspect, rm, prune, connect, disconnect."""
+"""network create, ls, inspect, rm, prune, connect, disconnect, check, reload."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
+from mydocker import jsontext
 from mydocker.cli import ask, output, rows
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import networks
+from mydocker.engine import reload as reloading
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
 from mydocker.model.network import DEFAULT, Network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mydocker.engine.check import Finding
 
 
 def create(params: dict[str, Any]) -> int:
     made, remarks = networks.create(params)
-    for remark in remarks:
-        print(f"mydocker: {remark}", file=sys.stderr)
+    _remark([*remarks, *reloading.in_the_way(made.device)])
     print(made.id)
     return 0
 
@@ -121,3 +127,42 @@ def disconnect(params: dict[str, Any]) -> int:
 
     connection.disconnect(params["network"], params["container"], params["force"])
     return 0
+
+
+def check(params: dict[str, Any]) -> int:
+    from mydocker.engine import check as engine
+
+    if params["format"] not in (None, "json"):
+        raise InvalidArgument(f"unknown format '{params['format']}'", "json")
+    mended, left = engine.repair() if params["repair"] else ([], [(each, "") for each in engine.check()])
+    if params["format"]:
+        told = [_finding(each, True, "") for each in mended] + [_finding(each, False, error) for each, error in left]
+        output.emit(jsontext.pretty(told) + "\n")
+        return 1 if left else 0
+    lines = [f"{each.about}: {each.wrong}: {each.remedy}" for each in mended]
+    for each, error in left:
+        help = f"not {each.remedy}: {error}" if error else f"--repair: {each.remedy}" if each.mendable else each.remedy
+        lines.append(f"{each.about}: {each.wrong} ({help})")
+    output.emit("".join(f"{output.printable(line)}\n" for line in lines or ["everything is as recorded"]))
+    return 1 if left else 0
+
+
+def _finding(found: Finding, repaired: bool, error: str) -> dict[str, Any]:
+    return {
+        "about": found.about,
+        "wrong": found.wrong,
+        "remedy": found.remedy,
+        "repairable": found.mendable,
+        "repaired": repaired,
+        "error": error,
+    }
+
+
+def reload(_: dict[str, Any]) -> int:
+    _remark(reloading.reload())
+    return 0
+
+
+def _remark(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"mydocker: {line}", file=sys.stderr)

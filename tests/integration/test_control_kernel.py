@@ -1,0 +1,223 @@
+"""runtime/control.py: what the command line tells a monitor, and what a monitor makes of whatever it is told.
+
+Both ends are here, in one process: the socket lies in a folder of the test's.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mydocker import jsontext, paths, state
+from mydocker.errors import Conflict
+from mydocker.model.network import Endpoint, Network
+from mydocker.runtime import control
+
+ID = "a" * 64
+LAB = Network("lab", "1" * 64, "2026-11-23T00:00:00Z", "lab", "10.8.0.0/20", "10.8.0.1", internal=True)
+
+
+class Monitor:
+    """An owner that notes what it is told. refuses: an error that it raises then."""
+
+    def __init__(self):
+        self.told = []
+        self.refuses = None
+
+    def update(self, message, joined, descriptors):
+        self.told.append((message, joined, descriptors))
+        if self.refuses:
+            raise self.refuses
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Nothing on the machine is touched but a folder of the test's own."""
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "CONTAINERS", str(tmp_path))
+    (tmp_path / ID).mkdir()
+    return state.Record(
+        ID, "web", "", "busybox:latest", "", ["top"], "overlay", [], networks=[Endpoint("lab").to_json()],
+        published=["80/tcp"], ports=["32768:80/tcp"],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def monitor():
+    return Monitor()
+
+
+@pytest.fixture
+def ear(record, monitor, monkeypatch):
+    monkeypatch.setattr(control, "_PATIENCE", 0.5)
+    found = control.Control(record.folder, monitor)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def served(ear):
+    """A monitor that takes one message meanwhile."""
+    thread = threading.Thread(target=ear.serve)
+    thread.start()
+    yield
+    thread.join()
+
+
+def say(record, data, descriptors=()):
+    """Send anything; what is answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
+        channel.settimeout(5)
+        channel.connect(f"{record.folder}/control")
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        channel.sendmsg([data], rights)
+        try:
+            return channel.recv(16)
+        except ConnectionResetError:
+            return b""
+
+
+@pytest.fixture
+def pipes():
+    """Six descriptors, whose numbers do not matter: each is known by what it is."""
+    made = [end for _ in range(3) for end in os.pipe()]
+    yield made
+    for end in made:
+        os.close(end)
+
+
+def identities(descriptors):
+    return [(os.fstat(each).st_dev, os.fstat(each).st_ino, os.fstat(each).st_mode) for each in descriptors]
+
+
+class TestTell:
+    def test_the_monitor_learns_what_the_record_says(self, record, monitor, served):
+        control.tell(record, [LAB], {}, [])
+        (message, joined, descriptors) = monitor.told[0]
+        assert (message["networks"], message["published"]) == (record.networks, ["80/tcp"])
+        assert (message["ports"], message["held"]) == (["32768:80/tcp"], [])
+        assert (joined, descriptors) == ([LAB], [])
+
+    def test_descriptors_come_in_their_order_and_are_closed_on_exec(self, record, monitor, served, pipes):
+        control.tell(record, [LAB], {"80:80/tcp": pipes[:2], "53:53/udp": pipes[2:3]}, pipes[3:])
+        message, _, received = monitor.told[0]
+        assert message["held"] == [["80:80/tcp", 2], ["53:53/udp", 1]]
+        assert identities(received) == identities(pipes)
+        assert not any(os.get_inheritable(each) for each in received)
+        for each in received:
+            os.close(each)
+
+    def test_a_monitor_that_has_gone(self, record):
+        with pytest.raises(Conflict, match="the monitor of web did not answer"):
+            control.tell(record, [LAB], {}, [])
+
+    def test_a_monitor_that_has_closed_its_ear(self, record, ear):
+        ear.close()
+        with pytest.raises(Conflict, match="did not answer"):
+            control.tell(record, [LAB], {}, [])
+
+    def test_a_monitor_that_clears_up_while_it_is_told(self, record, ear):
+        failed = []
+
+        def tell():
+            with pytest.raises(Conflict, match="did not answer") as caught:
+                control.tell(record, [LAB], {}, [])
+            failed.append(caught.value)
+
+        thread = threading.Thread(target=tell)
+        thread.start()
+        thread.join(0.1)
+        ear.close()
+        thread.join()
+        assert failed
+
+    def test_a_monitor_that_hangs(self, record, ear):
+        with pytest.raises(Conflict, match="did not answer"):
+            control.tell(record, [LAB], {}, [])
+
+    def test_an_update_that_fails_is_not_answered(self, record, monitor, served):
+        monitor.refuses = OSError(5, "no")
+        with pytest.raises(Conflict, match="did not answer"):
+            control.tell(record, [LAB], {}, [])
+
+    def test_more_descriptors_than_the_kernel_takes(self, record, ear, pipes):
+        held = {f"{port}:{port}/tcp": pipes[:1] for port in range(1, 252)}
+        with pytest.raises(Conflict, match="251 ports are too many at once"):
+            control.tell(record, [LAB], held, [])
+
+    def test_as_many_as_it_takes(self, record, monitor, served, pipes):
+        control.tell(record, [LAB], {f"{port}:{port}/tcp": pipes[:1] for port in range(1, 251)}, [])
+        received = monitor.told[0][2]
+        assert len(received) == 250
+        for each in received:
+            os.close(each)
+
+
+class TestEar:
+    def test_one_that_a_killed_monitor_has_left_is_replaced(self, record, monitor):
+        control.Control(record.folder, monitor)  # never closed
+        control.Control(record.folder, monitor).close()
+
+    def test_a_long_folder(self, tmp_path, record, monitor, monkeypatch):
+        monkeypatch.setattr(paths, "CONTAINERS", f"{tmp_path}/{'x' * 200}")
+        os.makedirs(record.folder)
+        ear = control.Control(record.folder, monitor)
+        thread = threading.Thread(target=ear.serve)
+        thread.start()
+        control.tell(record, [LAB], {}, [])
+        thread.join()
+        ear.close()
+        assert monitor.told
+
+    def test_nobody_there(self, ear, monitor):
+        os.set_blocking(ear.descriptor, False)
+        ear.serve()
+        assert monitor.told == []
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"", b"{", b"null", b"[]", b"{}", b'{"joined": 1}', b'{"joined": [1]}', b'{"joined": [{"colour": "red"}]}',
+            b'{"joined": [{"name": "lab"}]}', b"\xff",
+        ],
+    )  # fmt: skip
+    def test_what_makes_no_sense_is_not_answered(self, record, monitor, served, data):
+        assert say(record, data) == b""
+        assert monitor.told == []
+
+    def test_what_comes_with_nonsense_is_closed(self, record, ear, pipes):
+        before = sorted(os.listdir("/proc/self/fd"))
+        thread = threading.Thread(target=ear.serve)
+        thread.start()
+        assert say(record, b"{", pipes) == b""
+        thread.join()
+        assert sorted(os.listdir("/proc/self/fd")) == before
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+    @given(st.dictionaries(st.sampled_from(["joined", "networks", "held", "ports"]), st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    )))  # fmt: skip
+    def test_no_message_whatever_ends_the_monitor(self, record, ear, message):
+        errors = []
+
+        def serve():
+            try:
+                ear.serve()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        say(record, jsontext.dumps(message).encode())
+        thread.join()
+        assert errors == []
