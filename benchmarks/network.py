@@ -50,8 +50,10 @@ UNSHARED = """
 mkdir -p "$0" && mount -t sysfs sysfs "$0" && mount --rbind /sys/fs/cgroup "$0/fs/cgroup" && mount --rbind "$0" /sys
 ip link set lo up && echo ready && exec sleep infinity
 """
+# Both on one processor: how long it takes to wake another one is the machine's matter, and varies tenfold.
 SERVER = """
-import socket, sys
+import os, socket, sys
+os.sched_setaffinity(0, {0})
 with socket.create_server(("", int(sys.argv[1]))) as server:
     while True:
         peer, _ = server.accept()
@@ -60,7 +62,8 @@ with socket.create_server(("", int(sys.argv[1]))) as server:
             peer.sendall(data)
 """
 CLIENT = """
-import socket, statistics, sys, time
+import os, socket, statistics, sys, time
+os.sched_setaffinity(0, {0})
 with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as peer:
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     times = []
@@ -209,10 +212,10 @@ def traffic(everyone: list[Contestant], rounds: int, figures: Figures) -> None:
             clients["host to 127.0.0.1", port, one.name] = one.enter, "127.0.0.1"
     ways = list(dict.fromkeys((way, port) for way, port, _ in clients))
     time.sleep(1)  # by then the servers listen
-    for _ in range(rounds):
+    for turn in range(rounds):
         for way, port in ways:
             unit, measure = ("Gbit/s", throughput) if port == IPERF else ("µs", round_trip)
-            for one in everyone:
+            for one in everyone[:: -1 if turn % 2 else 1]:  # who comes first may be better or worse off
                 figures[way, unit][one.name].append(measure(*clients[way, port, one.name]))
     for one in everyone:
         one.remove(servers[one.name])

@@ -207,15 +207,16 @@ def save_last(found: Record) -> None:
 class Lock:
     """flock on a file. The descriptor is inherited by a fork, and the lock lasts until its last copy is closed."""
 
-    def __init__(self, path: str, missing: str = "", wait: bool = True) -> None:
+    def __init__(self, path: str, missing: str = "", wait: bool = True, make: bool = True) -> None:
         """missing: whose lock it is, for NotFound if its folder is gone. wait: if False, BlockingIOError if it is
-        held.
+        held. make: if False, a file that is not there is not made: NotFound.
         """
         import fcntl
 
         while True:
             try:
-                self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
+                self.descriptor = os.open(path, flags, 0o600)
             except FileNotFoundError:
                 raise no_such(missing) from None
             try:
@@ -312,7 +313,8 @@ def _abandoned(container_id: str) -> bool:
     """Whether who was making or removing it is gone: then nobody holds its lock, and what is left of it is removed."""
     folder = unseen(container_id)
     try:
-        held = Lock(f"{folder}/lock", wait=False)
+        # Who removes a container holds its lock, and has perhaps removed the file: a new one would be no lock at all.
+        held = Lock(f"{folder}/lock", wait=False, make=False)
     except NotFound:
         return not os.path.isdir(folder)
     except BlockingIOError:

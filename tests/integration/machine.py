@@ -134,13 +134,14 @@ class Machine:
         Only what every look finds counts: other stores' containers come and go meanwhile.
         """
         deadline = time.monotonic() + timeout
+        passing = ("cgroups", "namespaces")  # what was there before may be another store's, which goes
         changes = None
         while True:
             found, after = set(), self.snapshot()
             for kind in after:
                 was, now = Counter(before[kind]), Counter(after[kind])
                 found |= {f"new {kind}: {thing}" for thing in now - was}
-                found |= {f"gone {kind}: {thing}" for thing in was - now if kind != "cgroups"}
+                found |= {f"gone {kind}: {thing}" for thing in was - now if kind not in passing}
             changes = found if changes is None else changes & found
             if not changes or time.monotonic() > deadline:
                 return sorted(changes)

@@ -79,9 +79,18 @@ def files():
 
 
 def temporary():
-    """mydocker's; the tests' own have another prefix."""
+    """mydocker's; the tests' and the benchmarks' own have other prefixes."""
+    others = ("mydocker-test.", "mydocker-benchmark.")
     places = [(folder, name) for folder in ("/tmp", "/var/tmp", "/dev/shm") for name in names(folder)]
-    return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith("mydocker-test.")]
+    return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith(others)]
+
+
+def namespaces():
+    """Those of ip-netns(8), without what other stores' containers show there."""
+    shown = [(name, link(f"/run/netns/{name}").split("/")) for name in names("/run/netns")]
+    return [
+        name for name, target in shown if len(target) < 3 or not os.path.exists(f"/proc/{target[2]}") or ours(target[2])
+    ]
 
 
 def firewall():
@@ -101,7 +110,7 @@ print(
             "mounts": mounts(),
             "cgroups": cgroups(),
             "links": names("/sys/class/net"),
-            "namespaces": names("/run/netns"),
+            "namespaces": namespaces(),
             "firewall": firewall(),
             "processes": processes(),
             "files": files(),

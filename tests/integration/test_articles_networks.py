@@ -157,11 +157,13 @@ class TestChapter7:
         if machine.run("sh", "-c", "command -v mmdebstrap").rc != 0:
             pytest.skip("needs mmdebstrap")
         folder = examples.copy_to(machine)
-        for title in examples.TITLES:
-            examples.type_in(machine, folder, examples.blocks(title, "sh")[0])
-        yield folder
-        machine.run(machine.program, "rmi", "nginx", "redis", "counter")
-        machine.run("rm", "-rf", folder)
+        try:
+            for title in examples.TITLES:
+                examples.type_in(machine, folder, examples.blocks(title, "sh")[0])
+            yield folder
+        finally:
+            machine.run(machine.program, "rmi", "nginx", "redis", "counter")
+            machine.run("rm", "-rf", folder)
 
     @pytest.mark.parametrize(("title", "port"), zip(examples.TITLES, (8080, 8000)))
     def test_7_reached_from_the_lan(self, machine, mydocker, keeps_containers, folder, lan, title, port):

@@ -114,7 +114,13 @@ def test_a_user_by_name_is_nobody_to_runc(bundle):
 
 def test_the_hosts_namespaces(bundle):
     result = bundle(
-        "sh", "-c", "for n in /proc/self/ns/*; do readlink $n; done", network="host", pid="host", ipc="host", uts="host"
+        "sh",
+        "-c",
+        "for n in /proc/self/ns/*; do readlink $n; done",
+        network=["host"],
+        pid="host",
+        ipc="host",
+        uts="host",
     )
     ours = {name: os.readlink(f"/proc/self/ns/{name}") for name in ("net", "pid", "ipc", "uts", "mnt", "cgroup")}
     seen = set(result.stdout.split())

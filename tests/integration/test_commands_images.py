@@ -39,7 +39,7 @@ class TestBusybox:
     def test_is_made_the_same_on_every_machine(self, host, machine, mydocker, folder):
         def made(store):
             env = {"MYDOCKER_ROOT": store, "MYDOCKER_RUN": f"{store}/run", "TZ": "Asia/Tokyo"}
-            assert mydocker("run", "--rm", "busybox", "true", env=env).rc == 0
+            assert mydocker("run", "--rm", "--net", "none", "busybox", "true", env=env).rc == 0
             return mydocker.ok("images", "-q", "--no-trunc", env=env)
 
         assert made(f"{folder}/one") == mydocker.ok("images", "-q", "--no-trunc", "busybox")

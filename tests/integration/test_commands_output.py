@@ -105,9 +105,11 @@ class TestDamage:
 
     def test_of_the_image_index_is_one_line_that_names_it(self, machine, mydocker, folder):
         env = {"MYDOCKER_ROOT": folder, "MYDOCKER_RUN": f"{folder}/run"}
-        mydocker.ok("run", "--rm", "busybox", "true", env=env)
+        mydocker.ok("run", "--net", "none", "--rm", "busybox", "true", env=env)
         machine.shell(f"echo '{{' >{folder}/images/index.json")
-        assert f"{folder}/images/index.json" in mydocker.fails("run", "--rm", "busybox", "true", env=env)
+        assert f"{folder}/images/index.json" in mydocker.fails(
+            "run", "--net", "none", "--rm", "busybox", "true", env=env
+        )
 
 
 class TestFullDisk:
@@ -123,21 +125,23 @@ class TestFullDisk:
 
     def test_before_the_first_image(self, machine, mydocker, folder, small):
         self.fill(machine, folder)
-        assert "space" in mydocker.fails("run", "--rm", "busybox", "true", env=small)
+        assert "space" in mydocker.fails("run", "--net", "none", "--rm", "busybox", "true", env=small)
         machine.run("rm", f"{folder}/filler")
-        assert mydocker("run", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
+        assert mydocker("run", "--net", "none", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
 
     def test_before_a_container(self, machine, mydocker, folder, small):
-        mydocker.ok("run", "--rm", "busybox", "true", env=small)
+        mydocker.ok("run", "--net", "none", "--rm", "busybox", "true", env=small)
         self.fill(machine, folder)
-        assert "space" in mydocker.fails("run", "--rm", "busybox", "true", env=small)
+        assert "space" in mydocker.fails("run", "--net", "none", "--rm", "busybox", "true", env=small)
         machine.run("rm", f"{folder}/filler")
         assert machine.run("ls", f"{folder}/root/containers").stdout == ""
-        assert mydocker("run", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
+        assert mydocker("run", "--net", "none", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
 
     def test_while_it_runs_nothing_is_lost(self, machine, mydocker, folder, small):
         """The container fills the disk with its own files: it ends as it would, and its end is recorded."""
-        mydocker("run", "--name", "filler", "busybox", "sh", "-c", "cat /dev/zero >/big; exit 9", env=small)
+        mydocker(
+            "run", "--net", "none", "--name", "filler", "busybox", "sh", "-c", "cat /dev/zero >/big; exit 9", env=small
+        )
         mydocker.machine.run("rm", "-rf", f"{folder}/filler")
         state = json.loads(mydocker.ok("inspect", "filler", env=small))[0]["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 9)

@@ -6,9 +6,11 @@ Both ends are here, in one process: the socket lies in a folder of the test's.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 import threading
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,20 +66,27 @@ def ear(record, monitor, monkeypatch):
     found.close()
 
 
-@pytest.fixture
-def served(ear):
+@contextlib.contextmanager
+def serving(ear):
     """A monitor that takes one message meanwhile."""
-    thread = threading.Thread(target=ear.serve)
+    thread = threading.Thread(target=ear.serve, daemon=True)
     thread.start()
     yield
-    thread.join()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def served(ear):
+    with serving(ear):
+        yield
 
 
 def say(record, data, descriptors=()):
     """Send anything; what is answered."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.settimeout(5)
-        channel.connect(f"{record.folder}/control")
+        control._at(record.folder, channel.connect)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         channel.sendmsg([data], rights)
         try:
@@ -126,19 +135,11 @@ class TestTell:
             control.tell(record, [LAB], {}, [])
 
     def test_a_monitor_that_clears_up_while_it_is_told(self, record, ear):
-        failed = []
-
-        def tell():
-            with pytest.raises(Conflict, match="did not answer") as caught:
-                control.tell(record, [LAB], {}, [])
-            failed.append(caught.value)
-
-        thread = threading.Thread(target=tell)
-        thread.start()
-        thread.join(0.1)
-        ear.close()
-        thread.join()
-        assert failed
+        threading.Timer(0.1, ear.close).start()
+        began = time.monotonic()
+        with pytest.raises(Conflict, match="did not answer"):
+            control.tell(record, [LAB], {}, [])
+        assert time.monotonic() - began < 0.4  # it hears an end of file, and waits no longer
 
     def test_a_monitor_that_hangs(self, record, ear):
         with pytest.raises(Conflict, match="did not answer"):
@@ -171,10 +172,8 @@ class TestEar:
         monkeypatch.setattr(paths, "CONTAINERS", f"{tmp_path}/{'x' * 200}")
         os.makedirs(record.folder)
         ear = control.Control(record.folder, monitor)
-        thread = threading.Thread(target=ear.serve)
-        thread.start()
-        control.tell(record, [LAB], {}, [])
-        thread.join()
+        with serving(ear):
+            control.tell(record, [LAB], {}, [])
         ear.close()
         assert monitor.told
 
@@ -195,29 +194,18 @@ class TestEar:
         assert monitor.told == []
 
     def test_what_comes_with_nonsense_is_closed(self, record, ear, pipes):
-        before = sorted(os.listdir("/proc/self/fd"))
-        thread = threading.Thread(target=ear.serve)
-        thread.start()
-        assert say(record, b"{", pipes) == b""
-        thread.join()
-        assert sorted(os.listdir("/proc/self/fd")) == before
+        with serving(ear):
+            assert say(record, b"{", pipes) == b""
+        opened = [os.path.realpath(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")]
+        assert [opened.count(os.path.realpath(f"/proc/self/fd/{each}")) for each in pipes] == [2] * 6  # its two ends
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
     @given(st.dictionaries(st.sampled_from(["joined", "networks", "held", "ports"]), st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=5,
     )))  # fmt: skip
-    def test_no_message_whatever_ends_the_monitor(self, record, ear, message):
-        errors = []
-
-        def serve():
-            try:
-                ear.serve()
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        say(record, jsontext.dumps(message).encode())
-        thread.join()
-        assert errors == []
+    def test_no_message_whatever_ends_the_monitor(self, record, ear, monitor, message):
+        with serving(ear):
+            answer = say(record, jsontext.dumps(message).encode())
+        assert answer == (b"ok" if monitor.told else b"")
+        monitor.told.clear()

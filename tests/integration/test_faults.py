@@ -19,7 +19,20 @@ def options(machine, request):
         made = machine.run(machine.program, "network", "create", "faults")
         assert made.rc == 0 == machine.run(machine.program, "network", "create", "--ipv6", "faults6").rc, made.stderr
     yield [
-        *("--rm", "--name", "faulty", *networks, "--init", "--read-only", "--tmpfs", "/run", "-m", "100m", "--cpus", "1"),
+        *(
+            "--rm",
+            "--name",
+            "faulty",
+            *networks,
+            "--init",
+            "--read-only",
+            "--tmpfs",
+            "/run",
+            "-m",
+            "100m",
+            "--cpus",
+            "1",
+        ),
         *("--pids-limit", "100", "-v", f"{folder}:/mark", "--ulimit", "nofile=100", "--device", "/dev/full:/dev/brim"),
         *("--sysctl", "net.ipv4.ip_forward=1", "-u", "1000", "-w", "/tmp", "-h", "box", "--oom-score-adj", "10"),
         *("--security-opt", "no-new-privileges", "busybox", "touch", "/mark/ran"),

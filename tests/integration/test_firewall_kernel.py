@@ -409,7 +409,7 @@ def test_again_and_after_a_flush(router, kind):
     again = PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2", before=["8080:80/tcp"])
     again.do()
     assert sorted(rules()) == once
-    run("iptables -F; iptables -t nat -F; iptables -t raw -F; iptables -t nat -X")
+    run("iptables -F; iptables -t nat -F; iptables -t mangle -F; iptables -t nat -X")
     assert sorted(rules()) != once
     ONE.add()
     again.do()
@@ -552,7 +552,7 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
 def test_a_program_that_fails_or_is_missing(router, monkeypatch):
     router("legacy")
     with pytest.raises(OSError, match=r"iptables-restore.*: -A NOWHERE -j DROP.*iptables-restore --noflush -w 30"):
-        iptables.restore(4, "*raw\n-A NOWHERE -j DROP\nCOMMIT\n")
+        iptables.restore(4, "*mangle\n-A NOWHERE -j DROP\nCOMMIT\n")
     monkeypatch.setattr(programs, "_FOLDERS", ())
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HostError, match="iptables-save is not installed") as caught:

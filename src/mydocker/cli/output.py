@@ -238,6 +238,10 @@ def _fitted(cells: list[list[str]], giving_way: Sequence[int], columns: int) -> 
     widths = [max(width(row[column]) for row in cells) for column in range(len(cells[0]))]
     if sum(max(wide + _GAP, _NARROWEST) for wide in widths[:-1]) + widths[-1] <= columns:
         return _aligned(cells, _GAP, _NARROWEST)
+    for column in giving_way:
+        if not any(row[column] for row in cells[1:]):  # it says nothing, so it goes first
+            others = [other - (other > column) for other in giving_way if other != column]
+            return _fitted([row[:column] + row[column + 1 :] for row in cells], others, columns)
     gap = _GAP - 1
     excess = sum(widths) + gap * (len(widths) - 1) - columns
     while excess > 0:

@@ -117,6 +117,8 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
         network, end = network_of(each["network"]), Endpoint(**each)
         taken = {parse(lease.address)[0] for lease in leases.read(network.name)}
         address = end.wanted_ip or ipam.lowest_free(network, taken)
+        if not address:
+            raise leases.full(network)
         joined.append((network, _addressed(end, network, address, container_id, number)))
     return Wires(container_id, wanted.name or container_id[:12], joined, wanted.published)
 

@@ -3,16 +3,17 @@
 A network's rules are made with its bridge; a container has none but one for each published port. Ours are known by
 their comment, "mydocker: network NAME ID" and "mydocker: container NAME ID": its ID decides.
 
-    raw     PREROUTING ─> MYDOCKER-RAW          isolation, before anybody's ACCEPT and anybody's DNAT
+    mangle  PREROUTING ─> MYDOCKER-ISOLATE      isolation, before anybody's ACCEPT and anybody's DNAT
     filter  FORWARD ─> MYDOCKER-USER            the administrator's own, never touched
                     ─> MYDOCKER-FORWARD         what comes this far may pass: to a bridge of ours, or ─> MYDOCKER-OUT
                        MYDOCKER-OUT             from a bridge of ours: anywhere but to the containers of other runtimes
     nat     PREROUTING, OUTPUT ─> MYDOCKER-PORTS    published ports
             POSTROUTING                         one MASQUERADE a network, and ─> MYDOCKER-POSTROUTING
 
-All isolation is in raw: a packet that comes for a container's address, from anywhere but its own bridge, is dropped.
-Published ports are addressed to the host there, as are replies to what was masqueraded: both get their new destination
-later.
+All isolation is in mangle, which sees a packet before nat does: one that begins a connection to a container's address
+from anywhere but its own bridge is dropped. Published ports are addressed to the host there, as are replies to what was
+masqueraded: both get their new destination later. In both chains that every packet of a container passes, what belongs
+to a connection is let through first: so their cost does not grow with the number of networks.
 
 Pure functions, from the text of iptables-save to that of iptables-restore. A rule's words stand in the order in which
 iptables-save prints them, so that what is there already is recognised.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mydocker.model.ports import Port
 
 TABLES = {
-    "raw": ("MYDOCKER-RAW",),
+    "mangle": ("MYDOCKER-ISOLATE",),
     "filter": ("MYDOCKER-USER", "MYDOCKER-FORWARD", "MYDOCKER-OUT"),
     "nat": ("MYDOCKER-PORTS", "MYDOCKER-POSTROUTING"),
 }
@@ -86,16 +87,13 @@ def shared_rules(version: int) -> list[Rule]:
     """What all networks have in common; version: of IP, 4 or 6."""
     local = "-m addrtype --dst-type LOCAL"
     rows = [
-        ("raw", "PREROUTING", "", "MYDOCKER-RAW", True),
-        (
-            "raw",
-            "MYDOCKER-RAW",
-            "-i lo",
-            "RETURN",
-            True,
-        ),  # the host itself, to one of its gateway addresses
+        ("mangle", "PREROUTING", "", "MYDOCKER-ISOLATE", True),
+        # The host itself, to one of its gateway addresses; and, before it, whatever was let through already.
+        ("mangle", "MYDOCKER-ISOLATE", "-i lo", "RETURN", True),
+        ("mangle", "MYDOCKER-ISOLATE", "-m conntrack --ctstate ESTABLISHED", "RETURN", True),
         ("filter", "FORWARD", "", "MYDOCKER-FORWARD", True),
         ("filter", "FORWARD", "", "MYDOCKER-USER", True),  # each comes before the one above
+        ("filter", "MYDOCKER-OUT", "-m conntrack --ctstate RELATED,ESTABLISHED", "ACCEPT", False),
         *(("filter", "MYDOCKER-OUT", f"-o {device}", "RETURN", False) for device in _OTHERS),
         ("filter", "MYDOCKER-OUT", "", "ACCEPT", False),
         ("nat", "PREROUTING", local, "MYDOCKER-PORTS", False),
@@ -115,20 +113,23 @@ def guard_rules() -> list[Rule]:
 def network_rules(version: int, owner: str, device: str, subnet: str, internal: bool = False) -> list[Rule]:
     """A network's own. subnet: of that version, without host bits. internal: nothing gets out of it or in."""
     device, subnet = _plain(device), _plain(subnet)
-    rows = [("raw", "MYDOCKER-RAW", f"-d {subnet} ! -i {device}", "DROP", False)]
+    rows = [("mangle", "MYDOCKER-ISOLATE", f"-d {subnet} ! -i {device}", "DROP", False)]
     if version == 4:
         # route_localnet lets the host's own connections to 127.0.0.1 out by the bridge, and must let nobody's in.
-        rows += [("raw", "MYDOCKER-RAW", f"{end} 127.0.0.0/8 -i {device}", "DROP", False) for end in ("-s", "-d")]
+        rows += [("mangle", "MYDOCKER-ISOLATE", f"{end} 127.0.0.0/8 -i {device}", "DROP", False) for end in ("-s", "-d")]
     if internal and version == 4:
         beyond = f"! -d {subnet} -i {device} -m addrtype ! --dst-type BROADCAST,MULTICAST"
-        rows += [("raw", "MYDOCKER-RAW", beyond, "DROP", False)]
+        rows += [("mangle", "MYDOCKER-ISOLATE", beyond, "DROP", False)]
     elif internal:
         beyond = f"! -d {subnet} -i {device} -m addrtype ! --dst-type MULTICAST"
         # Neighbours are found by link-local addresses, which nobody forwards.
-        rows += [("raw", "MYDOCKER-RAW", f"-d fe80::/10 -i {device}", "RETURN", False)]
-        rows += [("raw", "MYDOCKER-RAW", beyond, "DROP", False)]
-    rows += [("filter", "MYDOCKER-FORWARD", f"-o {device}", "ACCEPT", True)]
-    if not internal:
+        rows += [("mangle", "MYDOCKER-ISOLATE", f"-d fe80::/10 -i {device}", "RETURN", False)]
+        rows += [("mangle", "MYDOCKER-ISOLATE", beyond, "DROP", False)]
+    if internal:  # no port of it is reached from outside: isolation lets the replies of a connection through
+        rows += [("filter", "MYDOCKER-FORWARD", f"-o {device}", "DROP", True)]
+        rows += [("filter", "MYDOCKER-FORWARD", f"-i {device} -o {device}", "ACCEPT", True)]
+    else:
+        rows += [("filter", "MYDOCKER-FORWARD", f"-o {device}", "ACCEPT", True)]
         rows += [("filter", "MYDOCKER-FORWARD", f"-i {device}", "MYDOCKER-OUT", False)]
         rows += [("nat", "POSTROUTING", f"-s {subnet} ! -o {device}", "MASQUERADE", False)]
     # A container that comes to a port of its own network by the host's address shall get its replies from there.

@@ -45,6 +45,13 @@ def no_such(network_name: str) -> NotFound:
     return NotFound(f"no such network: {network_name}", "see 'mydocker network ls'")
 
 
+def full(network: Network) -> Conflict:
+    pool = network.ip_range or network.subnet
+    return Conflict(
+        f"network {network.name} has no free address in {pool}", "stop a container on it, or make a larger network"
+    )
+
+
 def take(network: Network, container_id: str, names: list[str], wanted: str = "") -> str:
     """Give the container an address, `wanted` or the lowest free one; the address, without a prefix.
 
@@ -63,10 +70,7 @@ def take(network: Network, container_id: str, names: list[str], wanted: str = ""
             free = {each for each in taken if _is_stale(_read(network.name, each))}
             address = ipam.lowest_free(network, {parse(each)[0] for each in taken - free})
         if not address:
-            raise Conflict(
-                f"network {network.name} has no free address in {network.ip_range or network.subnet}",
-                "stop a container on it, or make a larger network",
-            )
+            raise full(network)
         write_atomic(f"{folder}/{address}", f"{' '.join([container_id, *names])}\n".encode())
         return address
 

@@ -22,7 +22,7 @@ from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOE
 from _struct import pack, unpack
 
 from mydocker import jsontext
-from mydocker.errors import Conflict
+from mydocker.errors import Conflict, MydockerError
 from mydocker.model.network import Network
 
 TYPE_CHECKING = False
@@ -65,15 +65,19 @@ class Control:
             client = socket(fileno=descriptor)
         except OSError:
             return
+        received: list[int] = []
         try:
             client.settimeout(_PATIENCE)
             data, rights, _, _ = client.recvmsg(_MESSAGE, CMSG_SPACE(4 * _MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
             received = [number for _, _, packed in rights for number in unpack(f"{len(packed) // 4}i", packed)]
             message = jsontext.loads(data)
-            self.owner.update(message, [Network(**each) for each in message["joined"]], received)
+            joined = [Network(**each) for each in message["joined"]]
+            descriptors, received = received, []  # the owner's from here on
+            self.owner.update(message, joined, descriptors)
             client.send(b"ok")
-        except (OSError, ValueError, TypeError, KeyError):
-            pass
+        except (OSError, ValueError, TypeError, KeyError, MydockerError):
+            for descriptor in received:
+                os.close(descriptor)
         finally:
             client.close()
 
