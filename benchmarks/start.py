@@ -3,75 +3,27 @@
 
     benchmarks/start.py [--rounds N] [--runs N] [--limit RATIO] [--json FILE]
 
-Needs root and Debian's docker.io and hyperfine. Where no dockerd runs, one is started for this, with a folder of its
-own, and stopped again. Both run the same busybox, from mydocker's export. The two take turns, round by round, so that a
+Needs root and Debian's docker.io and hyperfine. A dockerd is started for this, with a folder of its own, and stopped
+again. Both run the same busybox, from mydocker's export. The two take turns, round by round, so that a
 machine that is busy for a moment is so for both. Exit code 1 if mydocker takes more than RATIO of docker's time.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-MYDOCKER = str(Path(__file__).resolve().parents[1] / "bin" / "mydocker")
+from docker import MYDOCKER, dockerd, load_busybox, sh
+
 IMAGE = "mydocker-benchmark"
 COMMAND = ["run", "--rm", "--net", "none"]
-
-
-def sh(*words: str, **options) -> str:
-    """Run a program that has to succeed; its stdout. What it says on stderr is shown."""
-    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, **options).stdout.strip()
-
-
-def docker_cgroups() -> set[Path]:
-    top = Path("/sys/fs/cgroup")
-    return {*top.glob("docker"), *top.glob("*/docker")}
-
-
-@contextlib.contextmanager
-def dockerd(folder: str) -> Iterator[None]:
-    """A docker daemon for the time of the block: the machine's if one answers, else one of our own below `folder`."""
-    if subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
-        yield
-        return
-    cgroups_before = docker_cgroups()
-    os.environ["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
-    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
-    with open(f"{folder}/dockerd.log", "w+") as log:
-        options = [*places, "--iptables=false", "--bridge=none", f"--host={os.environ['DOCKER_HOST']}"]
-        daemon = subprocess.Popen(["dockerd", *options], stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 60
-            while subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-                if daemon.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    raise SystemExit(f"dockerd does not start:\n{log.read()}")
-                time.sleep(0.2)
-            yield
-        finally:
-            daemon.terminate()
-            daemon.wait()
-            for folder_left in docker_cgroups() - cgroups_before:
-                folder_left.rmdir()
-
-
-def load_image() -> None:
-    """Give docker the very files of mydocker's busybox."""
-    made = sh(MYDOCKER, "create", "busybox")
-    with subprocess.Popen([MYDOCKER, "export", made], stdout=subprocess.PIPE) as export:
-        sh("docker", "import", "-", IMAGE, stdin=export.stdout)
-    sh(MYDOCKER, "rm", made)
 
 
 def measure(commands: dict[str, list[str]], rounds: int, runs: int) -> dict[str, list[float]]:
@@ -101,16 +53,13 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory(prefix="mydocker-benchmark.", dir="/var/tmp") as folder:
         os.environ.update(MYDOCKER_ROOT=f"{folder}/root", MYDOCKER_RUN=f"{folder}/run")
-        with dockerd(folder):
-            load_image()
-            try:
-                commands = {
-                    "docker": ["docker", *COMMAND, IMAGE, "true"],
-                    "mydocker": [MYDOCKER, *COMMAND, "busybox", "true"],
-                }
-                times = measure(commands, args.rounds, args.runs)
-            finally:
-                sh("docker", "rmi", "--force", IMAGE)
+        with dockerd(f"{folder}/docker", "--iptables=false", "--bridge=none") as docker:
+            load_busybox(docker, IMAGE)
+            commands = {
+                "docker": [*docker, *COMMAND, IMAGE, "true"],
+                "mydocker": [MYDOCKER, *COMMAND, "busybox", "true"],
+            }
+            times = measure(commands, args.rounds, args.runs)
 
     print(f"{shlex.join(COMMAND)} busybox true: {args.rounds} x {args.runs} runs of each\n")
     print(f"{'':10}{'median':>10}{'fastest':>10}{'slowest':>10}")

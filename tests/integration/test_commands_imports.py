@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from machine import CHECKOUT
 
 BANNED = (
     "typer rich click pyroute2 yaml subprocess dataclasses pathlib logging re json enum typing collections ctypes "
@@ -31,6 +32,9 @@ def imported(machine, mydocker):
         "run --rm --net none busybox true",
         "run --rm --net none -m 100m -e A=1 -v /tmp:/x -w /tmp -u nobody busybox true",
         "run -d --net none --name NAME-2 busybox true",
+        "run --rm busybox true",
+        "run --rm -p 80/tcp --dns 192.0.2.1 --add-host me:host-gateway busybox true",
+        "run --rm --net container:NAME busybox true",
         "create --name NAME-3 busybox true",
         "exec NAME true",
         "start NAME",
@@ -46,4 +50,29 @@ def test_a_hot_verb_imports_nothing_slow(mydocker, imported, name, command):
     mydocker.detached("--name", name, "busybox", "sleep", "1000")
     modules = imported(*command.replace("NAME", name).split())
     assert "mydocker.errors" in modules or "mydocker.record" in modules  # the list is one of a real run
+    assert sorted(modules & set(BANNED)) == []
+
+
+def test_without_a_network_nothing_of_networks_is_loaded(imported):
+    modules = imported("run", "--rm", "--net", "none", "busybox", "true")
+    room = {name for name in modules if name.startswith("mydocker.network.")}
+    assert room == {"mydocker.network.resolvconf"}  # for its /etc/hosts
+    assert "mydocker.kernel.rtnetlink" not in modules
+
+
+def test_on_a_network_of_the_users(mydocker, imported, name):
+    mydocker.ok("network", "create", name)
+    modules = imported("run", "--rm", "--net", name, "busybox", "true")
+    mydocker.ok("network", "rm", name)
+    assert "mydocker.network.resolver_op" in modules
+    assert sorted(modules & set(BANNED)) == []
+
+
+@pytest.mark.parametrize("module", ["mydocker.network.resolver", "mydocker.runtime.control"])
+def test_what_a_monitor_loads_once_nobody_sees_its_stderr(machine, module):
+    if not machine.local:
+        pytest.skip("needs the sources: this machine only")
+    script = f"import sys; sys.path.insert(0, {str(CHECKOUT / 'src')!r}); import {module}; print(*sys.modules)"
+    modules = set(machine.python(script).stdout.split())
+    assert module in modules
     assert sorted(modules & set(BANNED)) == []

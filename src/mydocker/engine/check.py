@@ -432,7 +432,7 @@ def _container(owner: str) -> tuple[str, str]:
 
 def _network_at(facts: Facts, version: int, spec: str) -> Network | None:
     """The network that a port's rule leads into."""
-    target = spec.rpartition(" --to-destination ")[2].rpartition(":")[0].strip("[]")
+    target = spec.partition(" --to-destination ")[2].rpartition(":")[0].strip("[]")
     if not target:
         return None
     for network in facts.networks:
