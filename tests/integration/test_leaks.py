@@ -60,9 +60,6 @@ def test_of_a_command_line_that_is_killed(machine, mydocker, number):
         if name not in mydocker.ok("ps", "-a", "--format", "{{.Names}}").split():
             mydocker.ok("create", "--name", name, "busybox")  # taken for a container that never came to be: it is free
     mydocker.remove_all()
-    machine.shell(
-        f"rm -f {machine.store}/run/_networks/bridge/1*"
-    )  # nobody's: taken again when no other address is free
 
 
 def test_of_a_monitor_that_is_killed(machine, mydocker, name):

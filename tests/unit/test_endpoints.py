@@ -27,7 +27,7 @@ def machine(monkeypatch):
     """A host with these files, networks and leases."""
     taken = {"bridge": ["10.7.0.2"], "lab": [], "inner": []}
     monkeypatch.setattr(endpoints, "text_of", lambda path: HOST.get(path, ""))
-    monkeypatch.setattr(endpoints, "network_of", NETWORKS.__getitem__)
+    monkeypatch.setattr(endpoints, "network_of", lambda name, make=True: NETWORKS[name])
     monkeypatch.setattr(leases, "read", lambda name: [leases.Lease(each, "f" * 64, ["x"]) for each in taken[name]])
     return taken
 

@@ -66,11 +66,11 @@ class Prepared:
             found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
 
 
-def network_of(name: str) -> Network:
-    """Raises NotFound; but the default network is made if it is not there."""
+def network_of(name: str, make: bool = True) -> Network:
+    """Raises NotFound; but the default network is made if it is not there. make: if False, it is only drawn up."""
     from mydocker.engine import networks
 
-    return networks.default() if name == DEFAULT else networks.load(name)
+    return networks.default(make) if name == DEFAULT else networks.load(name)
 
 
 def check(wanted: CreateRequest) -> None:
@@ -81,7 +81,7 @@ def check(wanted: CreateRequest) -> None:
 
     found = []
     for each in wanted.networks:
-        network = network_of(each["network"])
+        network = network_of(each["network"], make=not wanted.dry_run)
         found.append(network)
         if each["wanted_ip"]:
             ipam.check(network, each["wanted_ip"])
@@ -114,7 +114,7 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
 
     joined = []
     for number, each in enumerate(wanted.networks):
-        network, end = network_of(each["network"]), Endpoint(**each)
+        network, end = network_of(each["network"], make=False), Endpoint(**each)
         taken = {parse(lease.address)[0] for lease in leases.read(network.name)}
         address = end.wanted_ip or ipam.lowest_free(network, taken)
         if not address:
@@ -165,6 +165,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
         made.held = hold(found.published, bool(outward and outward[0].subnet6))
         found.ports = made.wires.ports = list(made.held)
     write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), made.wires.joined))
+    state.save(found)  # whatever becomes of us, clear_up() finds what we hold
 
 
 def _ready(name: str) -> tuple[Network, list[str]]:
@@ -239,17 +240,18 @@ def close(held: dict[str, list[int]]) -> None:
 
 
 def clear_up(found: state.Record) -> None:
-    """Take back what a monitor that was killed has left on the host: one that was not has left no PID in the record.
-    The container does not run, its lock is the caller's. Raises OSError, MydockerError."""
-    if not found.pid:
-        return
-    left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)]
-    ends = found.endpoints
+    """Take back what a command line or a monitor that was killed has left on the host: of those that were not, the
+    record tells neither addresses nor a PID. The container does not run, its lock is the caller's.
+
+    Raises OSError, MydockerError.
+    """
+    left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)] if found.pid else []
+    ends = [end for end in found.endpoints if end.address]
     if ends:
         from mydocker.network import leases
         from mydocker.network import ops as steps
 
-        left += [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in ends if end.link]
+        left += [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in ends]
         if found.ports:
             address6 = next((end.address6 for end in ends if end.address6), "")
             left.append(steps.PublishPorts(found.name, found.id, found.ports, ends[0].address, address6))

@@ -119,8 +119,8 @@ def create(params: dict[str, Any]) -> tuple[Network, list[str]]:
         raise
 
 
-def default() -> Network:
-    """The network of a container that names none; its record is made if there is none."""
+def default(make: bool = True) -> Network:
+    """The network of a container that names none; its record is made if there is none, but not if `make` is False."""
     try:
         return load(DEFAULT)
     except NotFound:
@@ -129,7 +129,7 @@ def default() -> Network:
         try:
             return load(DEFAULT)
         except NotFound:
-            return _reserve(_DEFAULT_PARAMS)
+            return _reserve(_DEFAULT_PARAMS) if make else _draft(_DEFAULT_PARAMS)
 
 
 def _lock() -> state.Lock:
@@ -139,6 +139,14 @@ def _lock() -> state.Lock:
 
 def _reserve(params: dict[str, Any]) -> Network:
     """Choose what was left open, and write the record. Under the lock, so that no two choose the same."""
+    made = _draft(params)
+    make_private(paths.network(made.name))
+    text = jsontext.dumps({name: getattr(made, name) for name in made._fields})  # type: ignore[attr-defined]
+    write_atomic(f"{paths.network(made.name)}/network.json", text.encode() + b"\n", durable=True)
+    return made
+
+
+def _draft(params: dict[str, Any]) -> Network:
     from mydocker.model import network_request
 
     settings, others = config.load(), networks()
@@ -152,9 +160,6 @@ def _reserve(params: dict[str, Any]) -> Network:
         wished = DEFAULT_DEVICE if made.name == DEFAULT else made.name
         usable = network_request.is_device(wished) and wished not in devices and not is_link(wished)
         made.device = wished if usable else f"br-{made.id[:12]}"
-    make_private(paths.network(made.name))
-    text = jsontext.dumps({name: getattr(made, name) for name in made._fields})  # type: ignore[attr-defined]
-    write_atomic(f"{paths.network(made.name)}/network.json", text.encode() + b"\n", durable=True)
     return made
 
 

@@ -324,7 +324,7 @@ def _endpoint(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
 
 
 def _addresses(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
-    if not end.address:
+    if not end.address or record.status != "running":
         return _NO_ADDRESS
     (ip, _, prefix), (ip6, _, prefix6) = end.address.partition("/"), end.address6.partition("/")
     return {

@@ -340,7 +340,8 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
     stop_signal = request.stop_signal or _string(config, "StopSignal")
     if stop_signal:
         signals.number(stop_signal)
-    exposed = ports.expose([*request.exposed_ports, *sorted(_table(config, "ExposedPorts"))])
+    images = [port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")]  # no such here
+    exposed = ports.expose([*request.exposed_ports, *images])
     targets = {port.target for port in ports.publish(request.published)}
     published = [target for target in exposed if target not in targets] if request.publish_all else []
     return CreateRequest(

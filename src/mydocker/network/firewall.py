@@ -116,7 +116,9 @@ def network_rules(version: int, owner: str, device: str, subnet: str, internal: 
     rows = [("mangle", "MYDOCKER-ISOLATE", f"-d {subnet} ! -i {device}", "DROP", False)]
     if version == 4:
         # route_localnet lets the host's own connections to 127.0.0.1 out by the bridge, and must let nobody's in.
-        rows += [("mangle", "MYDOCKER-ISOLATE", f"{end} 127.0.0.0/8 -i {device}", "DROP", False) for end in ("-s", "-d")]
+        rows += [
+            ("mangle", "MYDOCKER-ISOLATE", f"{end} 127.0.0.0/8 -i {device}", "DROP", False) for end in ("-s", "-d")
+        ]
     if internal and version == 4:
         beyond = f"! -d {subnet} -i {device} -m addrtype ! --dst-type BROADCAST,MULTICAST"
         rows += [("mangle", "MYDOCKER-ISOLATE", beyond, "DROP", False)]
@@ -276,7 +278,7 @@ class _Change:
 
     def delete(self, rules: Iterable[Found]) -> None:
         for rule in rules:
-            self._lines[rule.table].append(f"-D {rule.spec}")
+            self._lines.setdefault(rule.table, []).append(f"-D {rule.spec}")
 
     def text(self) -> str:
         return "".join(f"*{table}\n" + "\n".join(lines) + "\nCOMMIT\n" for table, lines in self._lines.items() if lines)

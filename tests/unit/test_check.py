@@ -1,0 +1,451 @@
+"""network check: what is wrong, and what would mend it, from records and what the kernel tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from mydocker import jsontext
+from mydocker.cli.verbs import networks as verb
+from mydocker.engine import check
+from mydocker.engine.check import Facts, compare
+from mydocker.errors import InvalidArgument
+from mydocker.kernel.bridge import Bridge, Plug
+from mydocker.model.network import Endpoint, Network
+from mydocker.model.ports import publish
+from mydocker.network import firewall
+from mydocker.network.leases import Lease
+from mydocker.network.ops import AddNetworkRules, MakeBridge, PlugLink, PublishPorts, RemoveLink, RemovePorts
+from mydocker.ops import ShowNamespace
+from mydocker.state import Record
+
+WEB = Network("web", "a" * 64, "", "web", "10.1.0.0/16", "10.1.0.1")
+BACK = Network("back", "b" * 64, "", "br-back", "10.2.0.0/16", "10.2.0.1", internal=True)
+SIX = Network("six", "d" * 64, "", "six", "10.6.0.0/16", "10.6.0.1", subnet6="fd00:6::/64", gateway6="fd00:6::1")
+WEB_OWNER = firewall.network_owner("web", WEB.id)
+
+
+def container(name: str, digit: str, *ends: Endpoint, ports: list[str] | None = None, pid: int = 7) -> Record:
+    record = Record(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network="web")
+    record.networks, record.ports, record.pid = [end.to_json() for end in ends], ports or [], pid
+    record.status = "running"
+    return record
+
+
+def end(network: str, link: str, address: str, device: str = "eth0", **more: object) -> Endpoint:
+    return Endpoint(network, device=device, link=link, address=address, **more)  # type: ignore[arg-type]
+
+
+DB = container("db", "1", end("web", "veth11110", "10.1.0.2/16", aliases=["data"]), ports=["8080:80/tcp"])
+JOB = container(
+    "job", "2", end("back", "veth22220", "10.2.0.2/16"), end("web", "veth22221", "10.1.0.3/16", device="eth1")
+)
+
+
+def saved(version: int, *groups: tuple[str, list[firewall.Rule]], guard: bool = False) -> str:
+    """iptables-save's text with what all networks share, and each owner's rules."""
+    rules = [*firewall.shared_rules(version), *(rule for _, group in groups for rule in group)]
+    rules += firewall.guard_rules() if guard else []
+    lines = []
+    for table, chains in firewall.TABLES.items():
+        lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in chains)]
+        lines += [f"-A {rule.spec}" for rule in rules if rule.table == table] + ["COMMIT"]
+    return "\n".join(lines)
+
+
+def of_network(network: Network, version: int = 4) -> tuple[str, list[firewall.Rule]]:
+    owner = firewall.network_owner(network.name, network.id)
+    subnet = network.subnet if version == 4 else network.subnet6
+    return owner, firewall.network_rules(version, owner, network.device, subnet, network.internal)
+
+
+def of_ports(name: str, container_id: str, address: str, *ports: str) -> tuple[str, list[firewall.Rule]]:
+    owner = firewall.container_owner(name, container_id)
+    return owner, firewall.port_rules(4, owner, publish(list(ports)), address)
+
+
+DB_RULES = of_ports("db", DB.id, "10.1.0.2", "8080:80/tcp")
+
+
+def bridge(network: Network) -> Bridge:
+    tag = firewall.network_owner(network.name, network.id)
+    addresses = [f"{network.gateway}/16", *([f"{network.gateway6}/64"] if network.subnet6 else [])]
+    return Bridge(network.device, 3, "bridge", tag, True, "02:42:0a:01:00:01", 1500, addresses, [])
+
+
+@pytest.fixture
+def facts() -> Facts:
+    """Two networks and two containers, all as recorded."""
+    return Facts(
+        networks=[BACK, WEB],
+        was_up={"web", "back"},
+        bridges={each.device: bridge(each) for each in (WEB, BACK)},
+        plugs={
+            "web": Plug(True, "", False),
+            "veth11110": Plug(True, "web", True),
+            "veth22220": Plug(True, "br-back", False),
+            "veth22221": Plug(True, "web", False),
+        },
+        unset={"web": [], "br-back": []},
+        saved={4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)},
+        off=[],
+        ours=[],
+        running=[DB, JOB],
+        unwatched=[],
+        gone=[],
+        busy=[],
+        leases={
+            "web": [Lease("10.1.0.2", DB.id, ["db", "data"]), Lease("10.1.0.3", JOB.id, ["job"])],
+            "back": [Lease("10.2.0.2", JOB.id, ["job"])],
+        },
+        shown={"db": "/proc/7/ns/net", "job": "/proc/7/ns/net"},
+    )
+
+
+def told(facts: Facts) -> list[str]:
+    return [f"{each.about}: {each.wrong}" for each in compare(facts)]
+
+
+def only(facts: Facts) -> check.Finding:
+    (finding,) = compare(facts)
+    return finding
+
+
+def test_everything_is_as_recorded(facts):
+    assert compare(facts) == []
+
+
+class TestNetwork:
+    def test_all_rules_are_gone(self, facts):
+        facts.saved = {4: ""}
+        found = compare(facts)
+        assert [each.about for each in found] == ["network back", "network web", "container db"]
+        assert [type(step) for each in found for step in each.steps] == [AddNetworkRules, AddNetworkRules, PublishPorts]
+        shared, own = len(firewall.shared_rules(4)), len(of_network(WEB)[1])
+        assert found[1].wrong == f"{shared + own} of its {shared + own} rules in iptables are gone"
+
+    @pytest.mark.parametrize("gone", of_network(WEB)[1], ids=lambda rule: rule.spec)
+    def test_one_rule_is_gone(self, facts, gone):
+        facts.saved = {4: facts.saved[4].replace(f"-A {gone.spec}\n", "")}
+        found = only(facts)
+        assert (found.about, found.wrong[:9], found.mendable) == ("network web", "1 of its ", True)
+
+    def test_a_rule_is_there_twice(self, facts):
+        line = f"-A {of_network(WEB)[1][0].spec}\n"
+        facts.saved = {4: facts.saved[4].replace(line, line * 2)}
+        assert told(facts) == ["network web: its rules in iptables are not as they were made"]
+
+    def test_a_shared_rule_is_gone(self, facts):
+        facts.saved = {4: facts.saved[4].replace(f"-A {firewall.shared_rules(4)[0].spec}\n", "")}
+        assert [each.about for each in compare(facts)] == ["network back", "network web"]
+
+    def test_the_bridge_is_gone_and_its_links_with_it_are_unplugged(self, facts):
+        facts.bridges["web"] = None
+        for link in ("veth11110", "veth22221"):
+            facts.plugs[link] = Plug(True, "", False)
+        found = compare(facts)
+        assert [each.wrong for each in found] == [
+            "its bridge web is gone",
+            "its link veth11110 (eth0) is not plugged into web",
+            "its link veth22221 (eth1) is not plugged into web",
+        ]
+        assert [type(step) for step in found[0].steps] == [AddNetworkRules, MakeBridge]
+        assert [each.steps for each in found[1:]] == [
+            [PlugLink("veth11110", "web", True)],
+            [PlugLink("veth22221", "web", False)],
+        ]
+
+    @pytest.mark.parametrize(
+        ("change", "wrong"),
+        [
+            ({"up": False}, "its bridge web is down"),
+            ({"addresses": ["10.1.0.9/16"]}, "its bridge web lacks the address 10.1.0.1/16"),
+            ({"mtu": 9000}, "its bridge web has an MTU of 9000, not 1500"),
+        ],
+    )
+    def test_the_bridge_is_changed(self, facts, change, wrong):
+        facts.bridges["web"].__dict__.update(change)
+        found = only(facts)
+        assert (found.wrong, found.mendable) == (wrong, True)
+
+    def test_a_setting_is_changed(self, facts):
+        facts.unset["web"] = ["route_localnet"]
+        assert told(facts) == ["network web: of its bridge web, route_localnet is changed"]
+
+    def test_a_link_of_somebody_else_is_in_its_place(self, facts):
+        facts.bridges["web"].alias = firewall.network_owner("web", "f" * 64)
+        for link in ("veth11110", "veth22221"):
+            facts.plugs[link] = Plug(True, "", False)
+        assert [each.mendable for each in compare(facts)] == [False] * 3
+
+    def test_one_that_was_not_up_since_the_boot_lacks_nothing(self, facts):
+        facts.networks.append(SIX)
+        facts.bridges["six"], facts.saved[6], facts.leases["six"] = None, "", []
+        assert compare(facts) == []
+
+    def test_ipv6(self, facts):
+        facts.networks.append(SIX)
+        facts.was_up.add("six")
+        facts.bridges["six"], facts.leases["six"] = bridge(SIX), []
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, of_network(SIX)), 6: ""}
+        found = only(facts)
+        assert (found.about, "in ip6tables are gone" in found.wrong) == ("network six", True)
+        facts.saved[6] = saved(6, of_network(SIX, 6))
+        assert compare(facts) == []
+
+
+class TestForwarding:
+    def test_it_is_off(self, facts):
+        facts.off = [4]
+        found = only(facts)
+        assert found.about == "this host"
+        (step,) = found.steps
+        assert (step.name, step.guards) == ("web", [4])  # the internal one needs none
+
+    def test_nobody_needs_it(self, facts):
+        facts.off, facts.networks, facts.was_up, facts.running = [4], [BACK], {"back"}, []
+        facts.bridges = {"br-back": facts.bridges["br-back"]}
+        facts.saved, facts.leases = {4: saved(4, of_network(BACK))}, {"back": []}
+        assert compare(facts) == []
+
+    def test_the_guard_is_gone(self, facts):
+        facts.ours = [4]
+        assert only(facts).steps[0].guards == [4]
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=True)}
+        assert compare(facts) == []
+
+
+class TestRunning:
+    def test_a_link_is_gone(self, facts):
+        del facts.plugs["veth22221"]
+        found = only(facts)
+        assert (found.about, found.wrong) == ("container job", "its link veth22221 (eth1) is gone")
+        assert found.remedy == (
+            "'mydocker restart job', or 'mydocker network disconnect web job' and 'mydocker network connect web job'"
+        )
+        assert not found.mendable
+
+    @pytest.mark.parametrize(
+        ("plug", "wrong"),
+        [
+            (Plug(True, "", False), "its link veth11110 (eth0) is not plugged into web"),
+            (Plug(True, "docker0", True), "its link veth11110 (eth0) is not plugged into web"),
+            (Plug(False, "web", True), "its link veth11110 (eth0) is down"),
+            (Plug(True, "web", False), "its link veth11110 has no hairpin, so it may not reach its own ports"),
+        ],
+    )
+    def test_a_link_is_not_as_it_was(self, facts, plug, wrong):
+        facts.plugs["veth11110"] = plug
+        found = only(facts)
+        assert (found.wrong, found.steps) == (wrong, [PlugLink("veth11110", "web", True)])
+
+    def test_its_lease_is_gone(self, facts):
+        (lease, other) = facts.leases["web"]
+        facts.leases["web"] = [other]
+        found = only(facts)
+        assert found.wrong == "its address 10.1.0.2 on network web is not on record as taken"
+        assert found.missing == [("web", lease)]
+
+    def test_its_lease_is_nobodys(self, facts):
+        facts.leases["web"][0].container_id = "e" * 64
+        found = only(facts)
+        assert (found.about, found.missing[0][1].container_id) == ("container db", DB.id)
+
+    def test_its_lease_is_another_running_one_s(self, facts):
+        facts.leases["web"][0] = Lease("10.1.0.2", JOB.id, ["job"])
+        found = only(facts)
+        assert (found.wrong, found.mendable) == (
+            "its address 10.1.0.2 on network web is also that of container job",
+            False,
+        )
+
+    def test_its_lease_lacks_an_alias(self, facts):
+        facts.leases["web"][0].names = ["db"]
+        assert only(facts).missing == [("web", Lease("10.1.0.2", DB.id, ["db", "data"]))]
+
+    @pytest.mark.parametrize(
+        ("ports", "wrong"),
+        [
+            ([], "1 of its 1 published ports have no rule in iptables"),
+            (["8081:80/tcp"], "1 of its 1 published ports have no rule in iptables"),
+            (["8080:80/tcp", "8081:80/tcp"], "it has rules in iptables for more than its published ports"),
+        ],
+    )
+    def test_a_port_has_no_rule_or_too_many(self, facts, ports, wrong):
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), of_ports("db", DB.id, "10.1.0.2", *ports))}
+        found = only(facts)
+        assert (found.about, found.wrong) == ("container db", wrong)
+        (step,) = found.steps
+        assert (step.ports, step.before) == (["8080:80/tcp"], ["8080:80/tcp"])
+
+    def test_it_has_lost_its_monitor(self, facts):
+        facts.unwatched = [DB.id]
+        found = only(facts)
+        assert (found.remedy, found.mendable) == ("'mydocker restart db'", False)
+
+    def test_its_network_has_lost_its_record(self, facts):
+        facts.networks.remove(BACK)
+        found = only(facts)
+        assert (found.about, found.wrong) == ("container job", "its network back is gone")
+
+    def test_ip_netns_does_not_know_it(self, facts):
+        del facts.shown["db"]
+        assert only(facts).steps == [ShowNamespace("db", 7)]
+
+
+class TestGone:
+    @pytest.fixture
+    def lost(self, facts):
+        """db, of which nothing is left but its record."""
+        ended = container("db", "1", *DB.endpoints, ports=DB.ports)
+        ended.status = "exited"
+        facts.running, facts.gone = [JOB], [ended]
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK))}
+        facts.leases["web"] = facts.leases["web"][1:]
+        del facts.plugs["veth11110"], facts.shown["db"]
+        assert compare(facts) == []
+        return facts
+
+    def test_its_rules(self, lost):
+        lost.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)}
+        found = only(lost)
+        assert found.steps == [RemovePorts("db", DB.id, "")]
+        assert found.container is lost.gone[0]
+
+    def test_its_lease(self, lost):
+        lost.leases["web"].append(Lease("10.1.0.2", DB.id, ["db", "data"]))
+        found = only(lost)
+        assert (found.about, found.stale) == ("network web", [("web", Lease("10.1.0.2", DB.id, ["db", "data"]))])
+
+    def test_its_link(self, lost):
+        lost.plugs["veth11110"] = Plug(True, "web", True)
+        assert only(lost).steps == [RemoveLink("veth11110")]
+        lost.plugs["veth11110"].bridge = "docker0"
+        assert compare(lost) == []
+
+    def test_its_namespace(self, lost):
+        lost.shown["db"] = "/proc/7/ns/net"
+        assert only(lost).leftovers == [ShowNamespace("db", 7)]
+        lost.shown["db"] = "/proc/8/ns/net"  # another store's container of that name
+        assert compare(lost) == []
+
+    def test_one_that_is_just_starting_or_ending_is_left_alone(self, lost):
+        lost.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)}
+        lost.leases["web"].append(Lease("10.1.0.2", DB.id, ["db", "data"]))
+        lost.gone, lost.busy = [], [DB.id]
+        assert compare(lost) == []
+
+
+class TestStrangers:
+    def test_rules_into_a_network_of_ours(self, facts):
+        old = of_ports("old", "e" * 64, "10.1.0.9", "9090:90/tcp")
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, old)}
+        found = only(facts)
+        assert (found.about, found.steps) == ("container old", [RemovePorts("old", "e" * 12, "")])
+
+    def test_another_store_s_networks_and_containers(self, facts):
+        theirs = Network("web", "c" * 64, "", "br-theirs", "10.3.0.0/16", "10.3.0.1")
+        same = Network("web", "9" * 64, "", "br-same", "10.1.0.0/16", "10.1.0.1")
+        groups = [of_network(theirs), of_ports("db", "e" * 64, "10.3.0.2", "9090:90/tcp")]
+        groups += [of_network(same), of_ports("db", "8" * 64, "10.1.0.77", "9091:90/tcp")]
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, *groups)}
+        facts.plugs["veth99990"] = Plug(True, "br-theirs", False)
+        facts.shown["theirs"] = "/proc/9999/ns/net"
+        assert compare(facts) == []
+
+    def test_a_lease_of_nobody(self, facts):
+        nobody = Lease("10.1.0.9", "e" * 64, ["old"])
+        facts.leases["web"].append(nobody)
+        found = only(facts)
+        assert (found.about, found.stale, found.remedy) == ("network web", [("web", nobody)], "given back")
+
+
+class TestRounds:
+    """check() and repair() over looks that differ."""
+
+    @pytest.fixture
+    def looks(self, monkeypatch):
+        """What each look finds, the last one again and again; and what has been mended."""
+        rounds: list[list[check.Finding]] = []
+        mended: list[str] = []
+        monkeypatch.setattr(check, "sleep", lambda _: None)
+        monkeypatch.setattr(check, "survey", lambda: None)
+        monkeypatch.setattr(check, "compare", lambda _: rounds.pop(0) if len(rounds) > 1 else rounds[0])
+        monkeypatch.setattr(check, "_mend", lambda finding: mended.append(finding.wrong))
+        return rounds, mended
+
+    A = check.Finding("network web", "a", "made again", [RemoveLink("a")])
+    B = check.Finding("network web", "b", "made again", [RemoveLink("b")])
+    HAND = check.Finding("container db", "c", "'mydocker restart db'")
+
+    def test_what_one_look_alone_finds_was_on_its_way(self, looks):
+        looks[0].extend([[self.A, self.B], [self.B, self.HAND]])
+        assert check.check() == [self.B]
+
+    def test_what_can_be_mended_is(self, looks):
+        looks[0].extend([[self.A, self.HAND], [self.A, self.HAND], [self.HAND]])
+        assert check.repair() == ([self.A], [(self.HAND, "")])
+        assert looks[1] == ["a"]
+
+    def test_what_shows_after_the_first_round_is_mended_too(self, looks):
+        looks[0].extend([[self.A], [self.A], [self.B], [self.B], []])
+        assert check.repair() == ([self.A, self.B], [])
+
+    def test_what_stays_wrong_is_said(self, looks):
+        looks[0].append([self.A])
+        assert check.repair() == ([], [(self.A, "")])
+        assert looks[1] == ["a"] * 3
+
+    def test_an_error_is_told_and_not_tried_again(self, looks, monkeypatch):
+        tries = []
+
+        def fail(finding):
+            tries.append(finding)
+            raise InvalidArgument("no", "try harder")
+
+        monkeypatch.setattr(check, "_mend", fail)
+        looks[0].append([self.A])
+        assert check.repair() == ([], [(self.A, "no (try harder)")])
+        assert tries == [self.A]
+
+
+class TestVerb:
+    A, HAND = TestRounds.A, TestRounds.HAND
+
+    def run(self, monkeypatch, left, mended=(), **params: object) -> tuple[int, str]:
+        written: list[str] = []
+        monkeypatch.setattr(verb.output, "emit", written.append)
+        monkeypatch.setattr(check, "check", lambda: [each for each, _ in left])
+        monkeypatch.setattr(check, "repair", lambda: (list(mended), left))
+        code = verb.check({"repair": False, "format": None, **params})
+        return code, "".join(written)
+
+    def test_nothing(self, monkeypatch):
+        assert self.run(monkeypatch, []) == (0, "everything is as recorded\n")
+
+    def test_a_line_each(self, monkeypatch):
+        assert self.run(monkeypatch, [(self.A, ""), (self.HAND, "")]) == (
+            1,
+            "network web: a (--repair: made again)\ncontainer db: c ('mydocker restart db')\n",
+        )
+
+    def test_repaired(self, monkeypatch):
+        assert self.run(monkeypatch, [], [self.A], repair=True) == (0, "network web: a: made again\n")
+
+    def test_not_repaired(self, monkeypatch):
+        assert self.run(monkeypatch, [(self.A, "no")], repair=True) == (
+            1,
+            "network web: a (not made again: no)\n",
+        )
+
+    def test_json(self, monkeypatch):
+        code, text = self.run(monkeypatch, [(self.HAND, "")], [self.A], repair=True, format="json")
+        assert code == 1
+        assert [(each["about"], each["repaired"], each["repairable"]) for each in jsontext.loads(text)] == [
+            ("network web", True, True),
+            ("container db", False, False),
+        ]
+        assert self.run(monkeypatch, [], format="json") == (0, "[]\n")
+
+    def test_another_format_is_an_error(self):
+        with pytest.raises(InvalidArgument, match="unknown format 'yaml'"):
+            verb.check({"repair": False, "format": "yaml"})
