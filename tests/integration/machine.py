@@ -141,7 +141,7 @@ class Machine:
             for kind in after:
                 was, now = Counter(before[kind]), Counter(after[kind])
                 found |= {f"new {kind}: {thing}" for thing in now - was}
-                found |= {f"gone {kind}: {thing}" for thing in was - now if kind not in passing}
+                found |= {f"gone {kind}: {thing}" for thing in was - now if kind not in passing and thing[:4] != "veth"}
             changes = found if changes is None else changes & found
             if not changes or time.monotonic() > deadline:
                 return sorted(changes)

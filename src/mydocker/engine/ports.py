@@ -56,8 +56,8 @@ def add(container: str, texts: list[str]) -> list[ports.Port]:
         return ports.publish(held)
 
 
-def remove(container: str, texts: list[str]) -> list[str]:
-    """Withdraw ports: named by the container's port, 80 or 80/tcp, or as they were published, 8080:80. Their texts."""
+def remove(container: str, texts: list[str]) -> list[ports.Port]:
+    """Withdraw ports: named by the container's port, 80 or 80/tcp, or as they were published, 8080:80; those."""
     found = state.find(container)
     with state.lock(found):
         found = state.load(found.id)
@@ -71,7 +71,7 @@ def remove(container: str, texts: list[str]) -> list[str]:
         else:
             rest = [text for at, text in enumerate(found.ports) if at not in gone]
             _change(found, [networks.load(end.network) for end in found.endpoints], rest, {})
-        return names
+        return ports.publish(names)
 
 
 def _which(found: state.Record, current: list[str], text: str) -> list[int]:

@@ -86,11 +86,13 @@ def _plain(word: str) -> str:
 def shared_rules(version: int) -> list[Rule]:
     """What all networks have in common; version: of IP, 4 or 6."""
     local = "-m addrtype --dst-type LOCAL"
+    # Not the host's own connections by loopback: with route_localnet, a container's faked packet would pass for one.
+    known = f"{'! -s 127.0.0.0/8 ! -d 127.0.0.0/8 ' if version == 4 else ''}-m conntrack --ctstate ESTABLISHED"
     rows = [
         ("mangle", "PREROUTING", "", "MYDOCKER-ISOLATE", True),
         # The host itself, to one of its gateway addresses; and, before it, whatever was let through already.
         ("mangle", "MYDOCKER-ISOLATE", "-i lo", "RETURN", True),
-        ("mangle", "MYDOCKER-ISOLATE", "-m conntrack --ctstate ESTABLISHED", "RETURN", True),
+        ("mangle", "MYDOCKER-ISOLATE", known, "RETURN", True),
         ("filter", "FORWARD", "", "MYDOCKER-FORWARD", True),
         ("filter", "FORWARD", "", "MYDOCKER-USER", True),  # each comes before the one above
         ("filter", "MYDOCKER-OUT", "-m conntrack --ctstate RELATED,ESTABLISHED", "ACCEPT", False),

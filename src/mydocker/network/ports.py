@@ -28,7 +28,7 @@ class PortTaken(Conflict):
         first = f"{port.source}-{port.last}" if port.last > port.host else port.source
         super().__init__(
             f"port {first}/{port.protocol} is taken",
-            f"choose another one, or see who has it: 'ss -ltunp sport = {port.host}' and 'mydocker ps'",
+            f"choose another, or see who has it: 'ss -ltunp sport = {port.host}', 'iptables -t nat -S MYDOCKER-PORTS'",
         )
         self.port = port
 

@@ -206,6 +206,7 @@ def port(
 ) -> int:
     """Show a container's published ports; add some or take some away, while it runs
 
+    \b
     mydocker port web         all of them; 'port web 80': where port 80 is found
     mydocker port add web 8080:80
     mydocker port rm web 80
