@@ -11,10 +11,11 @@ POSTROUTING = "-A POSTROUTING "
 
 
 @pytest.fixture(scope="module", autouse=True)
-def used_before(machine):
-    """What the first network makes and leaves: folders and locks."""
-    for command in (["create"], ["rm"]):
-        machine.run(machine.program, "network", *command, "first")
+def no_other(machine):
+    """The store's default network is gone meanwhile, so that what a test makes is all there is."""
+    assert machine.run(machine.program, "network", "rm", "bridge").rc == 0
+    yield
+    assert machine.run(machine.program, "run", "--rm", "busybox", "true").rc == 0
 
 
 @pytest.fixture
@@ -301,3 +302,23 @@ class TestRemove:
         assert "add -f" in mydocker.fails("network", "prune")
         assert mydocker.ok("network", "prune", "-f", "--filter", "name=-2") == f"{net}-2"
         assert names(mydocker) == [f"{net}-1"]
+
+
+def test_a_subnet_that_the_host_has_come_to_use_meanwhile(machine, mydocker, name):
+    """While its bridge was gone, as after a reboot: two links with one subnet would each lose half of its packets."""
+    made = f"n{name}"
+    mydocker.ok("network", "create", "--subnet", "10.207.128.0/24", made)
+    try:
+        device = mydocker.inspect(made, "Options", "com.docker.network.bridge.name")
+        taker = f"h{name[:10]}"
+        add = f"ip link add {taker} type bridge && ip address add 10.207.128.9/25 dev {taker}"
+        assert machine.shell(f"ip link delete {device}; {add}").rc == 0
+        try:
+            line = mydocker.fails("run", "--rm", "--net", made, "busybox", "true")
+            assert "is in use by the host" in line
+            assert f"network rm {made}" in line
+        finally:
+            machine.run("ip", "link", "delete", taker)
+        mydocker.ok("run", "--rm", "--net", made, "busybox", "true")
+    finally:
+        mydocker.ok("network", "rm", made)

@@ -250,3 +250,15 @@ def test_a_password_file_swapped_for_a_fifo_does_not_hold_exec(mydocker, name):
     time.sleep(0.2)
     assert "nobody" in mydocker.fails("exec", "-u", "nobody", name, "true", timeout=20)
     assert mydocker.ok("exec", "-u", "5", name, "grep", "Uid", "/proc/self/status", timeout=20).split()[1] == "5"
+
+
+def test_in_a_chroot_nothing_is_started(machine):
+    """pivot_root there exchanges the chroot's root only: whoever enters the namespace later would be on the host."""
+    script = f"""
+        folder=$(mktemp -d {machine.store}-XXXXXX)
+        unshare -m sh -c "mount --rbind / $folder && exec chroot $folder {machine.program} run --rm busybox true"
+        code=$?; rmdir "$folder"; exit $code
+    """
+    result = machine.shell(script)
+    assert (result.rc, result.stdout) == (125, ""), result.stderr
+    assert "itself runs in a chroot" in result.stderr

@@ -169,10 +169,15 @@ def _own_subnets(others: Iterable[Network]) -> list[tuple[Cidr, str]]:
 
 def _host_subnets() -> list[tuple[Cidr, str]]:
     """Without the routes to everywhere, which a VPN may write as two halves."""
+    found = [(cidr(text), device) for text, device in _kernel_subnets().items()]
+    return [(subnet, f"the host's {device or 'routes'}") for subnet, device in found if subnet.prefix > 1]
+
+
+def _kernel_subnets() -> dict[str, str]:
+    """Of routes and addresses -> their link; "" for a route without."""
     from mydocker.kernel import bridge
 
-    found = [(cidr(text), device) for text, device in bridge.host_subnets().items()]
-    return [(subnet, f"the host's {device or 'routes'}") for subnet, device in found if subnet.prefix > 1]
+    return bridge.host_subnets()
 
 
 def remove(found: Network) -> None:
@@ -218,6 +223,7 @@ def bring_up(found: Network) -> list[str]:
             return []
         from mydocker.network import plan
 
+        _check_free(found)
         off, ours = not_forwarded(found), turned_on()
         guards = guards_of(found, off, ours)
         _run(plan.bridge_up(found, guards))
@@ -227,6 +233,18 @@ def bring_up(found: Network) -> list[str]:
         for version in guards
         if version in off
     ]
+
+
+def _check_free(found: Network) -> None:
+    """Raises Conflict if the host, or another store's network, has come to use its addresses while it was down."""
+    own = [cidr(text) for text in (found.subnet, found.subnet6) if text]
+    for text, device in _kernel_subnets().items():
+        taken = cidr(text)
+        if device != found.device and taken.prefix > 1 and any(subnet.overlaps(taken) for subnet in own):
+            raise Conflict(
+                f"the subnet of network {found.name} is in use by the host's {device or 'routes'}, {text}",
+                f"'mydocker network rm {found.name}', and make it again with another",
+            )
 
 
 # --- forwarding -------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ FLAGS = {
     "relatime": 1 << 21,
     "strictatime": 1 << 24,
 }
+_CLONE_NEWNS = 0x00020000
 _MNT_DETACH = 2
 _MOST_LINKS = 40  # the kernel's own limit
 _AT_RECURSIVE = 0x8000
@@ -50,16 +51,25 @@ def pivot_root(root: str) -> None:
     """Make `root`, a mount point, the root of this mount namespace, and let go of the old one.
 
     pivot_root(".", ".") stacks the old root on the new one (pivot_root(2)), so that no folder for it is needed.
+
+    Raises OSError (EPERM) where the caller itself is in a chroot: then the call exchanges only that root, and the
+    namespace still has the host's, into which whoever enters it with setns(2) would come.
     """
     old = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.chdir(root)
         syscall("pivot_root", ".", ".", about=root)
         os.fchdir(old)
         # The stack's upper mount is the old root: unmount it from inside, then step into what was below.
         unmount(".")
+        before = os.stat("/")
+        syscall("setns", namespace, _CLONE_NEWNS, about="setns")  # to the namespace's own root, as an exec would
+        if not os.path.samestat(before, os.stat("/")):
+            raise OSError(errno.EPERM, "mydocker itself runs in a chroot, which can't be left", root)
     finally:
         os.close(old)
+        os.close(namespace)
     os.chdir("/")
 
 

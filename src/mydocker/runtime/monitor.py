@@ -468,6 +468,8 @@ class _Monitor:
         wires = self.wiring.wires
         wires.joined, wires.ports = list(zip(joined, found.endpoints)), found.ports
         if descriptors:
+            if self.resolver:  # of networks with names that it has left since
+                self.resolver.close()
             self._open_resolver(descriptors)
         elif self.resolver:
             self.resolver.networks = joined

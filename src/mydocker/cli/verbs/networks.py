@@ -118,7 +118,7 @@ def prune(params: dict[str, Any]) -> int:
 def connect(params: dict[str, Any]) -> int:
     from mydocker.engine import connect as connection
 
-    connection.connect(params["network"], params["container"], params["ip"] or "", params["alias"])
+    _remark(connection.connect(params["network"], params["container"], params["ip"] or "", params["alias"]))
     return 0
 
 
