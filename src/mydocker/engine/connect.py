@@ -61,13 +61,16 @@ def _check_joinable(found: state.Record) -> None:
 
 
 def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidfd: int) -> None:
-    before, joined = dict(found.__dict__), _joined(found)
+    before, joined = found.networks, _joined(found)
     devices = {end.device for end in found.endpoints}
     number = next(number for number in range(len(devices) + 1) if f"eth{number}" not in devices)
     end = endpoints.take(found, target, asked, number)
     trace, resolver = Trace("host"), []
     was_named = plan.Wires(found.id, found.name, joined, []).named
+    joined.append((target, end))
+    found.networks = [*found.networks, end.to_json()]
     try:
+        state.save(found)  # first: whoever kills us now leaves what `disconnect` and the monitor know of
         plug = plan.plug(target, end)
         plug.pid = found.pid
         trace.run([plug])
@@ -76,18 +79,16 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
         if target.name != DEFAULT and not was_named:
             inside.append(OpenResolver(resolvconf.RESOLVER))
         resolver = _within(pidfd, inside)
-        joined.append((target, end))
-        found.networks = [*found.networks, end.to_json()]
         control.tell(found, [network for network, _ in joined], {}, resolver)
     except BaseException:
         trace.unwind()
         leases.release_all(found.id, [end])
-        found.__dict__.update(before)
+        found.networks = before
+        state.save(found)
         raise
     finally:
         for descriptor in resolver:
             os.close(descriptor)
-    state.save(found)
     _rewrite_etc(found, joined, added=[end], named=(was_named, was_named or target.name != DEFAULT))
 
 

@@ -43,14 +43,15 @@ def add(container: str, texts: list[str]) -> list[ports.Port]:
             )
         ports.publish([*found.published, *wanted])  # none of them twice
         endpoints.check_ports(wanted, joined)
-        found.published += wanted
+        published = [*found.published, *wanted]
         if not found.alive():
+            found.published = published
             state.save(found, durable=True)
             return ports.publish(wanted)
         outward = next(network for network in joined if not network.internal)
         held = endpoints.hold(wanted, bool(outward.subnet6))
         try:
-            _change(found, joined, [*found.ports, *held], held)
+            _change(found, joined, published, [*found.ports, *held], held)
         finally:
             endpoints.close(held)
         return ports.publish(held)
@@ -65,12 +66,14 @@ def remove(container: str, texts: list[str]) -> list[ports.Port]:
         current = found.ports if running and found.ports else found.published
         gone = sorted({at for text in texts for at in _which(found, current, text)})
         names = [current[at] for at in gone]
-        found.published = [text for at, text in enumerate(found.published) if at not in gone]
+        published, rest = (
+            [text for at, text in enumerate(texts) if at not in gone] for texts in (found.published, found.ports)
+        )
         if not running:
+            found.published = published
             state.save(found, durable=True)
         else:
-            rest = [text for at, text in enumerate(found.ports) if at not in gone]
-            _change(found, [networks.load(end.network) for end in found.endpoints], rest, {})
+            _change(found, [networks.load(end.network) for end in found.endpoints], published, rest, {})
         return ports.publish(names)
 
 
@@ -90,19 +93,29 @@ def _which(found: state.Record, current: list[str], text: str) -> list[int]:
     return places
 
 
-def _change(found: state.Record, joined: list[Network], now: list[str], held: dict[str, list[int]]) -> None:
-    """Of a running container, its lock held: rules, monitor, record. Raises MydockerError; then all is as before."""
-    before, found.ports = found.ports, now
-    wires = plan.Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or before)
+def _change(
+    found: state.Record, joined: list[Network], published: list[str], now: list[str], held: dict[str, list[int]]
+) -> None:
+    """Of a running container, its lock held: record, monitor, rules. Raises MydockerError; then all is as before.
+
+    The record is first: a command line that is killed here leaves a port that `port rm` and the monitor know of.
+    """
+    before = found.published, found.ports
+    wires = plan.Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or found.ports)
     steps = plan.publish(wires)
+    for op in steps:
+        assert isinstance(op, ops.PublishPorts)
+        op.ports, op.before = now, found.ports
+    found.published, found.ports = published, now
     trace = Trace("host")
     try:
-        for op in steps:
-            assert isinstance(op, ops.PublishPorts)
-            op.ports, op.before = now, before
-        trace.run(steps)
+        state.save(found)
         control.tell(found, joined, held, [])
+        trace.run(steps)
     except BaseException:
         trace.unwind()
+        found.published, found.ports = before
+        state.save(found)
+        if found.alive():
+            control.tell(found, joined, {}, [])
         raise
-    state.save(found)

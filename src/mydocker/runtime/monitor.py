@@ -349,7 +349,9 @@ class _Monitor:
                 os.close(descriptor)
         self.wiring.held.clear()
         try:
-            leases.release_all(self.found.id, self.found.endpoints)
+            # The record may tell of a network that a command line was killed in the middle of joining.
+            on_disk = state.load(self.found.id).endpoints
+            leases.release_all(self.found.id, [*self.found.endpoints, *on_disk])
         except (OSError, MydockerError) as error:
             return [f"could not give its addresses back: {error}"]
         self.found.networks = [end.asked().to_json() for end in self.found.endpoints]
