@@ -149,16 +149,21 @@ def parse(text: bytes, path: str, container_id: str) -> Record:
         if schema != SCHEMA:
             raise CorruptRecord(f"record of another version (schema {schema}): {path}", "use the mydocker that made it")
         found = Record(**values)
+        check_types(found)
     except (ValueError, TypeError, AttributeError) as error:
         raise CorruptRecord(f"corrupt record: {path}: {error}", _remedy(container_id)) from None
-    for name, annotation in Record.__annotations__.items():
-        if not _IS[annotation](getattr(found, name)):
-            raise CorruptRecord(f"corrupt record: {path}: {name} is no {annotation}", _remedy(container_id))
     if found.status not in STATUSES:
         raise CorruptRecord(f"corrupt record: {path}: unknown status '{found.status}'", _remedy(container_id))
     if found.id != container_id:
         raise CorruptRecord(f"corrupt record: {path}: it is of container {found.id[:12]}", _remedy(container_id))
     return found
+
+
+def check_types(found: object) -> None:
+    """Whether the fields of a @record that was read are what they are declared to be. Raises ValueError."""
+    for name, annotation in type(found).__annotations__.items():
+        if not _IS[annotation](getattr(found, name)):
+            raise ValueError(f"{name} is no {annotation}")
 
 
 def _is_text(value: object) -> bool:

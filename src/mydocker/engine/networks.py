@@ -14,9 +14,9 @@ import os
 from _socket import if_nametoindex
 
 from mydocker import config, jsontext, paths, state
-from mydocker.errors import Conflict, CorruptRecord, NotFound
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel.files import make_private, remove_tree, write_atomic
-from mydocker.model.addresses import cidr, mac_of
+from mydocker.model.addresses import cidr, mac_of, parse
 from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network
 from mydocker.network import firewall, ipam, leases
 from mydocker.trace import Trace
@@ -47,17 +47,34 @@ def load(name: str) -> Network:
         raise leases.no_such(name)
     file = f"{paths.network(name)}/network.json"
     try:
-        with open(file, "rb") as reader:
+        with open(file, "rb", opener=_at_once) as reader:
             values = jsontext.loads(reader.read())
         if values.get("schema") != SCHEMA:
             raise CorruptRecord(f"network of another version: {file}", "use the mydocker that made it")
-        return Network(**values)
+        found = Network(**values)
+        _check(found, name)
+        return found
     except (FileNotFoundError, NotADirectoryError):
         raise leases.no_such(name) from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, InvalidArgument) as error:
         raise CorruptRecord(
             f"corrupt network record: {file}: {error}", "restore the file, or remove its folder"
         ) from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """For open(): who has put a FIFO there is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check(found: Network, name: str) -> None:
+    """Raises ValueError or InvalidArgument for what would not be understood later."""
+    state.check_types(found)
+    if found.name != name:
+        raise ValueError(f"it is of network {found.name}")
+    for subnet, gateway in ((found.subnet, found.gateway), (found.subnet6, found.gateway6)):
+        if (subnet or gateway) and not cidr(subnet).holds(parse(gateway)):
+            raise ValueError(f"gateway {gateway} is not in {subnet}")
 
 
 def find(reference: str) -> Network:
@@ -108,7 +125,7 @@ def create(params: dict[str, Any]) -> tuple[Network, list[str]]:
 
     network_request.name(params["network"])
     with _lock():
-        if params["network"] in _names():
+        if os.path.lexists(f"{paths.network(params['network'])}/network.json"):
             raise Conflict(f"network {params['network']} is there already", "see 'mydocker network ls'")
         made = _reserve(params)
     try:
@@ -142,7 +159,11 @@ def _reserve(params: dict[str, Any]) -> Network:
     made = _draft(params)
     make_private(paths.network(made.name))
     text = jsontext.dumps({name: getattr(made, name) for name in made._fields})  # type: ignore[attr-defined]
-    write_atomic(f"{paths.network(made.name)}/network.json", text.encode() + b"\n", durable=True)
+    try:
+        write_atomic(f"{paths.network(made.name)}/network.json", text.encode() + b"\n", durable=True)
+    except BaseException:
+        remove_tree(paths.network(made.name))
+        raise
     return made
 
 

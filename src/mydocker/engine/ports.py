@@ -119,3 +119,7 @@ def _change(
         if found.alive():
             control.tell(found, joined, {}, [])
         raise
+    finally:
+        if not found.alive():  # its monitor may have withdrawn its ports before these rules were made
+            address6 = next((end.address6 for end in found.endpoints if end.address6), "")
+            Trace("host").run([ops.RemovePorts(found.name, found.id, address6)])

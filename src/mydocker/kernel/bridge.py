@@ -98,7 +98,7 @@ def settings(device: str, ipv6: bool) -> dict[str, str]:
 
 def _set(device: str, ipv6: bool) -> None:
     for path, value in settings(device, ipv6).items():
-        if ipv6 or "/ipv6/" not in path or os.path.exists("/proc/sys/net/ipv6"):  # a kernel may have none
+        if ipv6 or "/ipv6/" not in path or os.path.exists("/proc/sys/net/ipv6/conf"):  # a kernel may have none
             with open(path, "w") as file:
                 file.write(value)
 
