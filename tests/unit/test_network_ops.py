@@ -34,7 +34,8 @@ SAMPLES = [
     (
         ConfigureLink("eth1", "10.9.1.2/24", "10.9.1.1", "fd00:9::2/64", "fd00:9::1", 1),
         "eth1 is 10.9.1.2/24 and fd00:9::2/64",
-        "ip link set lo up && ip link set eth1 up && ip address add 10.9.1.2/24 broadcast + dev eth1"
+        "echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_ra"
+        " && ip link set lo up && ip link set eth1 up && ip address add 10.9.1.2/24 broadcast + dev eth1"
         " && ip address add fd00:9::2/64 dev eth1 nodad"
         " && ip route add default via 10.9.1.1 dev eth1 metric 1"
         " && ip route add default via fd00:9::1 dev eth1 metric 1025",

@@ -126,10 +126,14 @@ def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str,
             op.before = found.ports  # type: ignore[attr-defined]
         if not move:
             move, found.ports = [steps.RemovePorts(found.name, found.id, end.address6)], []
-    Trace("host").run([*move, steps.RemoveLink(end.link)])
-    leases.release_all(found.id, [end])
-    control.tell(found, [network for network, _ in joined], {}, [])
-    state.save(found)
+    try:
+        Trace("host").run([*move, steps.RemoveLink(end.link)])
+        leases.release_all(found.id, [end])
+        control.tell(found, [network for network, _ in joined], {}, [])
+        state.save(found)
+    finally:
+        if not found.alive():  # its monitor may have withdrawn its ports before they were moved
+            Trace("host").run([steps.RemovePorts(found.name, found.id, end.address6)])
     named = plan.Wires(found.id, found.name, joined, []).named
     _rewrite_etc(found, joined, removed=[end], named=(was_named, named))
 

@@ -38,9 +38,7 @@ def add(container: str, texts: list[str]) -> list[ports.Port]:
         found = state.load(found.id)
         joined = [networks.load(end.network) for end in found.endpoints]
         if not joined:
-            raise Conflict(
-                f"container {found.name} was made with --net {found.network}", "a port needs a network of its own"
-            )
+            raise Conflict(f"container {found.name} is on no network", "a port needs one: see 'mydocker network'")
         ports.publish([*found.published, *wanted])  # none of them twice
         endpoints.check_ports(wanted, joined)
         published = [*found.published, *wanted]

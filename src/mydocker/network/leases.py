@@ -147,7 +147,7 @@ def held(network_name: str) -> list[Lease]:
 
 def _addresses(network_name: str) -> set[str]:
     try:
-        return {entry for entry in os.listdir(paths.leases(network_name)) if not entry.startswith(".")}
+        return {entry for entry in os.listdir(paths.leases(network_name)) if entry[0] in "0123456789"}
     except FileNotFoundError:
         return set()
 
@@ -155,7 +155,7 @@ def _addresses(network_name: str) -> set[str]:
 def _read(network_name: str, address: str) -> Lease | None:
     """None if the address is free."""
     try:
-        with open(f"{paths.leases(network_name)}/{address}", encoding="utf-8") as file:
+        with open(f"{paths.leases(network_name)}/{address}", encoding="utf-8", errors="replace") as file:
             words = file.read().split()
     except FileNotFoundError:
         return None

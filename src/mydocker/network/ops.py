@@ -146,8 +146,13 @@ class ConfigureLink(Op):
         messages = [rtnetlink.link_up("lo"), rtnetlink.link_up(self.device)]
         messages += [rtnetlink.new_address(link, address) for address in (self.address, self.address6) if address]
         messages += [rtnetlink.new_default_route(gateway, link, metric) for gateway, metric in self._ways_out()]
+        if self.address6:  # a neighbour may call itself a router, and would be the way out
+            cgroups.write(self._advertisements(), "0")
         with Netlink() as kernel:
             kernel.request(*messages)
+
+    def _advertisements(self) -> str:
+        return f"/proc/sys/net/ipv6/conf/{self.device}/accept_ra"
 
     def _ways_out(self) -> list[tuple[str, int]]:
         # For IPv6, 0 is not the smallest metric but means 1024.
@@ -159,7 +164,8 @@ class ConfigureLink(Op):
 
     def shell(self) -> str:
         device = quote(self.device)
-        steps = [f"ip link set {link} up" for link in ("lo", device)]
+        steps = [f"echo 0 > {self._advertisements()}"] if self.address6 else []
+        steps += [f"ip link set {link} up" for link in ("lo", device)]
         steps.append(f"ip address add {self.address} broadcast + dev {device}")
         if self.address6:
             steps.append(f"ip address add {self.address6} dev {device} nodad")
