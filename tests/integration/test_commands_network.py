@@ -211,16 +211,16 @@ class TestLs:
         assert (row["ID"], row["Labels"], row["IPv6"]) == (made, "a=b", "false")
 
     def test_filters(self, mydocker, net):
-        one, two = f"{net}-1", f"{net}-2"
+        one, two = f"{net}-one", f"{net}-two"
         made = mydocker.ok("network", "create", "--label", "a=b", one)
         mydocker.ok("network", "create", "--label", "a=c", two)
-        assert names(mydocker, "name=-1") == [one]
-        assert names(mydocker, "name=-1", "name=-2") == [one, two]
-        assert names(mydocker, f"name=^{net}-2$") == [two]
+        assert names(mydocker, "name=-one") == [one]
+        assert names(mydocker, "name=-one", "name=-two") == [one, two]
+        assert names(mydocker, f"name=^{net}-two$") == [two]
         assert names(mydocker, f"id={made[:20]}") == [one]
         assert names(mydocker, "label=a") == [one, two]
         assert names(mydocker, "label=a", "label=a=c") == [two]
-        assert names(mydocker, "driver=bridge", "name=-1") == [one]
+        assert names(mydocker, "driver=bridge", "name=-one") == [one]
         assert names(mydocker, "driver=macvlan") == []
         assert names(mydocker, "type=custom") == [one, two]
         assert names(mydocker, "type=builtin") == []
@@ -297,11 +297,11 @@ class TestRemove:
         assert mydocker.ok("network", "rm", net) == net
 
     def test_prune(self, mydocker, net):
-        mydocker.ok("network", "create", "--label", "keep", f"{net}-1")
-        mydocker.ok("network", "create", f"{net}-2")
+        mydocker.ok("network", "create", "--label", "keep", f"{net}-one")
+        mydocker.ok("network", "create", f"{net}-two")
         assert "add -f" in mydocker.fails("network", "prune")
-        assert mydocker.ok("network", "prune", "-f", "--filter", "name=-2") == f"{net}-2"
-        assert names(mydocker) == [f"{net}-1"]
+        assert mydocker.ok("network", "prune", "-f", "--filter", "name=-two") == f"{net}-two"
+        assert names(mydocker) == [f"{net}-one"]
 
 
 def test_a_subnet_that_the_host_has_come_to_use_meanwhile(machine, mydocker, name):

@@ -312,15 +312,21 @@ def note_turned_on(added: list[int]) -> None:
 
 
 def _turn_forwarding_off(last: Network) -> None:
-    """After the last network that was up since the boot has gone: also if nothing in the firewall says any more that
-    it was turned on for it."""
+    """Of each version of IP that no network needs any more: also if nothing in the firewall says by now that it was
+    turned on for one."""
     ours = turned_on()
-    if not ours or any(was_up(each) for each in networks()):
+    needed = {version for each in networks() if was_up(each) and not each.internal for version in versions(each)}
+    if set(ours) <= needed:
         return
     from mydocker.network import ops
 
-    _run([ops.RemoveNetworkRules(last.name, last.id, last.subnet6, ours)])
-    os.unlink(_TURNED_ON)
+    rest = [version for version in ours if version in needed]
+    off = [version for version in ours if version not in needed]
+    _run([ops.RemoveNetworkRules(last.name, last.id, last.subnet6, off)])
+    if rest:
+        write_atomic(_TURNED_ON, " ".join(map(str, rest)).encode() + b"\n")
+    else:
+        os.unlink(_TURNED_ON)
 
 
 def was_up(found: Network) -> bool:
