@@ -1,10 +1,10 @@
-"""engine/endpoints.py, as far as it is pure: the files of /etc, what can be known before a start, --dry-run."""
+"""engine/endpoints.py and etc.py where they are pure: files of /etc, what is known before a start, --dry-run."""
 
 from __future__ import annotations
 
 import pytest
 
-from mydocker.engine import endpoints
+from mydocker.engine import endpoints, etc
 from mydocker.errors import Conflict, InvalidArgument
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.request import CreateRequest
@@ -26,7 +26,7 @@ HOST = {
 def machine(monkeypatch):
     """A host with these files, networks and leases."""
     taken = {"bridge": ["10.7.0.2"], "lab": [], "inner": []}
-    monkeypatch.setattr(endpoints, "text_of", lambda path: HOST.get(path, ""))
+    monkeypatch.setattr(etc, "text_of", lambda path: HOST.get(path, ""))
     monkeypatch.setattr(endpoints, "network_of", lambda name, make=True: NETWORKS[name])
     monkeypatch.setattr(leases, "read", lambda name: [leases.Lease(each, "f" * 64, ["x"]) for each in taken[name]])
     return taken
@@ -48,7 +48,7 @@ def joined(*networks):
 
 class TestEtc:
     def files(self, wanted, *networks, hostname="web"):
-        found = endpoints.etc_files(wanted, hostname, joined(*networks))
+        found = etc.files(wanted, hostname, joined(*networks))
         assert [name for name, _ in found] == ["hostname", "hosts", "resolv.conf"]
         return dict(found)
 
@@ -107,7 +107,7 @@ class TestEtc:
         assert found["resolv.conf"] == "nameserver 127.0.0.53\nsearch lab\n"
 
     def test_with_the_hosts_name(self, monkeypatch):
-        monkeypatch.setattr(endpoints.os, "uname", lambda: type("Uname", (), {"nodename": "vm"}))
+        monkeypatch.setattr(etc.os, "uname", lambda: type("Uname", (), {"nodename": "vm"}))
         assert self.files(request(mode="host"), hostname="")["hostname"] == "vm\n"
 
 
@@ -186,5 +186,5 @@ class TestText:
     def test_a_file_that_is_not_there_says_nothing(self, tmp_path, monkeypatch):
         monkeypatch.undo()
         (tmp_path / "hosts").write_bytes(b"10.0.0.1 caf\xe9\n")
-        assert endpoints.text_of(f"{tmp_path}/none") == endpoints.text_of(str(tmp_path)) == ""
-        assert endpoints.text_of(f"{tmp_path}/hosts") == "10.0.0.1 caf\udce9\n"
+        assert etc.text_of(f"{tmp_path}/none") == etc.text_of(str(tmp_path)) == ""
+        assert etc.text_of(f"{tmp_path}/hosts") == "10.0.0.1 caf\udce9\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mydocker import ops, state
-from mydocker.engine import bundle, endpoints, networks
+from mydocker.engine import bundle, endpoints, etc, networks
 from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process
@@ -179,13 +179,11 @@ def _rewrite_etc(
     """
     hostname = bundle.load_spec(found).get("hostname", "")
     own, gone = (resolvconf.own_lines(hostname, _addresses(ends)) for ends in (added, removed))
-    lines = endpoints.text_of(f"{found.folder}/hosts").splitlines(keepends=True)
+    lines = etc.text_of(f"{found.folder}/hosts").splitlines(keepends=True)
     _write_in_place(f"{found.folder}/hosts", "".join([line for line in lines if line not in gone] + own))
     if named[0] != named[1]:
         ipv6 = any(end.address6 for _, end in joined)
-        _write_in_place(
-            f"{found.folder}/resolv.conf", endpoints.resolv_conf(bundle.load_request(found), ipv6, named[1])
-        )
+        _write_in_place(f"{found.folder}/resolv.conf", etc.resolv_conf(bundle.load_request(found), ipv6, named[1]))
 
 
 def _addresses(ends: Iterable[Endpoint]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A container's ends of its networks at one start: addresses, held ports, /etc/hosts and /etc/resolv.conf.
+"""A container's ends of its networks at one start: addresses and held ports.
 
 Imports are restricted: this is on the way of every start.
 """
@@ -9,12 +9,10 @@ import fcntl
 import os
 
 from mydocker import ops, state
-from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
-from mydocker.kernel.files import write_atomic
+from mydocker.engine import etc
+from mydocker.errors import Conflict, InvalidArgument, NotFound
 from mydocker.kernel.trampoline import FIRST_FREE_FD
 from mydocker.model.network import DEFAULT
-from mydocker.model.resolver_options import HOST_GATEWAY
-from mydocker.network import resolvconf
 from mydocker.record import record
 from mydocker.trace import take_back
 
@@ -137,7 +135,7 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) ->
     if found.network.startswith("container:"):
         made.shared = _open_shared(found)
     elif not found.networks:
-        write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), []))
+        etc.write(found.folder, etc.files(wanted, spec.get("hostname", ""), []))
     else:
         try:
             _join(made, spec, wanted)
@@ -164,7 +162,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
         outward = made.wires.outward
         made.held = hold(found.published, bool(outward and outward[0].subnet6))
         found.ports = made.wires.ports = list(made.held)
-    write_files(found.folder, etc_files(wanted, spec.get("hostname", ""), made.wires.joined))
+    etc.write(found.folder, etc.files(wanted, spec.get("hostname", ""), made.wires.joined))
     state.save(found)  # whatever becomes of us, clear_up() finds what we hold
 
 
@@ -282,52 +280,3 @@ def _open_shared(found: state.Record) -> int:
             os.close(descriptor)
     finally:
         os.close(pidfd)
-
-
-# --- /etc -------------------------------------------------------------------------------------------------------------
-
-
-def etc_files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
-    """The container's own /etc/hostname, hosts and resolv.conf. With the host's network, the host's, and --add-host."""
-    extra = [(name, address) for name, _, address in (row.partition(":") for row in wanted.extra_hosts)]
-    name = ("hostname", f"{hostname or os.uname().nodename}\n")
-    if wanted.network == "host":
-        added = "".join(f"{'127.0.0.1' if address == HOST_GATEWAY else address}\t{name}\n" for name, address in extra)
-        settings = resolvconf.parse(text_of("/etc/resolv.conf"))
-        asked = wanted.dns or wanted.dns_search or wanted.dns_options
-        resolv = text_of("/etc/resolv.conf")
-        if asked:
-            resolv = resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
-        return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
-    ipv6 = any(end.address6 for _, end in joined)
-    own = [end.address.partition("/")[0] for _, end in joined if end.address]
-    own += [end.address6.partition("/")[0] for _, end in joined if end.address6]
-    gateway = next((end.gateway for network, end in joined if not network.internal), "")
-    hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not joined)
-    if joined:
-        named = any(network.name != DEFAULT for network, _ in joined)
-        resolv = resolv_conf(wanted, ipv6, named)
-    elif wanted.dns:
-        resolv = resolvconf.resolv_conf(resolvconf.Settings(), wanted.dns, wanted.dns_search, wanted.dns_options)
-    else:
-        resolv = "# this container has no network\n"
-    return [name, ("hosts", hosts), ("resolv.conf", resolv)]
-
-
-def resolv_conf(wanted: CreateRequest, ipv6: bool, named: bool) -> str:
-    settings = resolvconf.of_host(text_of("/etc/resolv.conf"), text_of(resolvconf.UPSTREAM))
-    return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, named)
-
-
-def write_files(folder: str, files: list[tuple[str, str]]) -> None:
-    for name, text in files:
-        write_atomic(f"{folder}/{name}", text.encode("utf-8", "surrogateescape"), 0o644)
-
-
-def text_of(path: str) -> str:
-    """A file of the host's, as far as it goes in a megabyte; "" if there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(1 << 20)
-    except (OSError, HostError):
-        return ""

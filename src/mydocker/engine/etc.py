@@ -1,0 +1,64 @@
+"""A container's own /etc/hostname, hosts and resolv.conf, which lie in its folder and are mounted in it.
+
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.kernel.files import write_atomic
+from mydocker.model.network import DEFAULT
+from mydocker.model.resolver_options import HOST_GATEWAY
+from mydocker.network import resolvconf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.network import Endpoint, Network
+    from mydocker.model.request import CreateRequest
+
+
+def files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
+    """The container's own /etc/hostname, hosts and resolv.conf. With the host's network, the host's, and --add-host."""
+    extra = [(name, address) for name, _, address in (row.partition(":") for row in wanted.extra_hosts)]
+    name = ("hostname", f"{hostname or os.uname().nodename}\n")
+    if wanted.network == "host":
+        added = "".join(f"{'127.0.0.1' if address == HOST_GATEWAY else address}\t{name}\n" for name, address in extra)
+        settings = resolvconf.parse(text_of("/etc/resolv.conf"))
+        asked = wanted.dns or wanted.dns_search or wanted.dns_options
+        resolv = text_of("/etc/resolv.conf")
+        if asked:
+            resolv = resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
+        return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
+    ipv6 = any(end.address6 for _, end in joined)
+    own = [end.address.partition("/")[0] for _, end in joined if end.address]
+    own += [end.address6.partition("/")[0] for _, end in joined if end.address6]
+    gateway = next((end.gateway for network, end in joined if not network.internal), "")
+    hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not joined)
+    if joined:
+        named = any(network.name != DEFAULT for network, _ in joined)
+        resolv = resolv_conf(wanted, ipv6, named)
+    elif wanted.dns:
+        resolv = resolvconf.resolv_conf(resolvconf.Settings(), wanted.dns, wanted.dns_search, wanted.dns_options)
+    else:
+        resolv = "# this container has no network\n"
+    return [name, ("hosts", hosts), ("resolv.conf", resolv)]
+
+
+def resolv_conf(wanted: CreateRequest, ipv6: bool, named: bool) -> str:
+    settings = resolvconf.of_host(text_of("/etc/resolv.conf"), text_of(resolvconf.UPSTREAM))
+    return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, named)
+
+
+def write(folder: str, texts: list[tuple[str, str]]) -> None:
+    for name, text in texts:
+        write_atomic(f"{folder}/{name}", text.encode("utf-8", "surrogateescape"), 0o644)
+
+
+def text_of(path: str) -> str:
+    """A file of the host's, as far as it goes in a megabyte; "" if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
