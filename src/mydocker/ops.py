@@ -427,6 +427,7 @@ class SetPropagation(Op):
         return f"mount --make-r{self.kind} {quote(self.root + self.target)}"
 
 
+_MOST_OF_FSCONFIG = 255
 # What a link in the image may not bring a mount to: a forged /proc would be read by an exec on its way in.
 _OURS = ("/proc", "/sys", "/dev")
 
@@ -480,9 +481,9 @@ class Mount(Op):
             kind = "--rbind" if self.flags & mounts.FLAGS["rec"] else "--bind"
         else:
             kind = f"-t {self.fstype}"
-        return " ".join(
-            ["mount", kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)]
-        )
+        # mount(8) from 2.39 on uses fsconfig(2), whose values have 255 bytes: too few for many layers.
+        mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MOST_OF_FSCONFIG else "mount"
+        return " ".join([mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)])
 
 
 @record

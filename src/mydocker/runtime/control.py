@@ -1,10 +1,10 @@
 """How a running container's networks and ports are changed: the command line does it, and its monitor takes note.
 
     command line                                        monitor
-       │ lock, bind ports, make links and rules            │
+       │ lock; bind ports or make links; save the record   │
        │ ── one message, with descriptors ───────────────▶ │ holds what it is given, closes what is no longer wanted,
        │ ◀──────────────────────────────────────── "ok" ── │ answers for the names of the networks of now
-       │ save the record, unlock                           │
+       │ the rules of ports; unlock                        │
 
     {"networks", "published", "ports"}   as in the record
     {"joined"}                           the Network of each endpoint
