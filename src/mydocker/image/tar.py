@@ -28,7 +28,7 @@ CAPABILITY = "security.capability"  # the one extended attribute that images car
 # An entry's type, <tar.h>. The rest are headers that tell about the entry that follows.
 FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _GNU_SPARSE, _GNU_NAME, _GNU_TARGET, _PAX, _PAX_GLOBAL = b"S", b"L", b"K", b"x", b"g"
-_LARGEST = 1 << 60  # bytes; a tmpfs would take a hole of eight times that
+_LARGEST_FILE = 1 << 60  # bytes; a tmpfs would take a hole of eight times that
 _FILES = (FILE, b"\0", b"7", _GNU_SPARSE)
 _DEVICES = (CHARACTER, BLOCK_DEVICE)
 _HEADER_ONLY = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO)
@@ -208,7 +208,7 @@ class Reader:
 
     def _set_map(self, entry: Entry, numbers: list[int], size: int) -> None:
         """numbers: offset, length, offset, length … of the data. size: of the file with its holes."""
-        if size > _LARGEST:
+        if size > _LARGEST_FILE:
             raise ValueError("a file with holes that is larger than any disk")
         entry.size = size
         entry.data = [(offset, length) for offset, length in zip(numbers[::2], numbers[1::2]) if length]
