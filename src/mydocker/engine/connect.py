@@ -8,7 +8,7 @@ from mydocker import ops, state
 from mydocker.engine import bundle, endpoints, etc, networks
 from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
-from mydocker.kernel import process
+from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments
 from mydocker.model.network import DEFAULT, Endpoint, Network
 from mydocker.network import ipam, leases, plan, resolvconf
@@ -79,6 +79,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
         if target.name != DEFAULT and not was_named:
             inside.append(OpenResolver(resolvconf.RESOLVER))
         resolver = _within(pidfd, inside)
+        rtnetlink.settle(end.link)
         control.tell(found, [network for network, _ in joined], {}, resolver)
     except BaseException:
         trace.unwind()

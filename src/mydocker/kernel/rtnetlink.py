@@ -125,6 +125,23 @@ def index(name: str) -> int:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name) from None
 
 
+def settle(name: str) -> None:
+    """Have a bridge notice now that the other end of a pair is up. The kernel tells it by a work queue, which lags by
+    seconds while hundreds of links come and go; and until then the bridge drops what comes by that link.
+
+    Since Linux 6.8 whoever reads the carrier runs that work (linkwatch_sync_dev); before, this does nothing.
+    """
+    try:
+        with open(carrier(name), "rb") as file:
+            file.read()
+    except OSError:
+        pass  # /sys is another network namespace's, or the container has ended
+
+
+def carrier(name: str) -> str:
+    return f"/sys/class/net/{name}/carrier"
+
+
 # --- the messages -----------------------------------------------------------------------------------------------------
 
 

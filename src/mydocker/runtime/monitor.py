@@ -230,6 +230,8 @@ class _Monitor:
         began = monotonic_ns()
         self._hear(ours)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
+        if self.wiring.wires:
+            self._settle([end.link for _, end in self.wiring.wires.joined])
 
     def _wire(self, channel: socket) -> None:
         """The host's side of its networks. The child waits for its links, and builds its root during the rest."""
@@ -247,6 +249,15 @@ class _Monitor:
             if failure:
                 raise failure from None
             raise
+
+    def _settle(self, links: list[str]) -> None:
+        """The bridges let its packets through from now on."""
+        from mydocker.kernel import rtnetlink
+
+        began = monotonic_ns()
+        for link in links:
+            rtnetlink.settle(link)
+        self.trace.span("have the bridge see the link", f"cat {' '.join(map(rtnetlink.carrier, links))}", began)
 
     def _pipes(self) -> list[int]:
         """The child's ends for 0, 1, 2; the monitor's go to self."""
