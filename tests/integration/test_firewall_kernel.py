@@ -166,8 +166,8 @@ class Net:
         RemoveNetworkRules(self.name, self.id, self.subnet6).do()
 
 
-ONE, TWO = Net("one", "h3one", "10.201.16.0/24", subnet6="fd00:201:16::/64"), Net("two", "br-h3two", "10.201.17.0/24")
-INTERNAL = Net("cut", "h3cut", "10.201.18.0/24", internal=True)
+ONE, TWO = Net("one", "fwone", "10.201.16.0/24", subnet6="fd00:201:16::/64"), Net("two", "br-fwtwo", "10.201.17.0/24")
+INTERNAL = Net("cut", "fwcut", "10.201.18.0/24", internal=True)
 
 
 class World(contextlib.ExitStack):
@@ -196,7 +196,7 @@ class World(contextlib.ExitStack):
     def container(self, net: Net, number: int, name: str) -> int:
         address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
         gateway = "" if net.internal else f"{net.base}.1"
-        pid = self.namespace(f"h3{name}", net.device, f"{net.base}.{number}", gateway, address6)
+        pid = self.namespace(f"fw{name}", net.device, f"{net.base}.{number}", gateway, address6)
         places = ["tcp:0.0.0.0:80", "tcp:0.0.0.0:81", "udp:0.0.0.0:53"] + (
             ["tcp::::82", "udp:" + address6 + ":53"] if address6 else []
         )
@@ -255,9 +255,9 @@ def test_who_reaches_whom(router, world, kind, bridged, foreign):
         pytest.skip("needs br_netfilter")
     for net in (ONE, TWO, INTERNAL):
         net.make()
-    lan = world.namespace("h3lan", "", LAN, HOST)
-    run(f"ip address add {HOST}/24 dev h3lan; ip address add 198.18.8.1/32 dev h3lan")
-    run("ip -6 address add fd00:201:7::1/64 dev h3lan nodad")
+    lan = world.namespace("fwlan", "", LAN, HOST)
+    run(f"ip address add {HOST}/24 dev fwlan; ip address add 198.18.8.1/32 dev fwlan")
+    run("ip -6 address add fd00:201:7::1/64 dev fwlan nodad")
     run(f"nsenter --net --target {lan} ip -6 address add fd00:201:7::2/64 dev eth0 nodad")
     run(f"nsenter --net --target {lan} ip -6 route add default via fd00:201:7::1")
     a, b, c, d, e = (
@@ -293,7 +293,7 @@ def test_who_reaches_whom(router, world, kind, bridged, foreign):
         (0, "tcp:127.0.0.1:8085", "d 10.201.18.1"),
     )
     if bridged:  # then the bridge itself sends a packet back to where it came from, if the port allows that
-        run("for link in h3a h3c; do ip link set $link type bridge_slave hairpin on; done")
+        run("for link in fwa fwc; do ip link set $link type bridge_slave hairpin on; done")
     check((a, f"tcp:{HOST}:8080", "a 10.201.16.1"), (c, f"tcp:{HOST}:8083", "c 10.201.17.1"))
     # IPv6: the same; ::1 can't be forwarded, and is refused rather than left to wait.
     check(
@@ -439,7 +439,7 @@ def test_many_at_once(router, kind):
     """Nobody locks the firewall between reading and changing it: each rule is there once all the same."""
     router(kind)
     before = rules()
-    nets = [Net(f"n{number}", f"h3n{number}", f"10.201.{number}.0/24") for number in range(12)]
+    nets = [Net(f"n{number}", f"fwn{number}", f"10.201.{number}.0/24") for number in range(12)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(Net.add, nets))
         made = [line for line in rules() if line.startswith("-A")]
@@ -455,8 +455,8 @@ def test_who_sends_again_and_again_gets_to_the_container_that_is_there(router, w
     """One UDP conversation, from before the first container to after the last."""
     router("nft")
     ONE.make()
-    lan = world.namespace("h3lan", "", LAN, HOST)
-    run(f"ip address add {HOST}/24 dev h3lan; ip -6 address add fd00:201:7::1/64 dev h3lan nodad")
+    lan = world.namespace("fwlan", "", LAN, HOST)
+    run(f"ip address add {HOST}/24 dev fwlan; ip -6 address add fd00:201:7::1/64 dev fwlan nodad")
     run(f"nsenter --net --target {lan} ip -6 address add fd00:201:7::2/64 dev eth0 nodad")
     for number, name in ((2, "a"), (3, "b")):
         world.container(ONE, number, name)
@@ -498,9 +498,9 @@ def test_forwarding_is_for_containers_only(router, world, kind):
     before = rules()
     ONE.add([4])
     MakeBridge(ONE.device, ["10.201.16.1/24"], 1500, "02:42:0a:c9:10:01", network_owner(ONE.name, ONE.id)).do()
-    lan = world.namespace("h3lan", "", LAN, HOST)
-    other = world.namespace("h3other", "", "198.18.9.2", "198.18.9.1")
-    run(f"ip address add {HOST}/24 dev h3lan; ip address add 198.18.9.1/24 dev h3other")
+    lan = world.namespace("fwlan", "", LAN, HOST)
+    other = world.namespace("fwother", "", "198.18.9.2", "198.18.9.1")
+    run(f"ip address add {HOST}/24 dev fwlan; ip address add 198.18.9.1/24 dev fwother")
     world.serve(other, "other", "tcp:0.0.0.0:80")
     plain = Net(ONE.name, ONE.device, ONE.subnet)
     a = world.container(plain, 2, "a")
@@ -543,10 +543,10 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
         pytest.skip("needs nft for the warning")
     run("nft add table inet site")
     run("nft add chain inet site through '{ type filter hook forward priority 0; policy drop; }'")
-    (warning,) = reload.in_the_way("h3one")
-    assert "warning: the nftables chain 'inet site through' may drop what h3one forwards" in warning
+    (warning,) = reload.in_the_way("fwone")
+    assert "warning: the nftables chain 'inet site through' may drop what fwone forwards" in warning
     run(warning.split("('")[1].partition("')")[0])
-    assert 'iifname "h3one" accept' in programs.run(["nft", "list", "ruleset"])
+    assert 'iifname "fwone" accept' in programs.run(["nft", "list", "ruleset"])
 
 
 def test_a_program_that_fails_or_is_missing(router, monkeypatch):
