@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+from archives import busybox
 from machine import Machine, Mydocker
 
 _numbers = itertools.count(1)
@@ -103,3 +104,17 @@ def folder(machine):
     path = machine.folder()
     yield path
     machine.run("rm", "-rf", "--one-file-system", path)
+
+
+@pytest.fixture
+def make(mydocker, name):
+    """make(entries, changes): the name of an image of busybox and these entries. It goes at the test's end."""
+    image = f"img{name}"
+
+    def made(entries, changes=()) -> str:
+        words = [word for change in changes for word in ("--change", change)]
+        mydocker.ok("import", *words, "-", image, input=busybox(*entries))
+        return image
+
+    yield made
+    mydocker("rmi", image)

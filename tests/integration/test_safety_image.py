@@ -3,23 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from archives import archive, busybox
+from archives import archive
 
 FILE = b"escaped\n"
-
-
-@pytest.fixture
-def make(mydocker, name):
-    """make(entries, changes): the name of an image of busybox and these entries. It goes at the test's end."""
-    image = f"img{name}"
-
-    def made(entries, changes=()) -> str:
-        words = [word for change in changes for word in ("--change", change)]
-        mydocker.ok("import", *words, "-", image, input=busybox(*entries))
-        return image
-
-    yield made
-    mydocker("rmi", image)
 
 
 @pytest.fixture

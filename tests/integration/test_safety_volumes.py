@@ -3,21 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from archives import busybox
-
-
-@pytest.fixture
-def make(mydocker, name):
-    """make(entries, changes): the name of an image of busybox and these entries. It goes at the test's end."""
-    image = f"img{name}"
-
-    def made(entries, changes=()) -> str:
-        words = [word for change in changes for word in ("--change", change)]
-        mydocker.ok("import", *words, "-", image, input=busybox(*entries))
-        return image
-
-    yield made
-    mydocker("rmi", image)
 
 
 @pytest.mark.parametrize("target", ["/sys/kernel", "/proc", "/proc/self/fd"])

@@ -204,9 +204,8 @@ def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
     wanted = ports.publish(texts)
     held: dict[int, tuple[Port, list[int]]] = {}
     try:
-        for index in sorted(
-            range(len(wanted)), key=lambda at: (not wanted[at].host, wanted[at].last > wanted[at].host)
-        ):
+        by_choice = sorted((not port.host, port.last > port.host, index) for index, port in enumerate(wanted))
+        for _, _, index in by_choice:
             (port,), sockets = bind([wanted[index]], ipv6)
             held[index] = port, sockets
     except BaseException as error:

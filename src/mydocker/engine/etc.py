@@ -24,11 +24,10 @@ def files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endp
     name = ("hostname", f"{hostname or os.uname().nodename}\n")
     if wanted.network == "host":
         added = "".join(f"{'127.0.0.1' if address == HOST_GATEWAY else address}\t{name}\n" for name, address in extra)
-        settings = resolvconf.parse(text_of("/etc/resolv.conf"))
-        asked = wanted.dns or wanted.dns_search or wanted.dns_options
         resolv = text_of("/etc/resolv.conf")
-        if asked:
-            resolv = resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
+        if wanted.dns or wanted.dns_search or wanted.dns_options:
+            host = resolvconf.parse(resolv)
+            resolv = resolvconf.resolv_conf(host, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
         return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
     ipv6 = any(end.address6 for _, end in joined)
     own = [end.address.partition("/")[0] for _, end in joined if end.address]

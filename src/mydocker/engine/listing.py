@@ -44,16 +44,16 @@ def parse(filters: list[str]) -> dict[str, list[str]]:
         if key == "exited":
             units.whole(value, "exit code", 0, 255)
         if key in ("id", "name"):
-            _check_pattern(value)
+            check_pattern(value)
         if key in ("before", "since"):
             value = state.find(value).created
         wanted.setdefault(key, []).append(value)
     return wanted
 
 
-def _check_pattern(pattern: str) -> None:
+def check_pattern(pattern: str) -> None:
     try:
-        _has("", pattern)
+        has("", pattern)
     except Exception as error:  # re.error, without importing re for it
         raise InvalidArgument(
             f"invalid filter pattern '{pattern}': {error}", "a regular expression, or a plain word"
@@ -66,7 +66,7 @@ def _fits(found: state.Record, wanted: dict[str, list[str]]) -> bool:
     )
 
 
-def _has(text: str, pattern: str) -> bool:
+def has(text: str, pattern: str) -> bool:
     """docker's names and IDs are matched by regular expressions; a plain word needs no `re`."""
     if not any(char in "^$.*+?[](){}|\\" for char in pattern):
         return pattern in text
@@ -75,9 +75,10 @@ def _has(text: str, pattern: str) -> bool:
     return re.search(pattern, text) is not None
 
 
-def _has_label(found: state.Record, text: str) -> bool:
+def has_label(labels: dict[str, str], text: str) -> bool:
+    """text: KEY or KEY=VALUE."""
     key, equals, value = text.partition("=")
-    return key in found.labels and (not equals or found.labels[key] == value)
+    return key in labels and (not equals or labels[key] == value)
 
 
 def _has_ancestor(found: state.Record, text: str) -> bool:
@@ -86,9 +87,9 @@ def _has_ancestor(found: state.Record, text: str) -> bool:
 
 
 _MATCH: dict[str, Callable[[state.Record, str], bool]] = {
-    "id": lambda found, value: _has(found.id, value),
-    "name": lambda found, value: _has(found.name, value) or _has(f"/{found.name}", value),
-    "label": _has_label,
+    "id": lambda found, value: has(found.id, value),
+    "name": lambda found, value: has(found.name, value) or has(f"/{found.name}", value),
+    "label": lambda found, text: has_label(found.labels, text),
     "status": lambda found, value: found.status == value,
     "exited": lambda found, value: found.status == "exited" and found.exit_code == int(value),
     "ancestor": _has_ancestor,

@@ -17,7 +17,7 @@ from mydocker import config, jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel.files import make_private, remove_tree, write_atomic
 from mydocker.model.addresses import cidr, mac_of, parse
-from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network
+from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network, endpoint_id
 from mydocker.network import firewall, ipam, leases
 from mydocker.trace import Trace
 
@@ -34,7 +34,6 @@ _DEFAULT_PARAMS: dict[str, Any] = {
     "ipv6": False, "opt": [], "mtu": None,
 }  # fmt: skip
 
-_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 _TURNED_ON = paths.leases(".forwarding")  # no network's name begins so
 
 
@@ -250,7 +249,7 @@ def bring_up(found: Network) -> list[str]:
         _run(plan.bridge_up(found, guards))
         note_turned_on(guards)
     return [
-        f"turned on forwarding of IPv{version} on this host, for containers only ({_FORWARDING[version]})"
+        f"turned on forwarding of IPv{version} on this host, for containers only ({firewall.FORWARDING[version]})"
         for version in guards
         if version in off
     ]
@@ -290,7 +289,7 @@ def not_forwarded(found: Network) -> list[int]:
     """Those of its versions that the host does not forward."""
     off = []
     for version in versions(found):
-        with open(f"/proc/sys/{_FORWARDING[version].replace('.', '/')}", encoding="ascii") as file:
+        with open(f"/proc/sys/{firewall.FORWARDING[version].replace('.', '/')}", encoding="ascii") as file:
             if file.read().strip() == "0":
                 off.append(version)
     return off
@@ -402,8 +401,3 @@ def _end(found: Network, lease: leases.Lease) -> dict[str, str]:
         "IPv4Address": cidr(found.subnet).with_prefix(lease.address),
         "IPv6Address": address6 and cidr(found.subnet6).with_prefix(address6),
     }
-
-
-def endpoint_id(network_id: str, container_id: str) -> str:
-    """docker draws one by lot; here it is the same whenever that container is on that network."""
-    return network_id[:32] + container_id[:32]

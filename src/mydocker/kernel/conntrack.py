@@ -16,6 +16,8 @@ import os
 from _socket import AF_INET, AF_INET6, AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
 from _struct import pack, unpack_from
 
+from mydocker.kernel.rtnetlink import attribute, attributes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +59,12 @@ def forget_udp(version: int, ports: list[int]) -> None:
 
 def _to(kernel: socket, family: int, port: int) -> Iterator[bytes]:
     """The original direction of each UDP conversation to a port, as an attribute that names it to the kernel."""
-    proto = _attribute(_PROTO_NUM, pack("=B", _UDP)) + _attribute(_PROTO_DST_PORT, pack(">H", port))
-    by = _attribute(_FILTER_ORIG_FLAGS, pack("=I", _BY_PROTOCOL | _BY_PORT))
-    by += _attribute(_FILTER_REPLY_FLAGS, pack("=I", 0))
+    proto = attribute(_PROTO_NUM, pack("=B", _UDP)) + attribute(_PROTO_DST_PORT, pack(">H", port))
+    by = attribute(_FILTER_ORIG_FLAGS, pack("=I", _BY_PROTOCOL | _BY_PORT))
+    by += attribute(_FILTER_REPLY_FLAGS, pack("=I", 0))
     # A kernel before 5.8 does not know the filter, and tells all: hence the second look below.
-    wanted = _attribute(_TUPLE_ORIG | _NESTED, _attribute(_TUPLE_PROTO | _NESTED, proto))
-    kernel.send(_message(_GET, _DUMP, family, wanted + _attribute(_FILTER | _NESTED, by)))
+    wanted = attribute(_TUPLE_ORIG | _NESTED, attribute(_TUPLE_PROTO | _NESTED, proto))
+    kernel.send(_message(_GET, _DUMP, family, wanted + attribute(_FILTER | _NESTED, by)))
     while True:
         data = kernel.recv(_BUFFER)
         at = 0
@@ -73,25 +75,12 @@ def _to(kernel: socket, family: int, port: int) -> Iterator[bytes]:
                 if number:
                     raise OSError(-number, os.strerror(-number), f"conversations to UDP port {port}")
                 return
-            original = _attributes(data[at + 20 : at + length])[_TUPLE_ORIG]
-            found = _attributes(_attributes(original)[_TUPLE_PROTO])
+            original = attributes(data[at + 20 : at + length])[_TUPLE_ORIG]
+            found = attributes(attributes(original)[_TUPLE_PROTO])
             if found[_PROTO_NUM] == pack("=B", _UDP) and found.get(_PROTO_DST_PORT) == pack(">H", port):
-                yield _attribute(_TUPLE_ORIG | _NESTED, original)
+                yield attribute(_TUPLE_ORIG | _NESTED, original)
             at += (length + 3) & ~3
 
 
 def _message(kind: int, flags: int, family: int, attributes: bytes) -> bytes:
     return pack("=IHHIIBBH", 20 + len(attributes), kind, _REQUEST | flags, 0, 0, family, 0, 0) + attributes
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
-    while at + 4 <= len(data):
-        length, kind = unpack_from("=HH", data, at)
-        found[kind & ~_NESTED] = data[at + 4 : at + length]
-        at += max(4, (length + 3) & ~3)
-    return found

@@ -47,6 +47,8 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_F_NODAD = 1, 2, 4, 2
 _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 4, 5, 6
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
 
+_NLA_F_NESTED = 0x8000  # of a type: its value is attributes
+
 _HEADER = "=IHHII"  # struct nlmsghdr
 _LARGEST = 32768  # bytes of an answer: the kernel's own bound
 
@@ -103,16 +105,16 @@ def _answer(data: bytes) -> tuple[int, str]:
         raise OSError(errno.EPROTO, f"the kernel answered with a netlink message of type {kind}")
     (number,) = unpack_from("=i", data, 16)
     # After the header and the number there is the header of our own message.
-    text = _attributes(data, 36).get(_NLMSGERR_ATTR_MSG) if flags & _NLM_F_ACK_TLVS else None
+    text = attributes(data, 36).get(_NLMSGERR_ATTR_MSG) if flags & _NLM_F_ACK_TLVS else None
     return -number, f" ({text.rstrip(bytes(1)).decode(errors='replace')})" if text else ""
 
 
-def _attributes(data: bytes, at: int) -> dict[int, bytes]:
+def attributes(data: bytes, at: int = 0) -> dict[int, bytes]:
     """Those that begin at an offset, by their type."""
     found = {}
     while at + 4 <= len(data):
         length, kind = unpack_from("=HH", data, at)
-        found[kind] = data[at + 4 : at + length]
+        found[kind & ~_NLA_F_NESTED] = data[at + 4 : at + length]
         at += max(4, (length + 3) & ~3)
     return found
 
@@ -152,11 +154,11 @@ def new_veth(link: str, master: int, mtu: int, peer: str, peer_mac: str, pid: in
     """
     where = _u32(_IFLA_NET_NS_PID, pid) if descriptor < 0 else _u32(_IFLA_NET_NS_FD, descriptor)
     other = _text(_IFLA_IFNAME, peer) + _u32(_IFLA_MTU, mtu)
-    other += _attribute(_IFLA_ADDRESS, bytes.fromhex(peer_mac.replace(":", ""))) + where
+    other += attribute(_IFLA_ADDRESS, bytes.fromhex(peer_mac.replace(":", ""))) + where
     kind = _text(_IFLA_INFO_KIND, "veth")
-    kind += _attribute(_IFLA_INFO_DATA, _attribute(_VETH_INFO_PEER, _link() + other))
+    kind += attribute(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, _link() + other))
     own = _text(_IFLA_IFNAME, link) + _u32(_IFLA_MTU, mtu) + _u32(_IFLA_MASTER, master)
-    return Message(f"link {link}", _RTM_NEWLINK, _NEW, _link(up=True) + own + _attribute(_IFLA_LINKINFO, kind))
+    return Message(f"link {link}", _RTM_NEWLINK, _NEW, _link(up=True) + own + attribute(_IFLA_LINKINFO, kind))
 
 
 def link_up(name: str) -> Message:
@@ -173,9 +175,9 @@ def plug(name: str, master: int) -> Message:
 def hairpin(name: str) -> Message:
     """Its bridge may send a packet back by the port that it came by. It has to be plugged in."""
     kind = _text(_IFLA_INFO_SLAVE_KIND, "bridge")
-    kind += _attribute(_IFLA_INFO_SLAVE_DATA, _attribute(_IFLA_BRPORT_MODE, b"\1"))
+    kind += attribute(_IFLA_INFO_SLAVE_DATA, attribute(_IFLA_BRPORT_MODE, b"\1"))
     return Message(
-        f"link {name}", _RTM_NEWLINK, 0, _link() + _text(_IFLA_IFNAME, name) + _attribute(_IFLA_LINKINFO, kind)
+        f"link {name}", _RTM_NEWLINK, 0, _link() + _text(_IFLA_IFNAME, name) + attribute(_IFLA_LINKINFO, kind)
     )
 
 
@@ -202,10 +204,10 @@ def new_address(link: int, address: str) -> Message:
         flags = _IFA_F_NODAD
     elif int(prefix) < 31:  # a subnet of two has none
         last = int.from_bytes(value, "big") | 0xFFFFFFFF >> int(prefix)
-        broadcast = _attribute(_IFA_BROADCAST, last.to_bytes(4, "big"))
+        broadcast = attribute(_IFA_BROADCAST, last.to_bytes(4, "big"))
     # struct ifaddrmsg: family, prefix length, flags, scope, index of the link
     header = pack("=BBBBI", family, int(prefix), flags, _RT_SCOPE_UNIVERSE, link)
-    body = header + _attribute(_IFA_LOCAL, value) + _attribute(_IFA_ADDRESS, value) + broadcast
+    body = header + attribute(_IFA_LOCAL, value) + attribute(_IFA_ADDRESS, value) + broadcast
     return Message(f"address {address}", _RTM_NEWADDR, _NEW, body)
 
 
@@ -214,7 +216,7 @@ def new_default_route(gateway: str, link: int, metric: int = 0) -> Message:
     family, value = _parsed(gateway)
     # struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags
     header = pack("=BBBBBBBBI", family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0)
-    body = header + _attribute(_RTA_GATEWAY, value) + _u32(_RTA_OIF, link)
+    body = header + attribute(_RTA_GATEWAY, value) + _u32(_RTA_OIF, link)
     if metric:
         body += _u32(_RTA_PRIORITY, metric)
     return Message(f"route by {gateway}", _RTM_NEWROUTE, _NEW, body)
@@ -225,17 +227,17 @@ def _link(up: bool = False, down: bool = False) -> bytes:
     return pack("=BxHiII", 0, 0, 0, _IFF_UP if up else 0, _IFF_UP if up or down else 0)
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
     length = 4 + len(value)
     return pack("=HH", length, kind) + value + bytes(-length % 4)
 
 
 def _u32(kind: int, value: int) -> bytes:
-    return _attribute(kind, pack("=I", value))
+    return attribute(kind, pack("=I", value))
 
 
 def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
+    return attribute(kind, value.encode() + b"\0")
 
 
 def _parsed(address: str) -> tuple[int, bytes]:

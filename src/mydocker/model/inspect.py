@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mydocker import paths
 from mydocker.model import times
-from mydocker.model.network import DEFAULT
+from mydocker.model.network import DEFAULT, endpoint_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _addresses(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
         return _NO_ADDRESS
     (ip, _, prefix), (ip6, _, prefix6) = end.address.partition("/"), end.address6.partition("/")
     return {
-        "EndpointID": networks.get(end.network, "")[:32] + record.id[:32],
+        "EndpointID": endpoint_id(networks.get(end.network, ""), record.id),
         "Gateway": end.gateway,
         "GlobalIPv6Address": ip6,
         "GlobalIPv6PrefixLen": int(prefix6 or "0"),

@@ -63,3 +63,8 @@ class Endpoint:
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
+
+
+def endpoint_id(network_id: str, container_id: str) -> str:
+    """docker draws one by lot; here it is the same whenever that container is on that network."""
+    return network_id[:32] + container_id[:32]

@@ -35,6 +35,7 @@ TABLES = {
     "filter": ("MYDOCKER-USER", "MYDOCKER-FORWARD", "MYDOCKER-OUT"),
     "nat": ("MYDOCKER-PORTS", "MYDOCKER-POSTROUTING"),
 }
+FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}  # sysctls, by version of IP
 SHARED = "mydocker: all networks"
 GUARD = "mydocker: forwards for containers only"  # it also says that it was us who turned forwarding on
 # Bridges of docker, libvirt, podman, CNI, LXC, LXD and Incus: their own rules decide who gets in.

@@ -295,7 +295,9 @@ def _each(subnet6: str) -> tuple[int, ...]:
     return (4, 6) if subnet6 else (4,)
 
 
-FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
+def _forwarding(version: int) -> str:
+    """The file of the sysctl."""
+    return "/proc/sys/" + firewall.FORWARDING[version].replace(".", "/")
 
 
 def _turn_on_forwarding(version: int) -> None:
@@ -304,7 +306,7 @@ def _turn_on_forwarding(version: int) -> None:
     for link in os.listdir(links) if version == 6 else ():
         if link not in ("all", "default") and cgroups.read(f"{links}/{link}/accept_ra") == "1":
             cgroups.write(f"{links}/{link}/accept_ra", "2")
-    cgroups.write(FORWARDING[version], "1")
+    cgroups.write(_forwarding(version), "1")
 
 
 def _commands(version: int, rules: list[firewall.Rule]) -> list[str]:
@@ -330,7 +332,7 @@ def _remove_rules(version: int, network_id: str, guarded: bool) -> None:
     def plan(saved: str) -> str:
         if guarded or firewall.guarded(saved):
             # Off before what keeps the host from being a router goes; and on again, should a new network have come.
-            cgroups.write(FORWARDING[version], "0" if firewall.is_last(saved, network_id) else "1")
+            cgroups.write(_forwarding(version), "0" if firewall.is_last(saved, network_id) else "1")
         return firewall.remove_network(saved, network_id)
 
     for _ in range(2):  # two that go at once each saw the other: who looks again is the last
@@ -392,7 +394,7 @@ class AddNetworkRules(Op):
                 lines.append(f"{program} -w -t {rule.table} -C {rule.spec} 2>/dev/null || {line}")
             lines += _commands(version, self._rules(version))
             if version in self.guards:
-                lines.append(f"echo 1 > {FORWARDING[version]}")
+                lines.append(f"echo 1 > {_forwarding(version)}")
         return "\n".join(lines)
 
 

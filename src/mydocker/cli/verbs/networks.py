@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -11,7 +10,7 @@ from mydocker.cli import ask, output, rows
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
-from mydocker.engine import networks
+from mydocker.engine import listing, networks
 from mydocker.engine import reload as reloading
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
 from mydocker.model.network import DEFAULT, Network
@@ -44,6 +43,8 @@ def _filtered(filters: list[str]) -> list[Network]:
         key, equals, value = text.partition("=")
         if not equals or key not in _MATCH or value not in _VALUES.get(key, (value,)):
             raise InvalidArgument(f"invalid filter '{text}'", _FILTERS)
+        if key in ("name", "id"):
+            listing.check_pattern(value)
         wanted.setdefault(key, []).append(value)
     return [each for each in networks.networks() if all(_fits(each, key, values) for key, values in wanted.items())]
 
@@ -52,27 +53,13 @@ def _fits(found: Network, key: str, values: list[str]) -> bool:
     return (all if key == "label" else any)(_MATCH[key](found, value) for value in values)
 
 
-def _has(text: str, pattern: str) -> bool:
-    try:
-        return re.search(pattern, text) is not None
-    except re.error as error:
-        raise InvalidArgument(
-            f"invalid filter pattern '{pattern}': {error}", "a regular expression, or a plain word"
-        ) from None
-
-
-def _has_label(found: Network, text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in found.labels and (not equals or found.labels[key] == value)
-
-
 _FILTERS = "name=, id=, driver=, label=KEY[=VALUE], scope=local, type=builtin|custom or dangling=true|false"
 _VALUES = {"type": ("builtin", "custom"), "dangling": ("true", "false", "1", "0")}
 _MATCH: dict[str, Callable[[Network, str], bool]] = {
-    "name": lambda found, value: _has(found.name, value),
-    "id": lambda found, value: _has(found.id, value),
+    "name": lambda found, value: listing.has(found.name, value),
+    "id": lambda found, value: listing.has(found.id, value),
     "driver": lambda found, value: found.driver == value,
-    "label": _has_label,
+    "label": lambda found, value: listing.has_label(found.labels, value),
     "scope": lambda _, value: value == "local",
     "type": lambda found, value: (found.name == DEFAULT) == (value == "builtin"),
     "dangling": lambda found, value: _is_idle(found) == (value in ("true", "1")),

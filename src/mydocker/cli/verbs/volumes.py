@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 
-from mydocker.cli import output
+from mydocker.cli import ask, output
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
-from mydocker.engine import volumes
+from mydocker.engine import listing, volumes
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
 from mydocker.model import keyvalue, names
 
@@ -43,8 +42,7 @@ def _filtered(filters: list[str]) -> list[volumes.Volume]:
         if key == "name":
             found = [each for each in found if value in each.name]
         elif key == "label":
-            label, equals, wanted = value.partition("=")
-            found = [each for each in found if label in each.labels and (not equals or each.labels[label] == wanted)]
+            found = [each for each in found if listing.has_label(each.labels, value)]
         elif key == "dangling" and value in ("true", "false"):
             used = volumes.users()
             found = [each for each in found if (each.name not in used) == (value == "true")]
@@ -74,7 +72,8 @@ def rm(params: dict[str, Any]) -> int:
 def prune(params: dict[str, Any]) -> int:
     used = volumes.users()
     gone = [each for each in _filtered(params["filter"]) if each.name not in used and (params["all"] or each.anonymous)]
-    if gone and not params["force"] and not _agreed(len(gone)):
+    question = f"Remove {len(gone)} volume{'s' if len(gone) > 1 else ''} and all data in them?"
+    if gone and not params["force"] and not ask.agreed("volume prune", question):
         return 0
     for each in gone:
         try:
@@ -83,10 +82,3 @@ def prune(params: dict[str, Any]) -> int:
         except Conflict:
             continue  # a container has taken it meanwhile
     return 0
-
-
-def _agreed(count: int) -> bool:
-    if not os.isatty(0):
-        raise InvalidArgument("volume prune asks before it removes data, and stdin is no terminal", "add -f")
-    print(f"Remove {count} volume{'s' if count > 1 else ''} and all data in them? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
