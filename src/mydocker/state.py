@@ -267,7 +267,8 @@ def reserve(container_id: str, name: str) -> Lock:
     for folder in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
         make_private(folder)
     os.mkdir(unseen(container_id), 0o700)
-    held = Lock(f"{unseen(container_id)}/lock")
+    held = Lock(f"{unseen(container_id)}/lock.new")
+    os.rename(f"{unseen(container_id)}/lock.new", f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
     try:
         _take_name(container_id, name)
     except BaseException:
@@ -330,7 +331,7 @@ def _abandoned(container_id: str) -> bool:
 
 
 def sweep() -> None:
-    """Remove what a crash has left half-made or half-removed."""
+    """Remove what a crash has left half-made or half-removed: a folder with a lock that nobody holds."""
     for entry in os.listdir(paths.CONTAINERS):
         if entry.startswith(".") and _is_id(entry[1:]) and os.path.exists(f"{unseen(entry[1:])}/lock"):
             _abandoned(entry[1:])

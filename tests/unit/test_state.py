@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 
@@ -260,6 +261,19 @@ class TestNames:
         with state.reserve("cc" * 32, "newer"):
             state.sweep()
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32])
+
+    def test_what_is_being_made_is_no_leftover_before_its_lock_is_held(self, monkeypatch):
+        """Twenty runs at one port: a loser swept away what another run had just begun."""
+        flock = fcntl.flock
+
+        def sweep_first(descriptor, operation):
+            monkeypatch.setattr(fcntl, "flock", flock)
+            state.sweep()
+            flock(descriptor, operation)
+
+        monkeypatch.setattr(fcntl, "flock", sweep_first)
+        add(OTHER, "new")
+        assert state.find_id("new") == OTHER
 
     @pytest.mark.parametrize(
         "target", ["..", ".", "/etc", "../containers/..", f"../containers/{'A' * 64}", "../images"]
