@@ -61,7 +61,7 @@ def monitor():
 @pytest.fixture
 def ear(record, monitor, monkeypatch):
     monkeypatch.setattr(control, "_PATIENCE", 0.5)
-    found = control.Control(record.folder, monitor)
+    found = control.Control(control.listen(record.folder), monitor)
     yield found
     found.close()
 
@@ -165,20 +165,20 @@ class TestTell:
 
 class TestEar:
     def test_one_that_a_killed_monitor_has_left_is_replaced(self, record, monitor):
-        control.Control(record.folder, monitor)  # never closed
-        control.Control(record.folder, monitor).close()
+        control.Control(control.listen(record.folder), monitor)  # never closed
+        control.Control(control.listen(record.folder), monitor).close()
 
     def test_a_long_folder(self, tmp_path, record, monitor, monkeypatch):
         monkeypatch.setattr(paths, "CONTAINERS", f"{tmp_path}/{'x' * 200}")
         os.makedirs(record.folder)
-        ear = control.Control(record.folder, monitor)
+        ear = control.Control(control.listen(record.folder), monitor)
         with serving(ear):
             control.tell(record, [LAB], {}, [])
         ear.close()
         assert monitor.told
 
     def test_nobody_there(self, ear, monitor):
-        os.set_blocking(ear.descriptor, False)
+        os.set_blocking(ear._listener.fileno(), False)
         ear.serve()
         assert monitor.told == []
 

@@ -35,6 +35,7 @@ from mydocker.engine.bundle import load_spec
 from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
+from mydocker.kernel.title import set_title
 from mydocker.record import record
 from mydocker.runtime import cgroup, init, security, users
 from mydocker.trace import Trace
@@ -89,7 +90,7 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         if joiner == 0:
             console.forget()
             # Before it enters: in there /proc may be forged.
-            process.set_title("mydocker: exec")
+            set_title("mydocker: exec")
             init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True)
         os.close(pidfd)
         theirs.close()

@@ -76,11 +76,6 @@ def address_of(buffer: bytearray) -> int:
     return addressof((_Char * len(buffer)).from_buffer(buffer))
 
 
-def write_memory(address: int, data: bytes) -> None:
-    """Overwrite memory of this process. The caller answers for the address."""
-    memoryview((_Char * len(data)).from_address(address)).cast("B")[:] = data
-
-
 def syscall(name: str, *args: int | str | bytes | bytearray | None, about: str = "") -> int:
     """Call the kernel. Strings go as file-system bytes, a bytearray is written to in place, None is NULL.
 

@@ -6,7 +6,7 @@ import errno
 import os
 from _struct import pack
 
-from mydocker.kernel.libc import address_of, syscall, write_memory
+from mydocker.kernel.libc import address_of, syscall
 
 # <linux/sched.h>, by the names of the OCI runtime spec's namespaces.
 NAMESPACES = {
@@ -84,15 +84,6 @@ def set_dumpable(dumpable: bool) -> None:
 def set_name(name: str) -> None:
     """What `ps` shows as comm; at most 15 bytes."""
     syscall("prctl", _PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)
-
-
-def set_title(title: str) -> None:
-    """What `ps` shows as the command line: written over the arguments, whose place is in /proc/self/stat (48, 49)."""
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
-    if start:
-        write_memory(start, title.encode()[: end - start - 1].ljust(end - start, b"\0"))
 
 
 def no_new_privileges() -> None:

@@ -134,6 +134,15 @@ class Resolver:
             os.close(self.link)
             self.link = -1
 
+    def busy(self) -> bool:
+        """Whether anybody waits for an answer, or is connected."""
+        return bool(self.forwards or self.connections)
+
+    def sockets(self) -> list[int]:
+        """What adopt() makes a resolver of, in another interpreter."""
+        found = [self.udp.fileno(), self.tcp.fileno()]
+        return [*found, self.raw.fileno(), self.link] if self.raw else found
+
     def _waiting(self) -> list[_Waiting]:
         return [*self.forwards, *self.connections]
 

@@ -44,19 +44,11 @@ _PATIENCE = 5.0  # seconds
 
 
 class Control:
-    """The monitor's end."""
+    """The monitor's end, by a listening socket: listen() makes one."""
 
-    def __init__(self, folder: str, owner: Owner) -> None:
+    def __init__(self, descriptor: int, owner: Owner) -> None:
         self.owner = owner
-        self._listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        path = f"{folder}/{_NAME}"
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        _at(folder, self._listener.bind)
-        self._listener.listen(4)
-        self.descriptor = self._listener.fileno()
+        self._listener = socket(fileno=descriptor)
 
     def serve(self) -> None:
         """Take one message. Whatever is wrong with it is the sender's matter."""
@@ -83,6 +75,18 @@ class Control:
 
     def close(self) -> None:
         self._listener.close()
+
+
+def listen(folder: str) -> int:
+    """The descriptor of a new socket in a container's folder."""
+    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    try:
+        os.unlink(f"{folder}/{_NAME}")
+    except FileNotFoundError:
+        pass
+    _at(folder, listener.bind)
+    listener.listen(4)
+    return listener.detach()
 
 
 def _at(folder: str, use: Any) -> None:

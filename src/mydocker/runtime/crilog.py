@@ -21,6 +21,7 @@ from mydocker.model.times import rfc3339
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     Record = tuple[bytes, bytes, bytes]  # its time, its stream, its bytes with the line's end if it has one
 
@@ -40,13 +41,23 @@ class LogWriter:
     the kernel's last word on it. The next write is tried again.
     """
 
-    def __init__(self, path: str, max_size: int = 10_000_000, max_files: int = 3) -> None:
+    def __init__(
+        self,
+        path: str,
+        max_size: int = 10_000_000,
+        max_files: int = 3,
+        dropped: int = 0,
+        why: str = "",
+        kept: dict[str, str] | None = None,
+    ) -> None:
+        """Further arguments: state() of one that has written here before."""
         self.path = path
         self.max_size = max_size
         self.max_files = max_files
-        self.dropped = 0
-        self.why = ""
-        self._kept: dict[bytes, bytes] = {}  # stream -> what still lacks its line's end
+        self.dropped = dropped
+        self.why = why
+        # stream -> what still lacks its line's end
+        self._kept = {stream.encode(): text.encode("latin-1") for stream, text in (kept or {}).items()}
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._file).st_size
         # A crash can leave half a record: the next one starts on a line of its own.
@@ -74,6 +85,18 @@ class LogWriter:
             self._kept[stream] = text[place:]
         if out:
             self._append(b"".join(out), place)
+
+    def state(self) -> dict[str, Any]:
+        """As JSON, for another process that goes on with this log."""
+        kept = {stream.decode(): text.decode("latin-1") for stream, text in self._kept.items()}
+        return {
+            "path": self.path,
+            "max_size": self.max_size,
+            "max_files": self.max_files,
+            "dropped": self.dropped,
+            "why": self.why,
+            "kept": kept,
+        }
 
     def close(self) -> None:
         """Log what has no line's end, and let go of the file."""

@@ -17,31 +17,22 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 import _signal
-import errno
 import os
-import select
-from _socket import (
-    AF_UNIX,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
-    SCM_RIGHTS,
-    SOCK_CLOEXEC,
-    SOCK_SEQPACKET,
-    SOL_SOCKET,
-    socket,
-    socketpair,
-)
-from _struct import pack, unpack
+from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from _struct import unpack
 from time import monotonic_ns, time_ns
 
 from mydocker import jsontext, state
 from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
+from mydocker.kernel.title import set_title
 from mydocker.record import record
-from mydocker.runtime import init
+from mydocker.runtime import init, watch
+from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.plan import CLONE, EXECUTE, Plan
+from mydocker.runtime.plan import plan as make_plan
 from mydocker.trace import Trace, describe, step_failed
 
 TYPE_CHECKING = False
@@ -50,12 +41,11 @@ if TYPE_CHECKING:
 
     from mydocker.model.network import Network
     from mydocker.network.plan import Wires
-    from mydocker.network.resolver import Resolver
     from mydocker.runtime.control import Control
 
-_PIECE = 65536
 _RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
 _MESSAGE = 1 << 18
+_PATIENCE = 3.0  # seconds until a monitor makes itself small: what starts many at once has better use for the processor
 
 
 @record
@@ -92,9 +82,11 @@ def launch(
     try:
         ours.close()
         os.setsid()
-        process.set_name("mydocker")
-        process.set_title(f"mydocker: monitor of {found.name} ({found.id[:12]})")
-        monitor = _Monitor(found, plan, layout, wiring, theirs, lock, trace)
+        set_title(f"mydocker: monitor of {found.name} ({found.id[:12]})", "mydocker")
+        life = watch.Watch(found.id, found.name, found.stop_signal, found.stop_timeout)
+        life.client, life.held, life.dns = Client(theirs), wiring.held, wiring.dns
+        life.networks = [network.__dict__ for network, _ in wiring.wires.joined] if wiring.wires else []
+        monitor = _Monitor(found, plan, layout, wiring, life, trace, lock)
         trace.span("fork the monitor", "setsid …  # fork(2): it outlives the command line", began)
         code = monitor.run()
     except BaseException as error:
@@ -103,40 +95,72 @@ def launch(
         os._exit(code)
 
 
-def _last_words(found: state.Record, client: socket, error: BaseException) -> None:
+def _last_words(found: state.Record, client: socket | None, error: BaseException) -> None:
     """An error that nobody foresaw: the caller hears of it, the container's folder keeps it."""
     what = describe(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     text = f"the monitor failed: {what}"
     try:
-        client.setblocking(False)
-        client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
+        if client:
+            client.setblocking(False)
+            client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
         with open(f"{found.folder}/monitor.err", "w", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError:
         pass
 
 
+def resume(descriptor: int) -> None:
+    """A bare monitor has become a full one again: watch.py. Its container is wanted, or has ended."""
+    code = 125
+    life = watch.adopt(descriptor)
+    found = state.load(life.container_id)
+    try:
+        layout = cgroups.layout()
+        wires = _wires(found, life)
+        with open(f"{found.folder}/config.json", "rb") as file:
+            steps = make_plan(jsontext.loads(file.read()), found.folder, layout, name=found.name, wires=wires)
+        trace = Trace("host")
+        trace.adopt([*steps.host, *steps.links, *steps.published])
+        monitor = _Monitor(found, steps, layout, Wiring(False, False, wires=wires), life, trace)
+        monitor.tell_pid()
+        if life.control >= 0:
+            monitor.listen(life.control)
+        monitor.live()
+        code = 0
+    except BaseException as error:
+        _last_words(found, None, error)
+    finally:
+        os._exit(code)
+
+
+def _wires(found: state.Record, life: watch.Watch) -> Wires | None:
+    if not life.networks:
+        return None
+    from mydocker.model.network import Network
+    from mydocker.network.plan import Wires
+
+    networks = [Network(**each) for each in life.networks]
+    return Wires(found.id, found.name, list(zip(networks, found.endpoints)), found.ports)
+
+
 class _Monitor:
+    """watch: the container from its parent's side, in the long time when nothing happens; it goes from one interpreter
+    to the next."""
+
     def __init__(
         self,
         found: state.Record,
         plan: Plan,
         layout: cgroups.Layout,
         wiring: Wiring,
-        client: socket,
-        lock: state.Lock,
+        life: watch.Watch,
         trace: Trace,
+        lock: state.Lock | None = None,
     ) -> None:
         self.found, self.plan, self.layout, self.wiring, self.lock = found, plan, layout, wiring, lock
-        self.client: socket | None = client
-        self.trace = trace
+        self.life, self.trace = life, trace
         self.child_spans: list[dict[str, Any]] = []
-        self.pending: list[bytes] = []
-        self.outputs: dict[int, bytes] = {}
-        self.pid = self.pidfd = self.stdin = -1
         self.told = 0  # when the child said what it had done: from then on it becomes the program
-        self.running = False
-        self.resolver: Resolver | None = None
         self.control: Control | None = None
 
     def run(self) -> int:
@@ -149,25 +173,39 @@ class _Monitor:
             self._take_back()
             self._record_failure(error)
             self._keep_trace()
-            self.lock.release()
+            self._unlock()
             self._say(b"F", error.details())
             return error.exit_code
+        self._say_started()
+        self.live()
+        return 0
+
+    def live(self) -> None:
+        """Until the container has ended, and all is recorded and cleared up; or as another interpreter."""
+        life = self.life
+        patience: float | None = _PATIENCE
         try:
-            self._say_started()
-            self._watch()
+            while life.status is None:
+                event = life.wait(patience)
+                if event == watch.WANTED and self.control:
+                    self.control.serve()
+                elif event == watch.SETTLED:
+                    life.become(watch.BARE)
+                    patience = None  # it can't be: then it stays as it is
+            self._end()
         except BaseException:
             self._take_back()
             raise
-        return 0
 
     def _detach(self) -> None:
         """Nothing of the caller's stays open: only the socket, the lock and /dev/null as 0, 1, 2."""
-        assert self.client
+        assert self.life.client
+        assert self.lock
         os.chdir("/")
         null = os.open("/dev/null", os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor, inheritable=False)
-        keep = {0, 1, 2, self.client.fileno(), self.lock.descriptor, self.wiring.shared}
+        keep = {0, 1, 2, self.life.client.fileno(), self.lock.descriptor, self.wiring.shared}
         keep.update(descriptor for sockets in self.wiring.held.values() for descriptor in sockets)
         for entry in os.listdir("/proc/self/fd"):
             if int(entry) not in keep:
@@ -182,28 +220,17 @@ class _Monitor:
         for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
             process.raise_limit(resource)  # the caller's were meant for the caller
         _signal.set_wakeup_fd(-1)
-        # Who ends the monitor politely (a shutdown does) wants the container to stop; before it runs, only SIGKILL can.
-        _signal.signal(_signal.SIGTERM, lambda *_: self._stop())
-        _signal.signal(_signal.SIGALRM, lambda *_: self._signal(9))
+        self.life.hear_signals()
 
-    def _stop(self) -> None:
-        """The stop signal, then SIGKILL after the container's own time for it (negative: never)."""
-        self._signal(self.found.stop_signal if self.running else 9)
-        if self.found.stop_timeout >= 0:
-            _signal.alarm(max(1, self.found.stop_timeout))
-
-    def _signal(self, number: int) -> None:
-        if self.pidfd >= 0:
-            try:
-                _signal.pidfd_send_signal(self.pidfd, number)
-            except OSError:
-                pass
+    def _unlock(self) -> None:
+        if self.lock:
+            self.lock.release()
 
     # --- birth --------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         """Everything up to the running program. Raises MydockerError; then _take_back() has to follow."""
-        self.log = LogWriter(f"{self.found.folder}/container.log", self.wiring.log_size, self.wiring.log_files)
+        self.life.log = LogWriter(f"{self.found.folder}/container.log", self.wiring.log_size, self.wiring.log_files)
         self.trace.run(self.plan.host)
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams = [] if self.found.tty else self._pipes()
@@ -212,14 +239,14 @@ class _Monitor:
             flags |= process.NAMESPACES[kind]
         began = monotonic_ns()
         try:
-            self.pid, self.pidfd = process.clone_into(self.plan.birthplace, flags)
+            self.life.pid, self.life.pidfd = process.clone_into(self.plan.birthplace, flags)
         except OSError as error:
             hint = "is a limit on processes or namespaces reached?"
             raise StepFailed(
                 f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
             ) from None
-        if self.pid == 0:
-            process.set_title("mydocker: init")  # the container sees it: nothing of the host's command line
+        if self.life.pid == 0:
+            set_title("mydocker: init")  # the container sees it: nothing of the host's command line
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
             init.main(init.container(self.plan), streams, theirs.fileno(), self.trace.number + ahead)
         self.trace.span(CLONE, self.plan.clone_shell(), began)
@@ -235,20 +262,24 @@ class _Monitor:
 
     def _wire(self, channel: socket) -> None:
         """The host's side of its networks. The child waits for its links, and builds its root during the rest."""
-        for op in (*self.plan.links, *self.plan.published):
-            if "pid" in op._fields:
-                op.pid = self.pid  # type: ignore[attr-defined]
+        self.tell_pid()
         try:
             self.trace.run(self.plan.links)
             if self.plan.links:
                 channel.send(b"N")
             self.trace.run(self.plan.published)
         except (OSError, MydockerError):
-            self._signal(9)
+            self.life.signal(9)
             failure = self._told(channel)  # if it had failed before, that is why
             if failure:
                 raise failure from None
             raise
+
+    def tell_pid(self) -> None:
+        """To the steps that are planned before there is one."""
+        for op in (*self.plan.links, *self.plan.published):
+            if "pid" in op._fields:
+                op.pid = self.life.pid  # type: ignore[attr-defined]
 
     def _settle(self, links: list[str]) -> None:
         """The bridges let its packets through from now on."""
@@ -262,13 +293,13 @@ class _Monitor:
     def _pipes(self) -> list[int]:
         """The child's ends for 0, 1, 2; the monitor's go to self."""
         if self.found.open_stdin:
-            stdin, self.stdin = os.pipe()
+            stdin, self.life.stdin = os.pipe()
         else:
             stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         streams = [stdin]
         for name in (b"stdout", b"stderr"):
             ours, theirs = os.pipe()
-            self.outputs[ours] = name
+            self.life.outputs[ours] = name
             streams.append(theirs)
         return streams
 
@@ -308,10 +339,10 @@ class _Monitor:
             if not data:
                 break
             if data[:1] == b"P":
-                self.stdin = unpack("i", ancillary[0][2][:4])[0]
-                self.outputs[self.stdin] = b"stdout"
+                self.life.stdin = unpack("i", ancillary[0][2][:4])[0]
+                self.life.outputs[self.life.stdin] = b"stdout"
             elif data[:1] == b"D":
-                self._open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
+                self.life.open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
             elif data[:1] == b"T":
                 self.child_spans, self.told = jsontext.loads(data[1:]), monotonic_ns()
             elif data[:1] == b"E":
@@ -321,19 +352,12 @@ class _Monitor:
         channel.close()
         return failure
 
-    def _open_resolver(self, descriptors: list[int]) -> None:
-        from mydocker.network.resolver import HostServers, adopt
-
-        assert self.wiring.wires
-        networks = [network for network, _ in self.wiring.wires.joined]
-        self.resolver = adopt(descriptors, networks, HostServers(self.wiring.dns))
-
     def _take_back(self) -> None:
         """End the child, undo the host's steps."""
-        self._signal(9)
-        if self.pid > 0:
+        self.life.signal(9)
+        if self.life.pid > 0:
             try:
-                os.waitpid(self.pid, 0)
+                os.waitpid(self.life.pid, 0)
             except ChildProcessError:
                 pass  # it was reaped before
         self._clear_up()
@@ -343,9 +367,9 @@ class _Monitor:
         if self.control:
             self.control.close()  # whoever is about to change its networks hears that it is too late
             self.control = None
-        if self.resolver:
-            self.resolver.close()  # its sockets keep the namespace
-            self.resolver = None
+        if self.life.resolver:
+            self.life.resolver.close()  # its sockets keep the namespace
+            self.life.resolver = None
         problems = self.trace.unwind()
         if self.wiring.wires:
             problems += self._unwire()
@@ -355,10 +379,10 @@ class _Monitor:
         """Ports and addresses are free again."""
         from mydocker.network import leases
 
-        for sockets in self.wiring.held.values():
+        for sockets in self.life.held.values():
             for descriptor in sockets:
                 os.close(descriptor)
-        self.wiring.held.clear()
+        self.life.held.clear()
         try:
             # The record may tell of a network that a command line was killed in the middle of joining.
             on_disk = state.load(self.found.id).endpoints
@@ -370,20 +394,25 @@ class _Monitor:
         return []
 
     def _record_start(self) -> None:
-        found = self.found
-        self.running = True
-        found.status, found.pid, found.pid_start = "running", self.pid, process.start_time(self.pid)
+        found, pid = self.found, self.life.pid
+        self.life.running = True
+        found.status, found.pid, found.pid_start = "running", pid, process.start_time(pid)
         if not found.pid_start:  # it is a zombie already: the start of the process is what its monitor saw of it
             found.pid_start = 1
         found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
         found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
         found.exit_code, found.oom_killed, found.error = 0, False, ""
         if self.wiring.wires:
-            from mydocker.runtime.control import Control
+            from mydocker.runtime import control
 
-            self.control = Control(found.folder, self)
+            self.listen(control.listen(found.folder))
         state.save(found)
         state.publish(found)
+
+    def listen(self, descriptor: int) -> None:
+        from mydocker.runtime.control import Control
+
+        self.life.control, self.control = descriptor, Control(descriptor, self)
 
     def _record_failure(self, error: MydockerError) -> None:
         found = self.found
@@ -396,128 +425,65 @@ class _Monitor:
             pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
 
     def _say_started(self) -> None:
-        found = self.found
-        self.lock.release()
+        life = self.life
+        self._unlock()
         # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
-        descriptors = [self.pidfd]
-        hand_over = self.wiring.stdin and self.stdin >= 0
-        if hand_over or (self.wiring.attach and found.tty):
-            descriptors.append(self.stdin)
-        self._say(b"S", {"pid": self.pid}, descriptors)
-        if hand_over and not found.tty:
-            os.close(self.stdin)
-            self.stdin = -1
+        descriptors = [life.pidfd]
+        hand_over = self.wiring.stdin and life.stdin >= 0
+        if hand_over or (self.wiring.attach and self.found.tty):
+            descriptors.append(life.stdin)
+        self._say(b"S", {"pid": life.pid}, descriptors)
+        if hand_over and not self.found.tty:
+            os.close(life.stdin)
+            life.stdin = -1
         self._keep_trace()
-        if not self.wiring.attach:
-            self._drop_client()
+        if life.client and self.wiring.attach:
+            life.client.channel.setblocking(False)
+        elif life.client:
+            life.client.drop()
+            life.client = None
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        """Pump the output until the container has ended, then record that and clear up."""
-        if self.client:
-            self.client.setblocking(False)
-        status: int | None = None
-        while status is None or self.outputs:
-            ready = self._poll(running=status is None)
-            if status is not None and not ready:
-                break  # somebody outside still holds the pipe
-            if self.pidfd in ready:
-                _, status = os.waitpid(self.pid, 0)
-                oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
-                self.found.oom_killed = oom > 0
-                # This also ends what may live on without its first process (--pid host).
-                problems = self._clear_up()
-            for descriptor in ready:
-                if descriptor in self.outputs:
-                    self._pump(descriptor)
-                elif self.resolver and descriptor in self.resolver.descriptors():
-                    self.resolver.ready(descriptor)
-                elif self.control and descriptor == self.control.descriptor:
-                    self.control.serve()
-        assert status is not None
-        self.log.close()
-        if self.log.dropped:
-            problems.append(f"{self.log.dropped} bytes of its output could not be logged: {self.log.why}")
-        self._record_end(init.exit_code(status), "; ".join(problems))
-
-    def _poll(self, running: bool) -> list[int]:
-        """The descriptors that have something to say. Output is left in the pipes while the caller is behind."""
-        poller = select.poll()
-        if running:
-            poller.register(self.pidfd, select.POLLIN)
-            for descriptor in self._others():
-                poller.register(descriptor, select.POLLIN)
-        if not self.pending or not running:
-            for descriptor in self.outputs:
-                poller.register(descriptor, select.POLLIN)
-        if self.client:
-            poller.register(self.client.fileno(), select.POLLOUT if self.pending else 0)
-        ready = []
-        seconds = self.resolver.timeout() if self.resolver else None
-        patience = None if seconds is None else int(seconds * 1000) + 1
-        for descriptor, events in poller.poll(patience if running else 200):
-            if self.client and descriptor == self.client.fileno():
-                if events & (select.POLLHUP | select.POLLERR):
-                    self._drop_client()
-                else:
-                    self._flush()
-            else:
-                ready.append(descriptor)
-        return ready
-
     def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None:
         """What control.py is told: networks and ports of now, and the sockets that hold them."""
-        found, held = self.found, self.wiring.held
+        found, life = self.found, self.life
         had_ports = bool(found.ports)
         found.networks, found.published = message["networks"], message["published"]
         found.ports = message["ports"]
         for text, count in message["held"]:
-            held[text], descriptors = descriptors[:count], descriptors[count:]
-        for text in [text for text in held if text not in found.ports]:
-            for descriptor in held.pop(text):
+            life.held[text], descriptors = descriptors[:count], descriptors[count:]
+        for text in [text for text in life.held if text not in found.ports]:
+            for descriptor in life.held.pop(text):
                 os.close(descriptor)
         assert self.wiring.wires
         wires = self.wiring.wires
         wires.joined, wires.ports = list(zip(joined, found.endpoints)), found.ports
+        life.networks = message["joined"]
         if descriptors:
-            if self.resolver:  # of networks with names that it has left since
-                self.resolver.close()
-            self._open_resolver(descriptors)
-        elif self.resolver:
-            self.resolver.networks = joined
+            if life.resolver:  # of networks with names that it has left since
+                life.resolver.close()
+            life.open_resolver(descriptors)
+        elif life.resolver:
+            life.resolver.networks = joined
         if found.ports and not had_ports:  # then nothing that it has done withdraws them at the end
             from mydocker.network import plan as network
 
             self.trace.adopt(network.publish(wires))
 
-    def _others(self) -> list[int]:
-        """Where somebody may want something of the monitor itself."""
-        found = self.resolver.descriptors() if self.resolver else []
-        return [*found, self.control.descriptor] if self.control else found
-
-    def _pump(self, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, _PIECE)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.EIO:  # a terminal that nobody has open any more
-                raise
-            data = b""
-        name = self.outputs[descriptor]
-        if not data:
-            del self.outputs[descriptor]
-            if descriptor == self.stdin:
-                self.stdin = -1
-            os.close(descriptor)
-            return
-        self.log.write(name, data)
-        if self.client:
-            self.pending.append((b"o" if name == b"stdout" else b"e") + data)
-            self._flush()
-
     # --- death --------------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
+        self.found.oom_killed = oom > 0
+        problems = self._clear_up()  # this also ends what may live on without its first process (--pid host)
+        self.life.drain()
+        log, status = self.life.log, self.life.status
+        log.close()
+        if log.dropped:
+            problems.append(f"{log.dropped} bytes of its output could not be logged: {log.why}")
+        assert status is not None
+        self._record_end(init.exit_code(status), "; ".join(problems))
 
     def _record_end(self, code: int, problems: str) -> None:
         found = self.found
@@ -529,9 +495,9 @@ class _Monitor:
                 state.forget(found.id, found.name, found.own_volumes)
             else:
                 self._save_end()
-        if self.client:
-            self.client.setblocking(True)
-            self._flush()
+        if self.life.client:
+            self.life.client.channel.setblocking(True)
+            self.life.client.flush()
             self._say(b"X", code)
 
     def _save_end(self) -> None:
@@ -560,30 +526,6 @@ class _Monitor:
         except (OSError, HostError):
             pass  # a full disk is no reason to end a container that runs
 
-    # --- the caller ---------------------------------------------------------------------------------------------------
-
     def _say(self, kind: bytes, value: Any, descriptors: list[int] | None = None) -> None:
-        if not self.client:
-            return
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
-        try:
-            self.client.sendmsg([kind + jsontext.dumps(value).encode()], rights)
-        except OSError:
-            self._drop_client()
-
-    def _flush(self) -> None:
-        while self.pending and self.client:
-            try:
-                self.client.send(self.pending[0])
-            except BlockingIOError:
-                return
-            except OSError:
-                self._drop_client()
-                return
-            del self.pending[0]
-
-    def _drop_client(self) -> None:
-        if self.client:
-            self.client.close()
-        self.client = None
-        self.pending.clear()
+        if self.life.client:
+            self.life.client.say(kind, value, descriptors)

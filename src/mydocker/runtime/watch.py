@@ -1,0 +1,257 @@
+"""The long part of a monitor's life: keep the container's log, answer for names, and wait until it ends.
+
+A monitor that was forked by a command line keeps all in memory that a start needs. So, once its container has run for a
+while and nobody is attached, it executes itself anew as a bare interpreter with this module and little more. For
+everything else (its networks are changed, it has ended) it becomes a full one again, the same way:
+
+    monitor, forked ──▶ watch, bare ── wanted, or ended ──▶ monitor ──▶ watch …
+
+It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
+as JSON in a memfd; nothing else is shared, so that the program, and Python, may be upgraded meanwhile.
+Imports are restricted: all that stands here stays in memory for each container.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+import select
+import sys
+from time import monotonic, sleep
+
+from mydocker import jsontext
+from mydocker.kernel.title import set_title
+from mydocker.runtime.crilog import LogWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.network.resolver import Resolver
+    from mydocker.runtime.client import Client
+
+ENDED, WANTED, SETTLED = "ended", "wanted", "settled"
+BARE, FULL = "mydocker.runtime.watch", "mydocker.runtime.monitor"
+_PIECE = 65536
+_LINGER = 200  # ms: how long output may still come when the container has ended, and somebody else holds the pipe
+_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from {} import resume; resume(int(sys.argv[2]))"
+_HELD_BACK = (_signal.SIGTERM, _signal.SIGALRM)
+
+
+class Watch:
+    """A container that runs, seen from its parent.
+
+    container_id, name; stop_signal and stop_timeout as in its record. outputs: descriptor -> b"stdout", b"stderr".
+    stdin: what it reads from, or -1; a terminal is both. held: the sockets of each published port. control: where the
+    monitor is spoken to, or -1. status: of waitpid, None while it runs.
+    """
+
+    def __init__(self, container_id: str, name: str, stop_signal: int, stop_timeout: int) -> None:
+        self.container_id, self.name = container_id, name
+        self.stop_signal, self.stop_timeout = stop_signal, stop_timeout
+        self.pid = self.pidfd = self.stdin = self.control = -1
+        self.running = False
+        self.status: int | None = None
+        self.outputs: dict[int, bytes] = {}
+        self.held: dict[str, list[int]] = {}
+        self.networks: list[dict[str, Any]] = []  # those it is on, as JSON
+        self.dns: list[str] = []
+        self.log: LogWriter
+        self.client: Client | None = None
+        self.resolver: Resolver | None = None
+
+    # --- signals ------------------------------------------------------------------------------------------------------
+
+    def hear_signals(self) -> None:
+        """Who ends the monitor politely (a shutdown does) wants the container to stop; before it runs, only SIGKILL
+        can."""
+        _signal.signal(_signal.SIGTERM, lambda *_: self._stop())
+        _signal.signal(_signal.SIGALRM, lambda *_: self.signal(_signal.SIGKILL))
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD_BACK)
+
+    def _stop(self) -> None:
+        """The stop signal, then SIGKILL after the container's own time for it (negative: never)."""
+        self.signal(self.stop_signal if self.running else _signal.SIGKILL)
+        if self.stop_timeout >= 0:
+            _signal.alarm(max(1, self.stop_timeout))
+
+    def signal(self, number: int) -> None:
+        if self.pidfd >= 0 and self.status is None:
+            try:
+                _signal.pidfd_send_signal(self.pidfd, number)
+            except OSError:
+                pass
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def open_resolver(self, descriptors: list[int]) -> None:
+        """Answer by these sockets, of the container's namespace, for the names of its networks."""
+        from mydocker.model.network import Network
+        from mydocker.network.resolver import HostServers
+        from mydocker.network.resolver import adopt as adopt_sockets
+
+        networks = [Network(**each) for each in self.networks]
+        self.resolver = adopt_sockets(descriptors, networks, HostServers(self.dns))
+
+    # --- output -------------------------------------------------------------------------------------------------------
+
+    def wait(self, patience: float | None = None) -> str:
+        """Pump the output until the container has ended and is reaped (ENDED), somebody speaks to the monitor (WANTED),
+        or nobody is attached and nothing is under way after `patience` seconds (SETTLED)."""
+        deadline = None if patience is None else monotonic() + patience
+        while True:
+            ready = self._poll(deadline)
+            if self.pidfd in ready:
+                _, self.status = os.waitpid(self.pid, 0)
+                return ENDED
+            for descriptor in ready:
+                if descriptor in self.outputs:
+                    self._pump(descriptor)
+                elif descriptor == self.control:
+                    return WANTED
+                elif self.resolver:
+                    self.resolver.ready(descriptor)
+            if deadline is not None and monotonic() >= deadline and self._is_idle():
+                return SETTLED
+
+    def _is_idle(self) -> bool:
+        return not self.client and not (self.resolver and self.resolver.busy())
+
+    def drain(self) -> None:
+        """Take what output is left of a container that has ended."""
+        while self.outputs:
+            ready = self._poll()
+            if not ready:
+                return  # somebody outside still holds the pipe
+            for descriptor in ready:
+                self._pump(descriptor)
+
+    def _poll(self, deadline: float | None = None) -> list[int]:
+        """The descriptors that have something to say. Output is left in the pipes while the caller is behind."""
+        poller = select.poll()
+        running = self.status is None
+        behind = bool(self.client and self.client.behind)
+        if running:
+            for descriptor in self._listening():
+                poller.register(descriptor, select.POLLIN)
+        if not behind or not running:
+            for descriptor in self.outputs:
+                poller.register(descriptor, select.POLLIN)
+        if self.client:
+            poller.register(self.client.fileno(), select.POLLOUT if behind else 0)
+        ready = []
+        for descriptor, events in poller.poll(self._patience(deadline) if running else _LINGER):
+            if self.client and descriptor == self.client.fileno():
+                if events & (select.POLLHUP | select.POLLERR):
+                    self.client.drop()
+                else:
+                    self.client.flush()
+            else:
+                ready.append(descriptor)
+        if self.client and self.client.gone:
+            self.client = None
+        return ready
+
+    def _listening(self) -> list[int]:
+        found = self.resolver.descriptors() if self.resolver else []
+        return [self.pidfd, *found, self.control] if self.control >= 0 else [self.pidfd, *found]
+
+    def _patience(self, deadline: float | None) -> int | None:
+        """Milliseconds until something is to be done without anybody asking; None: nothing is."""
+        times = [] if deadline is None or self.client else [max(0.0, deadline - monotonic())]
+        due = self.resolver.timeout() if self.resolver else None
+        if due is not None:
+            times.append(due)
+        return int(min(times) * 1000) + 1 if times else None
+
+    def _pump(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, _PIECE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal that nobody has open any more
+                raise
+            data = b""
+        name = self.outputs[descriptor]
+        if not data:
+            del self.outputs[descriptor]
+            if descriptor == self.stdin:
+                self.stdin = -1
+            os.close(descriptor)
+            return
+        self.log.write(name, data)
+        if self.client:
+            self.client.output((b"o" if name == b"stdout" else b"e") + data)
+
+    # --- from one interpreter to the next -----------------------------------------------------------------------------
+
+    def become(self, module: str) -> None:
+        """Execute a new interpreter, in which `module` goes on with this container. Returns only if that can't be."""
+        memory = os.memfd_create("mydocker")
+        kept = [0, 1, 2, memory, *self._descriptors()]
+        root = __file__.rpartition("/mydocker/")[0]
+        words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
+        wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
+        try:
+            os.write(memory, jsontext.dumps(self.state()).encode())
+            for descriptor in kept:
+                os.set_inheritable(descriptor, True)
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
+            os.execve(sys.executable, words, wanted)
+        except OSError:
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD_BACK)
+            for descriptor in kept:
+                os.set_inheritable(descriptor, False)
+            os.close(memory)
+
+    def _descriptors(self) -> list[int]:
+        """All that are the monitor's own for as long as the container runs."""
+        found = [self.pidfd, self.stdin, self.control, *self.outputs]
+        found += [number for sockets in self.held.values() for number in sockets]
+        found += self.resolver.sockets() if self.resolver else []
+        return [number for number in found if number >= 0]
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for adopt()."""
+        return {
+            "container": [self.container_id, self.name, self.stop_signal, self.stop_timeout],
+            "process": [self.pid, self.pidfd, self.stdin, self.control, self.status],
+            "outputs": [[descriptor, name.decode()] for descriptor, name in self.outputs.items()],
+            "log": self.log.state(),
+            "held": self.held,
+            "networks": self.networks,
+            "dns": self.dns,
+            "resolver": self.resolver.sockets() if self.resolver else [],
+        }
+
+
+def adopt(descriptor: int) -> Watch:
+    """What the interpreter before this one has left: state(), in a memfd."""
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        state = jsontext.loads(file.read())
+    watch = Watch(*state["container"])
+    watch.running = True
+    watch.pid, watch.pidfd, watch.stdin, watch.control, watch.status = state["process"]
+    watch.hear_signals()
+    watch.outputs = {number: name.encode() for number, name in state["outputs"]}
+    watch.held, watch.networks, watch.dns = state["held"], state["networks"], state["dns"]
+    watch.log = LogWriter(**state["log"])
+    if state["resolver"]:
+        watch.open_resolver(state["resolver"])
+    for number in (0, 1, 2, *watch._descriptors()):
+        os.set_inheritable(number, False)
+    set_title(f"mydocker: monitor of {watch.name} ({watch.container_id[:12]})", "mydocker")
+    return watch
+
+
+def resume(descriptor: int) -> None:
+    """The bare monitor: until somebody wants more of it than to wait."""
+    watch = adopt(descriptor)
+    while True:
+        if watch.status is None:
+            watch.wait()
+        watch.become(FULL)
+        sleep(1)  # memory is short, or Python is just being upgraded: it can only be tried again

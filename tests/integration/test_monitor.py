@@ -1,0 +1,92 @@
+"""A monitor makes itself small: the same process, another interpreter, and nobody who uses the container sees it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from machine import until
+from networks import network, rules
+
+SERVER = ("sh", "-c", "echo hello >/tmp/index.html; httpd -f -h /tmp")
+PATIENCE = 10  # seconds; it makes itself small after 3
+
+
+def monitor(machine, mydocker, container: str) -> int:
+    stat = machine.read(f"/proc/{mydocker.pid(container)}/stat")
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def is_bare(machine, pid: int) -> bool:
+    """By the memory that is its own alone: 2.9 MB, 3.6 if it answers for names; else above 6."""
+    anonymous = re.search(r"^Anonymous: +(\d+) kB", machine.read(f"/proc/{pid}/smaps_rollup"), re.M)
+    assert anonymous
+    return int(anonymous[1]) < 4500
+
+
+@pytest.fixture
+def settled(machine, mydocker):
+    """Start a container; once its monitor is small, the monitor's PID."""
+
+    def start(*words: str) -> int:
+        container = mydocker.ok("run", "-d", *words)
+        pid = monitor(machine, mydocker, container)
+        assert not is_bare(machine, pid)
+        until(lambda: is_bare(machine, pid), "the monitor has made itself small", PATIENCE)
+        assert monitor(machine, mydocker, container) == pid
+        return pid
+
+    return start
+
+
+def test_it_says_whose_it_is(machine, mydocker, name, settled):
+    pid = settled("--net", "none", "--name", name, "busybox", "sleep", "1000")
+    assert machine.read(f"/proc/{pid}/cmdline").startswith(f"mydocker: monitor of {name} (")
+    assert machine.read(f"/proc/{pid}/comm") == "mydocker\n"
+    assert {machine.run("readlink", f"/proc/{pid}/fd/{number}").stdout for number in range(3)} == {"/dev/null\n"}
+
+
+def test_the_log_goes_on_in_the_middle_of_a_line(mydocker, name, settled):
+    script = "printf half; printf other >&2; read word; echo $word; echo ' of it' >&2; exit 7"
+    settled("--net", "none", "--name", name, "-v", "/tmp", "busybox", "sh", "-c", f"mkfifo /f; ({script}) </f")
+    mydocker.ok("exec", name, "sh", "-c", "echo ' a line' >/f")
+    assert mydocker.ok("wait", name) == "7"
+    logs = mydocker("logs", name)
+    assert (logs.stdout, logs.stderr) == ("halfa line\n", "other of it\n")
+    assert mydocker.state(name)["ExitCode"] == 7
+
+
+def test_a_terminal_stays_open(mydocker, name, settled):
+    settled("--net", "none", "-t", "--name", name, "busybox", "sh", "-c", "sleep 5; tty; exit 3")
+    assert mydocker.ok("wait", name) == "3"
+    assert mydocker.ok("logs", name) == "/dev/pts/0\r"
+
+
+def test_its_network_is_changed_and_taken_down(machine, mydocker, name, settled):
+    with network(mydocker, name):
+        pid = settled("--net", name, "--name", f"{name}-1", "-p", "127.0.0.1:42311:80", "busybox", *SERVER)
+        page = ("run", "--rm", "--net", name, "busybox", "wget", "-q", "-O", "-", f"http://{name}-1/")
+        assert mydocker.ok(*page) == "hello"  # it still answers for names
+        mydocker.ok("port", "add", f"{name}-1", "127.0.0.1:42312:81")
+        assert not is_bare(machine, pid)
+        until(lambda: is_bare(machine, pid), "it is small again", PATIENCE)
+        assert mydocker.ok("port", f"{name}-1") == "80/tcp -> 127.0.0.1:42311\n81/tcp -> 127.0.0.1:42312"
+        held = mydocker.fails("run", "--rm", "-p", "127.0.0.1:42312:80", "busybox", "true")
+        assert "42312" in held
+        mydocker.ok("stop", "-t", "0", f"{name}-1")
+        assert rules(machine, ":4231") == []
+        mydocker.ok("run", "--rm", "-p", "127.0.0.1:42312:80", "busybox", "true")
+
+
+def test_who_ends_the_monitor_ends_the_container(machine, mydocker, name, settled):
+    pid = settled(
+        "--net", "none", "--name", name, "busybox", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done"
+    )
+    machine.run("kill", str(pid))
+    until(lambda: not machine.alive(pid), "the monitor has ended")
+    assert mydocker.state(name)["ExitCode"] == 5
+
+
+def test_one_that_vanishes_at_its_end(machine, mydocker, name, settled):
+    settled("--net", "none", "--rm", "--name", name, "busybox", "sleep", "5")
+    until(lambda: mydocker("inspect", name).rc != 0, "it has vanished", PATIENCE)
