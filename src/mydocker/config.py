@@ -24,6 +24,7 @@ KEYS: dict[str, tuple[Any, str]] = {
     "storage_driver": ("", "overlay, copy or aufs; empty: the first of these that works here"),
     "log_size": (10_000_000, "bytes at which a container's log is rotated"),
     "log_files": (3, "how many log files are kept for a container"),
+    "cgroup_parent": ("", "the cgroup or slice of all containers; empty: mydocker.slice or, without systemd, mydocker"),
     "network_pool": ("10.200.0.0/13", "where a network's subnet is taken from that is made without --subnet"),
     "network_size": (20, "the prefix length of such a subnet"),
 }
@@ -88,6 +89,11 @@ def _check(values: dict[str, Any]) -> None:
     if values["log_size"] < LEAST_LOG or values["log_files"] < 1:
         raise InvalidArgument(
             f"log_size and log_files in {paths.CONFIG} are too small", f"at least {LEAST_LOG} bytes, 1 file"
+        )
+    parent = values["cgroup_parent"]
+    if parent and (not parent.isprintable() or not {"", ".", ".."}.isdisjoint(parent.removeprefix("/").split("/"))):
+        raise InvalidArgument(
+            f"cgroup_parent in {paths.CONFIG} is no cgroup's path: '{parent}'", "such as lab.slice, or lab/containers"
         )
     pool = cidr(values["network_pool"], f"network_pool in {paths.CONFIG}")
     if pool.bits != IPV4 or not max(pool.prefix, 8) <= values["network_size"] <= 30:

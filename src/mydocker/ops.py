@@ -122,11 +122,13 @@ class FillCpuset(Op):
     topic = "cgroup"
 
     def do(self) -> None:
-        above = os.path.dirname(self.path)
-        for folder in (above, self.path):
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if not cgroups.read(f"{folder}/{name}"):
-                    cgroups.write(f"{folder}/{name}", cgroups.read(f"{os.path.dirname(folder)}/{name}"))
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            empty, folder = [], self.path
+            while not cgroups.read(f"{folder}/{name}"):
+                empty.append(folder)
+                folder = os.path.dirname(folder)
+            for below in reversed(empty):
+                cgroups.write(f"{below}/{name}", cgroups.read(f"{folder}/{name}"))
 
     def phrase(self) -> str:
         return "give the empty cpuset its parent's CPUs"

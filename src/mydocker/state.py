@@ -6,7 +6,7 @@
     names/<name> -> ../containers/<id>     making the link reserves the name: the kernel lets only one win
 
 A status is derived, never trusted: "running" counts only while the recorded PID has the recorded start time, in this
-boot.
+boot; "restarting", between two lives, while its monitor has.
 Imports are restricted: every command starts here.
 """
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _LINK = "../containers/"  # a name's link is this and the ID
-STATUSES = ("created", "running", "exited")
+STATUSES = ("created", "running", "restarting", "exited")
+BUSY = ("running", "restarting")  # a monitor has it, and it counts as running for docker
 LOST = "its monitor ended before it did"
+NOT_AGAIN = "its monitor ended before it was started again"
 
 
 @record
@@ -41,7 +43,9 @@ class Record:
     mounts: host paths and names of volumes. log_size (bytes a file), log_files: 0 for the host's default. own_volumes:
     those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
     published: the ports asked for, and ports: those in effect while it runs, as model.ports writes them. exposed:
-    what it says it listens on, 80/tcp."""
+    what it says it listens on, 80/tcp. restart: model.restart's text. restart_count: how often that was done since a
+    person has started it. rest: milliseconds between its last life and this one, or the next. ended_by: model.restart's
+    BY_HAND or BY_SHUTDOWN, from when it was told to end until it is started."""
 
     id: str
     name: str
@@ -64,6 +68,10 @@ class Record:
     own_volumes: list[str] = []
     log_size: int = 0
     log_files: int = 0
+    restart: str = "no"
+    restart_count: int = 0
+    rest: int = 0
+    ended_by: str = ""
     stop_signal: int = 15
     stop_timeout: int = 10
     status: str = "created"
@@ -118,10 +126,13 @@ def _is_process(pid: int, start: int, boot: str) -> bool:
 
 
 def load(container_id: str) -> Record:
-    """The record as it counts now: one that says running of a process that is gone is shown as exited (255).
+    """The record as it counts now: one that says running of a process that is gone is shown as exited (255). Raises as
+    stored() does."""
+    return _derived(stored(container_id))
 
-    Raises NotFound, or CorruptRecord naming the file.
-    """
+
+def stored(container_id: str) -> Record:
+    """The record as it stands on disk. Raises NotFound, or CorruptRecord naming the file."""
     path = f"{paths.container(container_id)}/record.json"
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -130,7 +141,7 @@ def load(container_id: str) -> Record:
             raise CorruptRecord(f"container {container_id[:12]} has no record: {path}", _remedy(container_id)) from None
         raise no_such(container_id[:12]) from None
     try:
-        return _derived(read(descriptor, path, container_id))
+        return read(descriptor, path, container_id)
     finally:
         os.close(descriptor)
 
@@ -188,6 +199,8 @@ def _remedy(container_id: str) -> str:
 def _derived(found: Record) -> Record:
     if found.status == "running" and not found.alive() and not found.watched():
         found.status, found.exit_code, found.error = "exited", 255, LOST
+    if found.status == "restarting" and not found.watched():
+        found.status, found.error = "exited", NOT_AGAIN
     return found
 
 

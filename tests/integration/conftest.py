@@ -1,28 +1,80 @@
-"""Fixtures of the tests that type commands on a real machine: this one, or those of --hosts or MYDOCKER_SSH_CONFIG."""
+"""Fixtures of the tests that type commands on a real machine.
+
+Which: those of --hosts, of the ssh configuration MYDOCKER_SSH_CONFIG, those that `vagrant up` has brought up here, or
+this one (--hosts local://). Elsewhere than here only tests with the mark `lab` run, unless -m asks for others:
+each command once and what needs a machine of its own, as the rest would take an hour over ssh.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from archives import busybox
-from machine import Machine, Mydocker
+from machine import CHECKOUT, Machine, Mydocker
 
 _numbers = itertools.count(1)
 
+# mark -> (what must hold on the machine, why the test is skipped where it doesn't)
+REQUIREMENTS = {
+    "local": (lambda machine: machine.local, "acts on the kernel from the tests' own process"),
+    "remote": (lambda machine: not machine.local, "logs in and out again: needs a machine behind ssh"),
+    "reboot": (lambda machine: not machine.local, "boots the machine again, which is this one"),
+    "package": (lambda machine: machine.program == "mydocker", "needs the package, this is the checkout"),
+    "systemd": (lambda machine: machine.exists("/run/systemd/system"), "needs systemd"),
+    "cgroup_v2": (lambda machine: machine.exists("/sys/fs/cgroup/cgroup.controllers"), "needs cgroup v2"),
+}
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without --hosts: this machine, or every host that the ssh configuration of MYDOCKER_SSH_CONFIG names."""
-    ssh_config = os.environ.get("MYDOCKER_SSH_CONFIG")
-    if config.option.hosts is None and ssh_config:
-        with open(ssh_config) as file:
-            names = [
-                name for line in file if line.split()[:1] == ["Host"] for name in line.split()[1:] if "*" not in name
-            ]
-        config.option.ssh_config, config.option.sudo = ssh_config, True
-        config.option.hosts = ",".join(f"ssh://{name}?timeout=60" for name in names)
+    if config.option.hosts is None:
+        given = os.environ.get("MYDOCKER_SSH_CONFIG")
+        text = f"Include {os.path.abspath(given)}\n" if given else _vagrant()
+        names = _hosts(Path(given).read_text() if given else text)
+        if names:
+            folder = Path(tempfile.mkdtemp(prefix="mydocker-test.ssh."))
+            config.add_cleanup(lambda: shutil.rmtree(folder))
+            # One connection for all commands: a new one takes a second.
+            (folder / "config").write_text(f"{text}Host *\n  ControlPath {folder}/%C\n  ServerAliveInterval 5\n")
+            config.option.ssh_config, config.option.sudo = str(folder / "config"), True
+            config.option.hosts = ",".join(f"ssh://{name}?timeout=60&controlpersist=20" for name in names)
+    if config.option.hosts not in (None, "local://") and not config.option.markexpr:
+        config.option.markexpr = "lab"
+
+
+def _hosts(ssh_config: str) -> list[str]:
+    """The names that an ssh configuration has a `Host` entry for."""
+    lines = [line.split() for line in ssh_config.splitlines()]
+    return [name for words in lines if words[:1] == ["Host"] for name in words[1:] if "*" not in name]
+
+
+def _vagrant() -> str:
+    """The ssh configuration of this checkout's running Vagrant machines; empty if there are none."""
+    made = sorted(path.parents[1].name for path in CHECKOUT.glob(".vagrant/machines/*/*/id"))
+    asked = [
+        subprocess.run(["vagrant", "ssh-config", name], cwd=CHECKOUT, capture_output=True, text=True) for name in made
+    ]
+    return "".join(each.stdout for each in asked if each.returncode == 0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test here types its commands as root."""
+    for item in items:
+        if "machine" in getattr(item, "fixturenames", ()):
+            item.add_marker("root")
+
+
+@pytest.fixture(autouse=True)
+def requirements(request, machine):
+    for mark, (holds, reason) in REQUIREMENTS.items():
+        if request.node.get_closest_marker(mark) and not holds(machine):
+            pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +119,7 @@ def no_hang():
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(machine):
+def nothing_left(machine, requirements):
     """The machine after the test is the machine before it."""
     before = machine.snapshot()
     yield

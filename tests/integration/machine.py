@@ -75,10 +75,29 @@ class Machine:
         there = ["env", "-i", *(f"{key}={value}" for key, value in full.items()), *words]
         if self.local:
             return there
+        return self._ssh(self.host.backend.get_command(shlex.join(there)), *(["-tt"] if tty else []))
+
+    def _ssh(self, line: str, *options: str) -> list[str]:
+        """The local command line that gives `line` to a shell of the user who logs in there."""
         backend = self.host.backend
-        form, values = backend._build_ssh_command(backend.get_command(shlex.join(there)))
-        line = backend.quote(" ".join(form), *values)
-        return shlex.split(line.replace("ssh ", "ssh -tt ", 1) if tty else line)
+        form, values = backend._build_ssh_command(line)
+        ssh, *rest = shlex.split(backend.quote(" ".join(form), *values))
+        return [ssh, *options, *rest]
+
+    def session(self, line: str) -> str:
+        """Log in, type a line, log out; what it prints. A connection of its own: others share one, and its session."""
+        done = subprocess.run(self._ssh(line, "-o", "ControlPath=none"), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def reboot(self, timeout: float = 300) -> None:
+        """Boot it again, and wait until it can be talked to."""
+        boot_id = "/proc/sys/kernel/random/boot_id"
+        before = self.read(boot_id)
+        self.run("systemctl", "reboot")
+        until(
+            lambda: self.run("cat", boot_id, timeout=90).stdout.strip() not in ("", before.strip()), "a boot", timeout
+        )
 
     def start(self, *words: str, env: dict[str, str] | None = None, **popen) -> Running:
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **popen}

@@ -45,7 +45,8 @@ def mounts():
 def cgroups():
     """Those of mydocker's containers, in every hierarchy. One that is another store's has a process to show for it."""
     found = []
-    for parent in ["/sys/fs/cgroup/mydocker", *(f"/sys/fs/cgroup/{name}/mydocker" for name in names("/sys/fs/cgroup"))]:
+    roots = ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in names("/sys/fs/cgroup"))]
+    for parent in [f"{root}/{below}" for root in roots for below in ("mydocker", "mydocker.slice/containers")]:
         for name in names(parent):
             pids = read(f"{parent}/{name}/cgroup.procs").split()
             if os.path.isdir(f"{parent}/{name}") and (not pids or any(map(ours, pids))):

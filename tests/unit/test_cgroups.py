@@ -87,6 +87,12 @@ class TestFolders:
         cgroups.make(path)
         assert os.path.isdir(path)
 
+    def test_all_levels_are_made_and_only_the_lowest_go_again(self, tmp_path):
+        """A slice above is systemd's: what it has set there would be lost with it."""
+        cgroups.make(f"{tmp_path}/mydocker.slice/containers/abc")
+        cgroups.remove(f"{tmp_path}/mydocker.slice/containers/abc")
+        assert [path.name for path in tmp_path.rglob("*")] == ["mydocker.slice"]
+
     def test_a_parent_that_vanishes_meanwhile_is_made_again(self, tmp_path, monkeypatch):
         real, calls = os.mkdir, []
 

@@ -15,6 +15,7 @@ DEFAULTS = {
     "storage_driver": "",
     "log_size": 10_000_000,
     "log_files": 3,
+    "cgroup_parent": "",
     "network_pool": "10.200.0.0/13",
     "network_size": 20,
 }
@@ -63,6 +64,11 @@ class TestValues:
         write("storage_driver: copy\nlog_files: 5\n")
         assert config.load() == {**DEFAULTS, "storage_driver": "copy", "log_files": 5}
 
+    @pytest.mark.parametrize("parent", ["lab.slice", "/lab/containers"])
+    def test_a_cgroup_s_path(self, write, parent):
+        write(f"cgroup_parent: {parent}")
+        assert config.load()["cgroup_parent"] == parent
+
     def test_every_key_says_what_it_is(self):
         assert config.KEYS.keys() == DEFAULTS.keys()
         assert all(about for _, about in config.KEYS.values())
@@ -83,6 +89,11 @@ class TestRefused:
             ("storage_driver: btrfs", "unknown storage_driver 'btrfs'"),
             ("log_size: 4095", "too small"),
             ("log_files: 0", "too small"),
+            ("cgroup_parent: 5", "cgroup_parent in .* is text, not '5'"),
+            ("cgroup_parent: /", "cgroup_parent in .* is no cgroup's path: '/'"),
+            ("cgroup_parent: ../x", "is no cgroup's path"),
+            ("cgroup_parent: a//b", "is no cgroup's path"),
+            ('cgroup_parent: "a\\tb"', "cgroup_parent in .* is no cgroup's path"),
             ("network_pool: 10.200.0.0", "invalid network_pool in .* '10.200.0.0'"),
             ("network_pool: 10", "network_pool in .* is text, not '10'"),
             ("network_pool: fd00::/8", "network_pool fd00::/8 in .* has no IPv4 subnets of size /20"),

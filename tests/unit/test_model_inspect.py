@@ -60,6 +60,8 @@ class Record:
     command: list[str] = ["top", "-b"]
     driver: str = "overlay"
     layers: list[str] = CHAIN
+    restart: str = "no"
+    restart_count: int = 0
     status: str = "created"
     pid: int = 0
     started_at: str = ""
@@ -244,6 +246,33 @@ def test_what_is_never_used_is_as_docker_shows_it_unused():
     assert made["HostConfig"]["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
     assert made["NetworkSettings"]["HairpinMode"] is False
     assert made["NetworkSettings"]["IPAddress"] == made["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "name", "most"),
+    [("always", "always", 0), ("on-failure", "on-failure", 0), ("on-failure:3", "on-failure", 3)],
+)
+def test_the_restart_policy_is_that_of_the_record(policy, name, most):
+    """`update` changes that, and not what was asked for at first."""
+    made = show({"restart": policy, "restart_count": 7}, restart="unless-stopped")
+    assert made["HostConfig"]["RestartPolicy"] == {"Name": name, "MaximumRetryCount": most}
+    assert made["RestartCount"] == 7
+
+
+def test_between_two_lives():
+    """As docker has it: it counts as running."""
+    made = show({"status": "restarting", "exit_code": 3, "finished_at": "2026-11-23T18:47:57Z"})["State"]
+    assert (made["Status"], made["Running"], made["Restarting"], made["Pid"], made["ExitCode"]) == (
+        "restarting",
+        True,
+        True,
+        0,
+        3,
+    )
+
+
+def test_the_exit_code_of_the_life_before_is_not_that_of_this_one():
+    assert show({"status": "running", "pid": 5, "exit_code": 3})["State"]["ExitCode"] == 0
 
 
 class TestNetworks:

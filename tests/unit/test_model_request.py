@@ -22,7 +22,7 @@ LISTS = (
 FLAGS = "detach dry_run explain init interactive privileged publish_all read_only rm tty".split()
 TEXTS = (
     "cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ip ipc mac_address memory memory_swap "
-    "name oom_score_adj pid pids_limit shm_size stop_signal stop_timeout user uts workdir"
+    "name oom_score_adj pid pids_limit restart shm_size stop_signal stop_timeout user uts workdir"
 ).split()
 
 
@@ -55,6 +55,8 @@ def test_create_has_fewer_options_than_run():
         ("interactive", True, "interactive", True),
         ("tty", True, "tty", True),
         ("rm", True, "auto_remove", True),
+        ("restart", "always", "restart", "always"),
+        ("restart", "on-failure:07", "restart", "on-failure:7"),
         ("init", True, "init", True),
         ("read_only", True, "read_only", True),
         ("privileged", True, "privileged", True),
@@ -201,6 +203,8 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"name": "a/b"}, "invalid container name 'a/b'"),
         ({"hostname": "a b"}, "invalid hostname 'a b'"),
         ({"hostname": "h", "uts": "host"}, "--hostname with --uts host"),
+        ({"restart": "maybe"}, "unknown restart policy 'maybe'"),
+        ({"restart": "always", "rm": True}, "--restart with --rm"),
         ({"workdir": "foo"}, "invalid working directory 'foo'"),
         ({"user": "1:2:3"}, "invalid user '1:2:3'"),
         ({"network": ["none", "lab"]}, "--net none can't be combined"),

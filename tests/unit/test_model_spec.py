@@ -55,6 +55,24 @@ def test_the_frame():
     assert build(init=True)["annotations"] == {"io.mydocker.init": "true"}
 
 
+@pytest.mark.parametrize(
+    ("systemd", "wanted", "parent"),
+    [
+        (False, "", "/mydocker"),
+        (True, "", "/mydocker.slice/containers"),
+        (True, "lab.slice", "/lab.slice/containers"),
+        (False, "/lab/x/", "/lab/x"),
+        (True, "lab", "/lab"),
+    ],
+)
+def test_where_its_cgroup_is(systemd, wanted, parent):
+    assert spec.cgroup_parent(systemd, wanted) == parent
+    facts = host.HostFacts(systemd=systemd)
+    asked = request.from_params({"image_and_command": [], "network": ["none"]}, {}, facts)
+    made = spec.build(request.complete(asked, "busybox", ["true"], {}), ID, FOLDER, facts, parent=wanted)
+    assert made["linux"]["cgroupsPath"] == f"{parent}/{ID}"
+
+
 class TestProcess:
     def test_defaults(self):
         made = build()["process"]

@@ -192,7 +192,16 @@ class TestDo:
         known = {"/t/cpuset.cpus": "0-3", "/t/cpuset.mems": "0", "/t/m/cpuset.cpus": "1"}
         monkeypatch.setattr(ops.cgroups, "read", lambda path: {**known, **dict(written)}.get(path, ""))
         ops.FillCpuset("/t/m/c").do()
-        assert written == [("/t/m/cpuset.mems", "0"), ("/t/m/c/cpuset.cpus", "1"), ("/t/m/c/cpuset.mems", "0")]
+        assert written == [("/t/m/c/cpuset.cpus", "1"), ("/t/m/cpuset.mems", "0"), ("/t/m/c/cpuset.mems", "0")]
+
+    def test_all_levels_of_a_cpuset_are_filled(self, written, monkeypatch):
+        known = {"/t/cpuset.cpus": "0-3", "/t/cpuset.mems": "0"}
+        monkeypatch.setattr(ops.cgroups, "read", lambda path: {**known, **dict(written)}.get(path, ""))
+        ops.FillCpuset("/t/m.slice/containers/c").do()
+        folders = ["/t/m.slice", "/t/m.slice/containers", "/t/m.slice/containers/c"]
+        assert written == [
+            (f"{folder}/{name}", known[f"/t/{name}"]) for name in ("cpuset.cpus", "cpuset.mems") for folder in folders
+        ]
 
     def test_controllers_are_passed_on_from_the_top(self, written):
         ops.EnableControllers(["/t", "/t/m"], ["cpu", "io"]).do()

@@ -60,6 +60,11 @@ class TestContainerRow:
                 "Exited (137) About a minute ago",
                 "exited",
             ),
+            (
+                {"status": "restarting", "exit_code": 1, "finished_at": rfc3339(NOW - 3 * SECOND)},
+                "Restarting (1) 3 seconds ago",
+                "restarting",
+            ),
             ({"status": "exited", "exit_code": 255}, "Exited (255)", "exited"),  # nobody saw when
         ],
     )

@@ -140,6 +140,13 @@ class TestV2:
             ops.WriteCgroup(f"{TOP}{PATH}/pids.max", "20"),
         ]
 
+    def test_every_level_of_a_slice_passes_the_controllers_on(self):
+        """Where the lowest does, systemd can't turn them off in its own slice."""
+        (step,) = [
+            op for op in cgroup.plan("/a.slice/containers/c", {}, V2)[0] if isinstance(op, ops.EnableControllers)
+        ]
+        assert step.folders == [TOP, f"{TOP}/a.slice", f"{TOP}/a.slice/containers"]
+
     def test_the_container_is_born_there_and_only_hides_the_rest(self):
         assert cgroup.birthplace(PATH, V2) == f"{TOP}{PATH}"
         assert cgroup.plan(PATH, {}, V2)[1] == [ops.Unshare(["cgroup"])]

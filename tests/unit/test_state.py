@@ -182,6 +182,14 @@ class TestStatus:
         assert (found.status, found.exit_code, found.error) == ("exited", 255, state.LOST)
         assert found.pid == 7  # what it has left on the host bears that number
 
+    def test_between_two_lives_its_monitor_is_all_there_is(self):
+        self.write({**GOOD, "status": "restarting", "pid": 0, "exit_code": 3})
+        assert (state.load(ID).status, state.load(ID).alive()) == ("restarting", False)
+        self.running = {}
+        found = state.load(ID)
+        assert (found.status, found.exit_code, found.error) == ("exited", 3, state.NOT_AGAIN)
+        assert state.stored(ID).status == "restarting"
+
     def test_after_a_reboot_the_same_numbers_mean_nothing(self, monkeypatch):
         monkeypatch.setattr(state, "boot_id", lambda: "another boot")
         assert state.load(ID).status == "exited"

@@ -18,6 +18,7 @@ VERBS = {
     "stop": "lifecycle:stop",
     "kill": "lifecycle:kill",
     "restart": "lifecycle:restart",
+    "update": "lifecycle:update",
     "rm": "lifecycle:rm",
     "wait": "lifecycle:wait",
     "ps": "ps:ps",
@@ -47,6 +48,8 @@ VERBS = {
     "network check": "networks:check",
     "network reload": "networks:reload",
     "netmap": "netmap:netmap",
+    "system restore": "system:restore",
+    "system shutdown": "system:shutdown",
     "info": "system:info",
     "version": "system:version",
 }

@@ -26,6 +26,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "interactive": False,
             "tty": False,
             "rm": False,
+            "restart": None,
             "name": None,
             "env": [],
             "env_file": [],
@@ -86,6 +87,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "-t": "tty",
             "--tty": "tty",
             "--rm": "rm",
+            "--restart": "restart",
             "--name": "name",
             "-e": "env",
             "--env": "env",
@@ -161,6 +163,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "interactive": False,
             "tty": False,
             "rm": False,
+            "restart": None,
             "name": None,
             "env": [],
             "env_file": [],
@@ -216,6 +219,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "-t": "tty",
             "--tty": "tty",
             "--rm": "rm",
+            "--restart": "restart",
             "--name": "name",
             "-e": "env",
             "--env": "env",
@@ -334,6 +338,16 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "-t": "time",
             "--time": "time",
             "--timeout": "time",
+        },
+    ),
+    ("update",): (
+        False,
+        (("containers", True, True),),
+        {
+            "restart": None,
+        },
+        {
+            "--restart": "restart",
         },
     ),
     ("rm",): (
@@ -639,6 +653,22 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--force": "force",
         },
     ),
+    ("system", "restore"): (
+        False,
+        (),
+        {},
+        {},
+    ),
+    ("system", "shutdown"): (
+        False,
+        (),
+        {
+            "networks": False,
+        },
+        {
+            "--networks": "networks",
+        },
+    ),
     ("network", "create"): (
         False,
         (("network", True, False),),
@@ -774,6 +804,7 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "stop"): ("stop",),
     ("container", "kill"): ("kill",),
     ("container", "restart"): ("restart",),
+    ("container", "update"): ("update",),
     ("container", "rm"): ("rm",),
     ("container", "remove"): ("rm",),
     ("container", "ls"): ("ps",),

@@ -97,6 +97,8 @@ def _local(time: str) -> str:
 def _status(found: Record, now: int) -> str:
     if found.status == "running":
         return f"Up {human_duration(now - parse_rfc3339(found.started_at))}"
+    if found.status == "restarting":
+        return f"Restarting ({found.exit_code}) {ago(found.finished_at, now)}"
     if found.status == "exited":
         why = " (out of memory)" if found.oom_killed else ""
         when = f" {ago(found.finished_at, now)}" if found.finished_at else ""

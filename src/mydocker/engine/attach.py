@@ -41,6 +41,7 @@ class Console:
         self.pidfd = self.stdin = -1
         self._unwritten = b""
         self.abort: Callable[[], None] | None = None  # ends a start, while nothing runs that could be signalled
+        self.heed: Callable[[int], object] | None = None  # hears of a signal before the container does
         self._lost: OSError | None = None
         self.early = 0  # the signal that did so
         self._saved_terminal: list[object] | None = None
@@ -139,6 +140,8 @@ class Console:
                 self.abort()
 
     def _proxy(self, number: int) -> None:
+        if self.heed:
+            self.heed(number)
         try:
             _signal.pidfd_send_signal(self.pidfd, number)
         except ProcessLookupError:

@@ -69,7 +69,8 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     endpoints.check(wanted)
     shared = _shared(wanted)
     container_id = os.urandom(32).hex()
-    driver, _ = choice.choose(config.load()["storage_driver"], try_it=not asked.dry_run)
+    settings = config.load()
+    driver, _ = choice.choose(settings["storage_driver"], try_it=not asked.dry_run)
     own = {mount["source"]: mount["anonymous"] for mount in wanted.mounts if mount["type"] == "volume"}
     sources = {name: volumes.path(name) for name in own}
     for mount in wanted.mounts:
@@ -78,7 +79,8 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
                 f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it"
             )
     nodes = host.nodes(wanted.devices, wanted.privileged)
-    bundle = spec.build(wanted, container_id, paths.container(container_id), facts, sources, nodes, shared)
+    folder, parent = paths.container(container_id), settings["cgroup_parent"]
+    bundle = spec.build(wanted, container_id, folder, facts, sources, nodes, shared, parent)
     bundle["annotations"].update(
         {
             "io.mydocker.driver": driver.name,
@@ -205,6 +207,7 @@ def _write(made: Draft, name: str) -> state.Record:
         own_volumes=[name for name, anonymous in made.volumes.items() if anonymous],
         log_size=wanted.log_size,
         log_files=wanted.log_files,
+        restart=wanted.restart,
         stop_signal=signals.number(wanted.stop_signal or "TERM"),
         stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
     )

@@ -67,6 +67,8 @@ def execute(found: state.Record, request: ExecRequest) -> int:
     run.
     """
     container = hold(found)
+    if found.status == "restarting":
+        raise Conflict(f"container {found.name} is restarting", "wait until it runs")
     if container < 0:
         raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
     # Out of the way of what the joiner has from 0 to 4.

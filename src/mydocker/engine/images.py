@@ -77,7 +77,7 @@ def remove(reference: str, force: bool) -> list[str]:
 
 
 def _users() -> list[store.User]:
-    return [store.User(found.id, found.image_id, found.layers, found.alive()) for found in state.containers()]
+    return [store.User(each.id, each.image_id, each.layers, each.status in state.BUSY) for each in state.containers()]
 
 
 def import_image(file: str, name: str, changes: list[str], message: str) -> str:

@@ -1,4 +1,4 @@
-"""What happens to a container after its start: stop, kill, wait, remove.
+"""What happens to a container after its start: stop, kill, wait, update, remove.
 
 Imports are restricted: these are hot commands.
 """
@@ -8,19 +8,23 @@ from __future__ import annotations
 import _signal
 import os
 import select
-from time import monotonic
+from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
 from mydocker.engine import endpoints
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import Conflict, CorruptRecord, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
 from mydocker.kernel import cgroups, process
+from mydocker.model import restart
 from mydocker.runtime import plan
 from mydocker.trace import take_back
 
 
 def kill(found: state.Record, signal: int) -> None:
     """Raises Conflict if it does not run."""
+    found, rested = heed(found, signal)
+    if rested:
+        return
     pidfd = hold(found)
     if pidfd < 0:
         raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
@@ -32,9 +36,19 @@ def kill(found: state.Record, signal: int) -> None:
         os.close(pidfd)
 
 
-def stop(found: state.Record, timeout: int | None = None, signal: int | None = None) -> None:
+def heed(found: state.Record, signal: int) -> tuple[state.Record, bool]:
+    """A person is about to send it a signal. One that is to end it also ends its restarts: see _let_end."""
+    if signal in (_signal.SIGKILL, _signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, found.stop_signal):
+        return _let_end(found, restart.BY_HAND)
+    return found, False
+
+
+def stop(
+    found: state.Record, timeout: int | None = None, signal: int | None = None, ended_by: str = restart.BY_HAND
+) -> None:
     """The stop signal; SIGKILL if it still runs after `timeout` seconds (negative: never). Returns when its end is
-    recorded. A container that does not run is left as it is."""
+    recorded. One that is between two lives gets no other; one that does not run is left as it is."""
+    found, _ = _let_end(found, ended_by)
     pidfd = hold(found)
     if pidfd >= 0:
         try:
@@ -48,6 +62,39 @@ def stop(found: state.Record, timeout: int | None = None, signal: int | None = N
         finally:
             os.close(pidfd)
     wait_recorded(found)
+
+
+def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
+    """Its restart policy counts no longer, until it is started. The record as it is then, and whether the container was
+    between two lives, and has ended by this."""
+    if found.auto_remove:  # it can have none, and be gone at any moment
+        return found, False
+    with state.lock(found):
+        found = state.load(found.id)
+        rested = found.status == "restarting"
+        if not rested and not found.alive():
+            return found, False
+        found.ended_by = found.ended_by or ended_by
+        if rested:
+            found.status = "exited"
+        state.save(found, durable=rested)
+        if rested:
+            _end_process(found.monitor_pid)  # it rests: under the lock it can't be on its way to start it
+    return found, rested
+
+
+def _end_process(pid: int) -> None:
+    try:
+        pidfd = process.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
+        _readable(pidfd, None)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(pidfd)
 
 
 def hold(found: state.Record) -> int:
@@ -76,9 +123,10 @@ def wait_recorded(found: state.Record) -> None:
         while found.watched() and not _readable(monitor, 0.05):
             # A monitor may linger to hand the last output to a caller who is slow; its record counts.
             try:
-                if state.load(found.id).status != "running":
-                    return
+                now = state.load(found.id)
             except MydockerError:
+                return
+            if now.status != "running" or now.started_at != found.started_at:
                 return
     finally:
         os.close(monitor)
@@ -107,7 +155,14 @@ def _readable(descriptor: int, seconds: float | None) -> bool:
 
 
 def wait(found: state.Record) -> int:
-    """Its exit code, when it has ended. One that was never started has ended, with 0."""
+    """Its exit code, when it has ended. One that was never started has ended, with 0. One that is between two lives is
+    waited for until the next has ended, as docker has it."""
+    before = found.started_at
+    while found.status == "restarting":
+        if found.started_at != before:  # that was short
+            return found.exit_code
+        sleep(0.05)
+        found = state.load(found.id)
     # Held open: the last record of a container that removes itself is written in place (state.save_last).
     path = f"{found.folder}/record.json"
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -121,6 +176,16 @@ def wait(found: state.Record) -> int:
             return state.read(descriptor, path, found.id).exit_code
     finally:
         os.close(descriptor)
+
+
+def update(found: state.Record, policy: str) -> None:
+    """Change its restart policy, a text of model.restart; it holds from the container's next end on."""
+    if found.auto_remove and policy != restart.NO:
+        raise InvalidArgument(f"container {found.name} is removed at its end (--rm)", "it can't be started again then")
+    with state.lock(found):
+        found = state.load(found.id)
+        found.restart = policy
+        state.save(found, durable=True)
 
 
 def remove(reference: str, force: bool = False, volumes: bool = False) -> None:
@@ -144,22 +209,28 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             raise
         _remove_unreadable(container_id)
         return True
-    if found.status == "running":
-        if not force:
-            raise Conflict(f"container {found.name} is running", f"'mydocker stop {found.name}' first, or rm -f")
-        stop(found, 0, _signal.SIGKILL)
+    if found.status in state.BUSY and not force:
+        raise Conflict(f"container {found.name} is {found.status}", f"'mydocker stop {found.name}' first, or rm -f")
     try:
+        if found.status in state.BUSY:
+            stop(found, 0, _signal.SIGKILL)
         with state.lock(found):
             found = state.load(container_id)
-            if found.status == "running":
+            if found.status in state.BUSY:
                 return False
             if not found.watched() and _has_bundle(found, force):
-                take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
-                endpoints.clear_up(found)
+                clear_up(found)
             state.forget(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
         pass  # its monitor (--rm), or another rm, was quicker
     return True
+
+
+def clear_up(found: state.Record) -> None:
+    """Take back what the host still has of a container whose monitor was killed. The container does not run, its lock
+    is the caller's. Raises OSError, MydockerError."""
+    take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
+    endpoints.clear_up(found)
 
 
 def _has_bundle(found: state.Record, force: bool) -> bool:

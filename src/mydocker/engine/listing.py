@@ -28,7 +28,7 @@ def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[li
             continue  # removed meanwhile
     found.sort(key=lambda each: each.created, reverse=True)
     everything = everything or last >= 0 or "status" in wanted or "exited" in wanted
-    kept = [each for each in found if (everything or each.status == "running") and _fits(each, wanted)]
+    kept = [each for each in found if (everything or each.status in state.BUSY) and _fits(each, wanted)]
     return kept[:last] if last >= 0 else kept, broken
 
 

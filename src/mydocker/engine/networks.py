@@ -92,7 +92,7 @@ def find(reference: str) -> Network:
 def networks() -> list[Network]:
     """All, by name."""
     found = []
-    for name in _names():
+    for name in names():
         try:
             found.append(load(name))
         except NotFound:
@@ -100,7 +100,7 @@ def networks() -> list[Network]:
     return found
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
     try:
         return sorted(entry for entry in os.listdir(paths.NETWORKS) if not entry.startswith("."))
     except FileNotFoundError:
@@ -203,14 +203,25 @@ def _kernel_subnets() -> dict[str, str]:
 def remove(found: Network) -> None:
     """Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
     with leases.lock(found.name):
-        found = load(found.name)
-        holders = users(found.name)
-        if holders:
-            raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
-        take_down(found)
+        _withdraw(load(found.name), for_good=True)
+
+
+def withdraw(found: Network) -> None:
+    """Leave nothing of it on the host but its record, until it is next used. Raises as remove() does."""
+    if was_up(found) or is_up(found):
+        with leases.lock(found.name):
+            _withdraw(load(found.name), for_good=False)
+
+
+def _withdraw(found: Network, for_good: bool) -> None:
+    holders = users(found.name)
+    if holders:
+        raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
+    take_down(found)
+    if for_good:
         remove_tree(paths.network(found.name))
-        remove_tree(paths.leases(found.name))
-        _turn_forwarding_off(found)
+    remove_tree(paths.leases(found.name))
+    _turn_forwarding_off(found)
 
 
 # --- bridges and rules ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mydocker import state
 from mydocker.engine import networks
-from mydocker.errors import MydockerError, NotFound
+from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.network import foreign, leases, ops, plan
 from mydocker.trace import Trace, describe
 
@@ -22,8 +22,13 @@ def reload() -> list[str]:
     for network in networks.networks():
         if networks.is_up(network):
             said += _network(network)
-    for record in state.containers():
-        _publish(record)
+    for container_id in state.ids():
+        try:
+            _publish(state.load(container_id))
+        except NotFound:
+            continue
+        except CorruptRecord as error:
+            said.append(f"warning: {error}")
     return list(dict.fromkeys(said))
 
 

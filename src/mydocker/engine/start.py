@@ -10,7 +10,7 @@ from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
-from mydocker.engine import bundle, endpoints
+from mydocker.engine import bundle, endpoints, lifecycle
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
@@ -37,9 +37,15 @@ class Started:
 
 
 def start(
-    found: state.Record, attach: bool = False, stdin: bool = False, explain: bool = False, trace: Trace | None = None
+    found: state.Record,
+    attach: bool = False,
+    stdin: bool = False,
+    explain: bool = False,
+    trace: Trace | None = None,
+    again: bool = False,
 ) -> Started:
-    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its.
+    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its. again: its
+    restart policy wants it, and this process is its monitor.
 
     Raises MydockerError if it can't be started; the container is then as it was before, its record says why.
     """
@@ -50,8 +56,12 @@ def start(
     lock = state.lock(found)
     try:
         found = state.load(found.id)
-        if found.alive() or found.watched():
-            raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
+        if again and found.status != "restarting":
+            raise Conflict(f"container {found.name} is not to be started again", "it was stopped")
+        if not again:
+            if found.alive() or found.watched():
+                raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
+            found.restart_count, found.rest, found.ended_by = 0, 0, ""
         began = monotonic_ns()
         spec = bundle.load_spec(found)
         layout = cgroups.layout()
@@ -80,6 +90,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
+    console.heed = lambda number: lifecycle.heed(found, number)
     failure: list[MydockerError] = []
     readers = {b"o": 1, b"e": 2}
 
@@ -106,7 +117,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
 
     console.serve({channel.fileno(): hear})
     channel.close()
-    if failure or attach:
+    if failure or (attach and result.exit_code is None):
         os.waitpid(pid, 0)
     if failure and console.early:
         raise MydockerError(f"interrupted before {found.name} ran", exit_code=128 + console.early)

@@ -26,6 +26,7 @@ PLACES = (
     "/usr/local/bin/busybox",
     "/usr/lib/busybox/busybox-static",
     "/sbin/busybox",
+    f"{__file__.rpartition('/mydocker/')[0]}/busybox/busybox-{os.uname().machine}",  # which the .rpm brings
 )
 EPOCH = "1970-01-01T00:00:00Z"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

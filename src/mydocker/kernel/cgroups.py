@@ -78,7 +78,7 @@ def write(path: str, value: str) -> None:
 
 
 def make(path: str) -> None:
-    """mkdir of a cgroup and, if need be, of its parent, which another container's end may remove at any moment."""
+    """mkdir of a cgroup and, if need be, of those above, which another container's end may remove at any moment."""
     for _ in range(100):
         try:
             os.mkdir(path)
@@ -87,8 +87,8 @@ def make(path: str) -> None:
             return
         except FileNotFoundError:
             try:
-                os.mkdir(os.path.dirname(path))
-            except FileExistsError:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+            except FileNotFoundError:
                 pass
     raise OSError(errno.EAGAIN, "the parent cgroup keeps vanishing", path)
 

@@ -41,6 +41,7 @@ class HostFacts:
     capabilities: int = capabilities.ALL  # the bits that mydocker has to give
     hard_limits: dict[str, int] = {}  # ulimit -> what it can't be raised above; empty with CAP_SYS_RESOURCE
     swap: bool = True  # its use can be limited
+    systemd: bool = False
     masked: list[str] = []  # files of /sys that tell about other tenants and that not every machine has
 
 
@@ -69,6 +70,7 @@ def look() -> HostFacts:
         hard_limits={} if given & capabilities.SYS_RESOURCE else _hard_limits(_read("/proc/self/limits")),
         # v1 has the file if the kernel counts swap (before Linux 6.1: with swapaccount=1); v2 counts it always.
         swap=not os.path.isdir(_MEMORY_V1) or os.path.exists(f"{_MEMORY_V1}/memory.memsw.limit_in_bytes"),
+        systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
         masked=_thermal_files(cpus),
     )
 

@@ -1,6 +1,6 @@
 """What `inspect` prints: docker's JSON of containers, images and volumes, path for path.
 
-Where mydocker has no such thing (restart policies, Windows, SELinux …) the value is the one that docker shows while it
+Where mydocker has no such thing (health checks, Windows, SELinux …) the value is the one that docker shows while it
 is not used, so that templates and scripts written for docker find what they look for.
 
 Imports are restricted: inspect is quick.
@@ -9,7 +9,7 @@ Imports are restricted: inspect is quick.
 from __future__ import annotations
 
 from mydocker import paths
-from mydocker.model import times
+from mydocker.model import restart, times
 from mydocker.model.network import DEFAULT, endpoint_id
 
 TYPE_CHECKING = False
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         exposed: list[str]
         driver: str
         layers: list[str]
+        restart: str
+        restart_count: int
         status: str
         pid: int
         started_at: str
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 def container(record: Record, request: CreateRequest, spec: Json, networks: dict[str, str]) -> Json:
     """request: complete(). spec: the bundle's config.json. networks: name -> ID."""
     folder = paths.container(record.id)
-    running = record.status == "running"
+    running, restarting = record.status == "running", record.status == "restarting"
     return {
         "Id": record.id,
         "Created": record.created,
@@ -59,13 +61,13 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
         "Args": record.command[1:],
         "State": {
             "Status": record.status,
-            "Running": running,
+            "Running": running or restarting,  # docker's word for it, too
             "Paused": False,
-            "Restarting": False,
+            "Restarting": restarting,
             "OOMKilled": record.oom_killed,
             "Dead": False,
             "Pid": record.pid if running else 0,
-            "ExitCode": record.exit_code,
+            "ExitCode": 0 if running else record.exit_code,  # until then it is that of the life before
             "Error": record.error,
             "StartedAt": record.started_at or times.NEVER,
             "FinishedAt": record.finished_at or times.NEVER,
@@ -76,7 +78,7 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
         "HostsPath": f"{folder}/hosts",
         "LogPath": f"{folder}/container.log",
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": record.restart_count,
         "Driver": record.driver,
         "Platform": "linux",
         "MountLabel": "",
@@ -157,13 +159,14 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
         option: [mount for mount in request.mounts if mount["option"] == option]
         for option in ("volume", "mount", "tmpfs")
     }
+    policy, most = restart.split(record.restart)
     found: Json = {
         "Binds": [_bind(mount) for mount in written["volume"] if not mount["anonymous"]] or None,
         "ContainerIDFile": request.cidfile,
         "LogConfig": {"Type": "cri", "Config": {}},
         "NetworkMode": request.network,
         "PortBindings": _bindings(record.published, ""),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": policy, "MaximumRetryCount": most},
         "AutoRemove": request.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": None,

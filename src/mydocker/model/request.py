@@ -8,7 +8,18 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, NotFound
-from mydocker.model import attachments, capabilities, keyvalue, mounts, names, ports, resolver_options, signals, units
+from mydocker.model import (
+    attachments,
+    capabilities,
+    keyvalue,
+    mounts,
+    names,
+    ports,
+    resolver_options,
+    restart,
+    signals,
+    units,
+)
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -41,6 +52,7 @@ class CreateRequest:
     interactive: bool = False
     tty: bool = False
     auto_remove: bool = False
+    restart: str = restart.NO  # model.restart's text
     cidfile: str = ""
     explain: bool = False
     dry_run: bool = False
@@ -152,6 +164,7 @@ def from_params(
         interactive=bool(params.get("interactive")),
         tty=bool(params.get("tty")),
         auto_remove=bool(params.get("rm")),
+        restart=restart.parse(text("restart")),
         cidfile=text("cidfile"),
         explain=bool(params.get("explain")),
         dry_run=bool(params.get("dry_run")),
@@ -269,6 +282,8 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
     """Options that can't be together, and those that this machine can't give."""
     if request.stop_signal:
         signals.number(request.stop_signal)
+    if request.auto_remove and request.restart != restart.NO:
+        raise InvalidArgument("--restart with --rm", "it can't be started again once it is removed; leave one out")
     if request.memory_swap > 0 and not request.memory:
         raise InvalidArgument("--memory-swap without --memory", "it is the sum of memory and swap; give both")
     if 0 < request.memory_swap < request.memory:

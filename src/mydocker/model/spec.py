@@ -29,7 +29,6 @@ INIT = "io.mydocker.init"  # "true": PID 1 is a small init that reaps and forwar
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534  # who a process is while the name of its user is not resolved
-CGROUP_PARENT = "/mydocker"
 _CPU_PERIOD = 100_000  # µs, the kernel's default
 _RLIM_INFINITY = 2**64 - 1  # OCI's limits are unsigned
 
@@ -87,6 +86,17 @@ _DEVICES = [
 ]
 
 
+def cgroup_parent(systemd: bool, wanted: str = "") -> str:
+    """Below which path containers have their cgroups, in every hierarchy. systemd: the host runs it. wanted: what
+    config.yaml says.
+
+    In a slice of systemd's they are one level further down. systemd turns off in a slice's subtree_control what it
+    believes unused; the kernel refuses that (EBUSY) as long as a level below passes it on.
+    """
+    parent = wanted.strip("/") or ("mydocker.slice" if systemd else "mydocker")
+    return f"/{parent}/containers" if parent.endswith(".slice") else f"/{parent}"
+
+
 def build(
     request: CreateRequest,
     container_id: str,
@@ -95,9 +105,11 @@ def build(
     volumes: Mapping[str, str] | None = None,
     nodes: Iterable[Node] = (),
     shared: tuple[str, str, str] | None = None,
+    parent: str = "",
 ) -> Json:
     """config.json. request: a complete() one. folder: the container's. volumes: name -> path. nodes: host.nodes().
     shared: name, host name and folder of the container whose network it shares, and whose /etc/hosts and the like.
+    parent: config.yaml's cgroup_parent.
 
     Raises InvalidArgument for capabilities that mydocker has not, and for a broken seccomp profile.
     """
@@ -113,7 +125,7 @@ def build(
         "annotations": {},
         "linux": {
             "namespaces": _namespaces(request, name),
-            "cgroupsPath": f"{CGROUP_PARENT}/{container_id}",
+            "cgroupsPath": f"{cgroup_parent(host.systemd, parent)}/{container_id}",
             "resources": _resources(request, host, nodes),
             "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
             "sysctl": _sysctls(request),

@@ -20,13 +20,15 @@ import _signal
 import os
 from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from _struct import unpack
-from time import monotonic_ns, time_ns
+from time import monotonic_ns, sleep, time_ns
 
 from mydocker import jsontext, state
-from mydocker.errors import HostError, MydockerError, StepFailed, from_details
+from mydocker.errors import CorruptRecord, HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
 from mydocker.kernel.title import set_title
+from mydocker.model import restart
+from mydocker.model.times import parse_rfc3339
 from mydocker.record import record
 from mydocker.runtime import init, watch
 from mydocker.runtime.client import Client
@@ -401,7 +403,7 @@ class _Monitor:
             found.pid_start = 1
         found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
         found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
-        found.exit_code, found.oom_killed, found.error = 0, False, ""
+        found.oom_killed, found.error = False, ""  # the exit code stays that of the life before: `wait` may look late
         if self.wiring.wires:
             from mydocker.runtime import control
 
@@ -494,11 +496,32 @@ class _Monitor:
                 state.save_last(found)
                 state.forget(found.id, found.name, found.own_volumes)
             else:
+                self._rest_or_end()
                 self._save_end()
         if self.life.client:
             self.life.client.channel.setblocking(True)
             self.life.client.flush()
             self._say(b"X", code)
+            self.life.client.drop()
+        while found.status == "restarting":
+            watch.execute(watch.REST, found.id, [])
+            sleep(1)  # memory is short, or Python is just being upgraded
+
+    def _rest_or_end(self) -> None:
+        """Whether it lives again, by its restart policy and what was asked for meanwhile."""
+        found = self.found
+        try:
+            on_disk = state.stored(found.id)
+            found.restart, found.ended_by = on_disk.restart, on_disk.ended_by
+        except CorruptRecord:
+            pass
+        if self.life.told_to_end and not found.ended_by:
+            found.ended_by = restart.BY_SHUTDOWN
+        lived = (parse_rfc3339(found.finished_at) - parse_rfc3339(found.started_at)) // 10**6
+        rest = restart.rest(found.restart, found.ended_by, found.exit_code, found.restart_count, found.rest, lived)
+        if rest:
+            found.status, found.rest, found.restart_count = "restarting", rest, found.restart_count + 1
+            _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # from now on it ends the waiting
 
     def _save_end(self) -> None:
         try:

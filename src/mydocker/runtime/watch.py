@@ -5,6 +5,7 @@ while and nobody is attached, it executes itself anew as a bare interpreter with
 everything else (its networks are changed, it has ended) it becomes a full one again, the same way:
 
     monitor, forked ──▶ watch, bare ── wanted, or ended ──▶ monitor ──▶ watch …
+                                                               └─ ended, and to be started again ──▶ engine.restarting
 
 It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
 as JSON in a memfd; nothing else is shared, so that the program, and Python, may be upgraded meanwhile.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 ENDED, WANTED, SETTLED = "ended", "wanted", "settled"
 BARE, FULL = "mydocker.runtime.watch", "mydocker.runtime.monitor"
+REST = "mydocker.engine.restarting"  # a name only: nothing here may know the engine
 _PIECE = 65536
 _LINGER = 200  # ms: how long output may still come when the container has ended, and somebody else holds the pipe
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from {} import resume; resume(int(sys.argv[2]))"
@@ -51,7 +53,7 @@ class Watch:
         self.container_id, self.name = container_id, name
         self.stop_signal, self.stop_timeout = stop_signal, stop_timeout
         self.pid = self.pidfd = self.stdin = self.control = -1
-        self.running = False
+        self.running = self.told_to_end = False
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
         self.held: dict[str, list[int]] = {}
@@ -72,6 +74,7 @@ class Watch:
 
     def _stop(self) -> None:
         """The stop signal, then SIGKILL after the container's own time for it (negative: never)."""
+        self.told_to_end = True
         self.signal(self.stop_signal if self.running else _signal.SIGKILL)
         if self.stop_timeout >= 0:
             _signal.alarm(max(1, self.stop_timeout))
@@ -189,22 +192,7 @@ class Watch:
 
     def become(self, module: str) -> None:
         """Execute a new interpreter, in which `module` goes on with this container. Returns only if that can't be."""
-        memory = os.memfd_create("mydocker")
-        kept = [0, 1, 2, memory, *self._descriptors()]
-        root = __file__.rpartition("/mydocker/")[0]
-        words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
-        wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
-        try:
-            os.write(memory, jsontext.dumps(self.state()).encode())
-            for descriptor in kept:
-                os.set_inheritable(descriptor, True)
-            _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
-            os.execve(sys.executable, words, wanted)
-        except OSError:
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD_BACK)
-            for descriptor in kept:
-                os.set_inheritable(descriptor, False)
-            os.close(memory)
+        execute(module, self.state(), self._descriptors())
 
     def _descriptors(self) -> list[int]:
         """All that are the monitor's own for as long as the container runs."""
@@ -217,7 +205,7 @@ class Watch:
         """All of it, for adopt()."""
         return {
             "container": [self.container_id, self.name, self.stop_signal, self.stop_timeout],
-            "process": [self.pid, self.pidfd, self.stdin, self.control, self.status],
+            "process": [self.pid, self.pidfd, self.stdin, self.control, self.status, self.told_to_end],
             "outputs": [[descriptor, name.decode()] for descriptor, name in self.outputs.items()],
             "log": self.log.state(),
             "held": self.held,
@@ -227,14 +215,40 @@ class Watch:
         }
 
 
-def adopt(descriptor: int) -> Watch:
-    """What the interpreter before this one has left: state(), in a memfd."""
+def execute(module: str, legacy: Any, kept: list[int]) -> None:
+    """Execute a new interpreter, in which `module` resumes: with what inherited() gives, and these descriptors. Returns
+    only if that can't be."""
+    memory = os.memfd_create("mydocker")
+    kept = [0, 1, 2, memory, *kept]
+    root = __file__.rpartition("/mydocker/")[0]
+    words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
+    wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
+    try:
+        os.write(memory, jsontext.dumps(legacy).encode())
+        for descriptor in kept:
+            os.set_inheritable(descriptor, True)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
+        os.execve(sys.executable, words, wanted)
+    except OSError:
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD_BACK)
+        for descriptor in kept:
+            os.set_inheritable(descriptor, False)
+        os.close(memory)
+
+
+def inherited(descriptor: int) -> Any:
+    """What the interpreter before this one has left, in a memfd, which is closed."""
     with open(descriptor, "rb") as file:
         file.seek(0)
-        state = jsontext.loads(file.read())
+        return jsontext.loads(file.read())
+
+
+def adopt(descriptor: int) -> Watch:
+    """From state(), by another interpreter."""
+    state = inherited(descriptor)
     watch = Watch(*state["container"])
     watch.running = True
-    watch.pid, watch.pidfd, watch.stdin, watch.control, watch.status = state["process"]
+    watch.pid, watch.pidfd, watch.stdin, watch.control, watch.status, watch.told_to_end = state["process"]
     watch.hear_signals()
     watch.outputs = {number: name.encode() for number, name in state["outputs"]}
     watch.held, watch.networks, watch.dns = state["held"], state["networks"], state["dns"]

@@ -23,6 +23,9 @@ def run(
     interactive: bool = flag("Pass stdin on, its end too", "-i", "--interactive"),
     tty: bool = flag("Give the container a terminal", "-t", "--tty"),
     rm: bool = flag("Remove the container when it has ended", "--rm"),
+    restart: Optional[str] = text(
+        "POLICY", "Start it again: on-failure[:MOST], always or unless-stopped (no)", "--restart"
+    ),
     name: Optional[str] = text("NAME", "Name the container", "--name"),
     env: List[str] = many("KEY[=VALUE]", "Set an environment variable, or pass the caller's on", "-e", "--env"),
     env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
@@ -161,6 +164,17 @@ def restart(
 ) -> int:
     """Stop containers and start them again"""
     return dispatch("restart", locals())
+
+
+@command(app, "update", _PANEL)
+def update(
+    restart: Optional[str] = text(
+        "POLICY", "When to start it again: no, on-failure[:MOST], always or unless-stopped", "--restart"
+    ),
+    containers: List[str] = positional("CONTAINER..."),
+) -> int:
+    """Change the restart policy of containers"""
+    return dispatch("update", locals())
 
 
 @command(app, "rm", _PANEL)

@@ -10,7 +10,8 @@ from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`. No `inspect` here: it would have to look at one kind of thing only.
 _SPELLINGS = {
-    "container": "run create start stop kill restart rm remove=rm ls=ps list=ps ps logs exec wait port commit export",
+    "container": "run create start stop kill restart update rm remove=rm ls=ps list=ps ps logs exec wait port commit"
+    " export",
     "image": "ls=images list=images rm=rmi remove=rmi tag import",
 }
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 for part in (container, image, system):
     app.registered_commands += part.app.registered_commands
 app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")
+app.add_typer(system.host, name="system", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="System")
 app.add_typer(network.app, name="network", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Networks")
 
 

@@ -4,10 +4,11 @@ from typing import Optional
 
 import typer
 
-from mydocker.cli.declare.common import command, text
+from mydocker.cli.declare.common import command, flag, text
 from mydocker.cli.dispatch import dispatch
 
 app = typer.Typer()
+host = typer.Typer(help="Bring mydocker up and down with the host")
 
 _PANEL = "System"
 
@@ -34,3 +35,20 @@ def netmap(
 ) -> int:
     """Draw what is plugged into what: networks, bridges, links, containers, rules"""
     return dispatch("netmap", locals())
+
+
+@command(host, "restore")
+def restore() -> int:
+    """Make networks again after a boot, and start containers by their restart policies
+
+    The unit mydocker.service runs it when the host has booted. Where all is up, it changes nothing.
+    """
+    return dispatch("system restore", locals())
+
+
+@command(host, "shutdown")
+def shutdown(
+    networks: bool = flag("Take the networks' bridges and rules down, too", "--networks"),
+) -> int:
+    """Stop all containers; those with a restart policy come back at the next restore"""
+    return dispatch("system shutdown", locals())

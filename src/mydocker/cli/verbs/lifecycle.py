@@ -1,4 +1,4 @@
-"""start, stop, kill, restart, rm, wait. Imports are restricted: these are hot commands.
+"""start, stop, kill, restart, update, rm, wait. Imports are restricted: these are hot commands.
 
 Each takes several containers: what can be done is done, every failure is told, and the exit code is that of the last
 one.
@@ -13,6 +13,7 @@ from mydocker.cli.streams import tell
 from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
 from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.model import restart as policies
 from mydocker.model import signals, units
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def start(params: dict[str, Any]) -> int:
 
     def one(reference: str) -> None:
         found = state.find(reference)
-        if not found.alive():  # docker's start of a running container does nothing, and says so by its name
+        if found.status != "restarting" and not found.alive():  # docker's start of a running one says its name, no more
             starting.start(found)
         print(reference)
 
@@ -70,6 +71,18 @@ def restart(params: dict[str, Any]) -> int:
         found = state.find(reference)
         lifecycle.stop(found, timeout, signal)
         starting.start(found)
+        print(reference)
+
+    return _each(params["containers"], one)
+
+
+def update(params: dict[str, Any]) -> int:
+    if params["restart"] is None:
+        raise InvalidArgument("nothing to update", "--restart no, on-failure[:MOST], always or unless-stopped")
+    policy = policies.parse(params["restart"])
+
+    def one(reference: str) -> None:
+        lifecycle.update(state.find(reference), policy)
         print(reference)
 
     return _each(params["containers"], one)

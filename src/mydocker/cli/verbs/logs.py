@@ -23,7 +23,7 @@ def logs(params: dict[str, Any]) -> int:
 
     def ended() -> bool:
         try:
-            return state.load(found.id).status != "running"
+            return state.load(found.id).status not in state.BUSY
         except MydockerError:
             return True  # it was removed
 

@@ -1,13 +1,16 @@
-"""info and version."""
+"""info and version; system restore and shutdown."""
 
 from __future__ import annotations
 
 from mydocker.cli import output
+from mydocker.cli.streams import tell
 from mydocker.engine import system
+from mydocker.errors import MydockerError
 from mydocker.model import units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 
@@ -50,6 +53,29 @@ def version(params: dict[str, Any]) -> int:
         rows = [(labels.get(key, key), value) for key, value in facts.items() if key != "Os"]
         output.emit("".join(f"{label + ':':<13}{value}\n" for label, value in rows))
     return 0
+
+
+def restore(params: dict[str, Any]) -> int:
+    from mydocker.engine import boot
+
+    return _report(boot.restore())
+
+
+def shutdown(params: dict[str, Any]) -> int:
+    from mydocker.engine import boot
+
+    return _report(boot.shutdown(params["networks"]))
+
+
+def _report(told: Iterable[str | MydockerError]) -> int:
+    """Print what is told of, as it comes; the exit code is the last error's."""
+    code = 0
+    for each in told:
+        if isinstance(each, MydockerError):
+            code = tell(each)
+        else:
+            output.emit(f"{each}\n")
+    return code
 
 
 def _formatted(facts: dict[str, Any], form: str) -> str:

@@ -1,0 +1,46 @@
+"""Between two lives: a monitor whose container has ended, and is to be started again, executes itself as this.
+
+It is still the container's monitor, so that the container counts as restarting for as long as it is there. It waits,
+starts the next life, which has a monitor of its own, and ends. SIGTERM ends the waiting: lifecycle.stop sends it under
+the container's lock, and so does a host that goes down.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+from time import sleep
+
+from mydocker import state
+from mydocker.engine import start as starting
+from mydocker.errors import CorruptRecord, NotFound
+from mydocker.kernel.title import set_title
+from mydocker.runtime import watch
+
+
+def resume(descriptor: int) -> None:
+    """descriptor: a memfd with the container's ID, as JSON."""
+    code = 125
+    try:
+        found = state.load(watch.inherited(descriptor))
+        set_title(f"mydocker: monitor of {found.name} ({found.id[:12]})", "mydocker")
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+        sleep(found.rest / 1000)
+        try:
+            starting.start(found, again=True)
+            code = 0
+        except Exception as error:  # who asks for it finds it in the record
+            _give_up(found, str(error))
+    except (NotFound, CorruptRecord):
+        pass  # it was removed meanwhile, or can only be removed by now
+    finally:
+        os._exit(code)
+
+
+def _give_up(found: state.Record, why: str) -> None:
+    """As docker does when a start fails. What has failed may have got no further than before the record says so."""
+    with state.lock(found):
+        found = state.load(found.id)
+        if found.status == "restarting":
+            found.status, found.error = "exited", why
+            state.save(found, durable=True)

@@ -1,0 +1,59 @@
+"""Restart policies, as docker's: what --restart says, when a container lives again, and how long it rests before.
+
+A policy is kept as its text: no, on-failure, on-failure:MOST, always, unless-stopped. Imports are restricted: this is
+on the way of every start.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+from mydocker.model import units
+
+NO = "no"
+_KINDS = (NO, "on-failure", "always", "unless-stopped")
+_MOST = 10**9  # restarts
+
+# Who has ended a container, and so suspends its policy; "" if nobody has since it was started.
+BY_HAND = "by hand"
+BY_SHUTDOWN = "by shutdown"
+
+_SHORTEST, _LONGEST = 100, 60_000  # ms between two lives
+_SETTLED = 10_000  # ms of life that make up for the failures before
+
+
+def parse(text: str) -> str:
+    """The policy as it is kept. Raises InvalidArgument."""
+    kind, colon, most = (text or NO).partition(":")
+    if kind not in _KINDS:
+        raise InvalidArgument(f"unknown restart policy '{text}'", "no, on-failure[:MOST], always or unless-stopped")
+    if not colon:
+        return kind
+    if kind != "on-failure":
+        raise InvalidArgument(f"restart policy '{kind}' has no number of restarts", "only on-failure:MOST has one")
+    count = units.whole(most, "number of restarts", 0, _MOST)
+    return f"{kind}:{count}" if count else kind
+
+
+def split(policy: str) -> tuple[str, int]:
+    """Its kind, and the number of restarts, 0 for no limit."""
+    kind, _, most = policy.partition(":")
+    return kind, int(most or 0)
+
+
+def rest(policy: str, ended_by: str, code: int, count: int, rested: int, lived: int) -> int:
+    """How many milliseconds a container that has ended rests before it is started again; 0: it is not.
+
+    code: its exit code. count: how often it was restarted since a person has started it. rested: how long before the
+    life that has ended, 0 if it was no restart. lived: how long that was, in milliseconds.
+    """
+    kind, most = split(policy)
+    wanted = kind in ("always", "unless-stopped") or (kind == "on-failure" and code and not 0 < most <= count)
+    if ended_by or not wanted:
+        return 0
+    return _SHORTEST if lived >= _SETTLED or not rested else min(2 * rested, _LONGEST)
+
+
+def returns_at_boot(policy: str, ended_by: str) -> bool:
+    """Whether a container that has run before is started when the host is. Failing is a program's own matter: docker's
+    on-failure does not come back either."""
+    return policy == "always" or (policy == "unless-stopped" and ended_by != BY_HAND)

@@ -1,0 +1,383 @@
+"""--restart, update, system restore and system shutdown: who lives again, when, and who ends that."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+from machine import until
+from networks import address, device, network, rules
+
+FAIL = ("busybox", "sh", "-c", "echo life; exit 3")
+SERVE = ("busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+
+
+def policy(mydocker, name):
+    return mydocker.inspect(name, "HostConfig", "RestartPolicy")
+
+
+def lives(mydocker, name, count):
+    """Wait until it has been restarted so often."""
+    return until(lambda: mydocker.inspect(name, "RestartCount") >= count, f"{count} restarts")
+
+
+def status(mydocker, name):
+    return mydocker.state(name)["Status"]
+
+
+@pytest.fixture
+def resting(mydocker, name):
+    """A container between two lives, for seconds to come."""
+    mydocker.detached("--name", name, "--restart", "always", *FAIL)
+    until(lambda: mydocker.inspect(name, "RestartCount") >= 5 and status(mydocker, name) == "restarting", "a long rest")
+    return name
+
+
+def monitor(machine, mydocker, container):
+    """The PID of a running container's monitor."""
+    return int(machine.read(f"/proc/{mydocker.pid(container)}/stat").rpartition(")")[2].split()[1])
+
+
+class TestPolicies:
+    @pytest.mark.parametrize(("given", "code"), [("always", 0), ("unless-stopped", 0), ("on-failure", 1)])
+    def test_it_lives_again_and_again(self, mydocker, name, given, code):
+        mydocker.detached("--name", name, "--restart", given, "busybox", "sh", "-c", f"echo life; exit {code}")
+        lives(mydocker, name, 3)
+        assert policy(mydocker, name) == {"Name": given, "MaximumRetryCount": 0}
+        until(lambda: mydocker.ok("logs", name).split().count("life") >= 3, "the output of all lives")
+
+    def test_no_more_often_than_was_said(self, mydocker, name):
+        mydocker.detached("--name", name, "--restart", "on-failure:2", *FAIL)
+        until(lambda: status(mydocker, name) == "exited", "its end")
+        assert (mydocker.inspect(name, "RestartCount"), mydocker.state(name)["ExitCode"]) == (2, 3)
+        assert mydocker.ok("logs", name).split() == ["life"] * 3
+
+    @pytest.mark.parametrize(("given", "code"), [("no", 1), ("on-failure", 0)])
+    def test_what_is_no_reason(self, mydocker, name, given, code):
+        mydocker.detached("--name", name, "--restart", given, "busybox", "sh", "-c", f"exit {code}")
+        mydocker.ok("wait", name)
+        assert (status(mydocker, name), mydocker.inspect(name, "RestartCount")) == ("exited", 0)
+
+    def test_the_rest_doubles(self, mydocker, name):
+        mydocker.detached("--name", name, "--restart", "always", "busybox", "date", "+%s.%N")
+        lives(mydocker, name, 5)
+        rows = mydocker.ok("logs", "-t", name).splitlines()
+        seen = [float(row.split()[0][17:-1]) for row in rows]
+        rests = [(after - before) % 60 for before, after in zip(seen, seen[1:])]
+        for rest, expected in zip(rests, (0.1, 0.2, 0.4, 0.8)):
+            assert expected <= rest < expected + 0.6, rests
+
+    def test_after_a_life_long_enough_for_a_small_monitor(self, mydocker, name):
+        """By then the monitor is a bare interpreter, which has to become a full one, and that the next starter."""
+        mydocker.detached("--name", name, "--restart", "always", "busybox", "sleep", "3.6")
+        lives(mydocker, name, 1)
+        until(lambda: status(mydocker, name) == "running", "its second life")
+
+    def test_with_rm_it_is_refused(self, mydocker):
+        assert "--restart with --rm" in mydocker.fails("run", "--rm", "--restart", "always", "busybox", "true")
+
+    def test_networks_and_ports_come_back(self, machine, mydocker, name):
+        with network(mydocker, f"n{name}") as net:
+            mydocker.ok(
+                "run", "-d", "--name", name, "--net", net, "-p", "127.0.0.1::80", "--restart", "always",
+                "busybox", "sleep", "100",
+            )  # fmt: skip
+            before = address(mydocker, name, net), mydocker.pid(name)
+            machine.run("kill", "-9", str(before[1]))
+            lives(mydocker, name, 1)
+            until(lambda: status(mydocker, name) == "running", "its second life")
+            assert address(mydocker, name, net) == before[0]
+            port = mydocker.ok("port", name, "80").rpartition(":")[2]
+            assert [rule for rule in rules(machine, f"--dport {port}") if name in rule]
+
+    def test_one_that_cannot_be_started_again_says_why(self, machine, mydocker, name, folder):
+        machine.run("mkdir", f"{folder}/data")
+        mydocker.detached(
+            "--name", name, "--restart", "always", "--mount", f"type=bind,source={folder}/data,target=/data",
+            "busybox", "sh", "-c", "sleep 0.3; exit 3",
+        )  # fmt: skip
+        machine.run("rmdir", f"{folder}/data")
+        until(lambda: status(mydocker, name) == "exited", "no further try")
+        assert "data" in mydocker.state(name)["Error"]
+
+
+class TestForeground:
+    def test_the_first_life_s_exit_code_is_the_command_s(self, mydocker, name):
+        result = mydocker("run", "--net", "none", "--name", name, "--restart", "always", *FAIL)
+        assert (result.rc, result.stdout) == (3, "life\n")
+        lives(mydocker, name, 2)
+
+    def test_a_signal_for_it_ends_it_for_good(self, machine, mydocker, name):
+        if not machine.local:
+            pytest.skip("needs to signal the command line: this machine only")
+        script = "trap 'exit 5' INT; echo up; while :; do sleep 0.1; done"
+        words = ("--net", "none", "--name", name, "--restart", "always", "busybox", "sh", "-c", script)
+        with mydocker.start("run", *words) as process:
+            assert process.stdout.readline() == b"up\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 5
+        assert (status(mydocker, name), mydocker.inspect(name, "RestartCount")) == ("exited", 0)
+
+
+class TestBetweenTwoLives:
+    def test_it_is_shown(self, mydocker, resting):
+        state = mydocker.state(resting)
+        assert (state["Status"], state["Running"], state["Restarting"], state["Pid"], state["ExitCode"]) == (
+            "restarting",
+            True,
+            True,
+            0,
+            3,
+        )
+        row = mydocker.ok("ps", "--filter", "status=restarting", "--format", "{{.Names}}: {{.Status}}")
+        assert row.startswith(f"{resting}: Restarting (3) ")
+        assert row.endswith(" ago")
+        assert resting in mydocker.ok("ps", "--format", "{{.Names}}")
+
+    @pytest.mark.parametrize("command", ["stop", "kill"])
+    def test_it_is_ended(self, mydocker, resting, command):
+        began = time.monotonic()
+        assert mydocker.ok(command, resting) == resting
+        assert time.monotonic() - began < 2
+        assert (status(mydocker, resting), mydocker.state(resting)["ExitCode"]) == ("exited", 3)
+        count = mydocker.inspect(resting, "RestartCount")
+        time.sleep(4)  # the longest rest so far is 3.2 s
+        assert (status(mydocker, resting), mydocker.inspect(resting, "RestartCount")) == ("exited", count)
+
+    def test_it_is_removed_by_force_only(self, mydocker, resting):
+        assert "is restarting" in mydocker.fails("rm", resting)
+        mydocker.ok("rm", "-f", resting)
+        assert "no such container" in mydocker("logs", resting).stderr
+
+    def test_exec_says_so(self, mydocker, resting):
+        assert "is restarting" in mydocker.fails("exec", resting, "true")
+
+    def test_start_has_nothing_to_do(self, mydocker, resting):
+        assert mydocker.ok("start", resting) == resting
+
+    def test_restart_starts_it_afresh(self, mydocker, resting):
+        mydocker.ok("restart", resting)
+        assert mydocker.inspect(resting, "RestartCount") < 3
+
+    def test_wait_waits_for_the_next_end(self, mydocker, resting):
+        count = mydocker.inspect(resting, "RestartCount")
+        assert mydocker.ok("wait", resting) == "3"
+        assert mydocker.inspect(resting, "RestartCount") > count
+
+    def test_logs_are_there(self, mydocker, resting):
+        assert mydocker.ok("logs", "--tail", "1", resting) == "life"
+
+    @pytest.mark.parametrize("number", ["TERM", "KILL"])
+    def test_of_a_monitor_that_is_killed(self, machine, mydocker, resting, number):
+        record = json.loads(machine.read(f"{machine.store}/run/{resting}/record.json"))
+        machine.run("kill", f"-{number}", str(record["monitor_pid"]))
+        until(lambda: status(mydocker, resting) == "exited", "its end")
+        assert "before it was started again" in mydocker.state(resting)["Error"]
+        mydocker.ok("start", resting)
+
+
+class TestEnding:
+    def test_a_stop_holds_until_it_is_started(self, mydocker, name):
+        mydocker.detached("--name", name, "--restart", "always", *SERVE)
+        mydocker.ok("stop", name)
+        time.sleep(0.5)
+        assert (status(mydocker, name), mydocker.inspect(name, "RestartCount")) == ("exited", 0)
+        mydocker.ok("start", name)
+        mydocker.ok("exec", name, "kill", "1")  # by itself, as far as mydocker knows
+        lives(mydocker, name, 1)
+
+    @pytest.mark.parametrize(("number", "again"), [("KILL", False), ("TERM", False), ("HUP", True)])
+    def test_a_signal_that_is_to_end_it_does(self, mydocker, name, number, again):
+        mydocker.detached(
+            "--name",
+            name,
+            "--restart",
+            "always",
+            "busybox",
+            "sh",
+            "-c",
+            "trap 'exit 4' HUP TERM; while :; do sleep 0.1; done",
+        )
+        mydocker.ok("exec", name, "true")
+        time.sleep(0.3)
+        mydocker.ok("kill", "-s", number, name)
+        if again:
+            lives(mydocker, name, 1)
+        else:
+            until(lambda: status(mydocker, name) == "exited", "its end")
+            assert mydocker.inspect(name, "RestartCount") == 0
+
+    def test_a_monitor_that_is_told_to_end_ends_it_until_the_next_restore(self, machine, mydocker, name):
+        """A host that goes down tells every process."""
+        mydocker.detached("--name", name, "--restart", "always", *SERVE)
+        machine.run("kill", "-TERM", str(monitor(machine, mydocker, name)))
+        until(lambda: status(mydocker, name) == "exited", "its end")
+        time.sleep(0.3)
+        assert status(mydocker, name) == "exited"
+        assert f"container {name}: started" in mydocker.ok("system", "restore")
+
+
+class TestUpdate:
+    def test_of_several(self, mydocker, name):
+        for which in "ab":
+            mydocker.ok("create", "--name", f"{name}{which}", "busybox")
+        assert mydocker.ok("update", "--restart", "on-failure:5", f"{name}a", f"{name}b").split() == [
+            f"{name}a",
+            f"{name}b",
+        ]
+        assert policy(mydocker, f"{name}b") == {"Name": "on-failure", "MaximumRetryCount": 5}
+
+    def test_of_a_running_one(self, mydocker, name):
+        mydocker.detached("--name", name, "busybox", "sh", "-c", "sleep 1; exit 3")
+        mydocker.ok("update", "--restart=on-failure:1", name)
+        until(lambda: mydocker.inspect(name, "RestartCount") == 1, "a restart")
+
+    def test_it_ends_a_row_of_lives(self, mydocker, resting):
+        mydocker.ok("update", "--restart", "no", resting)
+        until(lambda: status(mydocker, resting) == "exited", "its last end")
+
+    def test_what_cannot_be(self, mydocker, name):
+        mydocker.ok("create", "--rm", "--name", name, "busybox")
+        assert "--rm" in mydocker.fails("update", "--restart", "always", name)
+        assert "nothing to update" in mydocker.fails("update", name)
+        assert "unknown restart policy" in mydocker.fails("update", "--restart", "never", name)
+        mydocker.ok("rm", name)
+
+
+@pytest.fixture
+def boot(machine, mydocker):
+    """What a power cut and a boot make of the store's containers: no process is left, and another boot is on record."""
+
+    def done() -> None:
+        for each in mydocker.ok("ps", "-aq", "--no-trunc").split():
+            path = f"{machine.store}/lib/containers/{each}/record.json"
+            record = json.loads(machine.read(path))
+            if record["status"] in ("running", "restarting"):
+                machine.run("kill", "-9", *(str(record[key]) for key in ("monitor_pid", "pid") if record[key]))
+            machine.run("sed", "-i", 's/"boot_id": "[^"]*"/"boot_id": "another"/', path)
+        until(lambda: not mydocker.ok("ps", "-q"), "the end of all")
+
+    return done
+
+
+class TestRestore:
+    def test_who_comes_back(self, mydocker, name, boot):
+        for given in ("no", "on-failure", "unless-stopped", "always"):
+            for end in ("runs", "stopped"):
+                made = f"{name}-{given}-{end}"
+                mydocker.detached("--name", made, "--restart", given, *SERVE)
+                if end == "stopped":
+                    mydocker.ok("stop", made)
+        mydocker.ok("create", "--name", f"{name}-never-started", "--restart", "always", "busybox")
+        boot()
+        said = mydocker.ok("system", "restore").splitlines()
+        back = [f"{name}-{which}" for which in ("unless-stopped-runs", "always-runs", "always-stopped")]
+        assert sorted(mydocker.ok("ps", "--format", "{{.Names}}").split()) == sorted(back)
+        assert [line for line in said if line.endswith(": started")] == [f"container {each}: started" for each in back]
+        marked = [line.split()[1].strip(":") for line in said if "exited (255)" in line]
+        assert sorted(marked) == sorted(
+            f"{name}-{given}-runs" for given in ("no", "on-failure", "unless-stopped", "always")
+        )
+        assert mydocker.state(f"{name}-no-runs")["FinishedAt"] > mydocker.state(f"{name}-no-runs")["StartedAt"]
+
+        before = [mydocker.pid(each) for each in back]
+        mydocker.ok("stop", back[2])
+        assert mydocker.ok("system", "restore") == ""  # what was done is done; and a stop holds until the next boot
+        assert [mydocker.pid(each) for each in back] == [*before[:2], 0]
+
+    def test_between_two_lives(self, mydocker, resting, boot):
+        boot()
+        assert f"container {resting}: started" in mydocker.ok("system", "restore")
+        assert mydocker.inspect(resting, "RestartCount") < 3
+
+    def test_who_shares_a_network_comes_after_its_owner(self, mydocker, name, boot):
+        with network(mydocker, f"n{name}") as net:
+            mydocker.ok("create", "--name", f"{name}-owner", "--net", net, *SERVE)
+            mydocker.ok("start", f"{name}-owner")
+            for which in ("b", "a"):
+                share = ("--net", f"container:{name}-owner", "--restart", "always")
+                mydocker.ok("run", "-d", "--name", f"{name}-{which}", *share, *SERVE)
+            mydocker.ok("update", "--restart", "always", f"{name}-owner")
+            boot()
+            started = [line for line in mydocker.ok("system", "restore").splitlines() if line.endswith("started")]
+            assert started == [f"container {name}-{which}: started" for which in ("owner", "b", "a")]
+
+    def test_networks_come_back(self, machine, mydocker, name, boot):
+        with network(mydocker, f"n{name}") as net:
+            mydocker.ok("run", "-d", "--restart", "always", "--name", name, "--net", net, "-p", "127.0.0.1::80", *SERVE)
+            bridge, before = device(mydocker, net), address(mydocker, name, net)
+            boot()
+            machine.run("ip", "link", "del", bridge)
+            machine.run("rm", "-r", f"{machine.store}/run/_networks/{net}")
+            said = mydocker.ok("system", "restore").splitlines()
+            assert f"network {net}: up" in said
+            assert machine.exists(f"/sys/class/net/{bridge}")
+            assert address(mydocker, name, net) == before
+            assert mydocker("network", "check").rc == 0
+            assert mydocker.ok("system", "restore") == ""
+
+    def test_one_that_fails_does_not_keep_the_others(self, machine, mydocker, name, folder, boot):
+        machine.run("mkdir", f"{folder}/data")
+        bind = ("--mount", f"type=bind,source={folder}/data,target=/data")
+        mydocker.detached("--name", f"{name}-bad", "--restart", "always", *bind, *SERVE)
+        mydocker.detached("--name", f"{name}-good", "--restart", "always", *SERVE)
+        boot()
+        machine.run("rmdir", f"{folder}/data")
+        result = mydocker("system", "restore")
+        assert result.rc == 125
+        assert len(result.stderr.splitlines()) == 1
+        assert f"container {name}-bad: " in result.stderr
+        assert mydocker.ok("ps", "--format", "{{.Names}}") == f"{name}-good"
+
+    def test_a_record_that_cannot_be_read_does_not_keep_the_others(self, machine, mydocker, name, boot):
+        mydocker.detached("--name", name, "--restart", "always", *SERVE)
+        bad = mydocker.ok("create", "--name", f"{name}-bad", "busybox")
+        boot()
+        machine.shell(f"echo broken >{machine.store}/lib/containers/{bad}/record.json")
+        result = mydocker("system", "restore")
+        assert (result.rc, len(result.stderr.splitlines())) == (125, 1)
+        assert mydocker("ps", "--format", "{{.Names}}").stdout == f"{name}\n"
+
+    def test_of_a_monitor_that_was_killed_while_the_host_was_up(self, machine, mydocker, name):
+        mydocker.detached("--name", name, "--restart", "unless-stopped", *SERVE)
+        machine.run("kill", "-9", str(monitor(machine, mydocker, name)), str(mydocker.pid(name)))
+        until(lambda: status(mydocker, name) == "exited", "its end")
+        assert f"container {name}: started" in mydocker.ok("system", "restore")
+
+
+class TestShutdown:
+    def test_all_at_the_same_time_and_back_again(self, mydocker, name):
+        deaf = ("--stop-timeout", "2", "busybox", "sleep", "100")  # PID 1 without a handler hears no SIGTERM
+        for given in ("no", "on-failure", "unless-stopped", "always"):
+            mydocker.detached("--name", f"{name}-{given}", "--restart", given, *deaf)
+        began = time.monotonic()
+        said = mydocker.ok("system", "shutdown").splitlines()
+        assert 2 <= time.monotonic() - began < 5
+        assert sorted(said) == sorted(
+            f"container {each}: stopped" for each in mydocker.ok("ps", "-a", "--format", "{{.Names}}").split()
+        )
+        assert mydocker.ok("ps", "-q") == ""
+        assert mydocker.ok("system", "shutdown") == ""
+        mydocker.ok("system", "restore")
+        back = mydocker.ok("ps", "--format", "{{.Names}}").split()
+        assert sorted(back) == sorted([f"{name}-unless-stopped", f"{name}-always"])
+        mydocker.ok("rm", "-f", *back)
+
+    def test_it_ends_a_rest(self, mydocker, resting):
+        assert mydocker.ok("system", "shutdown") == f"container {resting}: stopped"
+        assert status(mydocker, resting) == "exited"
+        assert f"container {resting}: started" in mydocker.ok("system", "restore")
+
+    def test_networks_too(self, machine, mydocker, name):
+        with network(mydocker, f"n{name}") as net:
+            mydocker.ok("run", "-d", "--name", name, "--net", net, *SERVE)
+            bridge = device(mydocker, net)
+            said = mydocker.ok("system", "shutdown", "--networks")
+            assert f"network {net}: down" in said
+            assert not machine.exists(f"/sys/class/net/{bridge}")
+            assert rules(machine, net) == []
+            assert mydocker.ok("system", "shutdown", "--networks") == ""
+            mydocker.ok("system", "restore")
+            assert machine.exists(f"/sys/class/net/{bridge}")
