@@ -10,7 +10,7 @@ from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
-from mydocker.engine import bundle, endpoints
+from mydocker.engine import bundle, endpoints, filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from _socket import socket
     from typing import Any
 
+    from mydocker.engine.create import Draft
+
 _MESSAGE = 1 << 18
 
 
@@ -37,9 +39,15 @@ class Started:
 
 
 def start(
-    found: state.Record, attach: bool = False, stdin: bool = False, explain: bool = False, trace: Trace | None = None
+    found: state.Record,
+    attach: bool = False,
+    stdin: bool = False,
+    explain: bool = False,
+    trace: Trace | None = None,
+    made: Draft | None = None,
 ) -> Started:
-    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its.
+    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its. made: what it
+    was just made of, which is then not read again.
 
     Raises MydockerError if it can't be started; the container is then as it was before, its record says why.
     """
@@ -53,16 +61,16 @@ def start(
         if found.alive() or found.watched():
             raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
         began = monotonic_ns()
-        spec = bundle.load_spec(found)
+        spec, wanted = (made.spec, made.request) if made else (bundle.load_spec(found), bundle.load_request(found))
         layout = cgroups.layout()
         size = terminal_size() if tty else (0, 0)
-        wanted = bundle.load_request(found)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
         with endpoints.prepare(found, spec, wanted) as network, Console(tty, stdin) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
-            steps = plan(spec, found.folder, layout, size, found.name, network.wires, network.shared)
+            program = filters.program(spec)
+            steps = plan(spec, found.folder, layout, size, found.name, network.wires, network.shared, program)
             take_back(steps.host)  # what a monitor that was killed could not
             choice.named(found.driver).prepare(found.folder, found.layers)
             trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
@@ -106,7 +114,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
 
     console.serve({channel.fileno(): hear})
     channel.close()
-    if failure or attach:
+    if failure:
         os.waitpid(pid, 0)
     if failure and console.early:
         raise MydockerError(f"interrupted before {found.name} ran", exit_code=128 + console.early)

@@ -248,7 +248,8 @@ class _Monitor:
         if self.life.pid == 0:
             set_title("mydocker: init")  # the container sees it: nothing of the host's command line
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
-            init.main(init.container(self.plan), streams, theirs.fileno(), self.trace.number + ahead)
+            number = self.trace.number + ahead
+            init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
         self.trace.span(CLONE, self.plan.clone_shell(), began)
         theirs.close()
         for descriptor in streams:
@@ -309,7 +310,7 @@ class _Monitor:
         if failure:
             raise failure
         # The socket also closes when the child is killed on its way; then its program never ran.
-        if not self.child_spans:
+        if not self.told:
             oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
             why = "its memory limit is too low for it" if oom else "it was killed"
             raise StepFailed(
@@ -492,9 +493,14 @@ class _Monitor:
             found.finished_at, found.error = state.now(), problems
             if found.auto_remove:
                 state.save_last(found)
-                state.forget(found.id, found.name, found.own_volumes)
+                state.hide(found.id, found.name)
             else:
                 self._save_end()
+            self._say_ended(code)
+            if found.auto_remove:
+                state.erase(found.id, found.own_volumes)  # nobody waits for that
+
+    def _say_ended(self, code: int) -> None:
         if self.life.client:
             self.life.client.channel.setblocking(True)
             self.life.client.flush()
@@ -506,9 +512,13 @@ class _Monitor:
         except (OSError, HostError):
             state.save_last(self.found)  # a full disk: the old record's place is still there
 
+    def _is_traced(self) -> bool:
+        """A container that vanishes at its end keeps no trace."""
+        return self.wiring.explain or not self.found.auto_remove
+
     def _keep_trace(self) -> None:
-        """What `explain` shows later, and `run --explain` now. A container that vanishes at its end keeps none."""
-        if self.found.auto_remove and not self.wiring.explain:
+        """What `explain` shows later, and `run --explain` now."""
+        if not self._is_traced():
             return
         trace = {
             "schema": 1,
