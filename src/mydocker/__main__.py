@@ -6,8 +6,11 @@ Imports are restricted: this is on the way of every command.
 from __future__ import annotations
 
 import _signal
+import gc
 import os
 import sys
+
+import mydocker.shortcut  # noqa: F401  the first of ours: it brings the others
 
 
 def run(argv: list[str]) -> int:
@@ -26,6 +29,7 @@ def run(argv: list[str]) -> int:
 
 
 def main() -> None:
+    gc.set_threshold(100_000)  # what a short command leaves is gone with it; what runs for long still collects
     try:
         code = run(sys.argv[1:])
     except BaseException as error:

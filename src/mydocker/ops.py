@@ -16,7 +16,7 @@ import fcntl
 import os
 import stat
 
-from mydocker.kernel import cgroups, device_filter, mounts, netdev, process, seccomp, terminal
+from mydocker.kernel import cgroups, mounts, netdev, process, seccomp, terminal
 from mydocker.kernel.files import copy_tree, move_into, remove_tree
 from mydocker.record import record
 
@@ -183,6 +183,8 @@ class FilterDevices(Op):
     topic = "cgroup"
 
     def do(self) -> None:
+        from mydocker.kernel import device_filter
+
         device_filter.attach(self.path, device_filter.compile(self.devices))
 
     def phrase(self) -> str:

@@ -365,8 +365,14 @@ def publish(found: Record) -> None:
 
 
 def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -> None:
-    """Remove a container, its names and its own volumes from the disk: at once out of sight, then for good. The lock on
-    it is the caller's. Harmless if part of it is gone."""
+    """Remove a container, its names and its own volumes from the disk. The lock on it is the caller's. Harmless if part
+    of it is gone."""
+    hide(container_id, name)
+    erase(container_id, own_volumes or [])
+
+
+def hide(container_id: str, name: str) -> None:
+    """From here on it is not there any more, and its name is free."""
     if not _is_id(container_id):
         raise ValueError(f"'{container_id}' is no container's ID")
     folder = paths.container(container_id)
@@ -380,7 +386,11 @@ def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -
                 os.unlink(link)
         except OSError:
             pass
-    for volume in own_volumes or []:
+
+
+def erase(container_id: str, own_volumes: list[str]) -> None:
+    """What takes time of it: the files of one that is hidden, and its own volumes."""
+    for volume in own_volumes:
         if not _is_used(volume):
             remove_tree(paths.volume(volume))
     remove_tree(unseen(container_id))

@@ -69,19 +69,22 @@ def processes():
 
 
 def files():
-    """The store down to its third level: a container, a layer, a blob, a name, a socket is a line each."""
+    """The store down to its third level: a container, a layer, a blob, a name, a socket is a line each. Filters that
+    were compiled stay for who comes next."""
     found = []
     for top, folders, leaves in os.walk(store):
         if top.count("/") - store.count("/") >= 4 or "/containers/" in top or "/layers/" in top or "/volumes/" in top:
             folders.clear()
             continue
+        if "_seccomp" in folders:
+            folders.remove("_seccomp")
         found += [f"{top}/{name}"[len(store) :] for name in folders + leaves]
     return sorted(found)
 
 
 def temporary():
-    """mydocker's; the tests' and the benchmarks' own have other prefixes."""
-    others = ("mydocker-test.", "mydocker-benchmark.")
+    """mydocker's; those of the tests, the benchmarks and the packages have prefixes of their own."""
+    others = ("mydocker-test.", "mydocker-benchmark.", "mydocker-package.")
     places = [(folder, name) for folder in ("/tmp", "/var/tmp", "/dev/shm") for name in names(folder)]
     return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith(others)]
 

@@ -26,7 +26,7 @@ from archives import archive
 from mydocker import ops, paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
-from mydocker.image import layer, lookup, store
+from mydocker.image import layer, lookup, store, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
 from mydocker.kernel import files
 
@@ -540,8 +540,8 @@ class TestStore:
         assert one.layers == two.layers
         assert os.listdir(places / "layers") == [one.layers[0][7:]]
         assert len(blobs(places)) == 5
-        assert store.remove("one", False, list) == ["Untagged: one:latest", f"Deleted: {one.id}"]
-        assert store.remove("two", False, list)[1:] == [f"Deleted: {two.id}", f"Deleted: {two.layers[0]}"]
+        assert writer.remove("one", False, list) == ["Untagged: one:latest", f"Deleted: {one.id}"]
+        assert writer.remove("two", False, list)[1:] == [f"Deleted: {two.id}", f"Deleted: {two.layers[0]}"]
         assert blobs(places) == set()
         assert os.listdir(places / "layers") == []
 
@@ -549,18 +549,18 @@ class TestStore:
         one, two = imported(("a", b"1")), imported(("a", b"2"))
         assert store.resolve("img").id == two.id
         assert store.resolve(one.id).names == []
-        store.tag(one.id, "img:latest")
+        writer.tag(one.id, "img:latest")
         assert (store.resolve("img").id, store.resolve(two.id).names) == (one.id, [])
 
-    def user(self, image: store.Image, running: bool = False) -> list[store.User]:
-        return [store.User("c" * 64, image.id, image.layers, running)]
+    def user(self, image: store.Image, running: bool = False) -> list[writer.User]:
+        return [writer.User("c" * 64, image.id, image.layers, running)]
 
     def test_an_image_in_use_stays_unless_forced(self, places):
         made = imported(("a", b"1"))
         for reference in ("img", made.id, made.id[7:20]):
             with pytest.raises(Conflict, match="stopped container cccccccccccc"):
-                store.remove(reference, False, lambda: self.user(made))
-        lines = store.remove("img", True, lambda: self.user(made))
+                writer.remove(reference, False, lambda: self.user(made))
+        lines = writer.remove("img", True, lambda: self.user(made))
         assert lines == ["Untagged: img:latest", f"Deleted: {made.id}"]
         assert os.path.isdir(paths.layer(made.layers[0])), "the container's root would be gone"
         assert store.images() == []
@@ -569,18 +569,18 @@ class TestStore:
         made = imported(("a", b"1"))
         for reference, force in (("img", False), (made.id, False), (made.id, True)):
             with pytest.raises(Conflict, match="running container"):
-                store.remove(reference, force, lambda: self.user(made, running=True))
-        assert store.remove("img", True, lambda: self.user(made, running=True)) == ["Untagged: img:latest"]
+                writer.remove(reference, force, lambda: self.user(made, running=True))
+        assert writer.remove("img", True, lambda: self.user(made, running=True)) == ["Untagged: img:latest"]
         assert store.resolve(made.id).names == []
 
     def test_one_of_several_names_goes_even_in_use(self, places):
         made = imported(("a", b"1"))
-        store.tag("img", "other:v1")
-        assert store.remove("other:v1", False, lambda: self.user(made)) == ["Untagged: other:v1"]
-        store.tag("img", "other:v1")
+        writer.tag("img", "other:v1")
+        assert writer.remove("other:v1", False, lambda: self.user(made)) == ["Untagged: other:v1"]
+        writer.tag("img", "other:v1")
         with pytest.raises(Conflict, match="2 names: img:latest, other:v1"):
-            store.remove(made.id, False, list)
-        assert store.remove(made.id, True, list)[:3] == [
+            writer.remove(made.id, False, list)
+        assert writer.remove(made.id, True, list)[:3] == [
             "Untagged: img:latest",
             "Untagged: other:v1",
             f"Deleted: {made.id}",
@@ -590,10 +590,10 @@ class TestStore:
         made, other = imported(("a", b"1")), imported(("a", b"2"), name="other:latest")
         Path(store.blob(made.id)).write_bytes(b"{")
         with pytest.raises(CorruptRecord, match=made.id[7:]):
-            store.remove("img", False, list)
+            writer.remove("img", False, list)
         with pytest.raises(CorruptRecord):
-            store.remove("other", True, list)[:0] or store.images()
-        assert store.remove("img", True, list) == ["Untagged: img:latest"]
+            writer.remove("other", True, list)[:0] or store.images()
+        assert writer.remove("img", True, list) == ["Untagged: img:latest"]
         assert [image.id for image in store.images()] in ([other.id], [])
 
     def test_a_garbled_index_is_never_written_over(self, places):
@@ -606,8 +606,8 @@ class TestStore:
                 index.write_bytes(content)
             for change in (
                 lambda: imported(("b", b"")),
-                lambda: store.tag("img", "x:latest"),
-                lambda: store.remove("img", True, list),
+                lambda: writer.tag("img", "x:latest"),
+                lambda: writer.remove("img", True, list),
             ):
                 with pytest.raises(CorruptRecord, match=r"index\.json"):
                     change()
@@ -615,7 +615,7 @@ class TestStore:
 
     def test_what_a_crash_left_is_swept_away_and_what_is_being_made_is_not(self, places):
         (places / "layers/.new.dead/layers/x").mkdir(parents=True)
-        with store.Workspace() as alive:
+        with writer.Workspace() as alive:
             imported(("a", b"1"))
             assert os.path.isdir(alive.path)
         assert sorted(os.listdir(places / "layers")) == [store.resolve("img").layers[0][7:]]
@@ -623,7 +623,7 @@ class TestStore:
     def test_keep_holds_an_image_while_a_container_is_made_of_it(self, places):
         made = imported(("a", b"1"))
         with store.Keep(made):
-            removal = threading.Thread(target=store.remove, args=("img", False, list))
+            removal = threading.Thread(target=writer.remove, args=("img", False, list))
             removal.start()
             removal.join(0.2)
             assert removal.is_alive()
@@ -639,7 +639,7 @@ import io, random, sys
 sys.path.insert(0, sys.argv[2])
 from archives import archive
 from mydocker.errors import MydockerError
-from mydocker.image import archive as images, store
+from mydocker.image import archive as images, store, writer
 chance = random.Random(sys.argv[1])
 for turn in range(12):
     name = f"img:{chance.randrange(3)}"
@@ -649,9 +649,9 @@ for turn in range(12):
             content = b"%d" % chance.randrange(4)
             images.import_image(io.BufferedReader(io.BytesIO(archive(("a", content)))), name, [], "")
         elif kind == 2:
-            store.tag(name, f"img:{chance.randrange(3)}")
+            writer.tag(name, f"img:{chance.randrange(3)}")
         else:
-            store.remove(name, True, list)
+            writer.remove(name, True, list)
         for image in store.images():
             store.resolve(image.id)
     except MydockerError as error:
@@ -674,7 +674,7 @@ for turn in range(12):
         for image in listed:
             assert all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers)
         for image in listed:
-            store.remove(image.id, True, list)
+            writer.remove(image.id, True, list)
         assert blobs(places) == set()
         assert os.listdir(places / "layers") == []
 
@@ -732,8 +732,8 @@ class TestSkopeo:
         images.commit(lambda out: out.write(changes), parent, "two:latest", {}, "sh")
         skopeo("copy", "--dest-compress", f"oci:{places}/images:two:latest", f"oci:{folder}/other:two:latest")
         own = store.resolve("two")
-        store.remove("two", False, list)
-        store.remove("img", False, list)
+        writer.remove("two", False, list)
+        writer.remove("img", False, list)
         assert os.listdir(places / "layers") == []
         skopeo("copy", f"oci:{folder}/other:two:latest", f"oci:{places}/images:two:latest")
         found = lookup.find("two")
@@ -749,7 +749,7 @@ class TestSkopeo:
         made = imported(("a", os.urandom(100_000)))
         if damage == "gzip":
             skopeo("copy", "--dest-compress", f"oci:{places}/images:img:latest", f"oci:{folder}/x:img:latest")
-            store.remove("img", False, list)
+            writer.remove("img", False, list)
             skopeo("copy", f"oci:{folder}/x:img:latest", f"oci:{places}/images:img:latest")
         else:
             files.remove_tree(paths.layer(made.layers[0]))
@@ -862,7 +862,7 @@ class TestDrivers:
 
     def test_commit_needs_the_image_below(self, places, driver):
         container = Container(places, driver, imported(*BASE))
-        store.remove("img", True, lambda: [store.User("c", container.image.id, container.image.layers, False)])
+        writer.remove("img", True, lambda: [writer.User("c", container.image.id, container.image.layers, False)])
         container.run("touch x")
         with pytest.raises((NotFound, CorruptRecord)):
             container.commit("new:latest")
@@ -904,9 +904,9 @@ class TestDrivers:
             container = Container(short, overlay, image)
             assert container.run("ls") == "base\nfile68\n"
             files.remove_tree(container.folder)
-            store.remove("deep", True, list)
+            writer.remove("deep", True, list)
             for left in store.images():
-                store.remove(left.id, True, list)
+                writer.remove(left.id, True, list)
             assert os.listdir(short / "layers") == []
         finally:
             files.remove_tree(str(short))

@@ -19,7 +19,7 @@ import sys
 
 import pytest
 
-from mydocker.kernel import libc, process, seccomp
+from mydocker.kernel import libc, process, seccomp, seccomp_compiler
 from mydocker.kernel.syscalls import X32_BIT, numbers
 from mydocker.model import seccomp_profile
 
@@ -46,7 +46,7 @@ DOCKERS = [
     ),
 ]
 DEFAULT = seccomp_profile.default(DOCKERS, KERNEL)
-PROGRAM = seccomp.compile(DEFAULT, MACHINE)
+PROGRAM = seccomp_compiler.compile(DEFAULT, MACHINE)
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
 
@@ -160,7 +160,7 @@ def test_refused(name, arguments):
     ],
 )
 def test_a_capability_brings_it_back(capability, name, arguments):
-    program = seccomp.compile(seccomp_profile.default([*DOCKERS, capability], KERNEL), MACHINE)
+    program = seccomp_compiler.compile(seccomp_profile.default([*DOCKERS, capability], KERNEL), MACHINE)
     without, filtered = both(numbers(MACHINE)[name], *arguments, program=program)
     assert filtered == without
 
@@ -300,7 +300,7 @@ def test_the_longest_program_that_is_made_is_taken():
 
     def compiled(count):
         profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules(count)}
-        return seccomp.compile(profile, MACHINE)
+        return seccomp_compiler.compile(profile, MACHINE)
 
     program = compiled(780)
     assert 4000 < len(program) // 8 <= 4096
@@ -330,7 +330,7 @@ def test_comparisons_of_64_bits(operator, value, passing, stopped):
         "errnoRet": 95,
         "args": [{"index": 5, "op": operator, "value": value}],
     }
-    program = seccomp.compile({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, MACHINE)
+    program = seccomp_compiler.compile({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, MACHINE)
     number = numbers(MACHINE)["getppid"]
 
     def answers(values):
@@ -351,12 +351,12 @@ def test_comparisons_of_64_bits(operator, value, passing, stopped):
 )
 def test_other_actions(action, answer):
     rule = {"names": ["getppid"], "action": action}
-    program = seccomp.compile({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, MACHINE)
+    program = seccomp_compiler.compile({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, MACHINE)
     assert in_child(lambda: call(numbers(MACHINE)["getppid"]), program) == answer
 
 
 def test_logged_calls_pass():
-    program = seccomp.compile({"defaultAction": "SCMP_ACT_LOG", "syscalls": []}, MACHINE)
+    program = seccomp_compiler.compile({"defaultAction": "SCMP_ACT_LOG", "syscalls": []}, MACHINE)
     assert in_child(lambda: call(numbers(MACHINE)["getppid"]), program) == os.getpid()
 
 
@@ -403,7 +403,7 @@ def test_32_bit_calls_are_filtered_by_their_own_numbers(i386):
 
 @x86_64_only
 def test_32_bit_calls_kill_where_the_profile_does_not_list_them(i386):
-    program = seccomp.compile({**DEFAULT, "architectures": ["SCMP_ARCH_X86_64"]}, MACHINE)
+    program = seccomp_compiler.compile({**DEFAULT, "architectures": ["SCMP_ARCH_X86_64"]}, MACHINE)
     assert in_child(lambda: int80(i386["getppid"]), program) == "SIGSYS"
     assert in_child(lambda: call(numbers(MACHINE)["getppid"]), program) == os.getpid()
 
@@ -416,7 +416,7 @@ def test_a_32_bit_call_cannot_hide_in_the_high_half(i386):
         "errnoRet": 95,
         "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 0xFFFFFFFF}],
     }
-    program = seccomp.compile(
+    program = seccomp_compiler.compile(
         {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "syscalls": [rule]}, MACHINE
     )
     assert in_child(lambda: int80(i386["personality"], 0xFFFFFFFF), program) == -95
@@ -426,7 +426,7 @@ def test_a_32_bit_call_cannot_hide_in_the_high_half(i386):
 @x86_64_only
 def test_socketcall_is_no_way_around(i386):
     rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}
-    program = seccomp.compile(
+    program = seccomp_compiler.compile(
         {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "syscalls": [rule]}, MACHINE
     )
     assert in_child(lambda: int80(i386["socketcall"], 1, 0)) == -errno.EFAULT
@@ -439,5 +439,5 @@ def test_x32_calls():
     mount, getppid = numbers("x32")["mount"] | X32_BIT, numbers("x32")["getppid"] | X32_BIT
     assert in_child(lambda: call(mount, 0, 0, 0, 0, 0), PROGRAM) == -errno.EPERM
     assert in_child(lambda: call(getppid), PROGRAM) in (os.getpid(), -errno.ENOSYS)  # as the kernel has x32 or not
-    program = seccomp.compile({**DEFAULT, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]}, MACHINE)
+    program = seccomp_compiler.compile({**DEFAULT, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]}, MACHINE)
     assert in_child(lambda: call(getppid), program) == "SIGSYS"

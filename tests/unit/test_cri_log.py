@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mydocker.cli import logview
 from mydocker.model.times import parse_rfc3339
-from mydocker.runtime import crilog
-from mydocker.runtime.crilog import LogReader, LogWriter
+from mydocker.runtime import crilog, crireader
+from mydocker.runtime.crilog import LogWriter
+from mydocker.runtime.crireader import LogReader
 
 LONGEST = 16 << 10
 RECORD = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)\n")
@@ -227,7 +228,7 @@ def test_tail_is_the_last_lines(folder, chunks, count, size, block):
     text = everything(chunks)[OUT]
     lines = re.findall(rb"[^\n]*\n|[^\n]+", text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crilog, "_TAIL_BLOCK", block)
+        patch.setattr(crireader, "_TAIL_BLOCK", block)
         assert read(path, tail=count)[OUT] == b"".join(lines[len(lines) - count :] if count < len(lines) else lines)
 
 
@@ -304,7 +305,7 @@ class TestFollow:
 
         def follow(acts, **options):
             acts = list(acts)
-            monkeypatch.setattr(crilog, "sleep", lambda seconds: acts.pop(0)())
+            monkeypatch.setattr(crireader, "sleep", lambda seconds: acts.pop(0)())
             return b"".join(data for _, data in LogReader(path).runs(done=lambda: not acts, **options))
 
         return follow

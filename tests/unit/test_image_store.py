@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, NotFound
-from mydocker.image import store
+from mydocker.image import store, writer
 
 
 def digest(data: bytes) -> str:
@@ -239,52 +239,52 @@ class TestIndex:
         return {**row, "annotations": {store.REF_NAME: name}} if name else row
 
     def test_a_first_and_a_second_name(self):
-        rows = store.named([], self.row(1), "a:1")
+        rows = writer.named([], self.row(1), "a:1")
         assert rows == [self.row(1, "a:1")]
-        assert store.named(rows, self.row(1, "a:1"), "b:1") == [self.row(1, "a:1"), self.row(1, "b:1")]
+        assert writer.named(rows, self.row(1, "a:1"), "b:1") == [self.row(1, "a:1"), self.row(1, "b:1")]
 
     def test_a_name_is_taken_over_and_the_loser_stays_without(self):
-        rows = store.named([self.row(1, "a:1")], self.row(2), "a:1")
+        rows = writer.named([self.row(1, "a:1")], self.row(2), "a:1")
         assert rows == [self.row(1), self.row(2, "a:1")]
 
     def test_a_loser_with_another_name_keeps_that(self):
-        rows = store.named([self.row(1, "a:1"), self.row(1, "b:1")], self.row(2), "a:1")
+        rows = writer.named([self.row(1, "a:1"), self.row(1, "b:1")], self.row(2), "a:1")
         assert rows == [self.row(1, "b:1"), self.row(2, "a:1")]
 
     def test_without_a_name_it_is_listed_once(self):
-        rows = store.named([], self.row(1), "")
-        assert rows == store.named(rows, self.row(1), "") == [self.row(1)]
-        assert store.named([self.row(1, "a:1")], self.row(1), "") == [self.row(1, "a:1")]
+        rows = writer.named([], self.row(1), "")
+        assert rows == writer.named(rows, self.row(1), "") == [self.row(1)]
+        assert writer.named([self.row(1, "a:1")], self.row(1), "") == [self.row(1, "a:1")]
 
     def test_what_gets_a_name_is_no_longer_listed_without(self):
-        assert store.named([self.row(1)], self.row(1), "a:1") == [self.row(1, "a:1")]
+        assert writer.named([self.row(1)], self.row(1), "a:1") == [self.row(1, "a:1")]
 
     def test_the_same_name_again_changes_nothing(self):
         rows = [self.row(1, "a:1"), self.row(2, "b:1")]
-        assert sorted(store.named(rows, self.row(1), "a:1"), key=str) == sorted(rows, key=str)
+        assert sorted(writer.named(rows, self.row(1), "a:1"), key=str) == sorted(rows, key=str)
 
     def test_a_tool_s_name_without_its_tag_counts(self):
-        assert store.unnamed([self.row(1, "a")], "a:latest") == [self.row(1)]
+        assert writer.unnamed([self.row(1, "a")], "a:latest") == [self.row(1)]
 
     @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["", "a:1", "b:1", "c:1"])), max_size=12))
     def test_no_name_is_given_twice_and_nothing_is_lost(self, steps):
         rows: list[dict] = []
         owner: dict[str, int] = {}
         for number, name in steps:
-            rows = store.named(rows, self.row(number), name)
+            rows = writer.named(rows, self.row(number), name)
             if name:
                 owner[name] = number
-        found = {store._name(row): row["size"] for row in rows if store._name(row)}
+        found = {store.name_in(row): row["size"] for row in rows if store.name_in(row)}
         assert found == owner
         assert {row["size"] for row in rows} == {number for number, _ in steps}
-        nameless = [row["size"] for row in rows if not store._name(row)]
+        nameless = [row["size"] for row in rows if not store.name_in(row)]
         assert len(nameless) == len(set(nameless))
         assert not set(nameless) & set(owner.values())
 
 
 def test_documents_are_what_their_digests_say():
     config = {"created": "x", "rootfs": {"type": "layers", "diff_ids": []}}
-    config_data, manifest_data = store.documents(config, [{"digest": "d"}])
+    config_data, manifest_data = writer.documents(config, [{"digest": "d"}])
     assert jsontext.loads(config_data) == config
     manifest = jsontext.loads(manifest_data)
     assert (manifest["config"]["digest"], manifest["config"]["size"]) == (digest(config_data), len(config_data))

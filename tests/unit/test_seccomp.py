@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import HostError, InvalidArgument
-from mydocker.kernel import libc, seccomp
+from mydocker.kernel import libc, seccomp, seccomp_compiler
 from mydocker.kernel.syscalls import MULTIPLEXED, X32_BIT, numbers
 from mydocker.model import seccomp_profile
 
@@ -136,7 +136,7 @@ CAPABILITIES = {
 def test_every_number_of_the_default_profile(abi, capabilities):
     _, machine, _ = ABIS[abi]
     profile = seccomp_profile.default(capabilities, (6, 1), machine)
-    program = seccomp.compile(profile, machine)
+    program = seccomp_compiler.compile(profile, machine)
     table = numbers(abi)
     by_arguments = {
         table[name] for rule in profile["syscalls"] if "args" in rule for name in rule["names"] if name in table
@@ -155,7 +155,7 @@ def test_every_number_of_the_default_profile(abi, capabilities):
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_default_program_is_short_and_quick(machine):
     profile = seccomp_profile.default(CAPABILITIES["docker's"], (6, 1), machine)
-    program = seccomp.compile(profile, machine)
+    program = seccomp_compiler.compile(profile, machine)
     assert len(program) // 8 < 360
     for arch in {arch for arch, its_machine, _ in ABIS.values() if its_machine == machine}:
         assert max(run(program, arch, number)[1] for number in range(600)) < 30
@@ -163,7 +163,7 @@ def test_the_default_program_is_short_and_quick(machine):
 
 def test_a_verdict_without_arguments_looks_at_none():
     """What Linux 5.11 and newer ask before they spare an allowed call the filter."""
-    program = seccomp.compile(seccomp_profile.default([], (6, 1), "x86_64"), "x86_64")
+    program = seccomp_compiler.compile(seccomp_profile.default([], (6, 1), "x86_64"), "x86_64")
     table = numbers("x86_64")
     assert run(program, 0xC000003E, table["read"])[2] == {0, 4}
     assert run(program, 0xC000003E, table["mount"])[2] == {0, 4}
@@ -173,7 +173,7 @@ def test_a_verdict_without_arguments_looks_at_none():
 @pytest.mark.parametrize("abi", ABIS)
 def test_the_default_profile_by_example(abi):
     _, machine, _ = ABIS[abi]
-    program = seccomp.compile(seccomp_profile.default(CAPABILITIES["docker's"], (6, 1), machine), machine)
+    program = seccomp_compiler.compile(seccomp_profile.default(CAPABILITIES["docker's"], (6, 1), machine), machine)
 
     def call(name: str, *first: int) -> int:
         return outcome(program, abi, numbers(abi)[name], (*first, *NO_ARGUMENTS)[:6])
@@ -206,19 +206,19 @@ def test_a_call_that_is_newer_than_the_profile():
         "LOG": LOG,
         "TRACE": TRACE | 1,
     }.items():
-        program = seccomp.compile(profile_of(small, default=f"SCMP_ACT_{default}"), "x86_64")
+        program = seccomp_compiler.compile(profile_of(small, default=f"SCMP_ACT_{default}"), "x86_64")
         assert outcome(program, "x86_64", table["exit_group"] + 1) == newer
         assert outcome(program, "x86_64", 2**32 - 1) == newer
-    program = seccomp.compile(profile_of(small), "x86_64")
+    program = seccomp_compiler.compile(profile_of(small), "x86_64")
     assert outcome(program, "x86_64", table["exit_group"] - 1) == EPERM
     # A name counts as known also where its rule only repeats the default.
-    program = seccomp.compile(profile_of(small, rule("bpf", "ERRNO")), "x86_64")
+    program = seccomp_compiler.compile(profile_of(small, rule("bpf", "ERRNO")), "x86_64")
     assert outcome(program, "x86_64", table["bpf"] - 1) == outcome(program, "x86_64", table["bpf"]) == EPERM
     assert outcome(program, "x86_64", table["bpf"] + 1) == ENOSYS
 
 
 def test_arms_private_calls_do_not_make_everything_below_them_known():
-    program = seccomp.compile(profile_of(rule("read set_tls", "ALLOW")), "aarch64")
+    program = seccomp_compiler.compile(profile_of(rule("read set_tls", "ALLOW")), "aarch64")
     assert outcome(program, "arm", 0xF0005) == ALLOW
     assert outcome(program, "arm", 2) == EPERM
     assert outcome(program, "arm", 500) == ENOSYS
@@ -226,35 +226,35 @@ def test_arms_private_calls_do_not_make_everything_below_them_known():
 
 @pytest.mark.parametrize("name", ["arm_sync_file_range", "sync_file_range2"])
 def test_either_name_of_a_call_will_do(name):
-    program = seccomp.compile(profile_of(rule(f"read {name} bpf", "ALLOW")), "aarch64")
+    program = seccomp_compiler.compile(profile_of(rule(f"read {name} bpf", "ALLOW")), "aarch64")
     assert outcome(program, "arm", 341) == ALLOW
     assert outcome(program, "arm", 340) == outcome(program, "arm", 342) == EPERM
 
 
 def test_architectures_that_are_not_listed_kill():
     read = rule("read getpid", "ALLOW")
-    program = seccomp.compile(profile_of(read, architectures=[]), "x86_64")
+    program = seccomp_compiler.compile(profile_of(read, architectures=[]), "x86_64")
     assert outcome(program, "x86_64", 0) == ALLOW
     assert outcome(program, "i386", 3) == KILL
     assert outcome(program, "x32", 0) == outcome(program, "x32", 547) == KILL
     assert run(program, 0xC000003E, 2**32 - 1)[0] == ENOSYS  # a tracer's way to have a call skipped
     assert run(program, 0xC00000B7, 63)[0] == run(program, 0, 0)[0] == KILL
-    program = seccomp.compile(profile_of(read, architectures=["SCMP_ARCH_X86"]), "x86_64")
+    program = seccomp_compiler.compile(profile_of(read, architectures=["SCMP_ARCH_X86"]), "x86_64")
     assert outcome(program, "i386", 3) == outcome(program, "x86_64", 0) == ALLOW
-    program = seccomp.compile(profile_of(read, architectures=["SCMP_ARCH_S390X"]), "aarch64")
+    program = seccomp_compiler.compile(profile_of(read, architectures=["SCMP_ARCH_S390X"]), "aarch64")
     assert outcome(program, "aarch64", 63) == ALLOW
     assert outcome(program, "arm", 3) == KILL
 
 
 def test_x32_has_numbers_of_its_own():
-    program = seccomp.compile(profile_of(rule("execve", "ALLOW")), "x86_64")
+    program = seccomp_compiler.compile(profile_of(rule("execve", "ALLOW")), "x86_64")
     assert outcome(program, "x32", 520) == outcome(program, "x86_64", 59) == ALLOW
     assert outcome(program, "x32", 59) == EPERM
 
 
 def test_a_machine_without_tables():
     with pytest.raises(HostError, match="riscv64"):
-        seccomp.compile(profile_of(), "riscv64")
+        seccomp_compiler.compile(profile_of(), "riscv64")
 
 
 # --- rules against each other -----------------------------------------------------------------------------------------
@@ -265,28 +265,33 @@ def test_a_rule_without_arguments_settles_a_call():
         [rule("read", "ERRNO", errnoRet=5), rule("read", "ALLOW", arg(0, "EQ", 1))],
         [rule("read", "ALLOW", arg(0, "EQ", 1)), rule("read", "ERRNO", errnoRet=5), rule("read", "ALLOW")],
     ):
-        program = seccomp.compile(profile_of(*rules), "x86_64")
+        program = seccomp_compiler.compile(profile_of(*rules), "x86_64")
         assert outcome(program, "x86_64", 0, (1, *NO_ARGUMENTS[1:])) == ERRNO | 5
 
 
 def test_a_rule_that_repeats_the_default_says_nothing():
-    program = seccomp.compile(profile_of(rule("read", "ERRNO"), rule("read", "ALLOW", arg(0, "EQ", 1))), "x86_64")
+    program = seccomp_compiler.compile(
+        profile_of(rule("read", "ERRNO"), rule("read", "ALLOW", arg(0, "EQ", 1))), "x86_64"
+    )
     assert outcome(program, "x86_64", 0, (1, *NO_ARGUMENTS[1:])) == ALLOW
     assert outcome(program, "x86_64", 0) == EPERM
 
 
 def test_the_first_of_two_rules_that_hold():
     rules = [rule("read", "ERRNO", arg(0, "GT", 5), errnoRet=7), rule("read", "ALLOW", arg(0, "GT", 3))]
-    program = seccomp.compile(profile_of(*rules), "x86_64")
+    program = seccomp_compiler.compile(profile_of(*rules), "x86_64")
     results = [outcome(program, "x86_64", 0, (n, *NO_ARGUMENTS[1:])) for n in (3, 4, 5, 6)]
     assert results == [EPERM, ALLOW, ALLOW, ERRNO | 7]
     twice = [rule("read", "ERRNO", arg(0, "EQ", 5), errnoRet=7), rule("read", "ALLOW", arg(0, "EQ", 5))]
-    assert outcome(seccomp.compile(profile_of(*twice), "x86_64"), "x86_64", 0, (5, *NO_ARGUMENTS[1:])) == ERRNO | 7
+    assert (
+        outcome(seccomp_compiler.compile(profile_of(*twice), "x86_64"), "x86_64", 0, (5, *NO_ARGUMENTS[1:]))
+        == ERRNO | 7
+    )
 
 
 def test_conditions_on_two_arguments_must_both_hold_but_on_one_either_does():
-    both = seccomp.compile(profile_of(rule("read", "ALLOW", arg(0, "EQ", 1), arg(1, "EQ", 2))), "x86_64")
-    either = seccomp.compile(profile_of(rule("read", "ALLOW", arg(0, "EQ", 1), arg(0, "EQ", 2))), "x86_64")
+    both = seccomp_compiler.compile(profile_of(rule("read", "ALLOW", arg(0, "EQ", 1), arg(1, "EQ", 2))), "x86_64")
+    either = seccomp_compiler.compile(profile_of(rule("read", "ALLOW", arg(0, "EQ", 1), arg(0, "EQ", 2))), "x86_64")
     cases = [(1, 2), (1, 0), (0, 2), (2, 0)]
     assert [outcome(both, "x86_64", 0, (*case, 0, 0, 0, 0)) == ALLOW for case in cases] == [True, False, False, False]
     assert [outcome(either, "x86_64", 0, (*case, 0, 0, 0, 0)) == ALLOW for case in cases] == [True, True, False, True]
@@ -297,7 +302,7 @@ def test_every_action(action):
     default = "SCMP_ACT_ERRNO" if action != "SCMP_ACT_ERRNO" else "SCMP_ACT_ALLOW"
     profile = {"defaultAction": default, "syscalls": [{"names": ["read"], "action": action}]}
     number = 1 if action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else 0
-    assert outcome(seccomp.compile(profile, "x86_64"), "x86_64", 0) == RETURNS[action] | number
+    assert outcome(seccomp_compiler.compile(profile, "x86_64"), "x86_64", 0) == RETURNS[action] | number
 
 
 def test_errno_and_trace_carry_a_number():
@@ -307,10 +312,10 @@ def test_errno_and_trace_carry_a_number():
         rule("open", "ERRNO", errnoRet=0),
     ]
     profile = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 13, "syscalls": syscalls}
-    program = seccomp.compile(profile, "x86_64")
+    program = seccomp_compiler.compile(profile, "x86_64")
     table = numbers("x86_64")
     assert [outcome(program, "x86_64", n) for n in range(4)] == [ERRNO | 95, TRACE | 4000, ERRNO, ENOSYS]
-    program = seccomp.compile({**profile, "syscalls": [*syscalls, rule("bpf", "ALLOW")]}, "x86_64")
+    program = seccomp_compiler.compile({**profile, "syscalls": [*syscalls, rule("bpf", "ALLOW")]}, "x86_64")
     assert outcome(program, "x86_64", table["mount"]) == ERRNO | 13
 
 
@@ -361,7 +366,7 @@ profiles = st.builds(
 
 @given(profiles, st.sampled_from(sorted(ABIS)), st.lists(st.tuples(*[values] * 6), min_size=1, max_size=8))
 def test_any_profile(profile, abi, many_arguments):
-    program = seccomp.compile(profile, ABIS[abi][1])
+    program = seccomp_compiler.compile(profile, ABIS[abi][1])
     table = numbers(abi)
     mentioned = [given["value"] for rule in profile["syscalls"] for given in rule["args"]]
     many_arguments = many_arguments + [((value + step) & M64,) * 6 for value in mentioned for step in (-1, 0, 1)]
@@ -383,7 +388,7 @@ def test_a_row_of_equalities(wanted, tried, abi):
         if one["action"] == "SCMP_ACT_ALLOW":
             del one["errnoRet"]
     profile = profile_of(*syscalls)
-    program = seccomp.compile(profile, "x86_64")
+    program = seccomp_compiler.compile(profile, "x86_64")
     number = numbers(abi)["personality"]
     for value in {*tried, *wanted, *(value + 1 & M64 for value in wanted)}:
         arguments = (value, 0, 0, 0, 0, 0)
@@ -393,7 +398,7 @@ def test_a_row_of_equalities(wanted, tried, abi):
 def test_a_32_bit_call_cannot_hide_in_the_high_half():
     """int $0x80 from 64-bit code leaves it to the caller what stands there; the kernel ignores it, and so must we."""
     profile = profile_of(rule("personality", "ERRNO", arg(0, "EQ", 5)), default="SCMP_ACT_ALLOW")
-    program = seccomp.compile(profile, "x86_64")
+    program = seccomp_compiler.compile(profile, "x86_64")
     number = numbers("i386")["personality"]
     assert outcome(program, "i386", number, (2**32 + 5, 0, 0, 0, 0, 0)) == EPERM
 
@@ -404,7 +409,7 @@ SOCKETCALL, IPC = numbers("i386")["socketcall"], numbers("i386")["ipc"]
 
 
 def multiplexed(profile: dict, entry: int, first: int) -> int:
-    return outcome(seccomp.compile(profile, "x86_64"), "i386", entry, (first, 0xDEAD, 0, 0, 0, 0))
+    return outcome(seccomp_compiler.compile(profile, "x86_64"), "i386", entry, (first, 0xDEAD, 0, 0, 0, 0))
 
 
 def test_what_is_forbidden_is_forbidden_by_way_of_socketcall_too():
@@ -450,7 +455,7 @@ def test_jumps_beyond_eight_bits():
     ]
     syscalls += [rule("prctl", "ALLOW", arg(n % 6, "MASKED_EQ", 2**40 - 1, n)) for n in range(150)]
     profile = profile_of(*syscalls)
-    program = seccomp.compile(profile, "x86_64")
+    program = seccomp_compiler.compile(profile, "x86_64")
     assert len(program) // 8 > 1500
     for number in range(340):
         assert outcome(program, "x86_64", number) == expected(profile, "x86_64", number)
@@ -469,7 +474,7 @@ def test_jumps_of_about_eight_bits():
     ]
     for count in range(60, len(syscalls)):
         profile = profile_of(*syscalls[:count], default="SCMP_ACT_ALLOW")
-        program = seccomp.compile(profile, "x86_64")
+        program = seccomp_compiler.compile(profile, "x86_64")
         for abi in ("x86_64", "x32", "i386"):
             for name in ("read", "setsid", "gettid", syscalls[count - 1]["names"][0]):
                 number = numbers(abi)[name]
@@ -478,7 +483,7 @@ def test_jumps_of_about_eight_bits():
 
 
 def test_an_abi_of_which_the_profile_says_nothing():
-    program = seccomp.compile(profile_of(rule("epoll_ctl_old", "TRAP"), default="SCMP_ACT_ALLOW"), "x86_64")
+    program = seccomp_compiler.compile(profile_of(rule("epoll_ctl_old", "TRAP"), default="SCMP_ACT_ALLOW"), "x86_64")
     assert outcome(program, "x86_64", 214) == TRAP
     assert outcome(program, "i386", 214) == ALLOW  # setgid32
 
@@ -486,15 +491,15 @@ def test_an_abi_of_which_the_profile_says_nothing():
 def test_the_kernels_limit():
     too_many = [rule("prctl", "ALLOW", arg(n % 6, "GT", 2**40 + n)) for n in range(1000)]
     with pytest.raises(InvalidArgument, match=r"makes \d+ instructions .*4096"):
-        seccomp.compile(profile_of(*too_many), "x86_64")
+        seccomp_compiler.compile(profile_of(*too_many), "x86_64")
 
 
 # --- words and tables -------------------------------------------------------------------------------------------------
 
 
 def test_model_and_kernel_know_the_same_words():
-    assert set(seccomp.ACTIONS) == set(seccomp_profile.ACTIONS)
-    assert set(seccomp.OPERATORS) == set(seccomp_profile.OPERATORS)
+    assert set(seccomp_compiler.ACTIONS) == set(seccomp_profile.ACTIONS)
+    assert set(seccomp_compiler.OPERATORS) == set(seccomp_profile.OPERATORS)
     assert set(seccomp.FLAGS) == set(seccomp_profile.FLAGS)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mydocker.cli.output import emit
 from mydocker.model.times import rfc3339
-from mydocker.runtime.crilog import LogReader, joined
+from mydocker.runtime.crireader import LogReader, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mydocker.runtime.crilog import Record
+    from mydocker.runtime.crireader import Record
 
 _DESCRIPTORS = {b"stdout": 1, b"stderr": 2}
 

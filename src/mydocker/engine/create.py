@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from mydocker import config, jsontext, paths, state
-from mydocker.engine import endpoints, volumes
+from mydocker.engine import endpoints, filters, volumes
 from mydocker.engine.bundle import load_spec
 from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, store
@@ -17,7 +17,7 @@ from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_atomic
 from mydocker.model import host, names, request, signals, spec
 from mydocker.record import record
-from mydocker.runtime import rootfs
+from mydocker.runtime import cgroup, rootfs
 from mydocker.runtime.plan import Plan, plan
 
 TYPE_CHECKING = False
@@ -46,9 +46,11 @@ class Draft:
         return paths.container(self.id)
 
     def plan(self) -> Plan:
+        """What a start would do now, for --dry-run."""
         wanted = self.request
-        wires = endpoints.imagined(self.id, wanted) if wanted.dry_run else None
-        return plan(self.spec, self.folder, cgroups.layout(), name=wanted.name or self.id[:12], wires=wires)
+        name = wanted.name or self.id[:12]
+        wires, program = endpoints.imagined(self.id, wanted), filters.program(self.spec)
+        return plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=program)
 
 
 def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
@@ -89,7 +91,9 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
         }
     )
     made = Draft(container_id, wanted, image, driver, bundle, own)
-    made.plan()  # a limit that this machine can't give is an error now
+    # A limit that this machine can't give, and a filter that is too long for it, are errors now.
+    cgroup.plan(bundle["linux"]["cgroupsPath"], bundle["linux"]["resources"], cgroups.layout())
+    filters.program(bundle)
     return made
 
 

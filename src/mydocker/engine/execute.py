@@ -30,6 +30,7 @@ from _socket import (
 from _struct import unpack
 
 from mydocker import jsontext, ops, state
+from mydocker.engine import filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.lifecycle import hold
@@ -93,7 +94,7 @@ def execute(found: state.Record, request: ExecRequest) -> int:
             console.forget()
             # Before it enters: in there /proc may be forged.
             set_title("mydocker: exec")
-            init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True)
+            init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True, tells=False)
         os.close(pidfd)
         theirs.close()
         for descriptor in streams:
@@ -147,7 +148,7 @@ def _work(
     join: list[ops.Op], spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
 ) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
     """The joiner's steps: into the container, then those of its first process, with what exec's options change."""
-    template = spec["process"]
+    template, program = spec["process"], filters.program(spec)
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(template["env"], request))
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
@@ -162,7 +163,7 @@ def _work(
         init.run_steps(trace, [*steps, *security.limits(changed)])
         identity = users.look_up(request.user) if request.user else users.identify(spec)
         trace.run([ops.OwnStreams(identity.uid)])
-        trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups)))
+        trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups), program))
         rows = changed["env"] if not request.user else [row for row in changed["env"] if not row.startswith("HOME=")]
         environment = init.variables(rows, identity.home)
         return _words(request.command, environment), environment, False

@@ -10,7 +10,7 @@ import sys
 
 from mydocker import jsontext, ops, state
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
-from mydocker.image import lookup, store
+from mydocker.image import lookup, store, writer
 from mydocker.model import references
 
 TYPE_CHECKING = False
@@ -68,16 +68,16 @@ def _has_label(image: store.Image, text: str) -> bool:
 
 def tag(source: str, target: str) -> None:
     name = _new_name(target)
-    store.tag(lookup.find(source).id, name)
+    writer.tag(lookup.find(source).id, name)
 
 
 def remove(reference: str, force: bool) -> list[str]:
     """docker's lines, `Untagged: …` and `Deleted: …`. Raises Conflict where a container uses the image."""
-    return store.remove(reference, force, _users)
+    return writer.remove(reference, force, _users)
 
 
-def _users() -> list[store.User]:
-    return [store.User(each.id, each.image_id, each.layers, each.status in state.BUSY) for each in state.containers()]
+def _users() -> list[writer.User]:
+    return [writer.User(each.id, each.image_id, each.layers, each.status in state.BUSY) for each in state.containers()]
 
 
 def import_image(file: str, name: str, changes: list[str], message: str) -> str:

@@ -10,7 +10,7 @@ from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
-from mydocker.engine import bundle, endpoints, lifecycle
+from mydocker.engine import bundle, endpoints, filters, lifecycle
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
@@ -24,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from typing import Any
+
+    from mydocker.engine.create import Draft
 
 _MESSAGE = 1 << 18
 
@@ -42,10 +44,11 @@ def start(
     stdin: bool = False,
     explain: bool = False,
     trace: Trace | None = None,
+    made: Draft | None = None,
     again: bool = False,
 ) -> Started:
-    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its. again: its
-    restart policy wants it, and this process is its monitor.
+    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its. made: what it
+    was just made of, which is then not read again. again: its restart policy wants it, and this process is its monitor.
 
     Raises MydockerError if it can't be started; the container is then as it was before, its record says why.
     """
@@ -63,16 +66,16 @@ def start(
                 raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
             found.restart_count, found.rest, found.ended_by = 0, 0, ""
         began = monotonic_ns()
-        spec = bundle.load_spec(found)
+        spec, wanted = (made.spec, made.request) if made else (bundle.load_spec(found), bundle.load_request(found))
         layout = cgroups.layout()
         size = terminal_size() if tty else (0, 0)
-        wanted = bundle.load_request(found)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
         with endpoints.prepare(found, spec, wanted) as network, Console(tty, stdin) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
-            steps = plan(spec, found.folder, layout, size, found.name, network.wires, network.shared)
+            program = filters.program(spec)
+            steps = plan(spec, found.folder, layout, size, found.name, network.wires, network.shared, program)
             take_back(steps.host)  # what a monitor that was killed could not
             choice.named(found.driver).prepare(found.folder, found.layers)
             trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mydocker import paths
 from mydocker.errors import CorruptRecord, MydockerError
-from mydocker.image import layer, store
+from mydocker.image import layer, store, writer
 from mydocker.image.changes import apply_changes
 from mydocker.image.streams import CHUNK, Tee, decompressed
 from mydocker.model.times import rfc3339
@@ -28,7 +28,7 @@ def import_image(source: Stream, name: str, changes: list[str], message: str) ->
     """Make an image with one layer from a tar, plain or compressed. name: normalised, or "" for none. changes:
     Dockerfile instructions. Raises InvalidArgument for an archive that is not to be trusted; nothing is left of it."""
     config = apply_changes({}, changes)
-    with store.Workspace() as work:
+    with writer.Workspace() as work:
         descriptor, tree = _take_in(decompressed(source), work, None)
         os.rename(tree, f"{work.layers}/{descriptor['digest'][7:]}")
         created = rfc3339(time_ns())
@@ -41,7 +41,7 @@ def import_image(source: Stream, name: str, changes: list[str], message: str) ->
             "history": [{"created": created, "comment": message or "Imported from -"}],
         }
         with store.Lock():
-            return store.add(work, document, [descriptor], name)
+            return writer.add(work, document, [descriptor], name)
 
 
 def commit(
@@ -56,7 +56,7 @@ def commit(
     """Make an image of `parent` with one more layer. write_changes: writes the layer's tar (a storage driver's
     `changes`); it is stored and unpacked while it is being written. config: the OCI config's "config".
     created_by: the command that made the changes. A layer without changes is left out, as docker does."""
-    with store.Workspace() as work:
+    with writer.Workspace() as work:
         below = [paths.layer(chain_id) for chain_id in reversed(parent.layers)]
         with _Pipe(write_changes) as source:
             descriptor, tree = _take_in(source, work, below)
@@ -87,7 +87,7 @@ def commit(
             document["author"] = author
         with store.Lock():
             store.look(parent.id)  # it holds the layers below
-            return store.add(work, document, descriptors, name)
+            return writer.add(work, document, descriptors, name)
 
 
 def unpack_layers(image: store.Image) -> None:
@@ -98,12 +98,12 @@ def unpack_layers(image: store.Image) -> None:
         if os.path.isdir(paths.layer(chain_id)):
             continue
         below = [paths.layer(lower) for lower in reversed(image.layers[:at])]
-        with store.Workspace() as work:
+        with writer.Workspace() as work:
             tree = f"{work.layers}/{chain_id[7:]}"
             os.mkdir(tree, 0o700)
             _unpack_blob(descriptors[at]["digest"], image.config["rootfs"]["diff_ids"][at], tree, below)
             with store.Lock():
-                store.adopt_layers(work)
+                writer.adopt_layers(work)
 
 
 def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None:
@@ -135,7 +135,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
             raise CorruptRecord(f"corrupt image: layer {digest} holds {found or really}, not {diff_id}")
 
 
-def _take_in(source: Stream, work: store.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
+def _take_in(source: Stream, work: writer.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
     """Store a plain tar and unpack it, both at once: (its descriptor, the folder)."""
     blob, tree = f"{work.path}/blob", f"{work.path}/tree"
     os.mkdir(tree, 0o700)

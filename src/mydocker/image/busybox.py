@@ -13,7 +13,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from mydocker.errors import HostError, NotFound
-from mydocker.image import layer, store
+from mydocker.image import layer, store, writer
 from mydocker.image.lookup import BUSYBOX
 from mydocker.record import record
 
@@ -71,7 +71,7 @@ class Built:
 
 def ensure() -> store.Image:
     """The image, made and stored if it is missing. Of several that come first at once, one makes it."""
-    with store.Workspace() as work, store.Lock():
+    with writer.Workspace() as work, store.Lock():
         try:
             return store.look(BUSYBOX)
         except NotFound:
@@ -81,7 +81,7 @@ def ensure() -> store.Image:
         os.mkdir(folder, 0o700)
         layer.unpack(io.BufferedReader(io.BytesIO(built.tar)), folder)
         work.write_blob(built.tar)
-        return store.add(work, built.image.config, [_descriptor(built.tar)], BUSYBOX)
+        return writer.add(work, built.image.config, [_descriptor(built.tar)], BUSYBOX)
 
 
 def build() -> Built:
@@ -98,7 +98,7 @@ def build() -> Built:
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "history": [{"created": EPOCH, "created_by": "mydocker, from the host's static busybox"}],
     }
-    image_id, manifest = (store.digest_of(data) for data in store.documents(config, [descriptor]))
+    image_id, manifest = (store.digest_of(data) for data in writer.documents(config, [descriptor]))
     return Built(store.Image(image_id, manifest, [BUSYBOX], config, [diff_id], len(content), EPOCH), content)
 
 

@@ -47,11 +47,13 @@ def main(
     report: int,
     number: int = 0,
     clones: bool = False,
+    tells: bool = True,
 ) -> NoReturn:
     """Run `work`, which does the ops and returns (arguments, environment, whether PID 1 is our init), then exec.
 
     streams: descriptors for 0, 1, 2; none if the work opens a terminal. report: the socket to the monitor.
     number: how many ops the host's side has counted. clones: the program runs in a child, whose PID is reported (exec).
+    tells: of every step; else only that they are done.
     """
     try:
         process.set_dumpable(False)
@@ -63,7 +65,7 @@ def main(
             arguments, environment, with_init = work(trace)
             program = find_program(arguments[0], environment.get("PATH", ""))
         finally:
-            _send_spans(report, trace.spans())
+            _send_spans(report, trace.spans() if tells else [])
         if with_init:
             _become_init()
         os.execve(trampoline.TRAMPOLINE_FD, [program, *arguments], environment)

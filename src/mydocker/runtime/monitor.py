@@ -250,7 +250,8 @@ class _Monitor:
         if self.life.pid == 0:
             set_title("mydocker: init")  # the container sees it: nothing of the host's command line
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
-            init.main(init.container(self.plan), streams, theirs.fileno(), self.trace.number + ahead)
+            number = self.trace.number + ahead
+            init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
         self.trace.span(CLONE, self.plan.clone_shell(), began)
         theirs.close()
         for descriptor in streams:
@@ -311,7 +312,7 @@ class _Monitor:
         if failure:
             raise failure
         # The socket also closes when the child is killed on its way; then its program never ran.
-        if not self.child_spans:
+        if not self.told:
             oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
             why = "its memory limit is too low for it" if oom else "it was killed"
             raise StepFailed(
@@ -494,18 +495,23 @@ class _Monitor:
             found.finished_at, found.error = state.now(), problems
             if found.auto_remove:
                 state.save_last(found)
-                state.forget(found.id, found.name, found.own_volumes)
+                state.hide(found.id, found.name)
             else:
                 self._rest_or_end()
                 self._save_end()
+            self._say_ended(code)
+            if found.auto_remove:
+                state.erase(found.id, found.own_volumes)  # nobody waits for that
+        while found.status == "restarting":
+            watch.execute(watch.REST, found.id, [])
+            sleep(1)  # memory is short, or Python is just being upgraded
+
+    def _say_ended(self, code: int) -> None:
         if self.life.client:
             self.life.client.channel.setblocking(True)
             self.life.client.flush()
             self._say(b"X", code)
             self.life.client.drop()
-        while found.status == "restarting":
-            watch.execute(watch.REST, found.id, [])
-            sleep(1)  # memory is short, or Python is just being upgraded
 
     def _rest_or_end(self) -> None:
         """Whether it lives again, by its restart policy and what was asked for meanwhile."""
@@ -529,9 +535,13 @@ class _Monitor:
         except (OSError, HostError):
             state.save_last(self.found)  # a full disk: the old record's place is still there
 
+    def _is_traced(self) -> bool:
+        """A container that vanishes at its end keeps no trace."""
+        return self.wiring.explain or not self.found.auto_remove
+
     def _keep_trace(self) -> None:
-        """What `explain` shows later, and `run --explain` now. A container that vanishes at its end keeps none."""
-        if self.found.auto_remove and not self.wiring.explain:
+        """What `explain` shows later, and `run --explain` now."""
+        if not self._is_traced():
             return
         trace = {
             "schema": 1,

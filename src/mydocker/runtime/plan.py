@@ -25,7 +25,7 @@ class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
     makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone that
-    the child waits for. published: those that it does not wait for."""
+    the child waits for. published: those that it does not wait for. program: its seccomp filter."""
 
     spec: dict[str, Any]
     host: list[ops.Op]
@@ -34,13 +34,14 @@ class Plan:
     container: list[ops.Op]
     links: list[ops.Op] = []
     published: list[ops.Op] = []
+    program: bytes = b""
 
     def last(self, identity: tuple[int, int, list[int]]) -> list[ops.Op]:
         process = self.spec["process"]
         # The parent-death signal comes last: a change of user clears it.
         return [
             ops.OwnStreams(identity[0]),
-            *security.plan(self.spec, process, identity),
+            *security.plan(self.spec, process, identity, self.program),
             ops.DieWithMonitor(),
         ]
 
@@ -77,10 +78,11 @@ def plan(
     name: str = "",
     wires: Wires | None = None,
     shared: int = -1,
+    program: bytes = b"",
 ) -> Plan:
     """folder: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
     wires: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec names
-    one."""
+    one. program: the spec's seccomp filter, compiled; without it the plan serves to take back, not to start."""
     root = f"{folder}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
@@ -122,4 +124,4 @@ def plan(
     steps += security.limits(spec["process"])
     birthplace = cgroup.birthplace(linux["cgroupsPath"], layout)
     clone = [kind for kind in kinds if kind != "cgroup"]
-    return Plan(spec, host, clone, birthplace, steps, links, published)
+    return Plan(spec, host, clone, birthplace, steps, links, published, program)

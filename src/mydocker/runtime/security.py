@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mydocker import ops
 from mydocker.kernel import seccomp
-from mydocker.kernel.libc import MACHINE
 from mydocker.model import capabilities
 from mydocker.model.spec import SECCOMP
 
@@ -41,8 +40,11 @@ def _signed(value: int) -> int:
     return -1 if value >= 1 << 63 else value
 
 
-def plan(spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int, list[int]]) -> list[ops.Op]:
-    """The last steps before exec. identity: (uid, gid, supplementary groups).
+def plan(
+    spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int, list[int]], program: bytes
+) -> list[ops.Op]:
+    """The last steps before exec. identity: (uid, gid, supplementary groups). program: of the spec's seccomp profile,
+    if it has one, compiled; an empty one is refused by the kernel.
 
     A filter can be loaded with CAP_SYS_ADMIN or with no_new_privs. Without the latter it has to come first, so that
     it also covers what follows; with it, it comes last.
@@ -53,7 +55,7 @@ def plan(spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int
     load: list[ops.Op] = []
     if profile:
         about = spec.get("annotations", {}).get(SECCOMP, "docker's default profile")
-        load.append(ops.LoadSeccomp(about, seccomp.compile(profile, MACHINE).hex(), seccomp.flags(profile)))
+        load.append(ops.LoadSeccomp(about, program.hex(), seccomp.flags(profile)))
     if process.get("cwd"):
         steps.append(ops.ChangeFolder(process["cwd"]))
     if not process.get("noNewPrivileges"):

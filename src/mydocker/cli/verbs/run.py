@@ -7,7 +7,6 @@ from time import monotonic_ns
 
 from mydocker import state
 from mydocker.engine import create as creation
-from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
 from mydocker.errors import InvalidArgument, NotFound
 from mydocker.model import host, request
@@ -37,7 +36,8 @@ def run(params: dict[str, Any]) -> int:
     found = creation.create(made)
     trace.span("parse, plan, write the bundle and the record", f"ls {found.folder}", began)
     try:
-        result = starting.start(found, not asked.detach, asked.interactive and not asked.detach, asked.explain, trace)
+        stdin = asked.interactive and not asked.detach
+        result = starting.start(found, not asked.detach, stdin, asked.explain, trace, made)
     except BaseException as error:
         _give_up(found.id, asked)
         if asked.explain and getattr(error, "trace", None):
@@ -62,6 +62,8 @@ def _request(params: dict[str, Any]) -> request.CreateRequest:
 
 def _give_up(container_id: str, asked: request.CreateRequest) -> None:
     """A run that never ran leaves no container. One that did is its monitor's."""
+    from mydocker.engine import lifecycle
+
     try:
         found = state.load(container_id)
         if found.status != "created" and (found.watched() or not found.auto_remove):

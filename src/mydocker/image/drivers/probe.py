@@ -12,7 +12,6 @@ import os
 import stat
 
 from mydocker import paths
-from mydocker.image import store
 from mydocker.kernel import files, mounts, process
 
 
@@ -38,10 +37,12 @@ def overlay(try_it: bool) -> str:
 
 def _try_overlay() -> str:
     """Mount one in a mount namespace of a child's own, and delete a file in it."""
-    with store.Workspace() as work:
+    from mydocker.image import writer
+
+    with writer.Workspace() as work:
         for name in ("lower", "upper", "work", "merged", "lower/folder"):
             os.mkdir(f"{work.path}/{name}", 0o700)
-        reader, writer = os.pipe()
+        ours, theirs = os.pipe()
         child = os.fork()
         if child == 0:
             why = "it ended early"
@@ -50,13 +51,13 @@ def _try_overlay() -> str:
             except OSError as error:
                 why = f"{error.strerror} ({error.filename})".lower()
             finally:
-                os.write(writer, why.encode())
+                os.write(theirs, why.encode())
                 os._exit(0)
-        os.close(writer)
+        os.close(theirs)
         try:
-            return os.read(reader, 4096).decode()
+            return os.read(ours, 4096).decode()
         finally:
-            os.close(reader)
+            os.close(ours)
             os.waitpid(child, 0)
 
 

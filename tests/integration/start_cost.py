@@ -1,0 +1,45 @@
+"""Counts what a command of the hot path costs: for test_start_cost.py, and for script/make-start-cost."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+RECORD = Path(__file__).with_name("start_cost.json")
+PROGRAM = str(Path(__file__).parents[2] / "bin" / "mydocker")
+
+# NAME: a container that runs.
+COMMANDS = [
+    "run --rm --net none busybox true",
+    "run --rm busybox true",
+    "run -d --rm -m 100m -e A=1 -p 80 busybox true",
+    "exec NAME true",
+    "ps -a",
+    "logs NAME",
+    "inspect NAME",
+    "stop -t 0 NAME",
+    "start NAME",
+    "rm -f NAME",
+]
+
+
+def hierarchies() -> int:
+    """How many of cgroup v1 and v2 there are: a start makes a folder in each."""
+    return len(Path("/proc/self/cgroup").read_text().splitlines())
+
+
+def modules(words: list[str], env: dict[str, str]) -> set[str]:
+    """What the command line loads; its monitor says nothing after the fork. words: bin/mydocker's arguments."""
+    python = ["/usr/bin/python3", "-I", "-S", "-X", "utf8", "-X", "importtime", PROGRAM, *words]
+    done = subprocess.run(python, env=env, check=True, capture_output=True, text=True)
+    return set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
+
+
+def syscalls(words: list[str], env: dict[str, str], folder: Path) -> dict[str, int]:
+    """Those of all processes, and how many processes: of one run after another has warmed everything up."""
+    report, log = folder / "calls", folder / "processes"
+    subprocess.run(["strace", "-f", "-c", "-o", str(report), PROGRAM, *words], env=env, check=True)
+    subprocess.run(["strace", "-f", "-e", "trace=exit_group", "-o", str(log), PROGRAM, *words], env=env, check=True)
+    total = report.read_text().splitlines()[-1].split()
+    return {"calls": int(total[3]), "processes": len({row.split()[0] for row in log.read_text().splitlines()})}
