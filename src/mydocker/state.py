@@ -19,7 +19,7 @@ from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import make_private, remove_tree, write_atomic
-from mydocker.model.times import rfc3339
+from mydocker.model.timestamp import rfc3339
 from mydocker.record import record
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ from mydocker.kernel import bridge, process
 from mydocker.network.ops import ConfigureLink, MakeBridge, MakeVeth, RemoveBridge, RemoveLink
 from mydocker.ops import ShowNamespace
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")
+pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 
 MAC, PEER_MAC = "02:42:0a:09:01:01", "02:42:0a:09:01:02"
 TAG = "mydocker: network web 0123456789ab"

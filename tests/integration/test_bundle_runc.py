@@ -10,6 +10,8 @@ import pytest
 from mydocker import jsontext
 from mydocker.model import host, request, spec
 
+pytestmark = pytest.mark.local
+
 FACTS = """
 cat /proc/self/status | grep -E '^(Cap|NoNewPrivs|Seccomp:|Groups|Uid|Gid)'
 echo hostname=$(hostname) cwd=$(pwd) path=$PATH a=$A arg="$1"

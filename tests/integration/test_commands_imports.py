@@ -7,6 +7,8 @@ import re
 import pytest
 from machine import CHECKOUT
 
+pytestmark = pytest.mark.local
+
 BANNED = (
     "typer rich click pyroute2 yaml subprocess dataclasses pathlib logging re json enum typing collections ctypes "
     "socket signal shutil tempfile hashlib contextlib functools datetime tarfile"

@@ -287,6 +287,12 @@ class TestRestore:
         assert mydocker.ok("system", "restore") == ""  # what was done is done; and a stop holds until the next boot
         assert [mydocker.pid(each) for each in back] == [*before[:2], 0]
 
+    def test_what_was_to_be_removed_at_its_end_is(self, machine, mydocker, name, boot):
+        mydocker.detached("--rm", "--name", name, "-v", "/data", *SERVE)
+        boot()
+        assert mydocker.ok("system", "restore") == f"container {name}: removed, as its --rm asks for"
+        assert mydocker.ok("ps", "-aq") == mydocker.ok("volume", "ls", "-q") == ""
+
     def test_between_two_lives(self, mydocker, resting, boot):
         boot()
         assert f"container {resting}: started" in mydocker.ok("system", "restore")

@@ -21,6 +21,8 @@ from mydocker.errors import Conflict
 from mydocker.model.network import Endpoint, Network
 from mydocker.runtime import control
 
+pytestmark = pytest.mark.local
+
 ID = "a" * 64
 LAB = Network("lab", "1" * 64, "2026-11-23T00:00:00Z", "lab", "10.8.0.0/20", "10.8.0.1", internal=True)
 

@@ -13,7 +13,10 @@ import pytest
 from mydocker.kernel import device_filter
 from mydocker.kernel.mounts import unescape
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make cgroups and load programs")
+pytestmark = [
+    pytest.mark.local,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make cgroups and load programs"),
+]
 
 DENY_ALL = {"allow": False, "access": "rwm"}
 NULL = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"}

@@ -28,7 +28,7 @@ from mydocker.network import ports
 from mydocker.network.firewall import network_owner
 from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules, RemovePorts
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 HOST, LAN = "198.18.7.1", "198.18.7.2"
 SERVER = """

@@ -13,7 +13,7 @@ from mydocker.engine import check, networks
 from mydocker.kernel import cgroups, iptables
 from mydocker.network import firewall
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")
+pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
 FLUSH = "iptables -F; iptables -t nat -F; iptables -t mangle -F"

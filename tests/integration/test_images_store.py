@@ -30,7 +30,7 @@ from mydocker.image import layer, lookup, store, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
 from mydocker.kernel import files
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 SOURCE = Path(__file__).parents[2] / "src"
 

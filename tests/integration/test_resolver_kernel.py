@@ -26,6 +26,7 @@ PROGRAMS = {"dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils", "busybox": "busy
 MISSING = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
 
 pytestmark = [
+    pytest.mark.local,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make namespaces"),
     pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
 ]

@@ -20,7 +20,7 @@ from mydocker.kernel.rtnetlink import (
     new_veth,
 )
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")
+pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 
 MAC = "02:42:0a:09:01:02"
 

@@ -25,6 +25,7 @@ from mydocker.model import seccomp_profile
 
 MACHINE = platform.machine()
 pytestmark = [
+    pytest.mark.local,
     pytest.mark.skipif(
         os.geteuid() != 0, reason="needs root: a filter without no_new_privs, and calls that root may make"
     ),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import times
+from mydocker.model import times, timestamp
 
 SECOND, MINUTE, HOUR, DAY = 10**9, 60 * 10**9, 3600 * 10**9, 86400 * 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -45,15 +45,15 @@ def nanoseconds(moment: datetime) -> int:
     ],
 )
 def test_rfc3339(ns, expected, fixed):
-    assert times.rfc3339(ns) == expected
-    assert times.rfc3339(ns, fixed=True) == fixed
+    assert timestamp.rfc3339(ns) == expected
+    assert timestamp.rfc3339(ns, fixed=True) == fixed
 
 
 @given(MOMENTS, st.integers(0, 999))
 def test_a_time_reads_back_to_the_nanosecond(moment, rest):
     ns = nanoseconds(moment) + rest
-    assert times.parse_rfc3339(times.rfc3339(ns)) == ns
-    assert times.rfc3339(nanoseconds(moment), fixed=True) == moment.strftime("%Y").zfill(4) + moment.strftime(
+    assert times.parse_rfc3339(timestamp.rfc3339(ns)) == ns
+    assert timestamp.rfc3339(nanoseconds(moment), fixed=True) == moment.strftime("%Y").zfill(4) + moment.strftime(
         "-%m-%dT%H:%M:%S.%f000Z"
     )
 
@@ -67,7 +67,7 @@ def test_a_zone_is_taken_off(moment, minutes):
 
 def test_the_zero_time():
     assert times.parse_rfc3339(times.NEVER) < 0
-    assert times.rfc3339(times.parse_rfc3339(times.NEVER)) == times.NEVER
+    assert timestamp.rfc3339(times.parse_rfc3339(times.NEVER)) == times.NEVER
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mydocker.cli import output, rows
 from mydocker.cli.output import CONTAINERS, emit, inspection, listing, printable, shorten, width
 from mydocker.errors import InvalidArgument
 from mydocker.image.store import Image
-from mydocker.model.times import SECOND, rfc3339
+from mydocker.model.timestamp import SECOND, rfc3339
 from mydocker.state import Record
 
 NOW = 1_700_000_000 * SECOND

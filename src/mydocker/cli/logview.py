@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker.cli.output import emit
-from mydocker.model.times import rfc3339
+from mydocker.model.timestamp import rfc3339
 from mydocker.runtime.crireader import LogReader, joined
 
 TYPE_CHECKING = False

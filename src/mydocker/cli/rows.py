@@ -7,7 +7,8 @@ from __future__ import annotations
 from time import localtime, strftime
 
 from mydocker.cli.output import shorten
-from mydocker.model.times import SECOND, ago, human_duration, parse_rfc3339
+from mydocker.model.times import ago, human_duration, parse_rfc3339
+from mydocker.model.timestamp import SECOND
 from mydocker.model.units import human_size
 
 TYPE_CHECKING = False

@@ -61,6 +61,9 @@ def _settle(container_id: str, returning: list[state.Record]) -> list[str]:
                 found.networks = [end.asked().to_json() for end in found.endpoints]
             finally:
                 state.save(found, durable=True)
+            if found.auto_remove:
+                state.forget(found.id, found.name, found.own_volumes)
+                return [f"container {found.name}: removed, as its --rm asks for"]
         before = lost or found.boot_id != state.boot_id() or found.ended_by == restart.BY_SHUTDOWN
         if found.started_at and before and restart.returns_at_boot(found.restart, found.ended_by):
             returning.append(found)

@@ -10,7 +10,7 @@ from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
-from mydocker.engine import bundle, endpoints, filters, lifecycle
+from mydocker.engine import bundle, endpoints, filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
@@ -93,7 +93,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
-    console.heed = lambda number: lifecycle.heed(found, number)
+    console.heed = lambda number: _heed(found, number)
     failure: list[MydockerError] = []
     readers = {b"o": 1, b"e": 2}
 
@@ -131,3 +131,9 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     if console.pidfd < 0 or (attach and result.exit_code is None):
         raise StepFailed(f"the monitor of {found.name} ended without a word", "was it killed? see dmesg", "monitor")
     return result
+
+
+def _heed(found: state.Record, number: int) -> None:
+    from mydocker.engine import lifecycle
+
+    lifecycle.heed(found, number)

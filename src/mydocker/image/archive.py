@@ -14,7 +14,7 @@ from mydocker.errors import CorruptRecord, MydockerError
 from mydocker.image import layer, store, writer
 from mydocker.image.changes import apply_changes
 from mydocker.image.streams import CHUNK, Tee, decompressed
-from mydocker.model.times import rfc3339
+from mydocker.model.timestamp import rfc3339
 
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable

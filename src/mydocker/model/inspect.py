@@ -9,7 +9,7 @@ Imports are restricted: inspect is quick.
 from __future__ import annotations
 
 from mydocker import paths
-from mydocker.model import restart, times
+from mydocker.model import restart, times, timestamp
 from mydocker.model.network import DEFAULT, endpoint_id
 
 TYPE_CHECKING = False
@@ -405,7 +405,7 @@ def image(image_id: str, config: Json, layers: list[str], tags: list[str], size:
 def volume(name: str, created: str, labels: dict[str, str] | None = None) -> Json:
     """created: RFC 3339; docker shows whole seconds."""
     return {
-        "CreatedAt": times.rfc3339(times.parse_rfc3339(created) // times.SECOND * times.SECOND),
+        "CreatedAt": timestamp.rfc3339(times.parse_rfc3339(created) // timestamp.SECOND * timestamp.SECOND),
         "Driver": "local",
         "Labels": labels or None,
         "Mountpoint": f"{paths.volume(name)}/_data",

@@ -8,20 +8,12 @@ from __future__ import annotations
 import time
 
 from mydocker.errors import InvalidArgument
+from mydocker.model.timestamp import SECOND
 from mydocker.model.units import is_number
 
-SECOND = 10**9
 NEVER = "0001-01-01T00:00:00Z"  # what docker shows for a time that has not come
 _UNITS = {"h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": 10**6, "us": 1000, "µs": 1000, "ns": 1}
 _MONTH_ENDS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-
-def rfc3339(ns: int, fixed: bool = False) -> str:
-    """RFC 3339 in UTC, to the nanosecond. fixed: with all nine digits, else as short as can be (Go's RFC3339Nano)."""
-    seconds, rest = divmod(ns, SECOND)
-    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    fraction = f".{rest:09}" if fixed else f".{rest:09}".rstrip("0").rstrip(".")
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"
 
 
 def parse_rfc3339(text: str) -> int:

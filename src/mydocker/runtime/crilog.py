@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from time import time_ns
 
-from mydocker.model.times import rfc3339
+from mydocker.model.timestamp import rfc3339
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ everything else (its networks are changed, it has ended) it becomes a full one a
                                                                └─ ended, and to be started again ──▶ engine.restarting
 
 It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
-as JSON in a memfd; nothing else is shared, so that the program, and Python, may be upgraded meanwhile.
+in a memfd, by marshal, which reads what older Pythons wrote. Nothing else is shared: the program, and Python, may be
+upgraded meanwhile.
 Imports are restricted: all that stands here stays in memory for each container.
 """
 
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 import _signal
 import errno
+import marshal
 import os
 import select
 import sys
 from time import monotonic, sleep
 
-from mydocker import jsontext
 from mydocker.kernel.title import set_title
 from mydocker.runtime.crilog import LogWriter
 
@@ -224,7 +225,7 @@ def execute(module: str, legacy: Any, kept: list[int]) -> None:
     words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
     wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
     try:
-        os.write(memory, jsontext.dumps(legacy).encode())
+        os.write(memory, marshal.dumps(legacy, 4))
         for descriptor in kept:
             os.set_inheritable(descriptor, True)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
@@ -240,7 +241,7 @@ def inherited(descriptor: int) -> Any:
     """What the interpreter before this one has left, in a memfd, which is closed."""
     with open(descriptor, "rb") as file:
         file.seek(0)
-        return jsontext.loads(file.read())
+        return marshal.loads(file.read())
 
 
 def adopt(descriptor: int) -> Watch:
