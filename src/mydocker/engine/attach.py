@@ -10,7 +10,6 @@ import _signal
 import errno
 import os
 import select
-import termios
 
 from mydocker.kernel import terminal
 
@@ -58,7 +57,9 @@ class Console:
 
     def __exit__(self, *_: object) -> None:
         if self._saved_terminal:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved_terminal)  # type: ignore[arg-type]
+            from mydocker.kernel import raw_terminal
+
+            raw_terminal.restore(0, self._saved_terminal)
             self._saved_terminal = None
         _signal.set_wakeup_fd(-1)
         for number, handler in self._saved_handlers.items():
@@ -79,8 +80,9 @@ class Console:
         if stdin >= 0:
             os.set_blocking(stdin, False)
         if self.tty:
-            self._saved_terminal = termios.tcgetattr(0)
-            _make_raw()
+            from mydocker.kernel import raw_terminal
+
+            self._saved_terminal = raw_terminal.make_raw(0)
             self._resize()
 
     def end(self, why: OutputGone) -> None:
@@ -200,17 +202,3 @@ def write_out(descriptor: int, data: bytes) -> None:
         except OSError as error:
             error.filename = {1: "stdout", 2: "stderr"}.get(descriptor)
             raise OutputGone(error) from None
-
-
-def _make_raw() -> None:
-    """cfmakeraw(3): the container's own terminal does all that is turned off here."""
-    mode = termios.tcgetattr(0)
-    mode[0] &= ~(
-        termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
-        | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
-    )  # fmt: skip
-    mode[1] &= ~termios.OPOST
-    mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-    mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-    termios.tcsetattr(0, termios.TCSADRAIN, mode)
