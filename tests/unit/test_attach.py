@@ -10,6 +10,7 @@ import termios
 import pytest
 
 from mydocker.engine import attach
+from mydocker.kernel import raw_terminal
 
 
 class TestSignals:
@@ -72,12 +73,12 @@ class TestTerminal:
         """The mode of each tcsetattr. At first everything is on."""
         found = []
         now = [0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 13, 13, [b"\xff"] * 32]
-        monkeypatch.setattr(attach.termios, "tcgetattr", lambda _: [*now[:6], list(now[6])])
-        monkeypatch.setattr(attach.termios, "tcsetattr", lambda _descriptor, _when, mode: found.append(mode))
+        monkeypatch.setattr(termios, "tcgetattr", lambda _: [*now[:6], list(now[6])])
+        monkeypatch.setattr(termios, "tcsetattr", lambda _descriptor, _when, mode: found.append(mode))
         return found
 
     def test_raw_is_what_cfmakeraw_makes(self, modes):
-        attach._make_raw()
+        raw_terminal.make_raw(0)
         ((read, write, control, local, *_, characters),) = modes
         for name in "IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON".split():
             assert not read & getattr(termios, name), name
