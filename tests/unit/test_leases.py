@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, InvalidArgument, NotFound
-from mydocker.model.network import Network
+from mydocker.model.network import Endpoint, Network
 from mydocker.network import leases
 
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
@@ -109,6 +109,13 @@ class TestStale:
         container(ONE, runs=False)
         assert leases.held("web") == []
         assert take(container(TWO), wanted="10.9.8.2") == "10.9.8.2"
+
+    def test_that_no_record_tells_of_goes_with_its_container(self, container):
+        """Its command line was killed between the two."""
+        take(container(ONE, runs=False))
+        take(container(TWO))
+        leases.release_unrecorded(ONE, [Endpoint("web")])
+        assert [lease.container_id for lease in leases.read("web")] == [TWO]
 
     def test_while_others_are_free_it_stays(self, container):
         take(container(ONE, runs=False))

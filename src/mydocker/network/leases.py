@@ -133,6 +133,14 @@ def release_all(container_id: str, ends: list[Endpoint]) -> None:
                 pass  # the network has gone, and its leases with it
 
 
+def release_unrecorded(container_id: str, ends: list[Endpoint]) -> None:
+    """Those of a container that was never started: who started it was killed before its record told an address."""
+    for end in ends:
+        for lease in read(end.network):
+            if lease.container_id == container_id:
+                release(end.network, lease.address, container_id)
+
+
 def read(network_name: str) -> list[Lease]:
     """All leases, stale ones too, in no order."""
     found = (_read(network_name, address) for address in _addresses(network_name))
