@@ -23,7 +23,7 @@ def info(
 
 @command(app, "version", _PANEL)
 def version(
-    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Client.Version}}'", "-f", "--format"),
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Version}}'", "-f", "--format"),
 ) -> int:
     """Show the versions of mydocker, Python and the kernel"""
     return dispatch("version", locals())
