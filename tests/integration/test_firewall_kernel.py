@@ -528,7 +528,7 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
     record = state.Record(**values, layers=[], networks=[end.to_json()], ports=["8080:80/tcp"])
     looks = iter([True, alive, True, alive])
     monkeypatch.setattr(state.Record, "alive", lambda _: next(looks))
-    monkeypatch.setattr(state, "containers", lambda: [record])
+    monkeypatch.setattr(state, "ids", lambda: [record.id])
     monkeypatch.setattr(state, "load", lambda _: record)
     monkeypatch.setattr(networks, "networks", lambda: [network])
     monkeypatch.setattr(networks, "load", lambda _: network)

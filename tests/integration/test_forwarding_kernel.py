@@ -25,7 +25,7 @@ def nothing_left():
 
 
 @pytest.fixture
-def host(monkeypatch, tmp_path):
+def alone(monkeypatch, tmp_path):
     """A network namespace and a store."""
     for name in ("ROOT", "RUN", "NETWORKS", "CONTAINERS"):
         monkeypatch.setattr(paths, name, str(tmp_path / name.lower()))
@@ -44,7 +44,7 @@ def told() -> list[str]:
     return [f"{each.about}: {each.wrong}" for each in check.check()]
 
 
-def test_the_fact_outlives_the_rules(host):
+def test_the_fact_outlives_the_rules(alone):
     one, said = create("one", "10.201.26.0/24")
     assert said == ["turned on forwarding of IPv4 on this host, for containers only (net.ipv4.ip_forward)"]
     two, said = create("two", "10.201.27.0/24")
@@ -63,7 +63,7 @@ def test_the_fact_outlives_the_rules(host):
     assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", [])
 
 
-def test_it_is_turned_off_by_somebody(host):
+def test_it_is_turned_off_by_somebody(alone):
     one, _ = create("one", "10.201.26.0/24")
     run("sysctl -qw net.ipv4.ip_forward=0")
     assert told() == ["this host: IPv4: it does not forward, so no container gets out"]
@@ -74,7 +74,7 @@ def test_it_is_turned_off_by_somebody(host):
     assert cgroups.read(FORWARD) == "0"
 
 
-def test_a_router_stays_one(host):
+def test_a_router_stays_one(alone):
     """Forwarding was on, so it is nobody's business; when it was turned off and mydocker has mended that, it is."""
     run("sysctl -qw net.ipv4.ip_forward=1")
     one, said = create("one", "10.201.26.0/24")

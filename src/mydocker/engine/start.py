@@ -62,7 +62,7 @@ def start(
         if again and found.status != "restarting":
             raise Conflict(f"container {found.name} is not to be started again", "it was stopped")
         if not again:
-            if found.alive() or found.watched():
+            if found.status in state.BUSY:
                 raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
             found.restart_count, found.rest, found.ended_by = 0, 0, ""
         began = monotonic_ns()

@@ -494,17 +494,21 @@ class _Monitor:
             found.status, found.pid, found.exit_code = "exited", 0, code
             found.finished_at, found.error = state.now(), problems
             if found.auto_remove:
-                state.save_last(found)
-                state.hide(found.id, found.name)
-            else:
-                self._rest_or_end()
-                self._save_end()
-            self._say_ended(code)
-            if found.auto_remove:
-                state.erase(found.id, found.own_volumes)  # nobody waits for that
+                self._vanish(code)
+                return
+            self._rest_or_end()
+            self._save_end()
+        self._say_ended(code)  # not under the lock: a command line that is behind may want it before it listens
         while found.status == "restarting":
             watch.execute(watch.REST, found.id, [])
             sleep(1)  # memory is short, or Python is just being upgraded
+
+    def _vanish(self, code: int) -> None:
+        found = self.found
+        state.save_last(found)
+        state.hide(found.id, found.name)
+        self._say_ended(code)
+        state.erase(found.id, found.own_volumes)  # nobody waits for that
 
     def _say_ended(self, code: int) -> None:
         if self.life.client:
