@@ -19,7 +19,7 @@ from mydocker.runtime import watch
 
 
 def resume(descriptor: int) -> None:
-    """descriptor: a memfd with the container's ID, as JSON."""
+    """descriptor: what watch.execute has left, the container's ID."""
     code = 125
     try:
         found = state.load(watch.inherited(descriptor))
