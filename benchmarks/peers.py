@@ -77,8 +77,8 @@ def run(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise Failure(str(problem)) from None
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise Failure(f"{shlex.join(words)[-60:]}: {said[-1]}")
+        said = done.stderr.strip().splitlines()
+        raise Failure(said[-1] if said else f"{shlex.join(words)[-60:]}: exit code {done.returncode}")
     return done
 
 
