@@ -319,9 +319,10 @@ class ShowNamespace(Op):
 
 @record
 class AwaitMonitor(Op):
-    """Wait for one message on the socket to the monitor: what it does for us on the host is done."""
+    """Wait for one message on the socket to the monitor: what it does for us on the host is done. what: a phrase."""
 
     descriptor: int
+    what: str = "the links are there"
     topic = "network"
 
     def do(self) -> None:
@@ -329,7 +330,7 @@ class AwaitMonitor(Op):
             raise OSError(errno.EPIPE, "the monitor has given up")
 
     def phrase(self) -> str:
-        return "wait until the links are there"
+        return f"wait until {self.what}"
 
     def shell(self) -> str:
         return f"read -r _ <&{self.descriptor}"

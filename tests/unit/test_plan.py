@@ -411,7 +411,13 @@ class TestWhole:
             assert steps(**params)[-1] == ops.DieWithMonitor()
 
     def test_the_streams_become_the_users(self):
-        assert planned(user="www").last((33, 33, []))[0] == ops.OwnStreams(33)
+        assert only(ops.OwnStreams, planned(user="www").last((33, 33, []))) == [ops.OwnStreams(33)]
+
+    def test_the_program_waits_for_the_host_s_side(self):
+        """iptables may take longer than all of the root; what fails there shall end the start, not the program."""
+        made = planned()
+        assert made.published
+        assert isinstance(made.last((0, 0, []))[0], ops.AwaitMonitor)
 
     @pytest.mark.parametrize(("layout", "birthplace"), [(V1, "/sys/fs/cgroup/unified"), (V2, "/sys/fs/cgroup")])
     def test_where_it_is_born(self, layout, birthplace):

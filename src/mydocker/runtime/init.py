@@ -4,7 +4,9 @@ code.
     monitor                                   child (this file)
        │ clone ─────────────────────────────────▶ │
        │ ──── N: the links are there ───────────▶ │ (with networks only)
-       │                                          │ ops: join the cgroup, build the root, pivot, limits, security
+       │                                          │ ops: join the cgroup, build the root, pivot
+       │ ──── G: ports and names are done ──────▶ │ (but with --net host and the like)
+       │                                          │ ops: limits, security
        │ ◀──────────── D + the resolver's sockets │ (on user-made networks only)
        │ ◀──────────── P + the terminal's master ─│ (with -t only)
        │ ◀──────────── T + the record of its steps│

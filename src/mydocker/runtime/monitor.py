@@ -264,7 +264,8 @@ class _Monitor:
             self._settle([end.link for _, end in self.wiring.wires.joined])
 
     def _wire(self, channel: socket) -> None:
-        """The host's side of its networks. The child waits for its links, and builds its root during the rest."""
+        """The host's side of its networks. The child waits for its links, and builds its root during the rest; that is
+        done before it becomes the program."""
         self.tell_pid()
         try:
             self.trace.run(self.plan.links)
@@ -277,6 +278,11 @@ class _Monitor:
             if failure:
                 raise failure from None
             raise
+        if self.plan.published:
+            try:
+                channel.send(b"G")
+            except OSError:
+                pass  # it has ended; _hear() finds out why
 
     def tell_pid(self) -> None:
         """To the steps that are planned before there is one."""

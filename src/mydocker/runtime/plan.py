@@ -25,7 +25,7 @@ class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
     makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone that
-    the child waits for. published: those that it does not wait for. program: its seccomp filter."""
+    the child waits for. published: those that it waits for at the end. program: its seccomp filter."""
 
     spec: dict[str, Any]
     host: list[ops.Op]
@@ -38,8 +38,11 @@ class Plan:
 
     def last(self, identity: tuple[int, int, list[int]]) -> list[ops.Op]:
         process = self.spec["process"]
+        # What the host's side fails of ends the start before the program runs.
+        ready = [ops.AwaitMonitor(trampoline.REPORT_FD, "the host's side is done")] if self.published else []
         # The parent-death signal comes last: a change of user clears it.
         return [
+            *ready,
             ops.OwnStreams(identity[0]),
             *security.plan(self.spec, process, identity, self.program),
             ops.DieWithMonitor(),
