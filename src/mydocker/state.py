@@ -279,9 +279,9 @@ def reserve(container_id: str, name: str) -> Lock:
     left. The lock on the container is the caller's; reveal() shows what it has made."""
     for folder in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
         make_private(folder)
+    held = Lock(f"{unseen(container_id)}.lock")
     os.mkdir(unseen(container_id), 0o700)
-    held = Lock(f"{unseen(container_id)}/lock.new")
-    os.rename(f"{unseen(container_id)}/lock.new", f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
+    os.rename(f"{unseen(container_id)}.lock", f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
     try:
         _take_name(container_id, name)
     except BaseException:
@@ -346,8 +346,23 @@ def _abandoned(container_id: str) -> bool:
 def sweep() -> None:
     """Remove what a crash has left half-made or half-removed: a folder with a lock that nobody holds."""
     for entry in os.listdir(paths.CONTAINERS):
-        if entry.startswith(".") and _is_id(entry[1:]) and os.path.exists(f"{unseen(entry[1:])}/lock"):
+        if entry.startswith(".") and entry.endswith(".lock") and _is_id(entry[1:-5]):
+            _sweep_unlocked(entry[1:-5])
+        elif entry.startswith(".") and _is_id(entry[1:]) and os.path.exists(f"{unseen(entry[1:])}/lock"):
             _abandoned(entry[1:])
+
+
+def _sweep_unlocked(container_id: str) -> None:
+    """What of reserve() there is before the lock is in the folder; harmless if its maker has yet to take the lock."""
+    path = f"{unseen(container_id)}.lock"
+    try:
+        held = Lock(path, wait=False, make=False)
+    except (NotFound, BlockingIOError):
+        return
+    if os.path.isdir(unseen(container_id)):
+        remove_tree(unseen(container_id))
+    os.unlink(path)
+    held.release()
 
 
 def publish(found: Record) -> None:

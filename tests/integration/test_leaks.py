@@ -59,7 +59,8 @@ def test_of_a_command_line_that_is_killed(machine, mydocker, number):
     for name in machine.run("ls", f"{machine.store}/lib/names").lines:
         if name not in mydocker.ok("ps", "-a", "--format", "{{.Names}}").split():
             mydocker.ok("create", "--name", name, "busybox")  # taken for a container that never came to be: it is free
-    mydocker.remove_all()
+    mydocker.ok("create", "--name", "last", "busybox")
+    mydocker.remove_all()  # each removal also sweeps away what was only begun
 
 
 def test_of_a_monitor_that_is_killed(machine, mydocker, name):

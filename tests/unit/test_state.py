@@ -270,6 +270,15 @@ class TestNames:
             state.sweep()
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32])
 
+    @pytest.mark.parametrize("folder", [True, False])
+    def test_what_a_crash_has_left_before_the_lock_was_in_the_folder_is_swept(self, folder):
+        state.Lock(f"{state.unseen(OTHER)}.lock").release()
+        if folder:
+            os.mkdir(state.unseen(OTHER))
+        with state.Lock(f"{state.unseen('cc' * 32)}.lock"):
+            state.sweep()
+            assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32 + ".lock"])
+
     def test_what_is_being_made_is_no_leftover_before_its_lock_is_held(self, monkeypatch):
         """Twenty runs at one port: a loser swept away what another run had just begun."""
         flock = fcntl.flock
