@@ -1,4 +1,4 @@
-"""A short way to our own bytecode: importlib asks the kernel nine things for each of 80 modules, 2 ms of a start.
+"""A short way to our own bytecode, with 4 system calls a module in place of importlib's 11: 1 ms less in a start.
 
 It loads what importlib would: the same .pyc, if that was made of its source as it is now. In any other case, and for
 packages, importlib goes its own way, and writes the .pyc.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ROOT = __file__.rpartition("/mydocker/")[0]
+_PIECE = 1 << 16
 _HEADER = 16  # bytes (PEP 552): the magic number, flags, the source's time and size; four each
 
 
@@ -31,8 +32,7 @@ class Shortcut:
         source, cached = f"{folder}/{tail}.py", f"{folder}/__pycache__/{tail}.{sys.implementation.cache_tag}.pyc"
         try:
             status = os.stat(source)
-            with open(cached, "rb", 0) as file:
-                data = file.read()
+            data = _read(cached)
         except OSError:
             return None
         # Flags of 0: it goes by time and size.
@@ -51,6 +51,19 @@ class Shortcut:
     def exec_module(module: ModuleType) -> None:
         assert module.__spec__
         exec(loads(memoryview(module.__spec__.loader_state)[_HEADER:]), module.__dict__)
+
+
+def _read(path: str) -> bytes:
+    """The file with as few system calls as can be: most have one piece, and only its end is short."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = piece = os.read(descriptor, _PIECE)
+        while len(piece) == _PIECE:
+            piece = os.read(descriptor, _PIECE)
+            data += piece
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _word(number: int) -> bytes:

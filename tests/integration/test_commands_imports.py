@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from machine import CHECKOUT
+from machine import CHECKOUT, PATH
+from start_cost import modules
 
 pytestmark = pytest.mark.local
 
@@ -21,9 +20,7 @@ def imported(machine, mydocker):
 
     def found(*args: str) -> set[str]:
         mydocker._note(args)
-        result = machine.run("/usr/bin/python3", "-I", "-S", "-X", "importtime", machine.program, *args)
-        assert result.rc == 0, result
-        return set(re.findall(r"^import time: .*\| +(\S+)$", result.stderr, re.MULTILINE))
+        return modules(list(args), {"PATH": PATH, **machine.env})
 
     return found
 
@@ -50,24 +47,24 @@ def imported(machine, mydocker):
 )
 def test_a_hot_verb_imports_nothing_slow(mydocker, imported, name, command):
     mydocker.detached("--name", name, "busybox", "sleep", "1000")
-    modules = imported(*command.replace("NAME", name).split())
-    assert "mydocker.errors" in modules or "mydocker.record" in modules  # the list is one of a real run
-    assert sorted(modules & set(BANNED)) == []
+    loaded = imported(*command.replace("NAME", name).split())
+    assert "mydocker.errors" in loaded or "mydocker.record" in loaded  # the list is one of a real run
+    assert sorted(loaded & set(BANNED)) == []
 
 
 def test_without_a_network_nothing_of_networks_is_loaded(imported):
-    modules = imported("run", "--rm", "--net", "none", "busybox", "true")
-    room = {name for name in modules if name.startswith("mydocker.network.")}
+    loaded = imported("run", "--rm", "--net", "none", "busybox", "true")
+    room = {name for name in loaded if name.startswith("mydocker.network.")}
     assert room == {"mydocker.network.resolvconf"}  # for its /etc/hosts
-    assert "mydocker.kernel.rtnetlink" not in modules
+    assert "mydocker.kernel.rtnetlink" not in loaded
 
 
 def test_on_a_network_of_the_users(mydocker, imported, name):
     mydocker.ok("network", "create", name)
-    modules = imported("run", "--rm", "--net", name, "busybox", "true")
+    loaded = imported("run", "--rm", "--net", name, "busybox", "true")
     mydocker.ok("network", "rm", name)
-    assert "mydocker.network.resolver_op" in modules
-    assert sorted(modules & set(BANNED)) == []
+    assert "mydocker.network.resolver_op" in loaded
+    assert sorted(loaded & set(BANNED)) == []
 
 
 @pytest.mark.parametrize("module", ["mydocker.network.resolver", "mydocker.runtime.control"])
@@ -75,6 +72,6 @@ def test_what_a_monitor_loads_once_nobody_sees_its_stderr(machine, module):
     if not machine.local:
         pytest.skip("needs the sources: this machine only")
     script = f"import sys; sys.path.insert(0, {str(CHECKOUT / 'src')!r}); import {module}; print(*sys.modules)"
-    modules = set(machine.python(script).stdout.split())
-    assert module in modules
-    assert sorted(modules & set(BANNED)) == []
+    loaded = set(machine.python(script).stdout.split())
+    assert module in loaded
+    assert sorted(loaded & set(BANNED)) == []

@@ -1,4 +1,4 @@
-"""A container's seccomp filter, compiled once: with its tables that takes 2 ms, longer than the clone.
+"""A container's seccomp filter, compiled once: with its tables that takes 1 ms, as long as the clone.
 
     /run/mydocker/_seccomp/<sum>    the compiler's age, machine and profile in a line; then the program
 
@@ -27,7 +27,8 @@ def program(spec: dict[str, Any]) -> bytes:
     profile = spec["linux"].get("seccomp")
     if not profile:
         return b""
-    ages = [os.stat(path).st_mtime_ns for path in _COMPILER]
+    # When it was put in place: packages give all files of a version one time of change.
+    ages = [os.stat(path).st_ctime_ns for path in _COMPILER]
     line = f"{ages} {libc.MACHINE} {jsontext.dumps(profile)}\n".encode()
     path = f"{paths.RUN}/_seccomp/{crc32(line):08x}"
     try:

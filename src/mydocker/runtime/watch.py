@@ -216,7 +216,7 @@ class Watch:
         }
 
 
-def execute(module: str, legacy: Any, kept: list[int]) -> None:
+def execute(module: str, state: Any, kept: list[int]) -> None:
     """Execute a new interpreter, in which `module` resumes: with what inherited() gives, and these descriptors. Returns
     only if that can't be."""
     memory = os.memfd_create("mydocker")
@@ -225,7 +225,7 @@ def execute(module: str, legacy: Any, kept: list[int]) -> None:
     words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
     wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
     try:
-        os.write(memory, marshal.dumps(legacy, 4))
+        os.write(memory, marshal.dumps(state, 4))
         for descriptor in kept:
             os.set_inheritable(descriptor, True)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
