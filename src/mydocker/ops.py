@@ -44,10 +44,9 @@ class Op:
     def shell(self) -> str:
         raise NotImplementedError
 
-
-def arguments(op: Op) -> dict[str, Any]:
-    """The op's fields, for a record that `revive` reads back."""
-    return {name: getattr(op, name) for name in op._fields}
+    def arguments(self) -> dict[str, Any]:
+        """Its fields, for a record that `revive` reads back."""
+        return {name: getattr(self, name) for name in self._fields}
 
 
 def revive(name: str, fields: dict[str, Any]) -> Op:

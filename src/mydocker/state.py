@@ -44,8 +44,8 @@ class Record:
     those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
     published: the ports asked for, and ports: those in effect while it runs, as model.ports writes them. exposed:
     what it says it listens on, 80/tcp. restart: model.restart's text. restart_count: how often that was done since a
-    person has started it. rest: milliseconds between its last life and this one, or the next. ended_by: model.restart's
-    BY_HAND or BY_SHUTDOWN, from when it was told to end until it is started."""
+    person has started it. rest: milliseconds between its last life and this one, or the next. ended_by: a word of
+    model.restart's, from when it was told to end until it is started."""
 
     id: str
     name: str

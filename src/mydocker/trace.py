@@ -13,25 +13,29 @@ import errno
 import os
 from time import monotonic_ns
 
-from mydocker import ops
 from mydocker.errors import StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Optional
+
+    from mydocker import ops
+
+    Note = tuple[str, str, Optional[ops.Op], int, int, str]  # name, shell, op, start, end, error: what spans() is of
 
 # MYDOCKER_FAULT=N makes the N-th op of a start fail, host and container side counted through.
 _FAULT = os.environ.get("MYDOCKER_FAULT", "")
 
 
 class Trace:
-    """The steps of one side. `number` counts ops, and goes on in the container's side after the clone."""
+    """The steps of one side. number: it counts ops, and goes on in the container's side after the clone. notes: what
+    another one has noted of steps that are no ops."""
 
-    def __init__(self, side: str, number: int = 0) -> None:
+    def __init__(self, side: str, number: int = 0, notes: Iterable[Note] = ()) -> None:
         self.side = side
         self.number = number
-        self._spans: list[tuple[str, str, object, int, int, str]] = []
+        self.notes: list[Note] = [*notes]
         self._done: list[ops.Op] = []
 
     def run(self, plan: Iterable[ops.Op]) -> None:
@@ -45,9 +49,9 @@ class Trace:
                     raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
                 op.do()
             except (OSError, ValueError, OverflowError) as error:
-                self._spans.append(("", "", op, start, monotonic_ns(), describe(error)))
+                self.notes.append(("", "", op, start, monotonic_ns(), describe(error)))
                 raise step_failed(op.phrase(), error) from None
-            self._spans.append(("", "", op, start, monotonic_ns(), ""))
+            self.notes.append(("", "", op, start, monotonic_ns(), ""))
 
     def adopt(self, done: Iterable[ops.Op]) -> None:
         """Ops that somebody else has done, to be undone with ours."""
@@ -55,7 +59,7 @@ class Trace:
 
     def span(self, name: str, shell: str, start: int, end: int = 0) -> None:
         """Note a step that is no op; start and end by `monotonic_ns`, end now if left out."""
-        self._spans.append((name, shell, None, start, end or monotonic_ns(), ""))
+        self.notes.append((name, shell, None, start, end or monotonic_ns(), ""))
 
     def unwind(self) -> list[str]:
         """Undo all that was done, last first, an op that failed half-way included. What can't be undone is returned."""
@@ -71,10 +75,10 @@ class Trace:
     def spans(self) -> list[dict[str, Any]]:
         """The record, as the module's head says."""
         rows: list[dict[str, Any]] = []
-        for name, shell, op, start, end, error in self._spans:
+        for name, shell, op, start, end, error in self.notes:
             row: dict[str, Any] = {"side": self.side, "start": start, "end": end, "error": error or None}
-            if isinstance(op, ops.Op):
-                row.update(name=op.phrase(), op=type(op).__name__, args=ops.arguments(op))
+            if op:
+                row.update(name=op.phrase(), op=type(op).__name__, args=op.arguments())
             else:
                 row.update(name=name, op=None, args=None, shell=shell)
             rows.append(row)

@@ -29,7 +29,7 @@ def op_span(side, op, start, end, error=None):
         "side": side,
         "name": op.phrase(),
         "op": type(op).__name__,
-        "args": ops.arguments(op),
+        "args": op.arguments(),
         "start": start,
         "end": end,
         "error": error,

@@ -58,7 +58,7 @@ def offenders(rooms: list[str], allowed) -> list[str]:
 
 
 BASE = ["record", "jsontext", "errors", "paths", "libraries"]
-PLANNERS = ["image.drivers", "network", "runtime.cgroup", "runtime.rootfs", "runtime.security"]
+PLANNERS = ["image.drivers", "network", "runtime.cgroup", "runtime.limits", "runtime.rootfs", "runtime.security"]
 # Whose an address is, is state: it is changed under state.py's locks, and free again once its container has ended.
 LEASES = "network.leases"
 

@@ -79,7 +79,7 @@ def test_in_words_and_in_shell(op, phrase, shell):
 
 @EACH
 def test_a_record_gives_it_back(op, phrase, shell):
-    fields = jsontext.loads(jsontext.dumps(ops.arguments(op)))
+    fields = jsontext.loads(jsontext.dumps(op.arguments()))
     assert type(op)(**fields) == op
 
 

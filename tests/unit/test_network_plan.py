@@ -8,7 +8,8 @@ from mydocker import ops
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
 from mydocker.model import host, request, spec
-from mydocker.model.network import Endpoint, Network
+from mydocker.model.annotations import FILL
+from mydocker.model.network import Endpoint, Network, Wires
 from mydocker.network import plan
 from mydocker.network.ops import (
     AddNetworkRules,
@@ -22,7 +23,6 @@ from mydocker.network.ops import (
 )
 from mydocker.network.resolver_op import OpenResolver
 from mydocker.runtime import plan as birth
-from mydocker.runtime import rootfs
 
 ID = "0123456789ab" + "c" * 52
 TAG = "mydocker: network {} 000000000000"
@@ -50,7 +50,7 @@ SIX = network("six", 10, subnet6="fd10::/64", gateway6="fd10::1")
 
 def wires(*networks, ports=()):
     joined = [(each, end(each, index, bool(each.subnet6))) for index, each in enumerate(networks)]
-    return plan.Wires(ID, "web", joined, list(ports))
+    return Wires(ID, "web", joined, list(ports))
 
 
 class TestContainer:
@@ -142,7 +142,7 @@ class TestBirth:
         other = ("db", "dbhost", "/var/lib/mydocker/containers/db") if shared >= 0 else None
         made = spec.build(wanted, ID, "/c", facts, {}, (), other)
         made["annotations"].update({"io.mydocker.driver": "overlay", "io.mydocker.layers": "sha256:aa"})
-        made["annotations"][rootfs.FILL] = "[]"
+        made["annotations"][FILL] = "[]"
         layout = Layout(2, {"unified": "/sys/fs/cgroup"}, ["memory"])
         return birth.plan(made, "/c", layout, name="web", wires=with_wires, shared=shared)
 

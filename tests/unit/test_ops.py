@@ -72,7 +72,7 @@ def test_there_is_a_sample_of_each():
 
 @EACH
 def test_a_record_gives_it_back(op):
-    fields = jsontext.loads(jsontext.dumps(ops.arguments(op)))
+    fields = jsontext.loads(jsontext.dumps(op.arguments()))
     assert ops.revive(type(op).__name__, fields) == op
 
 
@@ -94,7 +94,7 @@ def test_it_is_under_a_heading_and_has_a_phrase(op):
 def test_its_shell_equivalent_is_quoted(op):
     words = shlex.split(op.shell(), comments=True)
     assert words or op.shell().startswith("# ")
-    values = [each for value in ops.arguments(op).values() for each in (value if isinstance(value, list) else [value])]
+    values = [each for value in op.arguments().values() for each in (value if isinstance(value, list) else [value])]
     for odd in [value for value in values if ODD in str(value)]:
         assert any(odd in word for word in words)
 

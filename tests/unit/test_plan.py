@@ -11,7 +11,8 @@ from mydocker.errors import HostError
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.mounts import FLAGS
 from mydocker.model import capabilities, host, request, spec
-from mydocker.runtime import plan, rootfs, security
+from mydocker.model.annotations import FILL
+from mydocker.runtime import plan, security
 
 ID = "0123456789ab" + "c" * 52
 FOLDER = f"/var/lib/mydocker/containers/{ID}"
@@ -41,7 +42,7 @@ def bundle(fill=(), volumes=None, nodes=(), driver="overlay", **params):
     wanted = request.complete(asked, "busybox:latest", ["echo", "it's me"], {})
     made = spec.build(wanted, ID, FOLDER, facts, volumes, nodes)
     made["annotations"].update({"io.mydocker.driver": driver, "io.mydocker.layers": "sha256:aa,sha256:bb"})
-    made["annotations"][rootfs.FILL] = jsontext.dumps(list(fill))
+    made["annotations"][FILL] = jsontext.dumps(list(fill))
     return made
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mydocker import ops
 from mydocker.errors import HostError
 from mydocker.kernel.cgroups import Layout
-from mydocker.runtime import cgroup
+from mydocker.runtime import cgroup, limits
 
 TOP = "/sys/fs/cgroup"
 PATH = "/mydocker/abc"
@@ -222,12 +222,12 @@ def test_a_host_without_cgroups_is_an_error_that_says_what_to_do():
 class TestWeight:
     @pytest.mark.parametrize(("shares", "weight"), [(0, 1), (2, 1), (512, 20), (1024, 39), (262144, 10000)])
     def test_known_values(self, shares, weight):
-        assert cgroup.weight(shares) == weight
+        assert limits.weight(shares) == weight
 
     @given(st.integers(0, 1 << 63), st.integers(0, 1 << 63))
     def test_the_kernel_takes_it_and_more_is_never_less(self, one, other):
         low, high = sorted((one, other))
-        assert 1 <= cgroup.weight(low) <= cgroup.weight(high) <= 10000
+        assert 1 <= limits.weight(low) <= limits.weight(high) <= 10000
 
 
 class TestDeviceRules:
@@ -244,12 +244,12 @@ class TestDeviceRules:
         ],
     )
     def test_one(self, device, rule):
-        assert cgroup.device_rules([{"allow": False}, {"allow": True, **device}]) == [rule]
+        assert limits.device_rules([{"allow": False}, {"allow": True, **device}]) == [rule]
 
     @pytest.mark.parametrize("everything", [{"allow": True}, {"allow": True, "type": "a", "access": "rwm"}])
     def test_everything_is_one_word(self, everything):
         null = {"allow": True, "type": "c", "major": 1, "minor": 3}
-        assert cgroup.device_rules([null, everything, null]) == ["a"]
+        assert limits.device_rules([null, everything, null]) == ["a"]
 
     KMSG = {"allow": False, "type": "c", "major": 1, "minor": 11}
 
@@ -258,4 +258,4 @@ class TestDeviceRules:
     )
     def test_only_a_list_that_begins_by_denying_all_can_be_said(self, devices):
         with pytest.raises(HostError, match="deny after"):
-            cgroup.device_rules(devices)
+            limits.device_rules(devices)

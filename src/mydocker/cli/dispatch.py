@@ -54,12 +54,17 @@ VERBS = {
     "version": "system:version",
 }
 _FOR_ANYONE = ("version",)
+_STARTERS = ("run", "start")
 
 
 def dispatch(verb: str, params: dict[str, Any]) -> int:
     """Do what the command line asks for; the result is the process's exit code."""
     if os.geteuid() != 0 and verb not in _FOR_ANYONE:
         raise HostError("must run as root", f"try 'sudo mydocker {verb} ...'")
+    if verb in _STARTERS:
+        from mydocker.runtime import launch
+
+        launch.fork_ahead()
     module, _, function = VERBS[verb].partition(":")
     code: int = getattr(__import__(f"mydocker.cli.verbs.{module}", fromlist=[function]), function)(params)
     return code

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mydocker import jsontext
 from mydocker.errors import CorruptRecord
-from mydocker.model import request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.request import CreateRequest
     from mydocker.state import Record
 
 
@@ -22,8 +22,10 @@ def load_spec(found: Record) -> dict[str, Any]:
     return spec
 
 
-def load_request(found: Record) -> request.CreateRequest:
+def load_request(found: Record) -> CreateRequest:
     """request.json, what was asked for when it was created. Raises CorruptRecord."""
+    from mydocker.model import request
+
     return request.from_json(_load(found, "request.json"), f"{found.folder}/request.json")
 
 

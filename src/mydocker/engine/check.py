@@ -14,6 +14,7 @@ from mydocker.engine import networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, iptables
 from mydocker.model.addresses import cidr, parse
+from mydocker.model.network import Wires
 from mydocker.model.ports import publish
 from mydocker.network import firewall, leases, plan
 from mydocker.network.ops import AddNetworkRules, PlugLink, PublishPorts, RemoveLink, RemovePorts
@@ -297,7 +298,7 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
         if end.network not in known:
             remedy = f"'mydocker network disconnect -f {end.network} {container.name}'"
             found.append(Finding(about, f"its network {end.network} is gone", remedy))
-    wanted = plan.publish(plan.Wires(container.id, container.name, joined, container.ports))
+    wanted = plan.publish(Wires(container.id, container.name, joined, container.ports))
     published = {op.link: op for op in wanted if isinstance(op, PublishPorts)}
     for network, end in joined:
         found += _plug(facts, container, network, end, end.link in published)

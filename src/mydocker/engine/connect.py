@@ -10,7 +10,7 @@ from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments
-from mydocker.model.network import DEFAULT, Endpoint, Network
+from mydocker.model.network import DEFAULT, Endpoint, Network, Wires
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
@@ -66,7 +66,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
     number = next(number for number in range(len(devices) + 1) if f"eth{number}" not in devices)
     end = endpoints.take(found, target, asked, number)
     trace, resolver = Trace("host"), []
-    was_named = plan.Wires(found.id, found.name, joined, []).named
+    was_named = Wires(found.id, found.name, joined, []).named
     joined.append((target, end))
     found.networks = [*found.networks, end.to_json()]
     try:
@@ -117,12 +117,12 @@ def disconnect(network: str, container: str, force: bool) -> None:
 
 
 def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str, object]]) -> None:
-    was_named = plan.Wires(found.id, found.name, _joined(found), []).named
+    was_named = Wires(found.id, found.name, _joined(found), []).named
     found.networks = rest
     joined = _joined(found)
     move: list[ops.Op] = []
     if found.ports:  # its ports lead to an address: to that of the next network, or nowhere
-        move += plan.publish(plan.Wires(found.id, found.name, joined, found.ports))
+        move += plan.publish(Wires(found.id, found.name, joined, found.ports))
         for op in move:
             op.before = found.ports  # type: ignore[attr-defined]
         if not move:
@@ -135,7 +135,7 @@ def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str,
     finally:
         if not found.alive():  # its monitor may have withdrawn its ports before they were moved
             Trace("host").run([steps.RemovePorts(found.name, found.id, end.address6)])
-    named = plan.Wires(found.id, found.name, joined, []).named
+    named = Wires(found.id, found.name, joined, []).named
     _rewrite_etc(found, joined, removed=[end], named=(was_named, named))
 
 

@@ -16,15 +16,16 @@ from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_atomic
 from mydocker.model import host, names, request, signals, spec
+from mydocker.model.annotations import DRIVER, FILL, LAYERS
 from mydocker.record import record
-from mydocker.runtime import cgroup, rootfs
-from mydocker.runtime.plan import Plan, plan
+from mydocker.runtime import limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.image.store import Image
+    from mydocker.runtime.plan import Plan
 
 _STOP_TIMEOUT = 10  # seconds, docker's
 _ATTEMPTS = 100
@@ -32,13 +33,14 @@ _ATTEMPTS = 100
 
 @record
 class Draft:
-    """A container that is only planned. spec: its config.json to be."""
+    """A container that is only planned. spec: its config.json to be. program: its seccomp filter, compiled."""
 
     id: str
     request: request.CreateRequest
     image: Image
     driver: Any
     spec: dict[str, Any]
+    program: bytes
     volumes: dict[str, bool]  # name -> whether it is the container's alone
 
     @property
@@ -47,10 +49,11 @@ class Draft:
 
     def plan(self) -> Plan:
         """What a start would do now, for --dry-run."""
+        from mydocker.runtime.plan import plan
+
         wanted = self.request
-        name = wanted.name or self.id[:12]
-        wires, program = endpoints.imagined(self.id, wanted), filters.program(self.spec)
-        return plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=program)
+        name, wires = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
+        return plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=self.program)
 
 
 def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
@@ -85,16 +88,13 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
     bundle = spec.build(wanted, container_id, folder, facts, sources, nodes, shared, parent)
     bundle["annotations"].update(
         {
-            "io.mydocker.driver": driver.name,
-            "io.mydocker.layers": ",".join(image.layers),
-            rootfs.FILL: jsontext.dumps([mount["target"] for mount in wanted.mounts if mount["copy"]]),
+            DRIVER: driver.name,
+            LAYERS: ",".join(image.layers),
+            FILL: jsontext.dumps([mount["target"] for mount in wanted.mounts if mount["copy"]]),
         }
     )
-    made = Draft(container_id, wanted, image, driver, bundle, own)
-    # A limit that this machine can't give, and a filter that is too long for it, are errors now.
-    cgroup.plan(bundle["linux"]["cgroupsPath"], bundle["linux"]["resources"], cgroups.layout())
-    filters.program(bundle)
-    return made
+    limits.files(bundle["linux"]["resources"], cgroups.layout())  # one that this machine can't give is an error now
+    return Draft(container_id, wanted, image, driver, bundle, filters.program(bundle), own)
 
 
 def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 
-from mydocker import ops, state
+from mydocker import state
 from mydocker.engine import etc
 from mydocker.errors import Conflict, InvalidArgument, NotFound
 from mydocker.kernel.trampoline import FIRST_FREE_FD
-from mydocker.model.network import DEFAULT
+from mydocker.model.network import DEFAULT, Wires
 from mydocker.record import record
-from mydocker.trace import take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from mydocker.model.network import Endpoint, Network
     from mydocker.model.ports import Port
     from mydocker.model.request import CreateRequest
-    from mydocker.network.plan import Wires
 
 
 @record
@@ -108,7 +106,6 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
     from mydocker.model.addresses import parse
     from mydocker.model.network import Endpoint
     from mydocker.network import ipam, leases
-    from mydocker.network.plan import Wires
 
     joined = []
     for number, each in enumerate(wanted.networks):
@@ -146,8 +143,6 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) ->
 
 
 def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
-    from mydocker.network.plan import Wires
-
     found = made.found
     made.wires = Wires(found.id, found.name, [], [])
     for end in found.endpoints:
@@ -242,8 +237,13 @@ def clear_up(found: state.Record) -> None:
 
     Raises OSError, MydockerError.
     """
-    left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)] if found.pid else []
     ends = [end for end in found.endpoints if end.address]
+    if not (found.pid or ends):
+        return
+    from mydocker import ops
+    from mydocker.trace import take_back
+
+    left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)] if found.pid else []
     if ends:
         from mydocker.network import leases
         from mydocker.network import ops as steps

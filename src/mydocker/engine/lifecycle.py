@@ -1,6 +1,6 @@
 """What happens to a container after its start: stop, kill, wait, update, remove.
 
-Imports are restricted: these are hot commands.
+Imports are restricted: these are hot commands. What takes back what a monitor has left is loaded where it did.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import select
 from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
-from mydocker.engine import endpoints
 from mydocker.engine.bundle import load_spec
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
-from mydocker.kernel import cgroups, process
+from mydocker.kernel import process
 from mydocker.model import restart
-from mydocker.runtime import plan
-from mydocker.trace import take_back
 
 
 def kill(found: state.Record, signal: int) -> None:
@@ -211,14 +208,16 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
         return True
     if found.status in state.BUSY and not force:
         raise Conflict(f"container {found.name} is {found.status}", f"'mydocker stop {found.name}' first, or rm -f")
+    ran = found.status == "running"
     try:
         if found.status in state.BUSY:
-            stop(found, 0, _signal.SIGKILL)
+            stop(found, 0, _signal.SIGKILL, restart.BY_REMOVAL)
         with state.lock(found):
             found = state.load(container_id)
             if found.status in state.BUSY:
                 return False
-            if not found.watched() and _has_bundle(found, force):
+            cleared = ran and found.finished_at and not found.error  # its monitor did, just now
+            if not cleared and not found.watched() and _has_bundle(found, force):
                 clear_up(found)
             state.forget(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
@@ -229,6 +228,11 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
 def clear_up(found: state.Record) -> None:
     """Take back what the host still has of a container whose monitor was killed. The container does not run, its lock
     is the caller's. Raises OSError, MydockerError."""
+    from mydocker.engine import endpoints
+    from mydocker.kernel import cgroups
+    from mydocker.runtime import plan
+    from mydocker.trace import take_back
+
     take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
     endpoints.clear_up(found)
     if found.status == "created" and found.networks:
@@ -250,6 +254,8 @@ def _has_bundle(found: state.Record, force: bool) -> bool:
 
 def _remove_unreadable(container_id: str) -> None:
     """By what the disk and the kernel still say: its cgroup by its bundle, its name by the link that leads to it."""
+    from mydocker.kernel import cgroups
+
     folder = paths.container(container_id)
     with state.Lock(f"{folder}/lock", container_id[:12]):
         try:

@@ -6,6 +6,7 @@ from mydocker import state
 from mydocker.engine import endpoints, networks
 from mydocker.errors import Conflict, InvalidArgument, NotFound
 from mydocker.model import ports
+from mydocker.model.network import Wires
 from mydocker.network import ops, plan
 from mydocker.runtime import control
 from mydocker.trace import Trace
@@ -99,7 +100,7 @@ def _change(
     The record is first: a command line that is killed here leaves a port that `port rm` and the monitor know of.
     """
     before = found.published, found.ports
-    wires = plan.Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or found.ports)
+    wires = Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or found.ports)
     steps = plan.publish(wires)
     for op in steps:
         assert isinstance(op, ops.PublishPorts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mydocker import state
 from mydocker.engine import networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
+from mydocker.model.network import Wires
 from mydocker.network import foreign, leases, ops, plan
 from mydocker.trace import Trace, describe
 
@@ -48,7 +49,7 @@ def _publish(record: state.Record) -> None:
     if not (record.alive() and record.ports):
         return
     joined = [(networks.load(end.network), end) for end in record.endpoints if end.address]
-    for op in plan.publish(plan.Wires(record.id, record.name, joined, record.ports)):
+    for op in plan.publish(Wires(record.id, record.name, joined, record.ports)):
         assert isinstance(op, ops.PublishPorts)
         op.before = op.ports  # it has these, or should: they are replaced, not added
         trace = Trace("host")

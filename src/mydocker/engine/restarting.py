@@ -14,16 +14,15 @@ from time import sleep
 from mydocker import state
 from mydocker.engine import start as starting
 from mydocker.errors import CorruptRecord, NotFound
-from mydocker.kernel.title import set_title
-from mydocker.runtime import watch
+from mydocker.runtime import memo, monitor, watch  # noqa: F401  monitor: what it will need, while it is of one version
 
 
 def resume(descriptor: int) -> None:
     """descriptor: what watch.execute has left, the container's ID."""
     code = 125
     try:
-        found = state.load(watch.inherited(descriptor))
-        set_title(f"mydocker: monitor of {found.name} ({found.id[:12]})", "mydocker")
+        found = state.load(memo.take(descriptor))
+        watch.show_title(found.id, found.name)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
         sleep(found.rest / 1000)
         try:

@@ -14,11 +14,9 @@ from mydocker.engine import bundle, endpoints, filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
-from mydocker.kernel import cgroups
 from mydocker.record import record
-from mydocker.runtime import monitor
-from mydocker.runtime.plan import plan
-from mydocker.trace import Trace, take_back
+from mydocker.runtime import launch
+from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,23 +64,39 @@ def start(
                 raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
             found.restart_count, found.rest, found.ended_by = 0, 0, ""
         began = monotonic_ns()
-        spec, wanted = (made.spec, made.request) if made else (bundle.load_spec(found), bundle.load_request(found))
-        layout = cgroups.layout()
+        if made:
+            spec, wanted, program = made.spec, made.request, made.program
+        else:
+            spec, wanted = bundle.load_spec(found), bundle.load_request(found)
+            program = filters.program(spec)
+            choice.named(found.driver).prepare(found.folder, found.layers)
         size = terminal_size() if tty else (0, 0)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
         with endpoints.prepare(found, spec, wanted) as network, Console(tty, stdin) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
-            program = filters.program(spec)
-            steps = plan(spec, found.folder, layout, size, found.name, network.wires, network.shared, program)
-            take_back(steps.host)  # what a monitor that was killed could not
-            choice.named(found.driver).prepare(found.folder, found.layers)
-            trace.span("read the bundle, plan every step", f"cat {found.folder}/config.json", began)
-            wiring = monitor.Wiring(
-                attach, stdin, explain, log_size, log_files, network.wires, network.held, network.shared, wanted.dns
+            trace.span("take addresses and ports", f"ls {found.folder}", began)
+            orders = launch.Orders(
+                record=found.__dict__,
+                spec=spec,
+                program=program,
+                networks=[network.__dict__ for network, _ in network.wires.joined] if network.wires else [],
+                size=size,
+                fresh=bool(made),
+                attach=attach,
+                stdin=stdin,
+                explain=explain,
+                log_size=log_size,
+                log_files=log_files,
+                dns=wanted.dns,
+                notes=trace.notes,
+                lock=lock.descriptor,
+                shared=network.shared,
+                held=network.held,
             )
-            pid, channel = monitor.launch(found, steps, layout, wiring, trace, lock)
+            pid, channel = launch.launch(orders)
+            lock.release()
             network.hand_over()
             return _follow(found, pid, channel, console, attach)
     finally:

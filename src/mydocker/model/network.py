@@ -65,6 +65,26 @@ class Endpoint:
         return dict(self.__dict__)
 
 
+@record
+class Wires:
+    """A container's networks at one start. ports: in effect, as model.ports writes them. named: whether names are
+    resolved for it, which is so on networks that users have made."""
+
+    id: str
+    name: str
+    joined: list[tuple[Network, Endpoint]]
+    ports: list[str]
+
+    @property
+    def named(self) -> bool:
+        return any(network.name != DEFAULT for network, _ in self.joined)
+
+    @property
+    def outward(self) -> tuple[Network, Endpoint] | None:
+        """The network by which the world is reached, and reaches it: the first that is not internal."""
+        return next((pair for pair in self.joined if not pair[0].internal), None)
+
+
 def endpoint_id(network_id: str, container_id: str) -> str:
     """docker draws one by lot; here it is the same whenever that container is on that network."""
     return network_id[:32] + container_id[:32]

@@ -15,6 +15,7 @@ _MOST = 10**9  # restarts
 
 # Who has ended a container, and so suspends its policy; "" if nobody has since it was started.
 BY_HAND = "by hand"
+BY_REMOVAL = "by removal"  # by hand, and what is written of its end is not meant to last
 BY_SHUTDOWN = "by shutdown"
 
 _SHORTEST, _LONGEST = 100, 60_000  # ms between two lives
@@ -56,4 +57,4 @@ def rest(policy: str, ended_by: str, code: int, count: int, rested: int, lived: 
 def returns_at_boot(policy: str, ended_by: str) -> bool:
     """Whether a container that has run before is started when the host is. Failing is a program's own matter: docker's
     on-failure does not come back either."""
-    return policy == "always" or (policy == "unless-stopped" and ended_by != BY_HAND)
+    return policy == "always" or (policy == "unless-stopped" and ended_by not in (BY_HAND, BY_REMOVAL))

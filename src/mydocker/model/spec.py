@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
 from mydocker.model import capabilities, seccomp_profile, units
+from mydocker.model.annotations import INIT, NETWORK_OF, SECCOMP, USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from mydocker.model.request import CreateRequest
 
     Json = dict[str, Any]
-
-USER = "io.mydocker.user"  # as typed; if it is not there, root
-SECCOMP = "io.mydocker.seccomp"  # where its filter comes from, if not docker's default profile
-NETWORK_OF = "io.mydocker.network-of"  # the ID of the container whose network namespace it shares
-INIT = "io.mydocker.init"  # "true": PID 1 is a small init that reaps and forwards signals
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534  # who a process is while the name of its user is not resolved

@@ -14,36 +14,14 @@ from __future__ import annotations
 
 from mydocker import ops
 from mydocker.model.addresses import cidr, mac_of
-from mydocker.model.network import DEFAULT
 from mydocker.network import ops as steps
 from mydocker.network.firewall import network_owner
 from mydocker.network.resolvconf import RESOLVER
 from mydocker.network.resolver_op import OpenResolver
-from mydocker.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.model.network import Endpoint, Network
-
-
-@record
-class Wires:
-    """A container's networks at one start. ports: in effect, as model.ports writes them. named: whether names are
-    resolved for it, which is so on networks that users have made."""
-
-    id: str
-    name: str
-    joined: list[tuple[Network, Endpoint]]
-    ports: list[str]
-
-    @property
-    def named(self) -> bool:
-        return any(network.name != DEFAULT for network, _ in self.joined)
-
-    @property
-    def outward(self) -> tuple[Network, Endpoint] | None:
-        """The network by which the world is reached, and reaches it: the first that is not internal."""
-        return next((pair for pair in self.joined if not pair[0].internal), None)
+    from mydocker.model.network import Endpoint, Network, Wires
 
 
 def links(wires: Wires) -> list[ops.Op]:

@@ -34,6 +34,7 @@ from _struct import pack
 from mydocker import jsontext, ops
 from mydocker.errors import MydockerError
 from mydocker.kernel import process, trampoline
+from mydocker.model.annotations import INIT
 from mydocker.runtime import users
 from mydocker.trace import Trace, step_failed
 
@@ -89,7 +90,7 @@ def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], b
         identity = users.identify(spec)
         trace.run(plan.last((identity.uid, identity.gid, identity.groups)))
         environment = variables(spec["process"]["env"], identity.home)
-        return spec["process"]["args"], environment, spec.get("annotations", {}).get("io.mydocker.init") == "true"
+        return spec["process"]["args"], environment, spec.get("annotations", {}).get(INIT) == "true"
 
     return work
 

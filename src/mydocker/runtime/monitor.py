@@ -1,7 +1,8 @@
 """The monitor: one process a container that starts it, keeps its log, answers for names, reaps it and clears
 up. It needs no daemon and no terminal.
 
-It is forked by `run` or `start` and outlives them. Towards the command line it speaks one way, in messages on a socket:
+It is forked by `run` or `start` (launch.py) and outlives them. Towards the command line it speaks one way, in messages
+on a socket:
 
     S + {"pid"}      started, with two descriptors: a pidfd, and its stdin (pipe or terminal) or nothing
     F + error        not started; everything is taken back
@@ -29,86 +30,36 @@ from mydocker.kernel.files import write_atomic
 from mydocker.kernel.title import set_title
 from mydocker.model import restart
 from mydocker.model.times import parse_rfc3339
-from mydocker.record import record
 from mydocker.runtime import init, watch
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
-from mydocker.runtime.plan import CLONE, EXECUTE, Plan
-from mydocker.runtime.plan import plan as make_plan
-from mydocker.trace import Trace, describe, step_failed
+from mydocker.runtime.launch import Orders, last_words
+from mydocker.runtime.plan import CLONE, EXECUTE, Plan, plan
+from mydocker.trace import Trace, step_failed, take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.model.network import Network
-    from mydocker.network.plan import Wires
+    from mydocker.model.network import Network, Wires
     from mydocker.runtime.control import Control
 
-_RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
 _MESSAGE = 1 << 18
 _PATIENCE = 3.0  # seconds until a monitor makes itself small: what starts many at once has better use for the processor
 
 
-@record
-class Wiring:
-    """How the container's streams are connected. attach: the caller wants its output. stdin: the caller's goes in.
-    explain: it wants the trace of the start. log_size: bytes a file. wires: its networks. held: the sockets of each
-    published port. shared: a descriptor of the network namespace that it joins, or -1. dns: --dns."""
-
-    attach: bool
-    stdin: bool
-    explain: bool = False
-    log_size: int = 10_000_000
-    log_files: int = 3
-    wires: Wires | None = None
-    held: dict[str, list[int]] = {}
-    shared: int = -1
-    dns: list[str] = []
-
-
-def launch(
-    found: state.Record, plan: Plan, layout: cgroups.Layout, wiring: Wiring, trace: Trace, lock: state.Lock
-) -> tuple[int, socket]:
-    """Fork the monitor; return its PID and the socket to it. The lock on the container and the trace go over to it."""
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-    began = monotonic_ns()
-    # On v2 it leaves the caller's cgroup: a service or a session that ends shall not take it along.
-    pid, pidfd = process.clone_into(layout.mounts.get("unified", ""), 0)
-    if pid:
-        os.close(pidfd)
-        theirs.close()
-        lock.release()
-        return pid, ours
-    code = 125
+def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
+    """Start the container that the orders are about, and be its monitor until its end; an exit code."""
+    found = state.Record(**orders.record)
     try:
-        ours.close()
-        os.setsid()
-        set_title(f"mydocker: monitor of {found.name} ({found.id[:12]})", "mydocker")
+        watch.show_title(found.id, found.name)
         life = watch.Watch(found.id, found.name, found.stop_signal, found.stop_timeout)
-        life.client, life.held, life.dns = Client(theirs), wiring.held, wiring.dns
-        life.networks = [network.__dict__ for network, _ in wiring.wires.joined] if wiring.wires else []
-        monitor = _Monitor(found, plan, layout, wiring, life, trace, lock)
-        trace.span("fork the monitor", "setsid …  # fork(2): it outlives the command line", began)
-        code = monitor.run()
+        life.client, life.held, life.dns, life.networks = Client(client), orders.held, orders.dns, orders.networks
+        life.hear_signals()
+        return _Monitor(found, layout, life, Trace("host", notes=orders.notes)).run(orders)
     except BaseException as error:
-        _last_words(found, theirs, error)
-    finally:
-        os._exit(code)
-
-
-def _last_words(found: state.Record, client: socket | None, error: BaseException) -> None:
-    """An error that nobody foresaw: the caller hears of it, the container's folder keeps it."""
-    what = describe(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    text = f"the monitor failed: {what}"
-    try:
-        if client:
-            client.setblocking(False)
-            client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
-        with open(f"{found.folder}/monitor.err", "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except OSError:
-        pass
+        last_words(error, client, found.folder)
+        return 125
 
 
 def resume(descriptor: int) -> None:
@@ -117,20 +68,13 @@ def resume(descriptor: int) -> None:
     life = watch.adopt(descriptor)
     found = state.load(life.container_id)
     try:
-        layout = cgroups.layout()
-        wires = _wires(found, life)
+        monitor = _Monitor(found, cgroups.layout(), life, Trace("host"))
         with open(f"{found.folder}/config.json", "rb") as file:
-            steps = make_plan(jsontext.loads(file.read()), found.folder, layout, name=found.name, wires=wires)
-        trace = Trace("host")
-        trace.adopt([*steps.host, *steps.links, *steps.published])
-        monitor = _Monitor(found, steps, layout, Wiring(False, False, wires=wires), life, trace)
-        monitor.tell_pid()
-        if life.control >= 0:
-            monitor.listen(life.control)
+            monitor.adopt(jsontext.loads(file.read()))
         monitor.live()
         code = 0
     except BaseException as error:
-        _last_words(found, None, error)
+        last_words(error, None, found.folder)
     finally:
         os._exit(code)
 
@@ -138,8 +82,7 @@ def resume(descriptor: int) -> None:
 def _wires(found: state.Record, life: watch.Watch) -> Wires | None:
     if not life.networks:
         return None
-    from mydocker.model.network import Network
-    from mydocker.network.plan import Wires
+    from mydocker.model.network import Network, Wires
 
     networks = [Network(**each) for each in life.networks]
     return Wires(found.id, found.name, list(zip(networks, found.endpoints)), found.ports)
@@ -149,38 +92,39 @@ class _Monitor:
     """watch: the container from its parent's side, in the long time when nothing happens; it goes from one interpreter
     to the next."""
 
-    def __init__(
-        self,
-        found: state.Record,
-        plan: Plan,
-        layout: cgroups.Layout,
-        wiring: Wiring,
-        life: watch.Watch,
-        trace: Trace,
-        lock: state.Lock | None = None,
-    ) -> None:
-        self.found, self.plan, self.layout, self.wiring, self.lock = found, plan, layout, wiring, lock
-        self.life, self.trace = life, trace
+    def __init__(self, found: state.Record, layout: cgroups.Layout, life: watch.Watch, trace: Trace) -> None:
+        self.found, self.layout, self.life, self.trace = found, layout, life, trace
+        self.wires = _wires(found, life)
+        self.plan: Plan
         self.child_spans: list[dict[str, Any]] = []
         self.told = 0  # when the child said what it had done: from then on it becomes the program
         self.control: Control | None = None
 
-    def run(self) -> int:
-        self._detach()
+    def run(self, orders: Orders) -> int:
+        """From its start to its end."""
         try:
-            self._start()
+            self._start(orders)
             self._record_start()
         except Exception as cause:
             error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
             self._take_back()
             self._record_failure(error)
-            self._keep_trace()
-            self._unlock()
+            self._keep_trace(orders)
+            os.close(orders.lock)
             self._say(b"F", error.details())
             return error.exit_code
-        self._say_started()
+        os.close(orders.lock)
+        self._say_started(orders)
         self.live()
         return 0
+
+    def adopt(self, spec: dict[str, Any]) -> None:
+        """Its container runs: another interpreter has started it."""
+        self.plan = plan(spec, self.found.folder, self.layout, name=self.found.name, wires=self.wires)
+        self.trace.adopt([*self.plan.host, *self.plan.links, *self.plan.published])
+        self.tell_pid()
+        if self.life.control >= 0:
+            self.listen(self.life.control)
 
     def live(self) -> None:
         """Until the container has ended, and all is recorded and cleared up; or as another interpreter."""
@@ -199,43 +143,21 @@ class _Monitor:
             self._take_back()
             raise
 
-    def _detach(self) -> None:
-        """Nothing of the caller's stays open: only the socket, the lock and /dev/null as 0, 1, 2."""
-        assert self.life.client
-        assert self.lock
-        os.chdir("/")
-        null = os.open("/dev/null", os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor, inheritable=False)
-        keep = {0, 1, 2, self.life.client.fileno(), self.lock.descriptor, self.wiring.shared}
-        keep.update(descriptor for sockets in self.wiring.held.values() for descriptor in sockets)
-        for entry in os.listdir("/proc/self/fd"):
-            if int(entry) not in keep:
-                try:
-                    os.close(int(entry))
-                except OSError:
-                    pass  # the listing's own descriptor
-        for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGTSTP):
-            _signal.signal(number, _signal.SIG_IGN)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-        for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
-            process.raise_limit(resource)  # the caller's were meant for the caller
-        _signal.set_wakeup_fd(-1)
-        self.life.hear_signals()
-
-    def _unlock(self) -> None:
-        if self.lock:
-            self.lock.release()
-
     # --- birth --------------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _start(self, orders: Orders) -> None:
         """Everything up to the running program. Raises MydockerError; then _take_back() has to follow."""
-        self.life.log = LogWriter(f"{self.found.folder}/container.log", self.wiring.log_size, self.wiring.log_files)
+        found, began = self.found, monotonic_ns()
+        self.plan = plan(
+            orders.spec, found.folder, self.layout, orders.size, found.name, self.wires, orders.shared, orders.program
+        )
+        if not orders.fresh:
+            take_back(self.plan.host)  # what a monitor that was killed could not
+        self.trace.span("plan every step", f"cat {found.folder}/config.json", began)
+        self.life.log = LogWriter(f"{found.folder}/container.log", orders.log_size, orders.log_files)
         self.trace.run(self.plan.host)
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        streams = [] if self.found.tty else self._pipes()
+        streams = [] if found.tty else self._pipes()
         flags = 0
         for kind in self.plan.clone:
             flags |= process.NAMESPACES[kind]
@@ -251,7 +173,7 @@ class _Monitor:
             set_title("mydocker: init")  # the container sees it: nothing of the host's command line
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
             number = self.trace.number + ahead
-            init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
+            init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced(orders))
         self.trace.span(CLONE, self.plan.clone_shell(), began)
         theirs.close()
         for descriptor in streams:
@@ -260,8 +182,8 @@ class _Monitor:
         began = monotonic_ns()
         self._hear(ours)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
-        if self.wiring.wires:
-            self._settle([end.link for _, end in self.wiring.wires.joined])
+        if self.wires:
+            self._settle([end.link for _, end in self.wires.joined])
 
     def _wire(self, channel: socket) -> None:
         """The host's side of its networks. The child waits for its links, and builds its root during the rest; that is
@@ -380,7 +302,7 @@ class _Monitor:
             self.life.resolver.close()  # its sockets keep the namespace
             self.life.resolver = None
         problems = self.trace.unwind()
-        if self.wiring.wires:
+        if self.wires:
             problems += self._unwire()
         return problems
 
@@ -411,7 +333,7 @@ class _Monitor:
         found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
         found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
         found.oom_killed, found.error = False, ""  # the exit code stays that of the life before: `wait` may look late
-        if self.wiring.wires:
+        if self.wires:
             from mydocker.runtime import control
 
             self.listen(control.listen(found.folder))
@@ -433,20 +355,19 @@ class _Monitor:
         except (OSError, HostError):
             pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
 
-    def _say_started(self) -> None:
+    def _say_started(self, orders: Orders) -> None:
         life = self.life
-        self._unlock()
         # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
         descriptors = [life.pidfd]
-        hand_over = self.wiring.stdin and life.stdin >= 0
-        if hand_over or (self.wiring.attach and self.found.tty):
+        hand_over = orders.stdin and life.stdin >= 0
+        if hand_over or (orders.attach and self.found.tty):
             descriptors.append(life.stdin)
         self._say(b"S", {"pid": life.pid}, descriptors)
         if hand_over and not self.found.tty:
             os.close(life.stdin)
             life.stdin = -1
-        self._keep_trace()
-        if life.client and self.wiring.attach:
+        self._keep_trace(orders)
+        if life.client and orders.attach:
             life.client.channel.setblocking(False)
         elif life.client:
             life.client.drop()
@@ -465,8 +386,8 @@ class _Monitor:
         for text in [text for text in life.held if text not in found.ports]:
             for descriptor in life.held.pop(text):
                 os.close(descriptor)
-        assert self.wiring.wires
-        wires = self.wiring.wires
+        assert self.wires
+        wires = self.wires
         wires.joined, wires.ports = list(zip(joined, found.endpoints)), found.ports
         life.networks = message["joined"]
         if descriptors:
@@ -541,17 +462,17 @@ class _Monitor:
 
     def _save_end(self) -> None:
         try:
-            state.save(self.found, durable=True)
+            state.save(self.found, durable=self.found.ended_by != restart.BY_REMOVAL)
         except (OSError, HostError):
             state.save_last(self.found)  # a full disk: the old record's place is still there
 
-    def _is_traced(self) -> bool:
+    def _is_traced(self, orders: Orders) -> bool:
         """A container that vanishes at its end keeps no trace."""
-        return self.wiring.explain or not self.found.auto_remove
+        return orders.explain or not self.found.auto_remove
 
-    def _keep_trace(self) -> None:
+    def _keep_trace(self, orders: Orders) -> None:
         """What `explain` shows later, and `run --explain` now."""
-        if not self._is_traced():
+        if not self._is_traced(orders):
             return
         trace = {
             "schema": 1,
@@ -562,7 +483,7 @@ class _Monitor:
             "origin": monotonic_ns(),
             "spans": self.trace.spans() + self.child_spans,
         }
-        if self.wiring.explain:
+        if orders.explain:
             self._say(b"T", trace)
         try:
             write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())

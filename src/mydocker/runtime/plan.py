@@ -5,6 +5,7 @@ from __future__ import annotations
 from mydocker import ops
 from mydocker.image.drivers import choice
 from mydocker.kernel import trampoline
+from mydocker.model.annotations import DRIVER, LAYERS
 from mydocker.record import record
 from mydocker.runtime import cgroup, rootfs, security
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.cgroups import Layout
-    from mydocker.network.plan import Wires
+    from mydocker.model.network import Wires
 
 
 CLONE = "clone the first process into new namespaces"
@@ -70,7 +71,7 @@ class Plan:
 
 
 def _row(side: str, op: ops.Op) -> dict[str, Any]:
-    return {"side": side, "name": op.phrase(), "op": type(op).__name__, "args": ops.arguments(op), "shell": op.shell()}
+    return {"side": side, "name": op.phrase(), "op": type(op).__name__, "args": op.arguments(), "shell": op.shell()}
 
 
 def plan(
@@ -92,8 +93,8 @@ def plan(
     joined = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
     host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout)
     annotations = spec.get("annotations", {})
-    driver = choice.named(annotations["io.mydocker.driver"])
-    layers = annotations["io.mydocker.layers"].split(",")
+    driver = choice.named(annotations[DRIVER])
+    layers = annotations[LAYERS].split(",")
     links: list[ops.Op] = []
     published: list[ops.Op] = []
     steps: list[ops.Op] = [

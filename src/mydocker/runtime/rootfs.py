@@ -9,15 +9,13 @@ from __future__ import annotations
 from mydocker import jsontext, ops
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
+from mydocker.model.annotations import FILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.cgroups import Layout
-
-# Annotation: a JSON list of the mount points whose volume, while it is empty, gets what the image has there.
-FILL = "io.mydocker.fill"
 
 # The OCI runtime spec's default devices, with Docker's modes.
 DEVICES = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker import ops
 from mydocker.kernel import seccomp
 from mydocker.model import capabilities
-from mydocker.model.spec import SECCOMP
+from mydocker.model.annotations import SECCOMP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

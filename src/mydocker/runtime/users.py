@@ -11,7 +11,7 @@ import os
 import stat
 
 from mydocker.errors import MydockerError
-from mydocker.model.spec import USER
+from mydocker.model.annotations import USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

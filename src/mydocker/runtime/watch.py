@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import _signal
 import errno
-import marshal
 import os
 import select
 import sys
 from time import monotonic, sleep
 
 from mydocker.kernel.title import set_title
+from mydocker.runtime import memo
 from mydocker.runtime.crilog import LogWriter
 
 TYPE_CHECKING = False
@@ -217,15 +217,14 @@ class Watch:
 
 
 def execute(module: str, state: Any, kept: list[int]) -> None:
-    """Execute a new interpreter, in which `module` resumes: with what inherited() gives, and these descriptors. Returns
-    only if that can't be."""
-    memory = os.memfd_create("mydocker")
+    """Execute a new interpreter, in which `module` resumes: with these descriptors, and that of a memo of `state`.
+    Returns only if that can't be."""
+    memory = memo.leave(state)
     kept = [0, 1, 2, memory, *kept]
     root = __file__.rpartition("/mydocker/")[0]
     words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
     wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
     try:
-        os.write(memory, marshal.dumps(state, 4))
         for descriptor in kept:
             os.set_inheritable(descriptor, True)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
@@ -237,16 +236,9 @@ def execute(module: str, state: Any, kept: list[int]) -> None:
         os.close(memory)
 
 
-def inherited(descriptor: int) -> Any:
-    """What the interpreter before this one has left, in a memfd, which is closed."""
-    with open(descriptor, "rb") as file:
-        file.seek(0)
-        return marshal.loads(file.read())
-
-
 def adopt(descriptor: int) -> Watch:
     """From state(), by another interpreter."""
-    state = inherited(descriptor)
+    state = memo.take(descriptor)
     watch = Watch(*state["container"])
     watch.running = True
     watch.pid, watch.pidfd, watch.stdin, watch.control, watch.status, watch.told_to_end = state["process"]
@@ -258,8 +250,12 @@ def adopt(descriptor: int) -> Watch:
         watch.open_resolver(state["resolver"])
     for number in (0, 1, 2, *watch._descriptors()):
         os.set_inheritable(number, False)
-    set_title(f"mydocker: monitor of {watch.name} ({watch.container_id[:12]})", "mydocker")
+    show_title(watch.container_id, watch.name)
     return watch
+
+
+def show_title(container_id: str, name: str) -> None:
+    set_title(f"mydocker: monitor of {name} ({container_id[:12]})", "mydocker")
 
 
 def resume(descriptor: int) -> None:

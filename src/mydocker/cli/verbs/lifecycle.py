@@ -1,4 +1,5 @@
-"""start, stop, kill, restart, update, rm, wait. Imports are restricted: these are hot commands.
+"""start, stop, kill, restart, update, rm, wait. Imports are restricted: these are hot commands, and only two of them
+start anything.
 
 Each takes several containers: what can be done is done, every failure is told, and the exit code is that of the last
 one.
@@ -11,7 +12,6 @@ import sys
 from mydocker import state
 from mydocker.cli.streams import tell
 from mydocker.engine import lifecycle
-from mydocker.engine import start as starting
 from mydocker.errors import InvalidArgument, MydockerError
 from mydocker.model import restart as policies
 from mydocker.model import signals, units
@@ -25,6 +25,8 @@ _LONGEST = 10**9
 
 
 def start(params: dict[str, Any]) -> int:
+    from mydocker.engine import start as starting
+
     attach = params["attach"] or params["interactive"]
     if attach:
         if len(params["containers"]) > 1:
@@ -65,6 +67,8 @@ def kill(params: dict[str, Any]) -> int:
 
 
 def restart(params: dict[str, Any]) -> int:
+    from mydocker.engine import start as starting
+
     timeout, signal = _timeout(params), _signal_number(params)
 
     def one(reference: str) -> None:

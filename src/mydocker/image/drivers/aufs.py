@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from mydocker import ops, paths
+from mydocker import paths
 from mydocker.errors import Conflict
 from mydocker.image import layer
 from mydocker.kernel import files
@@ -20,6 +20,8 @@ from mydocker.kernel.mounts import FLAGS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from mydocker import ops
 
 name = "aufs"
 
@@ -56,6 +58,8 @@ def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
 
 
 def _mount(folder: str, kinds: list[str], layers: list[str], flags: int) -> ops.Mount:
+    from mydocker import ops
+
     branches = [f"{folder}/rw", *map(paths.layer, reversed(layers))]
     options = "br:" + ":".join(f"{branch}={kind}" for branch, kind in zip(branches, kinds))
     if len(os.fsencode(options)) > _PAGE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from mydocker import ops, paths
+from mydocker import paths
 from mydocker.kernel import files
 from mydocker.kernel.mounts import FLAGS
 
@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
+    from mydocker import ops
     from mydocker.image.layer import Entry
 
 name = "copy"
@@ -37,6 +38,8 @@ def prepare(folder: str, layers: list[str]) -> None:
 
 
 def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    from mydocker import ops
+
     return [ops.Mount(f"{folder}/rootfs", f"{folder}/rootfs", flags=FLAGS["bind"])]
 
 

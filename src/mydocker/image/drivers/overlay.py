@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 
-from mydocker import ops, paths
+from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord
 from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from mydocker import ops
 
 name = "overlay"
 
@@ -50,11 +52,15 @@ def prepare(folder: str, layers: list[str]) -> None:
 
 
 def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    from mydocker import ops
+
     options = f"{_stack(_lowers(folder, layers))},{_writable(folder)}"
     return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", 0, _checked(options, layers))]
 
 
 def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+    from mydocker import ops
+
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
     options = f"{_stack([*_lowers(folder, layers), f'{folder}/upper'])},{_PLAIN}"
     return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", flags, _checked(options, layers))]
