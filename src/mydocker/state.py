@@ -18,7 +18,7 @@ from time import time_ns
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel import process
-from mydocker.kernel.files import make_private, remove_tree, write_atomic
+from mydocker.kernel.files import make_private, remove_tree, sync, write_atomic, write_new
 from mydocker.model.timestamp import rfc3339
 from mydocker.record import record
 
@@ -204,22 +204,41 @@ def _derived(found: Record) -> Record:
     return found
 
 
-def save(found: Record, durable: bool = False, folder: str = "") -> None:
-    """Replace the record atomically. durable: it survives a power cut (two fsyncs, 3 ms). folder: if it is not yet
-    where it will be."""
-    text = jsontext.dumps({name: getattr(found, name) for name in found._fields})  # type: ignore[attr-defined]
-    write_atomic(f"{folder or found.folder}/record.json", text.encode() + b"\n", durable=durable)
+def save(found: Record, durable: bool = False) -> None:
+    """Replace the record atomically. durable: it survives a power cut (two fsyncs, 3 ms)."""
+    write_atomic(f"{found.folder}/record.json", _text(found), durable=durable)
+
+
+def save_unseen(found: Record) -> None:
+    """The first record of a container that is being made."""
+    write_new(f"{unseen(found.id)}/record.json", _text(found))
 
 
 def save_last(found: Record) -> None:
     """The last word on a container that is about to be removed, written in place: `wait` holds the file open."""
-    text = jsontext.dumps({name: getattr(found, name) for name in found._fields})  # type: ignore[attr-defined]
+    text = _text(found)
     descriptor = os.open(f"{found.folder}/record.json", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.pwrite(descriptor, text.encode() + b"\n", 0)
-        os.ftruncate(descriptor, len(text) + 1)
+        os.pwrite(descriptor, text, 0)
+        os.ftruncate(descriptor, len(text))
     finally:
         os.close(descriptor)
+
+
+def _text(found: Record) -> bytes:
+    return jsontext.dumps({name: getattr(found, name) for name in found._fields}).encode() + b"\n"  # type: ignore[attr-defined]
+
+
+def keep(found: Record) -> None:
+    """Have a container that was just made survive a power cut: what it is, and that it is there. Harmless if it is gone
+    by now."""
+    try:
+        for path in ("config.json", "request.json", "record.json", ""):
+            sync(f"{found.folder}/{path}")
+        sync(paths.NAMES)
+        sync(paths.CONTAINERS)
+    except FileNotFoundError:
+        pass
 
 
 class Lock:

@@ -24,14 +24,27 @@ COMMANDS = [
 ]
 
 
+# What the command line forks, and what that becomes. They say nothing to anybody: their imports are looked at alone.
+PARTS = ["mydocker.runtime.monitor", "mydocker.runtime.watch"]
+
+
 def hierarchies() -> int:
     """How many of cgroup v1 and v2 there are: a start makes a folder in each."""
     return len(Path("/proc/self/cgroup").read_text().splitlines())
 
 
 def modules(words: list[str], env: dict[str, str]) -> set[str]:
-    """What the command line loads; its monitor says nothing after the fork. words: bin/mydocker's arguments."""
-    python = ["/usr/bin/python3", "-I", "-S", "-X", "utf8", "-X", "importtime", PROGRAM, *words]
+    """What the command line loads. words: bin/mydocker's arguments."""
+    return _loaded([PROGRAM, *words], env)
+
+
+def part_modules(part: str) -> set[str]:
+    source = Path(PROGRAM).parents[1] / "src"
+    return _loaded(["-c", f"import sys; sys.path.append({str(source)!r}); import {part}"], {})
+
+
+def _loaded(words: list[str], env: dict[str, str]) -> set[str]:
+    python = ["/usr/bin/python3", "-I", "-S", "-X", "utf8", "-X", "importtime", *words]
     done = subprocess.run(python, env=env, check=True, capture_output=True, text=True)
     return set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 
 import pytest
@@ -14,11 +15,11 @@ MANY = 2 * launch._AT_ONCE + 5  # more than one message takes
 
 
 def orders(**named) -> launch.Orders:
-    words = dict(
-        record={"id": "a" * 64}, spec={"process": {"args": ["true"]}}, program=b"\x06\0", networks=[], size=(24, 80),
-        fresh=True, attach=False, stdin=False, explain=False, log_size=1, log_files=1, dns=[],
-        notes=[("fork", "", None, 1, 2, "")], lock=-1,
-    )  # fmt: skip
+    words = {
+        "record": {"id": "a" * 64}, "spec": {"process": {"args": ["true"]}}, "program": b"\x06\0", "networks": [],
+        "size": (24, 80), "fresh": True, "attach": False, "stdin": False, "explain": False, "log_size": 1,
+        "log_files": 1, "dns": [], "notes": [("fork", "", None, 1, 2, "")], "lock": -1,
+    }  # fmt: skip
     return launch.Orders(**{**words, **named})
 
 
@@ -89,6 +90,20 @@ def test_hundreds_of_ports(mydocker, name):
     ports = f"127.0.0.1:{first}-{last}:{first}-{last}"
     mydocker.ok("run", "-d", "--name", name, "-p", ports, "busybox", "sleep", "1000")
     assert len(mydocker.ok("port", name).splitlines()) == last - first + 1
+
+
+@pytest.mark.parametrize("words", [("create",), ("run", "-d"), ("run", "-d", "--rm")], ids=" ".join)
+def test_what_is_said_to_be_there_survives_a_power_cut(machine, mydocker, name, words):
+    if not machine.local:
+        pytest.skip("needs strace: this machine only")
+    command = [machine.program, *words, "--name", name, "--net", "none", "busybox", "true"]
+    traced = machine.run("strace", "-f", "-y", "-qq", "-e", "trace=fsync", *command)
+    assert traced.rc == 0
+    synced = {path.rpartition("/")[2] for path in re.findall(r"fsync\(\d+<(.*)>\)", traced.stderr)}
+    container = traced.stdout.strip()
+    kept = {"config.json", "request.json", "record.json", container, "containers", "names"}
+    assert synced == set() if "--rm" in words else synced >= kept  # a monitor that is quick syncs the end, too
+    mydocker("rm", "-f", name)
 
 
 def test_several_are_started_by_one_command_line(mydocker, name):

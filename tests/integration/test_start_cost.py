@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from machine import PATH
-from start_cost import COMMANDS, RECORD, hierarchies, modules, syscalls
+from start_cost import COMMANDS, PARTS, RECORD, hierarchies, modules, part_modules, syscalls
 
 RECORDED = json.loads(RECORD.read_text())
 
@@ -28,10 +28,23 @@ def test_no_module_off_the_list(mydocker, env, name, command):
     if command == "start NAME":
         mydocker.ok("stop", "-t", "0", name)
     loaded = modules(command.replace("NAME", name).split(), env)
+    assert off_the_list(loaded, command) == set()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nor_behind_it(env, part):
+    assert off_the_list(part_modules(part), part) == set()
+
+
+def test_a_monitor_that_waits_has_no_room_for_os(env):
+    assert "os" not in part_modules("mydocker.runtime.watch")
+
+
+def off_the_list(loaded: set[str], what: str) -> set[str]:
     if RECORDED["of"]["python"] != list(sys.version_info[:2]):  # each brings others of its own
         loaded = {module for module in loaded if module.startswith("mydocker.")}
-    assert "mydocker.errors" in loaded or "mydocker.record" in loaded  # it is the list of a real run
-    assert loaded - set(RECORDED["modules"][command]) == set()
+    assert {module for module in loaded if module.startswith("mydocker.")}  # it is the list of a real run
+    return loaded - set(RECORDED["modules"][what])
 
 
 def test_as_few_system_calls_and_processes(mydocker, env, tmp_path):

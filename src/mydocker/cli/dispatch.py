@@ -64,7 +64,7 @@ def dispatch(verb: str, params: dict[str, Any]) -> int:
     if verb in _STARTERS:
         from mydocker.runtime import launch
 
-        launch.fork_ahead()
+        launch.fork_ahead(networks="none" not in params.get("network", []))
     module, _, function = VERBS[verb].partition(":")
     code: int = getattr(__import__(f"mydocker.cli.verbs.{module}", fromlist=[function]), function)(params)
     return code

@@ -14,7 +14,7 @@ from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
-from mydocker.kernel.files import open_in_root, write_atomic
+from mydocker.kernel.files import open_in_root, write_new
 from mydocker.model import host, names, request, signals, spec
 from mydocker.model.annotations import DRIVER, FILL, LAYERS
 from mydocker.record import record
@@ -130,7 +130,8 @@ def _is_default_command(word: str) -> bool:
 
 
 def create(made: Draft) -> state.Record:
-    """Put the draft on disk. Raises Conflict if its name is taken; whatever it raises, nothing is left."""
+    """Put the draft in its place; state.keep() makes it last. Raises Conflict if its name is taken; whatever it raises,
+    nothing is left."""
     wanted = made.request
     cidfile = _claim_cidfile(wanted.cidfile)
     try:
@@ -188,8 +189,8 @@ def _write(made: Draft, name: str) -> state.Record:
             os.makedirs(mount["source"], 0o755)  # as docker does for -v
     made.driver.prepare(folder, image.layers)
     os.makedirs(f"{folder}/rootfs", exist_ok=True)
-    write_atomic(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
-    write_atomic(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
+    write_new(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
+    write_new(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
     found = state.Record(
         id=made.id,
         name=name,
@@ -215,5 +216,5 @@ def _write(made: Draft, name: str) -> state.Record:
         stop_signal=signals.number(wanted.stop_signal or "TERM"),
         stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
     )
-    state.save(found, durable=not wanted.auto_remove, folder=folder)
+    state.save_unseen(found)
     return found

@@ -98,6 +98,8 @@ def start(
             pid, channel = launch.launch(orders)
             lock.release()
             network.hand_over()
+            if made and not found.auto_remove:
+                state.keep(found)  # while it starts
             return _follow(found, pid, channel, console, attach)
     finally:
         lock.release()

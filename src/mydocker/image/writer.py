@@ -111,7 +111,7 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
         files.make_private(blobs)
     for entry in os.listdir(work.blobs):
         os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
-    files.sync_folder(blobs)
+    files.sync(blobs)
     adopt_layers(work)
     wanted = {"mediaType": store.MANIFEST, "digest": digest, "size": len(manifest_data)}
     index["manifests"] = named(index["manifests"], wanted, name)

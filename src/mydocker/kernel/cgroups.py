@@ -87,7 +87,7 @@ def make(path: str) -> None:
             return
         except FileNotFoundError:
             try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                make(os.path.dirname(path))
             except FileNotFoundError:
                 pass
     raise OSError(errno.EAGAIN, "the parent cgroup keeps vanishing", path)

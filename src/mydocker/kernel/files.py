@@ -330,7 +330,26 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, durable: bool = Fals
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        write_new(temporary, data, mode, durable, about=path)
+        os.rename(temporary, path)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
+        raise
+    if durable:
+        sync(folder or ".")
+
+
+def write_new(path: str, data: bytes, mode: int = 0o600, durable: bool = False, about: str = "") -> None:
+    """Write a file that is not there yet, where nobody looks. durable: its content is on the disk then, if not its
+    name. about: what an error shall name, if not `path`.
+
+    Raises HostError where there is no space, OSError otherwise; a part of it may be there then.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             os.fchmod(descriptor, mode)  # whatever the umask is
             write_all(descriptor, data)
@@ -338,17 +357,10 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, durable: bool = Fals
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(temporary, path)
-    except BaseException as error:
-        try:
-            os.unlink(temporary)
-        except FileNotFoundError:
-            pass
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise no_space(path, error) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space(about or path, error) from None
         raise
-    if durable:
-        sync_folder(folder or ".")
 
 
 def make_private(path: str) -> None:
@@ -368,9 +380,9 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def sync_folder(path: str) -> None:
-    """Make the folder's names, new and renamed ones, outlive a power cut."""
-    descriptor = os.open(path, FOLDER)
+def sync(path: str) -> None:
+    """Make a file's content, or a folder's names, new and renamed ones, outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

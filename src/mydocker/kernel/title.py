@@ -1,8 +1,8 @@
-"""What `ps` shows of this process. By files alone: a monitor that waits has no room for ctypes."""
+"""What `ps` shows of this process. By files alone, and without os: a monitor that waits has no room for more."""
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 
 def set_title(title: str, name: str = "") -> None:

@@ -8,12 +8,12 @@ reads back as the bytes that were written. A record's head is always 40 bytes wi
 
     container.log -> container.log.1 -> container.log.2     the newest first; a full file is renamed, the oldest goes
 
-Imports are restricted: this stays in memory for each container.
+Imports are restricted: this stays in memory for each container (see watch.py).
 """
 
 from __future__ import annotations
 
-import os
+import posix as os
 from time import time_ns
 
 from mydocker.model.timestamp import rfc3339
@@ -140,8 +140,10 @@ class LogWriter:
             file = os.open(f"{self.path}.new", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             names = [self.path] + [f"{self.path}.{number}" for number in range(1, self.max_files)]
             for newer, older in reversed(list(zip(names, names[1:]))):
-                if os.path.exists(newer):
+                try:
                     os.rename(newer, older)
+                except FileNotFoundError:
+                    pass  # there have not been so many yet
             os.rename(f"{self.path}.new", self.path)
         except OSError:
             return False

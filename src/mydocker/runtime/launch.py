@@ -42,11 +42,8 @@ if TYPE_CHECKING:
     from mydocker.kernel.cgroups import Layout
 
 _RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
-# What most containers need, and the monitor loads while there is nothing else to do.
-_LIKELY = [
-    f"mydocker.{name}"
-    for name in ("image.drivers.overlay", "network.plan", "network.leases", "kernel.rtnetlink", "runtime.control")
-]
+# What a container on a network needs besides, and the monitor loads while there is nothing else to do.
+_NETWORK = ["mydocker.network.plan", "mydocker.network.leases", "mydocker.kernel.rtnetlink", "mydocker.runtime.control"]
 _AT_ONCE = 200  # descriptors in a message; the kernel takes 253
 _IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGTSTP)
 
@@ -91,9 +88,9 @@ class _Forked:
 _ahead: list[_Forked] = []
 
 
-def fork_ahead() -> None:
-    """Have a monitor at hand for the next launch()."""
-    _ahead.append(_fork())
+def fork_ahead(networks: bool) -> None:
+    """Have a monitor at hand for the next launch(). networks: whether its container is likely to be on some."""
+    _ahead.append(_fork(_NETWORK if networks else []))
 
 
 def launch(orders: Orders) -> tuple[int, socket]:
@@ -104,7 +101,7 @@ def launch(orders: Orders) -> tuple[int, socket]:
     if not _ahead:
         from mydocker.runtime import monitor  # noqa: F401  here, while it is of the same version as what is running
 
-        fork_ahead()
+        fork_ahead(False)
     forked = _ahead.pop()
     fork = ("fork the monitor", "setsid …  # fork(2): it outlives the command line")
     orders.notes.insert(0, (*fork, None, forked.began, forked.ended, ""))
@@ -117,8 +114,8 @@ def launch(orders: Orders) -> tuple[int, socket]:
     return forked.pid, forked.channel
 
 
-def _fork() -> _Forked:
-    """One that waits for orders."""
+def _fork(needed: list[str]) -> _Forked:
+    """One that waits for orders. needed: what it loads until then."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     began = monotonic_ns()
     layout = cgroups.layout()
@@ -132,17 +129,17 @@ def _fork() -> _Forked:
     try:
         ours.detach()
         channel = _leave_caller(theirs)
-        code = _serve(channel, layout)
+        code = _serve(channel, layout, needed)
     except BaseException as error:
         last_words(error, channel)
     finally:
         os._exit(code)
 
 
-def _serve(channel: socket, layout: Layout) -> int:
+def _serve(channel: socket, layout: Layout, needed: list[str]) -> int:
     from mydocker.runtime import monitor
 
-    for name in _LIKELY:
+    for name in needed:
         __import__(name)
     orders = _receive(channel)
     return monitor.start(orders, channel, layout) if orders else 0

@@ -1,13 +1,13 @@
 """What one process leaves for another, or for itself as another program: plain data by marshal, in a memfd, whose size
 has no limit.
 
-Imports are restricted: this is on the way of every start.
+Imports are restricted: a monitor that waits keeps them in memory (see watch.py).
 """
 
 from __future__ import annotations
 
 import marshal
-import os
+import posix as os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ everything else (its networks are changed, it has ended) it becomes a full one a
 It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
 in a memfd, by marshal, which reads what older Pythons wrote. Nothing else is shared: the program, and Python, may be
 upgraded meanwhile.
-Imports are restricted: all that stands here stays in memory for each container.
+Imports are restricted: all that stands here stays in memory for each container. `posix` is what `os` is made of; with
+all that os makes of it, each would take 0.25 MB more.
 """
 
 from __future__ import annotations
 
 import _signal
 import errno
-import os
+import posix as os
 import select
 import sys
 from time import monotonic, sleep
@@ -223,7 +224,7 @@ def execute(module: str, state: Any, kept: list[int]) -> None:
     kept = [0, 1, 2, memory, *kept]
     root = __file__.rpartition("/mydocker/")[0]
     words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
-    wanted = {name: value for name, value in os.environ.items() if name.startswith("MYDOCKER_")}
+    wanted = {name: value for name, value in os.environ.items() if name.startswith(b"MYDOCKER_")}
     try:
         for descriptor in kept:
             os.set_inheritable(descriptor, True)

@@ -52,7 +52,9 @@ def run(params: dict[str, Any]) -> int:
 
 
 def create(params: dict[str, Any]) -> int:
-    print(creation.create(creation.draft(_request(params), host.look())).id)
+    found = creation.create(creation.draft(_request(params), host.look()))
+    state.keep(found)
+    print(found.id)
     return 0
 
 
