@@ -33,7 +33,7 @@ from mydocker.errors import MydockerError, StepFailed
 from mydocker.kernel import cgroups, process
 from mydocker.record import record
 from mydocker.runtime import memo
-from mydocker.trace import describe
+from mydocker.trace import Trace, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,8 +103,12 @@ def launch(orders: Orders) -> tuple[int, socket]:
 
         fork_ahead(False)
     forked = _ahead.pop()
-    fork = ("fork the monitor", "setsid …  # fork(2): it outlives the command line")
-    orders.notes.insert(0, (*fork, None, forked.began, forked.ended, ""))
+    notes = Trace("host")
+    notes.span("fork the monitor", "setsid …  # fork(2): it outlives the command line", forked.began, forked.ended)
+    first = min((start for _, _, _, start, _, _ in orders.notes), default=0)
+    if first > forked.ended:
+        notes.span("load the program", "# its other half is loaded by the monitor", forked.ended, first)
+    orders.notes = notes.notes + orders.notes
     try:
         _send(forked.channel, orders)
     except OSError:

@@ -175,6 +175,8 @@ class _Monitor:
             number = self.trace.number + ahead
             init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced(orders))
         self.trace.span(CLONE, self.plan.clone_shell(), began)
+        if self.life.told_to_end:  # when there was nobody yet to tell
+            self.life.signal(_signal.SIGKILL)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
