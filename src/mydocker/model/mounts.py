@@ -6,8 +6,6 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 import os
-from _csv import Error as CsvError  # the C half of csv, which would bring re
-from _csv import reader
 
 from mydocker.errors import InvalidArgument
 from mydocker.model import names, units
@@ -167,9 +165,11 @@ def mount(text: str, cwd: str) -> Mount:
 
 def _fields(text: str) -> dict[str, str]:
     """--mount's keys, by their long names, and values; a switch that is off is left out."""
+    from _csv import Error, reader  # the C half of csv, which would bring re
+
     try:
         row = next(iter(reader([text], strict=True)), [])
-    except CsvError:
+    except Error:
         row = []
     given: dict[str, str] = {}
     for field in row:
