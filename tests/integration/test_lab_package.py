@@ -1,7 +1,9 @@
-"""The package goes and comes back: what runs is stopped, what is stored stays, and a purge takes all of it."""
+"""The package is installed anew, goes and comes back. An upgrade leaves what runs alone; removal stops it, and what is
+stored stays; a purge takes all of it."""
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -13,11 +15,13 @@ pytestmark = [pytest.mark.lab, pytest.mark.package, pytest.mark.systemd]
 APT = {
     "file": "/var/cache/mydocker/mydocker.deb",
     "install": "apt-get install -y --no-install-recommends /var/cache/mydocker/mydocker.deb",
+    "upgrade": "apt-get install -y --reinstall --no-install-recommends /var/cache/mydocker/mydocker.deb",
     "remove": "apt-get remove -y mydocker",
 }
 DNF = {
     "file": "/var/cache/mydocker/mydocker.rpm",
     "install": "dnf install -y --nogpgcheck /var/cache/mydocker/mydocker.rpm",
+    "upgrade": "dnf reinstall -y --nogpgcheck /var/cache/mydocker/mydocker.rpm",
     "remove": "dnf remove -y --noautoremove mydocker",
 }
 
@@ -64,12 +68,23 @@ def what_is_up(machine: Machine, name: str) -> str:
     ).stdout
 
 
+def test_upgraded(machine, installed, manager, name):
+    """To the same version, which package managers do as they do any other."""
+    before = installed.state(name)
+    typed(machine, manager["upgrade"])
+    assert installed.state(name) == before
+    assert installed.ok("exec", name, "cat", "/data/file") == "kept"
+    assert json.loads(installed.ok("network", "check", "--format", "json")) == []
+
+
 def test_removed_and_installed_again(machine, installed, manager, name):
     assert "sleep 6000" in what_is_up(machine, name)
     typed(machine, manager["remove"])
     assert what_is_up(machine, name) == ""
+    assert not machine.exists("/sys/fs/cgroup/mydocker.slice")
     assert machine.read(f"/var/lib/mydocker/volumes/{name}/_data/file") == "kept\n"
-    typed(machine, manager["install"])
+    typed(machine, f'{manager["install"]} && test "$(mydocker run --rm busybox echo hi)" = hi')
+    installed.ok("network", "rm", "bridge")  # which was not up before, either
     assert installed.state(name)["Status"] == "exited"
     assert installed.ok("start", name) == name
     assert machine.run("systemctl", "is-enabled", "mydocker").rc == 0

@@ -70,6 +70,17 @@ def test_mounts_in_and_on_mounts():
     assert purge(before, GONE) == ""
 
 
+def test_what_still_runs_is_ended():
+    """Where the program could not do it at the removal."""
+    before = """
+        mount -t tmpfs tmpfs /sys/fs/cgroup
+        group=/sys/fs/cgroup/mydocker.slice/containers/0123
+        mkdir -p "$group"
+        echo 0 >"$group/cgroup.kill"
+    """
+    assert purge(before, f'is "$(cat "$group/cgroup.kill")" 1; {GONE}') == ""
+
+
 @pytest.mark.parametrize("place", ["$volume", "$volume/a"])
 def test_one_that_is_in_use_keeps_all(place):
     before = f'mkdir "$volume/a"; mount --bind /var/lib/data {place}; cd {place}'
