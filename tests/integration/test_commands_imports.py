@@ -63,12 +63,15 @@ def test_on_a_network_of_the_users(mydocker, imported, name):
     mydocker.ok("network", "create", name)
     loaded = imported("run", "--rm", "--net", name, "busybox", "true")
     mydocker.ok("network", "rm", name)
-    assert "mydocker.network.resolver_op" in loaded
+    assert "mydocker.engine.networks" in loaded
     assert sorted(loaded & set(BANNED)) == []
 
 
-@pytest.mark.parametrize("module", ["mydocker.network.resolver", "mydocker.runtime.control"])
-def test_what_a_monitor_loads_once_nobody_sees_its_stderr(machine, module):
+@pytest.mark.parametrize(
+    "module",
+    ["mydocker.runtime.monitor", "mydocker.network.plan", "mydocker.network.resolver", "mydocker.runtime.control"],
+)
+def test_what_a_monitor_loads_where_nobody_sees_its_stderr(machine, module):
     if not machine.local:
         pytest.skip("needs the sources: this machine only")
     script = f"import sys; sys.path.insert(0, {str(CHECKOUT / 'src')!r}); import {module}; print(*sys.modules)"

@@ -49,7 +49,7 @@ def test_it_says_whose_it_is(machine, mydocker, name, settled):
 def test_the_log_goes_on_in_the_middle_of_a_line(mydocker, name, settled):
     script = "printf half; printf other >&2; read word; echo $word; echo ' of it' >&2; exit 7"
     settled("--net", "none", "--name", name, "-v", "/tmp", "busybox", "sh", "-c", f"mkfifo /f; ({script}) </f")
-    mydocker.ok("exec", name, "sh", "-c", "echo ' a line' >/f")
+    mydocker("exec", name, "sh", "-c", "echo ' a line' >/f")  # this ends the container, and so perhaps the exec
     assert mydocker.ok("wait", name) == "7"
     logs = mydocker("logs", name)
     assert (logs.stdout, logs.stderr) == ("halfa line\n", "other of it\n")
