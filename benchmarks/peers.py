@@ -40,6 +40,7 @@ cd "$0"
 mount -t proc proc /proc
 mkdir sys && mount -t sysfs sysfs sys && mount --rbind /sys/fs/cgroup sys/fs/cgroup && mount --rbind sys /sys
 mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /dev/shm
 for top in etc var/lib; do
     mkdir -p upper/$top work/$top
     mount -t overlay -o lowerdir=/$top,upperdir=upper/$top,workdir=work/$top overlay /$top
