@@ -14,7 +14,7 @@ from time import sleep
 from mydocker import state
 from mydocker.engine import start as starting
 from mydocker.errors import CorruptRecord, NotFound
-from mydocker.runtime import memo, monitor, watch  # noqa: F401  monitor: what it will need, while it is of one version
+from mydocker.runtime import birth, memo, watch  # noqa: F401  birth: what it will need, while it is of one version
 
 
 def resume(descriptor: int) -> None:

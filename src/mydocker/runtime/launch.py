@@ -4,7 +4,7 @@
        │ fork ─────────────────────────────────────▶ │ a session of its own, nothing of the caller's
        │ load cli and engine, plan, write the bundle │ load runtime and network
        │ ──── O + descriptors: the orders ──────────▶ │ start the container
-       │ ◀─── what monitor.py says ───────────────── │
+       │ ◀─── what birth.py says ─────────────────── │
 
 If the command line ends without orders, the monitor does too; it has done nothing yet.
 Imports are restricted: this is on the way of every start. What is imported here is loaded once, for both.
@@ -99,7 +99,7 @@ def launch(orders: Orders) -> tuple[int, socket]:
     Raises StepFailed if it is gone.
     """
     if not _ahead:
-        from mydocker.runtime import monitor  # noqa: F401  here, while it is of the same version as what is running
+        from mydocker.runtime import birth  # noqa: F401  here, while it is of the same version as what is running
 
         fork_ahead(False)
     forked = _ahead.pop()
@@ -141,12 +141,12 @@ def _fork(needed: list[str]) -> _Forked:
 
 
 def _serve(channel: socket, layout: Layout, needed: list[str]) -> int:
-    from mydocker.runtime import monitor
+    from mydocker.runtime import birth
 
     for name in needed:
         __import__(name)
     orders = _receive(channel)
-    return monitor.start(orders, channel, layout) if orders else 0
+    return birth.start(orders, channel, layout) if orders else 0
 
 
 def _leave_caller(channel: socket) -> socket:

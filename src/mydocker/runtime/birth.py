@@ -1,0 +1,294 @@
+"""A container's birth: a monitor is told what to start, starts it, and tells how that went. From then on it is
+monitor.py.
+
+Towards the command line it speaks one way, in messages on a socket, of which the last two are monitor.py's:
+
+    S + {"pid"}      started, with two descriptors: a pidfd, and its stdin (pipe or terminal) or nothing
+    F + error        not started; everything is taken back
+    T + trace        the steps of the start, just after S or before F, if they are wanted
+    o, e + bytes     output, for an attached command line
+    X + code         ended, recorded and cleared up
+
+What the command line wants of the container it does itself through the descriptors: it writes to stdin, sets the
+terminal's size, sends signals. If it goes away, the container stays.
+Imports are restricted: this is on the way of every start.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from _struct import unpack
+from time import monotonic_ns, time_ns
+
+from mydocker import jsontext, state
+from mydocker.errors import HostError, MydockerError, StepFailed, from_details
+from mydocker.kernel import cgroups, process
+from mydocker.kernel.files import write_atomic
+from mydocker.kernel.title import set_title
+from mydocker.runtime import init, watch
+from mydocker.runtime.client import Client
+from mydocker.runtime.crilog import LogWriter
+from mydocker.runtime.launch import Orders, last_words
+from mydocker.runtime.monitor import Monitor
+from mydocker.runtime.plan import CLONE, EXECUTE, plan
+from mydocker.trace import Trace, step_failed, take_back
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MESSAGE = 1 << 18
+
+
+def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
+    """Start the container that the orders are about, and be its monitor until its end; an exit code."""
+    found = state.Record(**orders.record)
+    try:
+        watch.show_title(found.id, found.name)
+        life = watch.Watch(found.id, found.name, found.stop_signal, found.stop_timeout)
+        life.client, life.held, life.dns, life.networks = Client(client), orders.held, orders.dns, orders.networks
+        life.hear_signals()
+        monitor = Monitor(found, layout, life, Trace("host", notes=orders.notes))
+        error = _Birth(monitor, orders).run()
+        if not error:
+            monitor.live()
+        return error.exit_code if error else 0
+    except BaseException as error:
+        last_words(error, client, found.folder)
+        return 125
+
+
+class _Birth:
+    """told: when the child said what it had done; from then on it becomes the program."""
+
+    def __init__(self, monitor: Monitor, orders: Orders) -> None:
+        self.monitor, self.orders = monitor, orders
+        self.found, self.life, self.trace = monitor.found, monitor.life, monitor.trace
+        self.child_spans: list[dict[str, Any]] = []
+        self.told = 0
+
+    def run(self) -> MydockerError | None:
+        """Up to the running program, which is recorded and told; or what it failed of, all being taken back."""
+        try:
+            self._start()
+            self._record_start()
+        except Exception as cause:
+            error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
+            self.monitor.take_back()
+            self._record_failure(error)
+            self._keep_trace()
+            os.close(self.orders.lock)
+            self.monitor.say(b"F", error.details())
+            return error
+        os.close(self.orders.lock)
+        self._say_started()
+        return None
+
+    def _start(self) -> None:
+        found, orders, began = self.found, self.orders, monotonic_ns()
+        wires, layout = self.monitor.wires, self.monitor.layout
+        self.plan = self.monitor.plan = plan(
+            orders.spec, found.folder, layout, orders.size, found.name, wires, orders.shared, orders.program
+        )
+        if not orders.fresh:
+            take_back(self.plan.host)  # what a monitor that was killed could not
+        self.trace.span("plan every step", f"cat {found.folder}/config.json", began)
+        self.life.log = LogWriter(f"{found.folder}/container.log", orders.log_size, orders.log_files)
+        self.trace.run(self.plan.host)
+        channel = self._clone()
+        self._wire(channel)
+        began = monotonic_ns()
+        self._hear(channel)
+        self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
+        if wires:
+            self._settle([end.link for _, end in wires.joined])
+
+    def _clone(self) -> socket:
+        """The container's first process; the socket to it."""
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        streams = [] if self.found.tty else self._pipes()
+        flags = 0
+        for kind in self.plan.clone:
+            flags |= process.NAMESPACES[kind]
+        began = monotonic_ns()
+        try:
+            self.life.pid, self.life.pidfd = process.clone_into(self.plan.birthplace, flags)
+        except OSError as error:
+            hint = "is a limit on processes or namespaces reached?"
+            raise StepFailed(
+                f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
+            ) from None
+        if self.life.pid == 0:
+            set_title("mydocker: init")  # the container sees it: nothing of the host's command line
+            ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
+            number = self.trace.number + ahead
+            init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
+        self.trace.span(CLONE, self.plan.clone_shell(), began)
+        if self.life.told_to_end:  # when there was nobody yet to tell
+            self.life.signal(_signal.SIGKILL)
+        theirs.close()
+        for descriptor in streams:
+            os.close(descriptor)
+        return ours
+
+    def _wire(self, channel: socket) -> None:
+        """The host's side of its networks. The child waits for its links, and builds its root during the rest; that is
+        done before it becomes the program."""
+        self.monitor.tell_pid()
+        try:
+            self.trace.run(self.plan.links)
+            if self.plan.links:
+                channel.send(b"N")
+            self.trace.run(self.plan.published)
+        except (OSError, MydockerError):
+            self.life.signal(_signal.SIGKILL)
+            failure = self._told(channel)  # if it had failed before, that is why
+            if failure:
+                raise failure from None
+            raise
+        if self.plan.published:
+            try:
+                channel.send(b"G")
+            except OSError:
+                pass  # it has ended; _hear() finds out why
+
+    def _settle(self, links: list[str]) -> None:
+        """The bridges let its packets through from now on."""
+        from mydocker.kernel import rtnetlink
+
+        began = monotonic_ns()
+        for link in links:
+            rtnetlink.settle(link)
+        self.trace.span("have the bridge see the link", f"cat {' '.join(map(rtnetlink.carrier, links))}", began)
+
+    def _pipes(self) -> list[int]:
+        """The child's ends for 0, 1, 2; the monitor's go to self."""
+        if self.found.open_stdin:
+            stdin, self.life.stdin = os.pipe()
+        else:
+            stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        streams = [stdin]
+        for name in (b"stdout", b"stderr"):
+            ours, theirs = os.pipe()
+            self.life.outputs[ours] = name
+            streams.append(theirs)
+        return streams
+
+    def _hear(self, channel: socket) -> None:
+        """What the child reports, until it has become the program. Raises what it failed of."""
+        failure = self._told(channel)
+        if failure:
+            raise failure
+        # The socket also closes when the child is killed on its way; then its program never ran.
+        if not self.told:
+            oom = cgroups.oom_kills(self.monitor.layout, self.plan.spec["linux"]["cgroupsPath"])
+            why = "its memory limit is too low for it" if oom else "it was killed"
+            raise StepFailed(
+                f"the container ended before its program ran: {why}", "give it more with -m" if oom else ""
+            )
+        self.child_spans.append(
+            {
+                "side": "container",
+                "name": EXECUTE,
+                "op": None,
+                "args": None,
+                "shell": self.plan.exec_shell(),
+                "start": self.told,
+                "end": monotonic_ns(),
+                "error": None,
+            }
+        )
+
+    def _told(self, channel: socket) -> MydockerError | None:
+        """Take the child's messages until it closes its end; what it failed of."""
+        failure: MydockerError | None = None
+        while True:
+            try:
+                data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(16), MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:
+                continue  # it has ended without hearing us; what it said comes after this one error
+            if not data:
+                break
+            if data[:1] == b"P":
+                self.life.stdin = unpack("i", ancillary[0][2][:4])[0]
+                self.life.outputs[self.life.stdin] = b"stdout"
+            elif data[:1] == b"D":
+                self.life.open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
+            elif data[:1] == b"T":
+                self.child_spans, self.told = jsontext.loads(data[1:]), monotonic_ns()
+            elif data[:1] == b"E":
+                failure = from_details(jsontext.loads(data[1:]))
+            elif len(data) == 8:
+                failure = init.exec_failed(self.plan.spec["process"]["args"][0], -unpack("q", data)[0])
+        channel.close()
+        return failure
+
+    def _record_start(self) -> None:
+        found, pid = self.found, self.life.pid
+        self.life.running = True
+        found.status, found.pid, found.pid_start = "running", pid, process.start_time(pid)
+        if not found.pid_start:  # it is a zombie already: the start of the process is what its monitor saw of it
+            found.pid_start = 1
+        found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
+        found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
+        found.oom_killed, found.error = False, ""  # the exit code stays that of the life before: `wait` may look late
+        if self.monitor.wires:
+            from mydocker.runtime import control
+
+            self.monitor.listen(control.listen(found.folder))
+        state.save(found)
+        state.publish(found)
+
+    def _record_failure(self, error: MydockerError) -> None:
+        found = self.found
+        found.status = "exited" if found.finished_at else "created"
+        found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
+        found.pid, found.exit_code, found.error = 0, error.exit_code, str(error)
+        try:
+            state.save(found)
+        except (OSError, HostError):
+            pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
+
+    def _say_started(self) -> None:
+        life, orders = self.life, self.orders
+        # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
+        descriptors = [life.pidfd]
+        hand_over = orders.stdin and life.stdin >= 0
+        if hand_over or (orders.attach and self.found.tty):
+            descriptors.append(life.stdin)
+        self.monitor.say(b"S", {"pid": life.pid}, descriptors)
+        if hand_over and not self.found.tty:
+            os.close(life.stdin)
+            life.stdin = -1
+        self._keep_trace()
+        if life.client and orders.attach:
+            life.client.channel.setblocking(False)
+        elif life.client:
+            life.client.drop()
+            life.client = None
+
+    def _is_traced(self) -> bool:
+        """A container that vanishes at its end keeps no trace."""
+        return self.orders.explain or not self.found.auto_remove
+
+    def _keep_trace(self) -> None:
+        """What `explain` shows later, and `run --explain` now."""
+        if not self._is_traced():
+            return
+        trace = {
+            "schema": 1,
+            "id": self.found.id,
+            "name": self.found.name,
+            "command": self.found.command,
+            "wall": time_ns() / 1e9,
+            "origin": monotonic_ns(),
+            "spans": self.trace.spans() + self.child_spans,
+        }
+        if self.orders.explain:
+            self.monitor.say(b"T", trace)
+        try:
+            write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
+        except (OSError, HostError):
+            pass  # a full disk is no reason to end a container that runs
