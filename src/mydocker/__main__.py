@@ -10,10 +10,11 @@ import gc
 import os
 import sys
 
-import mydocker.shortcut  # noqa: F401  the first of ours: it brings the others
+from mydocker import shortcut
 
 
 def run(argv: list[str]) -> int:
+    shortcut.bring("mydocker.cli.dispatch", "mydocker.cli.fastargs", "mydocker.cli.streams")
     from mydocker.cli import dispatch, fastargs, streams
 
     streams.prepare()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import marshal
 import os
-import py_compile
 import sys
 
 import pytest
@@ -13,65 +14,221 @@ from mydocker import shortcut
 
 
 @pytest.fixture
-def source(tmp_path, monkeypatch):
-    """mydocker/room/thing.py of a house of its own, compiled."""
+def house(tmp_path, monkeypatch):
+    """A package of its own: room.thing imports room.lamp. kept(): what bring() has kept of it."""
+    room = tmp_path / "mydocker" / "house" / "room"
+    room.mkdir(parents=True)
+    for folder in (room, room.parent, room.parent.parent):
+        (folder / "__init__.py").write_text("")
+    (room / "lamp.py").write_text("colour = 'red'\n")
+    (room / "thing.py").write_text('"""Its head."""\nfrom mydocker.house.room import lamp\nvalue = [lamp.colour, 41]\n')
     monkeypatch.setattr(shortcut, "_ROOT", str(tmp_path))
-    path = tmp_path / "mydocker" / "room" / "thing.py"
-    path.parent.mkdir(parents=True)
-    path.write_text('"""Its head."""\nvalue = 41\n')
-    py_compile.compile(str(path), doraise=True)
-    return path
+    monkeypatch.setattr(sys.modules["mydocker"], "__path__", [str(tmp_path / "mydocker")])
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "mydocker" / "__pycache__").mkdir()
+    importlib.invalidate_caches()
+    yield room
+    forget()
 
 
-def find():
-    return shortcut.Shortcut.find_spec("mydocker.room.thing")
+def forget():
+    for name in [name for name in sys.modules if name.startswith("mydocker.house")]:
+        del sys.modules[name]
+    vars(sys.modules["mydocker"]).pop("house", None)
+    importlib.invalidate_caches()
 
 
-def test_it_is_the_first_to_be_asked():
-    assert shortcut.Shortcut in sys.meta_path
+def bring():
+    """As a program that begins: the module."""
+    forget()
+    shortcut.bring("mydocker.house.room.thing")
+    return sys.modules["mydocker.house.room.thing"]
 
 
-def test_a_module(source):
-    spec = find()
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert (module.value, module.__doc__, module.__file__) == (41, "Its head.", str(source))
-    assert module.__cached__ == importlib.util.cache_from_source(str(source))
-    assert (module.__name__, module.__package__) == ("mydocker.room.thing", "mydocker.room")
+def path(house):
+    tag = sys.implementation.cache_tag
+    return house.parents[1] / "__pycache__" / f"mydocker.house.room.thing.{tag}.all"
 
 
-def test_a_source_that_has_changed(source):
-    source.write_text("value = 4243\n")
-    assert find() is None
+def kept(house):
+    return [row[0].replace("mydocker.house", "") for row in marshal.loads(path(house).read_bytes())[2]]
 
 
-def test_a_source_of_another_time(source):
-    os.utime(source, (1, 1))
-    assert find() is None
+@pytest.fixture
+def imported(monkeypatch):
+    """The names that importlib was asked for in the end: those that did not come in one piece."""
+    asked = []
+
+    class Witness:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            asked.append(name)
+
+    monkeypatch.setattr(sys, "meta_path", [Witness, *sys.meta_path])
+    return asked
 
 
-@pytest.mark.parametrize("at", [0, 4, 8, 12])
-def test_a_pyc_with_another_head(source, at):
-    """Another Python's; one that goes by the source's hash; another time; another size."""
-    cached = importlib.util.cache_from_source(str(source))
+def test_the_first_time_it_is_kept_in_the_order_of_loading(house, imported):
+    assert bring().value == ["red", 41]
+    assert kept(house) == ["", ".room", ".room.lamp", ".room.thing"]
+    assert len(imported) == 4
+    assert [name for name in os.listdir(path(house).parent) if name.endswith(".all")] == [path(house).name]
+    assert path(house).stat().st_mode & 0o777 == 0o644
+
+
+def test_the_second_time_it_comes_in_one_piece(house, imported):
+    bring()
+    imported.clear()
+    module = bring()
+    assert imported == []
+    assert (module.value, module.__doc__, module.__file__) == (["red", 41], "Its head.", str(house / "thing.py"))
+    assert (module.__name__, module.__package__) == ("mydocker.house.room.thing", "mydocker.house.room")
+    assert sys.modules["mydocker.house.room"].thing is module
+    assert sys.modules["mydocker.house.room"].__path__ == [str(house)]
+    assert importlib.import_module("mydocker.house.room.thing") is module
+    assert importlib.reload(module).value == ["red", 41]
+
+
+def test_what_is_there_already_is_not_run_again(house):
+    bring()
+    forget()
+    lamp = importlib.import_module("mydocker.house.room.lamp")
+    lamp.colour = "green"
+    shortcut.bring("mydocker.house.room.thing")
+    assert sys.modules["mydocker.house.room.thing"].value == ["green", 41]
+
+
+def test_a_source_that_has_changed(house):
+    bring()
+    (house / "lamp.py").write_text("colour = 'blue as the sea'\n")
+    assert bring().value == ["blue as the sea", 41]
+    assert bring().value == ["blue as the sea", 41]
+    assert kept(house) == ["", ".room", ".room.lamp", ".room.thing"]
+
+
+def test_a_source_of_another_time(house, imported):
+    bring()
+    os.utime(house / "lamp.py", (1, 1))
+    imported.clear()
+    bring()
+    assert sorted(imported) == ["mydocker.house.room.lamp", "mydocker.house.room.thing"]
+    imported.clear()
+    bring()
+    assert imported == []
+
+
+def test_a_module_more_and_a_module_less(house, imported):
+    bring()
+    (house / "thing.py").write_text("from mydocker.house.room import table\nvalue = table.legs\n")
+    (house / "table.py").write_text("legs = 4\n")
+    (house / "lamp.py").unlink()
+    assert bring().value == 4
+    assert kept(house) == ["", ".room", ".room.table", ".room.thing"]
+    imported.clear()
+    assert bring().value == 4
+    assert imported == []
+
+
+def test_one_that_was_kept_where_a_part_was_loaded_before(house, imported):
+    forget()
+    importlib.import_module("mydocker.house.room.lamp")
+    shortcut.bring("mydocker.house.room.thing")
+    assert kept(house) == [".room.thing"]
+    bring()
+    assert kept(house) == ["", ".room", ".room.lamp", ".room.thing"]
+    imported.clear()
+    bring()
+    assert imported == []
+
+
+def test_one_that_was_kept_where_its_package_was_loaded_before(house):
+    forget()
+    importlib.import_module("mydocker.house.room")
+    shortcut.bring("mydocker.house.room.lamp")
+    forget()
+    shortcut.bring("mydocker.house.room.lamp")
+    assert sys.modules["mydocker.house.room"].lamp.colour == "red"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:100],
+        lambda data: b"\xff" * 100,
+        lambda data: marshal.dumps(41),
+        lambda data: marshal.dumps((b"3210", *marshal.loads(data)[1:])),
+        lambda data: marshal.dumps((marshal.loads(data)[0], "/another/place", marshal.loads(data)[2])),
+    ],
+    ids=["empty", "cut short", "garbage", "another thing", "another Python's", "of another place"],
+)
+def test_a_file_that_is_not_what_it_should_be(house, damage):
+    bring()
+    path(house).write_bytes(damage(path(house).read_bytes()))
+    assert bring().value == ["red", 41]
+    assert kept(house) == ["", ".room", ".room.lamp", ".room.thing"]
+
+
+def test_where_nothing_can_be_written(house, monkeypatch):
+    path(house).parent.rmdir()
+    path(house).parent.write_text("")
+    assert bring().value == ["red", 41]
+
+
+def test_where_not_all_has_a_pyc(house, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert bring().value == ["red", 41]
+    assert not path(house).exists()
+
+
+def test_a_pyc_that_goes_by_the_sources_hash_is_not_kept(house):
+    bring()
+    path(house).unlink()
+    cached = importlib.util.cache_from_source(str(house / "lamp.py"))
     with open(cached, "r+b") as file:
-        file.seek(at)
-        file.write(b"\xfe")
-    assert find() is None
+        file.seek(4)
+        file.write(b"\1")
+    shortcut._keep(str(path(house)), ["mydocker.house.room.lamp"])
+    assert not path(house).exists()
 
 
-def test_a_pyc_cut_short(source):
-    os.truncate(importlib.util.cache_from_source(str(source)), 9)
-    assert find() is None
+@pytest.mark.parametrize("what", ["importtime", "MYDOCKER_DEBUG"])
+def test_whoever_looks_at_each_import_or_wants_a_traceback_gets_each(house, imported, monkeypatch, what):
+    bring()
+    if what == "importtime":
+        monkeypatch.setattr(sys, "_xoptions", {"importtime": True})
+    else:
+        monkeypatch.setenv("MYDOCKER_DEBUG", "1")
+    imported.clear()
+    bring()
+    assert len(imported) == 4
 
 
-def test_without_a_pyc_or_source(source):
-    os.unlink(importlib.util.cache_from_source(str(source)))
-    assert find() is None
-    source.unlink()
-    assert find() is None
+def test_line_numbers_are_left_out_and_an_error_is_still_the_same(house):
+    (house / "lamp.py").write_text("colour = 'red'\ndef switch():\n    return [1 // 0 for _ in 'x']\n")
+    lines = []
+    for _ in range(2):
+        bring()
+        with pytest.raises(ZeroDivisionError) as caught:
+            sys.modules["mydocker.house.room.lamp"].switch()
+        lines.append(caught.tb.tb_next.tb_lineno)
+    assert lines[0] == 3
+    assert lines[1] in ((3,) if sys.version_info < (3, 10) else (None, -1))
 
 
-@pytest.mark.parametrize("name", ["json", "mydocker", "mydocker_other.thing", "mydocker.room"])
-def test_others_modules_and_packages(source, name):
-    assert shortcut.Shortcut.find_spec(name) is None
+def test_a_module_that_fails_is_not_left_half_loaded(house):
+    (house / "thing.py").write_text("import os\nvalue = os.environ['MYDOCKER_X']\n")
+    os.environ["MYDOCKER_X"] = "1"
+    try:
+        bring()
+    finally:
+        del os.environ["MYDOCKER_X"]
+    with pytest.raises(KeyError):
+        bring()
+    assert "mydocker.house.room.thing" not in sys.modules
+
+
+def test_a_module_that_is_not_there(house):
+    forget()
+    with pytest.raises(ModuleNotFoundError):
+        shortcut.bring("mydocker.house.cellar")

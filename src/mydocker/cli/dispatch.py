@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
+from mydocker import shortcut
 from mydocker.errors import HostError
 
 TYPE_CHECKING = False
@@ -62,9 +64,12 @@ def dispatch(verb: str, params: dict[str, Any]) -> int:
     if os.geteuid() != 0 and verb not in _FOR_ANYONE:
         raise HostError("must run as root", f"try 'sudo mydocker {verb} ...'")
     if verb in _STARTERS:
+        shortcut.bring("mydocker.runtime.launch")
         from mydocker.runtime import launch
 
         launch.fork_ahead(networks="none" not in params.get("network", []))
     module, _, function = VERBS[verb].partition(":")
-    code: int = getattr(__import__(f"mydocker.cli.verbs.{module}", fromlist=[function]), function)(params)
+    name = f"mydocker.cli.verbs.{module}"
+    shortcut.bring(name)
+    code: int = getattr(sys.modules[name], function)(params)
     return code

@@ -28,7 +28,7 @@ from _socket import (
 from _struct import pack, unpack
 from time import monotonic_ns
 
-from mydocker import jsontext, state  # noqa: F401  state: both halves need it
+from mydocker import jsontext, shortcut, state  # noqa: F401  state: both halves need it
 from mydocker.errors import MydockerError, StepFailed
 from mydocker.kernel import cgroups, process
 from mydocker.record import record
@@ -141,10 +141,11 @@ def _fork(needed: list[str]) -> _Forked:
 
 
 def _serve(channel: socket, layout: Layout, needed: list[str]) -> int:
+    shortcut.bring("mydocker.runtime.birth")
+    if needed:
+        shortcut.bring(*needed)
     from mydocker.runtime import birth
 
-    for name in needed:
-        __import__(name)
     orders = _receive(channel)
     return birth.start(orders, channel, layout) if orders else 0
 

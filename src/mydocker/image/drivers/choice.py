@@ -1,4 +1,4 @@
-"""Which storage driver. Only the one in use is loaded.
+"""Which storage driver. overlay is loaded always, as it is nearly always in use; any other where it is.
 
 Imports are restricted: this is on the way of every start.
 """
@@ -6,6 +6,7 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument
+from mydocker.image.drivers import overlay  # noqa: F401
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import os
 
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord
+from mydocker.image.drivers import probe
 from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
@@ -29,8 +30,6 @@ _PLAIN = "redirect_dir=nofollow,metacopy=off,index=off"
 
 
 def why_not(try_it: bool = True) -> str:
-    from mydocker.image.drivers import probe
-
     return probe.overlay(try_it)
 
 
