@@ -460,7 +460,7 @@ class Mount(Op):
         bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(self.source)
         point = mounts.open_point(self.root, self.target, "file" if bind_file else "folder", self.follow)
         try:
-            there = os.readlink(f"/proc/self/fd/{point}")[len(os.path.realpath(self.root)) :] or "/"
+            there = mounts.place(self.root, point)
             if there != self.target and (there == "/" or there.startswith(_OURS)):
                 raise OSError(errno.EPERM, f"the image leads it to {there}", self.target)
             if self.readonly:

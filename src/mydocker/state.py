@@ -116,8 +116,8 @@ _boot: list[str] = []
 
 def boot_id() -> str:
     if not _boot:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            _boot.append(file.read().strip())
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:  # as text it would load a codec
+            _boot.append(file.read().decode().strip())
     return _boot[0]
 
 

@@ -259,9 +259,10 @@ def json_blob(digest: str) -> dict[str, Any]:
 
 def _json(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
-        data = file.read(_LARGEST_JSON + 1)
+        small = os.fstat(file.fileno()).st_size <= _LARGEST_JSON
+        data = file.read() if small else b""
     try:
-        if len(data) > _LARGEST_JSON:
+        if not small:
             raise ValueError(f"more than {_LARGEST_JSON >> 20} MB")
         value = jsontext.loads(data)
         if not isinstance(value, dict):

@@ -27,7 +27,17 @@ class Layout:
         return sorted(set(self.mounts.values()))
 
 
+_known: list[Layout] = []
+
+
 def layout() -> Layout:
+    """Of this host, looked at once."""
+    if not _known:
+        _known.append(_look())
+    return _known[0]
+
+
+def _look() -> Layout:
     """Read from /proc/self/mountinfo. A host counts as v2 if no v1 controller is mounted."""
     mounts: dict[str, str] = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:

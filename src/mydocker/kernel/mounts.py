@@ -91,6 +91,16 @@ def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int
         os.close(root_fd)
 
 
+def place(root: str, point: int) -> str:
+    """Where the open `point` is inside `root`, "/" for the root itself. The kernel knows both by their real paths."""
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        above = os.readlink(f"/proc/self/fd/{root_fd}")
+    finally:
+        os.close(root_fd)
+    return os.readlink(f"/proc/self/fd/{point}")[len(above) :] or "/"
+
+
 def _make_point(root_fd: int, path: str, make: str, resolve: int) -> int:
     """Walk the path and make what is missing. A link that leads to nothing is followed, and its target made."""
     parts, walked, links = path.split("/"), "", 0

@@ -49,6 +49,7 @@ class HostFacts:
 _LIMITS = "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime"
 _SYSTEM = "/sys/devices/system"
 _MEMORY_V1 = "/sys/fs/cgroup/memory"
+_MOST = 16384  # bytes
 
 # What every /dev in a container has of its own, and folders that are file systems of their own there.
 _OWN_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue")
@@ -78,10 +79,13 @@ def look() -> HostFacts:
 def _read(path: str) -> str:
     """A small file of the kernel's, "" if it is not there."""
     try:
-        with open(path) as file:
-            return file.read().strip()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(descriptor, _MOST).decode().strip()
+    finally:
+        os.close(descriptor)
 
 
 def _bits(status: str, name: str) -> int:

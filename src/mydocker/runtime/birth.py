@@ -26,7 +26,6 @@ from mydocker import jsontext, state
 from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
-from mydocker.kernel.title import set_title
 from mydocker.runtime import init, watch
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
@@ -99,6 +98,7 @@ class _Birth:
         self.trace.run(self.plan.host)
         channel = self._clone()
         self._wire(channel)
+        self._look()
         began = monotonic_ns()
         self._hear(channel)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
@@ -121,7 +121,6 @@ class _Birth:
                 f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
             ) from None
         if self.life.pid == 0:
-            set_title("mydocker: init")  # the container sees it: nothing of the host's command line
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
             number = self.trace.number + ahead
             init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
@@ -225,14 +224,18 @@ class _Birth:
         channel.close()
         return failure
 
+    def _look(self) -> None:
+        """What the record will say of the two processes, read while the child builds its root."""
+        # It is a zombie already: the start of the process is what its monitor saw of it.
+        self.pid_start = process.start_time(self.life.pid) or 1
+        self.monitor_start, self.boot_id = process.start_time(os.getpid()), state.boot_id()
+
     def _record_start(self) -> None:
-        found, pid = self.found, self.life.pid
-        self.life.running = True
-        found.status, found.pid, found.pid_start = "running", pid, process.start_time(pid)
-        if not found.pid_start:  # it is a zombie already: the start of the process is what its monitor saw of it
-            found.pid_start = 1
-        found.monitor_pid, found.monitor_start = os.getpid(), process.start_time(os.getpid())
-        found.boot_id, found.started_at, found.finished_at = state.boot_id(), state.now(), ""
+        found, life = self.found, self.life
+        life.running = True
+        found.status, found.pid, found.pid_start = "running", life.pid, self.pid_start
+        found.monitor_pid, found.monitor_start = os.getpid(), self.monitor_start
+        found.boot_id, found.started_at, found.finished_at = self.boot_id, state.now(), ""
         found.oom_killed, found.error = False, ""  # the exit code stays that of the life before: `wait` may look late
         if self.monitor.wires:
             from mydocker.runtime import control

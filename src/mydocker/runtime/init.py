@@ -34,6 +34,7 @@ from _struct import pack
 from mydocker import jsontext, ops
 from mydocker.errors import MydockerError
 from mydocker.kernel import process, trampoline
+from mydocker.kernel.title import set_title
 from mydocker.model.annotations import INIT
 from mydocker.runtime import users
 from mydocker.trace import Trace, step_failed
@@ -85,12 +86,15 @@ def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], b
     """The work of a container's first process."""
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
-        run_steps(trace, plan.container)
         spec = plan.spec
+        with_init = spec.get("annotations", {}).get(INIT) == "true"
+        if with_init:
+            set_title("mydocker: init")  # the container will see it
+        run_steps(trace, plan.container)
         identity = users.identify(spec)
         trace.run(plan.last((identity.uid, identity.gid, identity.groups)))
         environment = variables(spec["process"]["env"], identity.home)
-        return spec["process"]["args"], environment, spec.get("annotations", {}).get(INIT) == "true"
+        return spec["process"]["args"], environment, with_init
 
     return work
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def run(params: dict[str, Any]) -> int:
     """The container's exit code, or 0 once it runs detached."""
-    asked = _request(params)
+    facts = host.look()
+    asked = request.from_params(params, os.environ, facts)
     if asked.tty and not asked.detach and not os.isatty(0):
         raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
     form = params["format"]
@@ -27,7 +28,7 @@ def run(params: dict[str, Any]) -> int:
         raise InvalidArgument("--format goes with --explain or --dry-run", "or see 'mydocker explain'")
     trace = Trace("host")
     began = monotonic_ns()
-    made = creation.draft(asked, host.look())
+    made = creation.draft(asked, facts)
     if asked.dry_run:
         from mydocker.cli import explain
 
@@ -52,14 +53,11 @@ def run(params: dict[str, Any]) -> int:
 
 
 def create(params: dict[str, Any]) -> int:
-    found = creation.create(creation.draft(_request(params), host.look()))
+    facts = host.look()
+    found = creation.create(creation.draft(request.from_params(params, os.environ, facts), facts))
     state.keep(found)
     print(found.id)
     return 0
-
-
-def _request(params: dict[str, Any]) -> request.CreateRequest:
-    return request.from_params(params, os.environ, host.look())
 
 
 def _give_up(container_id: str, asked: request.CreateRequest) -> None:
