@@ -2,8 +2,9 @@
 
 importlib takes 11 system calls and 25 µs of its own for a module, and a start loads 90 of them. What bring() loads for
 the first time it keeps, in __pycache__, beside the .pyc that it is made of; from then on it reads that one file, and
-runs one module's code after another. Each module is still what importlib would load: like a .pyc, it counts only for
-a source of the same time and size. Where one does not, importlib goes its own way, and the file is made again.
+runs one module's code after another. Each module is still what importlib would load: it counts only for a source of the
+same size that nobody has touched since (by st_ctime; packages give the files of two versions one st_mtime). Where one
+does not, importlib goes its own way, and the file is made again.
 Line numbers are left out. Who wants a traceback (MYDOCKER_DEBUG) or each import (-X importtime) gets importlib's way.
 """
 
@@ -19,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
 
-    Row = tuple[str, bool, int, int, CodeType]  # name, whether it is a package; time and size of its source; its code
+    Row = tuple[str, bool, int, int, CodeType]  # name, whether it is a package; ctime and size of its source; its code
 
 _ROOT = __file__.rpartition("/mydocker/")[0]
 _TAG = sys.implementation.cache_tag
@@ -56,7 +57,7 @@ def _take(path: str) -> set[str]:
             status = os.stat(source)
         except OSError:
             return set()
-        if (int(status.st_mtime), status.st_size) != (time, size):
+        if (status.st_ctime_ns, status.st_size) != (time, size):
             return set()
         _load(name, package, source, code)
     return {row[0] for row in rows}
@@ -107,11 +108,10 @@ def _row(name: str) -> Row:
     source = _source(name, package)
     folder, _, tail = source.rpartition("/")
     data, status = _read(f"{folder}/__pycache__/{tail[:-3]}.{_TAG}.pyc"), os.stat(source)
-    time, size = int(status.st_mtime), status.st_size
     # PEP 552: the magic number, flags (0: it goes by time and size), the source's time and size, four bytes each.
-    if data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + _word(time) + _word(size):
+    if data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + _word(int(status.st_mtime)) + _word(status.st_size):
         raise ValueError(name)
-    return name, package, time, size, _bare(loads(memoryview(data)[16:]))
+    return name, package, status.st_ctime_ns, status.st_size, _bare(loads(memoryview(data)[16:]))
 
 
 def _bare(code: CodeType) -> CodeType:

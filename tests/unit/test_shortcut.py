@@ -117,6 +117,16 @@ def test_a_source_of_another_time(house, imported):
     assert imported == []
 
 
+def test_another_source_of_the_same_time_and_size(house):
+    """Two versions of a package, say."""
+    bring()
+    before = os.stat(house / "lamp.py")
+    (house / "lamp.py").write_text("colour = 'tan'\n")
+    os.utime(house / "lamp.py", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.unlink(importlib.util.cache_from_source(str(house / "lamp.py")))  # as a package's removal does
+    assert bring().value == ["tan", 41]
+
+
 def test_a_module_more_and_a_module_less(house, imported):
     bring()
     (house / "thing.py").write_text("from mydocker.house.room import table\nvalue = table.legs\n")
