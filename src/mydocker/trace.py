@@ -10,6 +10,7 @@ A step that is no op (clone, wait, exec) is a span in the same record.
 from __future__ import annotations
 
 import errno
+import marshal
 import os
 from time import monotonic_ns
 
@@ -83,6 +84,24 @@ class Trace:
                 row.update(name=name, op=None, args=None, shell=shell)
             rows.append(row)
         return rows
+
+    def dump(self, most: int) -> bytes:
+        """The notes, the first `most` of them, for another process: dumped() there."""
+        rows = [
+            (name, shell, op and (type(op).__name__, op.arguments()), start, end, error)
+            for name, shell, op, start, end, error in self.notes[:most]
+        ]
+        return marshal.dumps(rows)
+
+
+def dumped(data: bytes) -> list[Note]:
+    """What dump() gave, where the same ops are loaded."""
+    from mydocker import ops
+
+    return [
+        (name, shell, op and ops.revive(*op), start, end, error)
+        for name, shell, op, start, end, error in marshal.loads(data)
+    ]
 
 
 def take_back(plan: list[ops.Op]) -> None:

@@ -11,7 +11,6 @@ import os
 from mydocker import state
 from mydocker.engine import etc
 from mydocker.errors import Conflict, InvalidArgument, NotFound
-from mydocker.kernel.trampoline import FIRST_FREE_FD
 from mydocker.model.network import DEFAULT, Wires
 from mydocker.record import record
 
@@ -259,6 +258,7 @@ def clear_up(found: state.Record) -> None:
 def _open_shared(found: state.Record) -> int:
     """A descriptor of the network namespace of the container that it shares; out of the way of what the child has."""
     from mydocker.engine.lifecycle import hold as hold_process
+    from mydocker.kernel.trampoline import FIRST_FREE_FD
 
     try:
         other = state.load(found.network.partition(":")[2])

@@ -32,7 +32,7 @@ from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.launch import Orders, last_words
 from mydocker.runtime.monitor import Monitor
 from mydocker.runtime.plan import CLONE, EXECUTE, plan
-from mydocker.trace import Trace, step_failed, take_back
+from mydocker.trace import Trace, dumped, step_failed, take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,13 +60,14 @@ def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
 
 
 class _Birth:
-    """told: when the child said what it had done; from then on it becomes the program."""
+    """steps: what the child has done, as Trace.dump() gives it. told: when it said so; from then on it becomes the
+    program. ran: when it had."""
 
     def __init__(self, monitor: Monitor, orders: Orders) -> None:
         self.monitor, self.orders = monitor, orders
         self.found, self.life, self.trace = monitor.found, monitor.life, monitor.trace
-        self.child_spans: list[dict[str, Any]] = []
-        self.told = 0
+        self.steps = b""
+        self.told = self.ran = 0
 
     def run(self) -> MydockerError | None:
         """Up to the running program, which is recorded and told; or what it failed of, all being taken back."""
@@ -187,18 +188,7 @@ class _Birth:
             raise StepFailed(
                 f"the container ended before its program ran: {why}", "give it more with -m" if oom else ""
             )
-        self.child_spans.append(
-            {
-                "side": "container",
-                "name": EXECUTE,
-                "op": None,
-                "args": None,
-                "shell": self.plan.exec_shell(),
-                "start": self.told,
-                "end": monotonic_ns(),
-                "error": None,
-            }
-        )
+        self.ran = monotonic_ns()
 
     def _told(self, channel: socket) -> MydockerError | None:
         """Take the child's messages until it closes its end; what it failed of."""
@@ -216,7 +206,7 @@ class _Birth:
             elif data[:1] == b"D":
                 self.life.open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
             elif data[:1] == b"T":
-                self.child_spans, self.told = jsontext.loads(data[1:]), monotonic_ns()
+                self.steps, self.told = data[1:], monotonic_ns()
             elif data[:1] == b"E":
                 failure = from_details(jsontext.loads(data[1:]))
             elif len(data) == 8:
@@ -287,7 +277,7 @@ class _Birth:
             "command": self.found.command,
             "wall": time_ns() / 1e9,
             "origin": monotonic_ns(),
-            "spans": self.trace.spans() + self.child_spans,
+            "spans": self.trace.spans() + self._child_spans(),
         }
         if self.orders.explain:
             self.monitor.say(b"T", trace)
@@ -295,3 +285,9 @@ class _Birth:
             write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
         except (OSError, HostError):
             pass  # a full disk is no reason to end a container that runs
+
+    def _child_spans(self) -> list[dict[str, Any]]:
+        child = Trace("container", notes=dumped(self.steps) if self.steps else ())
+        if self.ran:
+            child.span(EXECUTE, self.plan.exec_shell(), self.told, self.ran)
+        return child.spans()
