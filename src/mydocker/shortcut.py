@@ -32,12 +32,13 @@ def bring(*names: str) -> None:
     """Import them; the file is called by the first. Raises what an import raises."""
     path = f"{_ROOT}/mydocker/__pycache__/{names[0]}.{_TAG}.all"
     one_by_one = "importtime" in sys._xoptions or "MYDOCKER_DEBUG" in os.environ
+    keeps = not one_by_one and not sys.dont_write_bytecode
     before = len(sys.modules)
     known = set() if one_by_one else _take(path)
     for name in names:
         __import__(name)
     loaded = [name for name in [*sys.modules][before:] if name.startswith("mydocker.")]
-    if not one_by_one and not known.issuperset(loaded):
+    if keeps and not known.issuperset(loaded):
         _keep(path, loaded)
 
 
@@ -91,7 +92,8 @@ def _keep(path: str, names: list[str]) -> None:
         data = dumps((MAGIC_NUMBER, _ROOT, [_row(name) for name in names]))
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, data)
+            if os.write(descriptor, data) < len(data):
+                raise OSError("the disk is full")
         finally:
             os.close(descriptor)
         os.replace(beside, path)

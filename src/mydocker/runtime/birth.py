@@ -216,8 +216,7 @@ class _Birth:
 
     def _look(self) -> None:
         """What the record will say of the two processes, read while the child builds its root."""
-        # It is a zombie already: the start of the process is what its monitor saw of it.
-        self.pid_start = process.start_time(self.life.pid) or 1
+        self.pid_start = process.start_time(self.life.pid) or 1  # a zombie already: what its monitor saw of it counts
         self.monitor_start, self.boot_id = process.start_time(os.getpid()), state.boot_id()
 
     def _record_start(self) -> None:
