@@ -18,10 +18,10 @@ def monitor(machine, mydocker, container: str) -> int:
 
 
 def is_bare(machine, pid: int) -> bool:
-    """By the memory that is its own alone: 2.9 MB, 3.6 if it answers for names; else above 6."""
+    """By the memory that is its own alone: 2.5 MB, 3.5 if it answers for names; else above 4.2."""
     anonymous = re.search(r"^Anonymous: +(\d+) kB", machine.read(f"/proc/{pid}/smaps_rollup"), re.M)
     assert anonymous
-    return int(anonymous[1]) < 4500
+    return int(anonymous[1]) < 3850
 
 
 @pytest.fixture
