@@ -35,9 +35,13 @@ def main() -> None:
         code = run(sys.argv[1:])
     except BaseException as error:
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # what went wrong is told in peace
-        from mydocker.cli import failure
+        try:
+            from mydocker.cli import failure
 
-        code = failure.report(error)
+            code = failure.report(error)
+        except BaseException as worse:  # memory, or files that may be open, have run out
+            os.write(2, f"mydocker: {error or type(error).__name__} ({worse or type(worse).__name__})\n".encode())
+            code = 125
     os._exit(code)  # the interpreter's own way out takes 1 ms
 
 

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 _ROOT = __file__.rpartition("/mydocker/")[0]
 _TAG = sys.implementation.cache_tag
+_HEADER = (MAGIC_NUMBER, 1, _ROOT)  # Python's version, ours, and what the code says of its place
 _Module = type(sys)
 _Code = type((lambda: None).__code__)
 
 
-def bring(*names: str) -> None:
-    """Import them; the file is called by the first. Raises what an import raises."""
-    path = f"{_ROOT}/mydocker/__pycache__/{names[0]}.{_TAG}.all"
+def bring(*names: str, part: str = "") -> None:
+    """Import them. part: what the file is called, as a rule by the first; two that have loaded different things before
+    need two. Raises what an import raises."""
+    path = f"{_ROOT}/mydocker/__pycache__/{part or names[0]}.{_TAG}.all"
     one_by_one = "importtime" in sys._xoptions or "MYDOCKER_DEBUG" in os.environ
     keeps = not one_by_one and not sys.dont_write_bytecode
     before = len(sys.modules)
@@ -45,10 +47,10 @@ def bring(*names: str) -> None:
 def _take(path: str) -> set[str]:
     """Load what is kept there, as far as it is of the sources of now: the names, none if it is not whole any more."""
     try:
-        magic, root, rows = loads(_read(path))
+        header, rows = loads(_read(path))
     except (OSError, ValueError, EOFError, TypeError):
         return set()
-    if (magic, root) != (MAGIC_NUMBER, _ROOT):
+    if header != _HEADER:
         return set()
     for name, package, time, size, code in rows:
         if name in sys.modules:
@@ -89,7 +91,7 @@ def _keep(path: str, names: list[str]) -> None:
     or not all of it has a .pyc, nothing is kept."""
     beside = f"{path}.{os.getpid()}"
     try:
-        data = dumps((MAGIC_NUMBER, _ROOT, [_row(name) for name in names]))
+        data = dumps((_HEADER, [_row(name) for name in names]))
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             if os.write(descriptor, data) < len(data):
@@ -97,11 +99,13 @@ def _keep(path: str, names: list[str]) -> None:
         finally:
             os.close(descriptor)
         os.replace(beside, path)
-    except (OSError, ValueError):
+    except BaseException as error:
         try:
             os.unlink(beside)
         except OSError:
             pass
+        if not isinstance(error, (OSError, ValueError, EOFError, TypeError)):
+            raise
 
 
 def _row(name: str) -> Row:

@@ -304,6 +304,7 @@ def reserve(container_id: str, name: str) -> Lock:
     try:
         _take_name(container_id, name)
     except BaseException:
+        hide(container_id, name)  # an interrupt may have come when it was taken
         remove_tree(unseen(container_id))
         held.release()
         raise

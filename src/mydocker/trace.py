@@ -125,5 +125,5 @@ def step_failed(phrase: str, error: Exception) -> StepFailed:
 def describe(error: Exception) -> str:
     """`strerror: path`, without Python's brackets and numbers."""
     if not isinstance(error, OSError):
-        return str(error)
+        return str(error) or type(error).__name__
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")

@@ -19,6 +19,12 @@ class TestExplain:
         assert "container" in result.stderr
         assert "total" in result.stderr.lower()
 
+    def test_of_more_mounts_than_a_message_holds(self, mydocker, folder):
+        many = [f"-v={folder}:/m/{number}:ro" for number in range(700)]
+        result = mydocker("run", "--rm", "--net", "none", "--explain", *many, "busybox", "echo", "hello", timeout=60)
+        assert (result.rc, result.stdout) == (0, "hello\n")
+        assert len(set(re.findall(rf"bind {folder} on /m/\d+", result.stderr))) == 700
+
     def test_shows_the_step_that_failed(self, mydocker):
         result = mydocker("run", "--rm", "--explain", "busybox", "x", env={"MYDOCKER_FAULT": "5"})
         assert result.rc == 125

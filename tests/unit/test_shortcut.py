@@ -23,6 +23,7 @@ def house(tmp_path, monkeypatch):
     (room / "lamp.py").write_text("colour = 'red'\n")
     (room / "thing.py").write_text('"""Its head."""\nfrom mydocker.house.room import lamp\nvalue = [lamp.colour, 41]\n')
     monkeypatch.setattr(shortcut, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(shortcut, "_HEADER", (shortcut.MAGIC_NUMBER, 1, str(tmp_path)))
     monkeypatch.setattr(sys.modules["mydocker"], "__path__", [str(tmp_path / "mydocker")])
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (tmp_path / "mydocker" / "__pycache__").mkdir()
@@ -51,7 +52,7 @@ def path(house):
 
 
 def kept(house):
-    return [row[0].replace("mydocker.house", "") for row in marshal.loads(path(house).read_bytes())[2]]
+    return [row[0].replace("mydocker.house", "") for row in marshal.loads(path(house).read_bytes())[1]]
 
 
 @pytest.fixture
@@ -151,6 +152,26 @@ def test_one_that_was_kept_where_a_part_was_loaded_before(house, imported):
     assert imported == []
 
 
+def test_two_parts_of_one_module(house):
+    """start and rm are one module's, and start has loaded half of it before."""
+    forget()
+    importlib.import_module("mydocker.house.room.lamp")
+    shortcut.bring("mydocker.house.room.thing", part="start")
+    forget()
+    shortcut.bring("mydocker.house.room.thing", part="rm")
+    sizes = {file.name.partition(".")[0]: file.stat().st_size for file in path(house).parent.glob("*.all")}
+    assert sizes["start"] < sizes["rm"]
+
+
+def test_a_pyc_cut_short_by_a_full_disk_is_not_kept(house):
+    bring()
+    path(house).unlink()
+    cached = importlib.util.cache_from_source(str(house / "lamp.py"))
+    os.truncate(cached, 20)
+    shortcut._keep(str(path(house)), ["mydocker.house.room.lamp"])
+    assert list(path(house).parent.glob("*.all*")) == []
+
+
 def test_one_that_was_kept_where_its_package_was_loaded_before(house):
     forget()
     importlib.import_module("mydocker.house.room")
@@ -167,10 +188,11 @@ def test_one_that_was_kept_where_its_package_was_loaded_before(house):
         lambda data: data[:100],
         lambda data: b"\xff" * 100,
         lambda data: marshal.dumps(41),
-        lambda data: marshal.dumps((b"3210", *marshal.loads(data)[1:])),
-        lambda data: marshal.dumps((marshal.loads(data)[0], "/another/place", marshal.loads(data)[2])),
+        lambda data: marshal.dumps(((b"3210", 1, shortcut._ROOT), marshal.loads(data)[1])),
+        lambda data: marshal.dumps(((shortcut.MAGIC_NUMBER, 0, shortcut._ROOT), [("of another shape",)])),
+        lambda data: marshal.dumps(((shortcut.MAGIC_NUMBER, 1, "/another/place"), marshal.loads(data)[1])),
     ],
-    ids=["empty", "cut short", "garbage", "another thing", "another Python's", "of another place"],
+    ids=["empty", "cut short", "garbage", "another thing", "another Python's", "another version's", "of another place"],
 )
 def test_a_file_that_is_not_what_it_should_be(house, damage):
     bring()

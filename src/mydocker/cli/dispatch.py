@@ -70,6 +70,6 @@ def dispatch(verb: str, params: dict[str, Any]) -> int:
         launch.fork_ahead(networks="none" not in params.get("network", []))
     module, _, function = VERBS[verb].partition(":")
     name = f"mydocker.cli.verbs.{module}"
-    shortcut.bring(name)
+    shortcut.bring(name, part=verb.replace(" ", "-"))
     code: int = getattr(sys.modules[name], function)(params)
     return code

@@ -15,7 +15,7 @@ from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
 from mydocker.record import record
-from mydocker.runtime import launch
+from mydocker.runtime import launch, memo
 from mydocker.trace import Trace
 
 TYPE_CHECKING = False
@@ -114,7 +114,10 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     readers = {b"o": 1, b"e": 2}
 
     def hear() -> bool:
-        data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
+        try:
+            data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:  # it was killed before it had read its orders
+            return False
         kind, body = data[:1], data[1:]
         if kind in (b"o", b"e"):
             try:
@@ -127,7 +130,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
             rights = ancillary[0][2]
             console.connect(*unpack(f"{len(rights) // 4}i", rights))
         elif kind == b"T":
-            result.trace = jsontext.loads(body)
+            result.trace = memo.take(unpack("i", ancillary[0][2])[0])
         elif kind == b"F":
             failure.append(from_details(jsontext.loads(body)))
         elif kind == b"X":

@@ -5,7 +5,7 @@ Towards the command line it speaks one way, in messages on a socket, of which th
 
     S + {"pid"}      started, with two descriptors: a pidfd, and its stdin (pipe or terminal) or nothing
     F + error        not started; everything is taken back
-    T + trace        the steps of the start, just after S or before F, if they are wanted
+    T                with a memo of the steps of the start, just after S or before F, if they are wanted
     o, e + bytes     output, for an attached command line
     X + code         ended, recorded and cleared up
 
@@ -26,7 +26,7 @@ from mydocker import jsontext, state
 from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
-from mydocker.runtime import init, watch
+from mydocker.runtime import init, memo, watch
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.launch import Orders, last_words
@@ -188,6 +188,8 @@ class _Birth:
             raise StepFailed(
                 f"the container ended before its program ran: {why}", "give it more with -m" if oom else ""
             )
+        if self.life.told_to_end:  # so it was killed, perhaps just before it became the program
+            raise StepFailed("the start was interrupted")
         self.ran = monotonic_ns()
 
     def _told(self, channel: socket) -> MydockerError | None:
@@ -279,7 +281,9 @@ class _Birth:
             "spans": self.trace.spans() + self._child_spans(),
         }
         if self.orders.explain:
-            self.monitor.say(b"T", trace)
+            memory = memo.leave(trace)  # a message takes some 600 mounts, a memfd any number
+            self.monitor.say(b"T", None, [memory])
+            os.close(memory)
         try:
             write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
         except (OSError, HostError):
