@@ -81,10 +81,18 @@ def requirements(request, machine):
 def _machines():
     """The machines by testinfra's id, each with a store of the tests' own, which goes at the end."""
     machines: dict[str, Machine] = {}
+    # Here many networks come and go: the host forwards all the while, so that none of them is told that it does now.
+    # What mydocker does where it did not is a matter of test_forwarding_kernel.py, in namespaces of its own.
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
+    before = forwarding.read_text()
+    if os.geteuid() == 0:
+        forwarding.write_text("1")
     yield machines
     for machine in machines.values():
         machine.run(machine.program, "network", "rm", "bridge")
         machine.run("rm", "-rf", "--one-file-system", machine.store)
+    if os.geteuid() == 0:
+        forwarding.write_text(before)
 
 
 @pytest.fixture(scope="module")
