@@ -81,27 +81,32 @@ def requirements(request, machine):
 def _machines():
     """The machines by testinfra's id, each with a store of the tests' own, which goes at the end."""
     machines: dict[str, Machine] = {}
-    # Here many networks come and go: the host forwards all the while, so that none of them is told that it does now.
-    # What mydocker does where it did not is a matter of test_forwarding_kernel.py, in namespaces of its own.
-    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
-    before = forwarding.read_text()
-    if os.geteuid() == 0:
-        forwarding.write_text("1")
     yield machines
     for machine in machines.values():
         machine.run(machine.program, "network", "rm", "bridge")
         machine.run("rm", "-rf", "--one-file-system", machine.store)
-    if os.geteuid() == 0:
-        forwarding.write_text(before)
+
+
+@pytest.fixture(scope="session")
+def _forwarding():
+    """Many networks come and go here: the host forwards all the while, so that none of them is told that it does now.
+    What mydocker does where it did not is a matter of test_forwarding_kernel.py, in namespaces of its own."""
+    path = Path("/proc/sys/net/ipv4/ip_forward")
+    before = path.read_text()
+    path.write_text("1")
+    yield
+    path.write_text(before)
 
 
 @pytest.fixture(scope="module")
-def machine(host, _machines) -> Machine:
+def machine(request, host, _machines) -> Machine:
     key = host.backend.get_pytest_id()
     if key not in _machines:
         found = _machines[key] = Machine(host)
         if found.run("id", "-u").stdout.strip() != "0":
             pytest.skip("needs root on the machine under test")
+        if found.local:
+            request.getfixturevalue("_forwarding")
         for _ in range(2):  # what is made once and stays: the image, folders, locks
             found.run(found.program, "create", "--name", "first", "busybox")
         found.run(found.program, "rm", "first")

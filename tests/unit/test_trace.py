@@ -172,3 +172,12 @@ class TestMessages:
     )
     def test_describe(self, error, text):
         assert trace.describe(error) == text
+
+
+def test_what_one_process_has_noted_another_makes_the_same_record_of():
+    mount = ops.Mount("proc", "/proc", "proc", 14, root="/r")
+    notes = [("", "", mount, 1, 2, ""), ("wait", "wait # it", None, 2, 3, ""), ("", "", ops.NewSession(), 3, 4, "no")]
+    told = trace.Trace("container", notes=notes)
+    heard = trace.Trace("container", notes=trace.dumped(told.dump(len(notes))))
+    assert heard.spans() == told.spans()
+    assert trace.Trace("container", notes=trace.dumped(told.dump(1))).spans() == told.spans()[:1]

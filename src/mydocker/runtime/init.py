@@ -227,10 +227,6 @@ def exit_code(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _send(report: int, kind: bytes, value: Any) -> None:
-    os.write(report, kind + jsontext.dumps(value).encode())
-
-
 def _send_trace(report: int, trace: Trace, most: int) -> None:
     """As many notes as the socket takes in one message, some 1,500. A container of more mounts is explained in part."""
     while True:
@@ -245,7 +241,7 @@ def _send_trace(report: int, trace: Trace, most: int) -> None:
 
 def _fail(report: int, error: MydockerError) -> None:
     try:
-        _send(report, b"E", error.details())
+        os.write(report, b"E" + jsontext.dumps(error.details()).encode())
     except OSError:
         pass  # the monitor is gone, and has nobody to tell
     os._exit(125)
