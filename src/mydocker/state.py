@@ -325,8 +325,8 @@ def _take_name(container_id: str, name: str) -> None:
         pass
     with Lock(f"{paths.NAMES}/.lock"):
         holder = _linked_id(link)
-        if not os.path.isdir(paths.container(holder)) and _abandoned(holder):
-            os.unlink(link)
+        if _abandoned(holder) and not os.path.isdir(paths.container(holder)):  # in this order: it may just be revealed
+            hide(holder, name)
         try:
             os.symlink(_LINK + container_id, link)
         except FileExistsError:
@@ -349,7 +349,8 @@ def _is_id(text: str) -> bool:
 
 
 def _abandoned(container_id: str) -> bool:
-    """Whether who was making or removing it is gone: then nobody holds its lock, and what is left of it is removed."""
+    """Whether who was making or removing it is gone: then nobody holds its lock, and what is left of it is removed, its
+    name too."""
     folder = unseen(container_id)
     try:
         # Who removes a container holds its lock, and has perhaps removed the file: a new one would be no lock at all.
@@ -358,13 +359,15 @@ def _abandoned(container_id: str) -> bool:
         return not os.path.isdir(folder)
     except BlockingIOError:
         return False
-    remove_tree(folder)
+    forget(container_id, name_of(container_id))
     held.release()
     return True
 
 
 def sweep() -> None:
     """Remove what a crash has left half-made or half-removed: a folder with a lock that nobody holds."""
+    if not os.path.isdir(paths.CONTAINERS):
+        return
     for entry in os.listdir(paths.CONTAINERS):
         if entry.startswith(".") and entry.endswith(".lock") and _is_id(entry[1:-5]):
             _sweep_unlocked(entry[1:-5])

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
+from mydocker.engine import lifecycle
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel.files import remove_tree
 
@@ -269,6 +270,27 @@ class TestNames:
         with state.reserve("cc" * 32, "newer"):
             state.sweep()
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32])
+            assert {"web", "newer"} <= set(os.listdir(paths.NAMES)) <= {"web", "newer", ".lock"}
+
+    def test_to_remove_what_a_crash_has_left_by_its_name_leaves_nothing_of_it(self):
+        state.reserve(OTHER, "new").release()
+        with pytest.raises(NotFound, match="no such container: new"):
+            lifecycle.remove("new")
+        assert os.listdir(paths.CONTAINERS) == [ID]
+        assert "new" not in os.listdir(paths.NAMES)
+
+    def test_a_name_is_not_taken_from_one_that_is_just_shown(self, monkeypatch):
+        abandoned = state._abandoned
+
+        def shown_first(container_id):
+            state.reveal(container_id)
+            return abandoned(container_id)
+
+        with state.reserve(OTHER, "new"):
+            monkeypatch.setattr(state, "_abandoned", shown_first)
+            with pytest.raises(Conflict, match="'new' is taken"):
+                state.reserve("cc" * 32, "new")
+        assert state.find_id("new") == OTHER
 
     @pytest.mark.parametrize("folder", [True, False])
     def test_what_a_crash_has_left_before_the_lock_was_in_the_folder_is_swept(self, folder):

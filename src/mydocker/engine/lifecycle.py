@@ -190,10 +190,10 @@ def remove(reference: str, force: bool = False, volumes: bool = False) -> None:
 
     Raises Conflict for a running one without force. One whose record is corrupt can be removed by force only.
     """
+    state.sweep()
     container_id = state.find_id(reference)
     while not _removed(container_id, reference, force, volumes):
         pass  # it was started again meanwhile
-    state.sweep()
 
 
 def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> bool:
