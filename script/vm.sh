@@ -30,8 +30,12 @@ vm_make() {
 # vm_up FOLDER PORT: boot it; its ssh is at 127.0.0.1:PORT. MYDOCKER_VM_TCG=1 keeps it off a KVM that does not work.
 vm_up() {
     accelerator="tcg,thread=multi"
-    [ "${MYDOCKER_VM_TCG-}" = 1 ] || ! grep -qwE 'vmx|svm' /proc/cpuinfo || ! [ -w /dev/kvm ] || accelerator=kvm
-    qemu-system-x86_64 -nodefaults -display none -machine q35 -accel "$accelerator" -cpu max -smp 2 -m 2048 \
+    processor=Nehalem # newer ones take longer to emulate
+    if [ "${MYDOCKER_VM_TCG-}" != 1 ] && grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
+        accelerator=kvm
+        processor=max
+    fi
+    qemu-system-x86_64 -nodefaults -display none -machine q35 -accel "$accelerator" -cpu "$processor" -smp 2 -m 2048 \
         -kernel "$1/vmlinuz" -initrd "$1/initrd.img" \
         -append "root=/dev/vda rw net.ifnames=0 mitigations=off console=ttyS0" -serial "file:$1/console" \
         -drive "file=$1/disk,format=raw,if=virtio,cache=unsafe" \

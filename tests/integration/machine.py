@@ -84,19 +84,23 @@ class Machine:
         ssh, *rest = shlex.split(backend.quote(" ".join(form), *values))
         return [ssh, *options, *rest]
 
-    def session(self, line: str) -> str:
-        """Log in, type a line, log out; what it prints. A connection of its own: others share one, and its session."""
-        done = subprocess.run(self._ssh(line, "-o", "ControlPath=none"), capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def session(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Log in, type a line, log out. A connection of its own: others share one, and its session."""
+        argv = self._ssh(line, "-o", "ControlPath=none", *options)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
 
     def reboot(self, timeout: float = 300) -> None:
         """Boot it again, and wait until it can be talked to."""
         boot_id = "/proc/sys/kernel/random/boot_id"
         before = self.read(boot_id)
         self.run("systemctl", "reboot")
+        # Few attempts, and short ones: an emulated machine boots on the processors that they take, and one that was
+        # made while nobody listened is repeated at longer and longer intervals.
         until(
-            lambda: self.run("cat", boot_id, timeout=90).stdout.strip() not in ("", before.strip()), "a boot", timeout
+            lambda: self.session(f"cat {boot_id}", "-o", "ConnectTimeout=3").stdout not in ("", before),
+            "a boot",
+            timeout,
+            pause=2,
         )
 
     def start(self, *words: str, env: dict[str, str] | None = None, **popen) -> Running:
@@ -335,12 +339,12 @@ class Terminal:
         return self.process.returncode
 
 
-def until(probe, what: str, timeout: float = 10):
-    """Call `probe` until it gives something true, and return that."""
+def until(probe, what: str, timeout: float = 10, pause: float = 0.02):
+    """Call `probe` until it gives something true, and return that. pause: seconds between two calls."""
     deadline = time.monotonic() + timeout
     while True:
         if found := probe():
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not seen in {timeout} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause)

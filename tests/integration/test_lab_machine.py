@@ -56,7 +56,8 @@ def test_it_survives_the_end_of_the_session_that_started_it(machine, mydocker, n
     said = machine.session(
         f'echo "$XDG_SESSION_ID"; sudo {options} mydocker run -d --net none --name {name} busybox sleep 600'
     )
-    session, made = said.split()
+    assert said.returncode == 0, said.stderr
+    session, made = said.stdout.split()
     mydocker.made.append(made)
     machine.run("loginctl", "terminate-session", session)
     until(lambda: machine.run("loginctl", "show-session", session).rc != 0, "the session's end")

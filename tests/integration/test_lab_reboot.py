@@ -24,8 +24,9 @@ def test_containers_and_networks_come_back(machine, installed, name):
     net, back, gone = f"n{name}", f"{name}-back", f"{name}-gone"
     try:
         installed.ok("network", "create", net)
-        installed.ok("run", "-d", "--restart", "always", "--name", back, "--net", net, "busybox", "sleep", "6000")
-        installed.ok("run", "-d", "--name", gone, "--net", net, "busybox", "sleep", "6000")
+        run = ("run", "-d", "--net", net, "--stop-timeout", "1")  # sleep, as PID 1, does not hear SIGTERM
+        installed.ok(*run, "--restart", "always", "--name", back, "busybox", "sleep", "6000")
+        installed.ok(*run, "--name", gone, "busybox", "sleep", "6000")
         before = installed.pid(back), installed.state(back)["StartedAt"]
         machine.reboot()
         until(lambda: machine.run("systemctl", "is-active", "mydocker").stdout == "active\n", "the unit", timeout=120)
