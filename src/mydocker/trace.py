@@ -14,7 +14,7 @@ import marshal
 import os
 from time import monotonic_ns
 
-from mydocker.errors import StepFailed
+from mydocker.errors import MydockerError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Trace:
             op = self._done.pop()
             try:
                 op.undo()
-            except OSError as error:
+            except (OSError, MydockerError) as error:
                 failures.append(f"could not undo '{op.phrase()}': {describe(error)}")
         return failures
 

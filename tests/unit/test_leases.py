@@ -49,7 +49,7 @@ def container(store, monkeypatch):
 
 
 def take(container_id, names=("c",), wanted=""):
-    return leases.take(WEB, container_id, list(names), wanted)
+    return leases.take(WEB, container_id, list(names), wanted)[0]
 
 
 class TestTake:

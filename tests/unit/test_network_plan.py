@@ -8,6 +8,7 @@ from mydocker import ops
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
 from mydocker.model import host, request, spec
+from mydocker.model.addresses import mac_of
 from mydocker.model.annotations import FILL
 from mydocker.model.network import Endpoint, Network, Wires
 from mydocker.network import plan
@@ -127,7 +128,7 @@ class TestBridge:
     @pytest.mark.parametrize("of", [BRIDGE, SIX], ids=["IPv4", "IPv6 too"])
     def test_they_are_there_until_it_is_gone(self, of):
         assert plan.bridge_down(of) == [
-            RemoveBridge(of.device, TAG.format(of.name)),
+            RemoveBridge(of.device, TAG.format(of.name), mac_of(of.gateway)),
             RemoveNetworkRules(of.name, of.id, of.subnet6),
         ]
 

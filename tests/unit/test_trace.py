@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from mydocker import jsontext, ops, trace
-from mydocker.errors import StepFailed
+from mydocker.errors import HostError, StepFailed
 from mydocker.record import record
 
 CALLS = []
@@ -32,6 +32,12 @@ class Step(ops.Op):
 
     def phrase(self):
         return f"step {self.name}"
+
+
+@record
+class Lost(Step):
+    def undo(self):
+        raise HostError("iptables-save is not installed", "install it")
 
 
 A, B, C = Step("a"), Step("b"), Step("c")
@@ -63,6 +69,12 @@ class TestOrder:
         made.run([A, Step("b", stays=True), C])
         assert made.unwind() == ["could not undo 'step b': Device or resource busy: /cgroup/b"]
         assert CALLS[3:] == ["undo c", "undo b", "undo a"]
+
+    def test_nor_does_a_program_that_is_missing_keep_the_rest(self):
+        made = trace.Trace("host")
+        made.run([A, Lost("b"), C])
+        assert made.unwind() == ["could not undo 'step b': iptables-save is not installed (install it)"]
+        assert CALLS[3:] == ["undo c", "undo a"]
 
     def test_nothing_is_undone_twice(self):
         made = trace.Trace("host")

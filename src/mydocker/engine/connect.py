@@ -10,7 +10,7 @@ from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments
-from mydocker.model.network import DEFAULT, Endpoint, Network, Wires
+from mydocker.model.network import DEFAULT, MODES, Endpoint, Network, Wires
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
@@ -54,22 +54,26 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
 
 
 def _check_joinable(found: state.Record) -> None:
-    if found.network in attachments.MODES or found.network.startswith("container:"):
+    if found.network in MODES or found.network.startswith("container:"):
         raise Conflict(
             f"container {found.name} was made with --net {found.network}", "only one that began on a network can join"
         )
 
 
 def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidfd: int) -> None:
-    before, joined = found.networks, _joined(found)
+    before, joined = (found.networks, found.ports), _joined(found)
     devices = {end.device for end in found.endpoints}
     number = next(number for number in range(len(devices) + 1) if f"eth{number}" not in devices)
     end = endpoints.take(found, target, asked, number)
     trace, resolver = Trace("host"), []
+    held: dict[str, list[int]] = {}
     was_named = Wires(found.id, found.name, joined, []).named
     joined.append((target, end))
     found.networks = [*found.networks, end.to_json()]
     try:
+        if found.published and not found.ports and not target.internal:  # it was on no network that leads out
+            held = endpoints.hold(found.published, bool(target.subnet6))
+            found.ports = list(held)
         state.save(found)  # first: whoever kills us now leaves what `disconnect` and the monitor know of
         plug = plan.plug(target, end)
         plug.pid = found.pid
@@ -80,14 +84,17 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
             inside.append(OpenResolver(resolvconf.RESOLVER))
         resolver = _within(pidfd, inside)
         rtnetlink.settle(end.link)
-        control.tell(found, [network for network, _ in joined], {}, resolver)
+        if held:
+            trace.run(plan.publish(Wires(found.id, found.name, joined, found.ports)))
+        control.tell(found, [network for network, _ in joined], held, resolver)
     except BaseException:
         trace.unwind()
         leases.release_all(found.id, [end])
-        found.networks = before
+        found.networks, found.ports = before
         state.save(found)
         raise
     finally:
+        endpoints.close(held)
         for descriptor in resolver:
             os.close(descriptor)
     _rewrite_etc(found, joined, added=[end], named=(was_named, was_named or target.name != DEFAULT))
@@ -117,26 +124,39 @@ def disconnect(network: str, container: str, force: bool) -> None:
 
 
 def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str, object]]) -> None:
-    was_named = Wires(found.id, found.name, _joined(found), []).named
+    before = Wires(found.id, found.name, _joined(found), found.ports)
     found.networks = rest
-    joined = _joined(found)
-    move: list[ops.Op] = []
-    if found.ports:  # its ports lead to an address: to that of the next network, or nowhere
-        move += plan.publish(Wires(found.id, found.name, joined, found.ports))
-        for op in move:
-            op.before = found.ports  # type: ignore[attr-defined]
-        if not move:
-            move, found.ports = [steps.RemovePorts(found.name, found.id, end.address6)], []
+    after = Wires(found.id, found.name, _joined(found), found.ports)
+    move, held = _move_ports(before, after)
+    if not after.outward:
+        found.ports = []
     try:
         Trace("host").run([*move, steps.RemoveLink(end.link)])
         leases.release_all(found.id, [end])
-        control.tell(found, [network for network, _ in joined], {}, [])
+        control.tell(found, [network for network, _ in after.joined], held, [])
         state.save(found)
     finally:
+        endpoints.close(held)
         if not found.alive():  # its monitor may have withdrawn its ports before they were moved
-            Trace("host").run([steps.RemovePorts(found.name, found.id, end.address6)])
-    named = Wires(found.id, found.name, joined, []).named
-    _rewrite_etc(found, joined, removed=[end], named=(was_named, named))
+            Trace("host").run([_withdraw(before), _withdraw(after)])
+    _rewrite_etc(found, after.joined, removed=[end], named=(before.named, after.named))
+
+
+def _move_ports(before: Wires, after: Wires) -> tuple[list[ops.Op], dict[str, list[int]]]:
+    """Its ports lead to an address: to that of the next network from now on, or nowhere. The sockets that hold them at
+    IPv6, too, where only the next network has that; those where only the last one had it are harmless."""
+    move = plan.publish(after)
+    had, has = (bool(wires.outward and wires.outward[1].address6) for wires in (before, after))
+    if not move or (had and not has):
+        return ([_withdraw(before)] if before.ports else []) + move, {}
+    for op in move:
+        assert isinstance(op, steps.PublishPorts)
+        op.before = before.ports
+    return move, endpoints.hold_ipv6(before.ports) if has and not had else {}
+
+
+def _withdraw(wires: Wires) -> steps.RemovePorts:
+    return steps.RemovePorts(wires.name, wires.id, wires.outward[1].address6 if wires.outward else "")
 
 
 def _joined(found: state.Record) -> list[tuple[Network, Endpoint]]:

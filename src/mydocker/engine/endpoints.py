@@ -120,14 +120,15 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
 # --- a start ----------------------------------------------------------------------------------------------------------
 
 
-def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest) -> Prepared:
+def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, fresh: bool = False) -> Prepared:
     """Take addresses and ports, and write the files of /etc that say so. The container's lock is the caller's.
 
     `found` then tells the endpoints and ports; it is saved once the container runs. Raises MydockerError; then nothing
-    is taken.
+    is taken. fresh: it was just made.
     """
     made = Prepared(found)
-    clear_up(found)
+    if not fresh:
+        clear_up(found)
     if found.network.startswith("container:"):
         made.shared = _open_shared(found)
     elif not found.networks:
@@ -172,7 +173,16 @@ def take(found: state.Record, network: Network, end: Endpoint, number: int) -> E
     """Lease an address; the endpoint with all that follows from it. number: of the container's link."""
     from mydocker.network import leases
 
-    address = leases.take(network, found.id, [found.name, *end.aliases], end.wanted_ip)
+    address, before = leases.take(network, found.id, [found.name, *end.aliases], end.wanted_ip)
+    if before:  # it was killed with its monitor, so its ports lead to that address still
+        from mydocker.network import ops as steps
+        from mydocker.trace import Trace
+
+        try:
+            Trace("host").run([steps.RemovePorts(before[:12], before, network.subnet6)])
+        except BaseException:
+            leases.release(network.name, address, found.id)
+            raise
     return _addressed(end, network, address, found.id, number)
 
 
@@ -212,6 +222,23 @@ def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
     return {port.text: sockets for port, sockets in (held[index] for index in range(len(wanted)))}
 
 
+def hold_ipv6(texts: list[str]) -> dict[str, list[int]]:
+    """Bind ports in effect that were held at IPv4 only, at IPv6 too: as hold() gives them."""
+    from mydocker.model import ports
+    from mydocker.network.ports import bind
+
+    held: dict[str, list[int]] = {}
+    try:
+        for port in ports.publish(texts):
+            if not port.host_ip:
+                there = ports.Port(port.container, port.protocol, port.host, port.host, "::")
+                held[port.text] = bind([there])[1]
+    except BaseException:
+        close(held)
+        raise
+    return held
+
+
 def _publisher(taken: Port) -> str:
     """The name of the container that has a port of that number, if one of this store has."""
     from mydocker.model import ports
@@ -237,21 +264,26 @@ def clear_up(found: state.Record) -> None:
     Raises OSError, MydockerError.
     """
     ends = [end for end in found.endpoints if end.address]
-    if not (found.pid or ends):
-        return
+    if found.pid or ends:
+        _take_back(found, ends)
+    if found.networks:
+        from mydocker.network import leases
+
+        leases.release_unrecorded(found.id, found.endpoints)
+
+
+def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
     from mydocker import ops
     from mydocker.trace import take_back
 
     left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)] if found.pid else []
     if ends:
-        from mydocker.network import leases
         from mydocker.network import ops as steps
 
         left += [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in ends]
         if found.ports:
             address6 = next((end.address6 for end in ends if end.address6), "")
             left.append(steps.PublishPorts(found.name, found.id, found.ports, ends[0].address, address6))
-        leases.release_all(found.id, ends)
     take_back(left)
 
 

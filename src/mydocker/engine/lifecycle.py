@@ -235,10 +235,6 @@ def clear_up(found: state.Record) -> None:
 
     take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
     endpoints.clear_up(found)
-    if found.status == "created" and found.networks:
-        from mydocker.network import leases
-
-        leases.release_unrecorded(found.id, found.endpoints)
 
 
 def _has_bundle(found: state.Record, force: bool) -> bool:

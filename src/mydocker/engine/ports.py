@@ -97,7 +97,8 @@ def _change(
 ) -> None:
     """Of a running container, its lock held: record, monitor, rules. Raises MydockerError; then all is as before.
 
-    The record is first: a command line that is killed here leaves a port that `port rm` and the monitor know of.
+    The record is first: a command line that is killed here leaves a port that `port rm` and the monitor know of. A
+    monitor that is told lets go of ports that are withdrawn, so their rules go before.
     """
     before = found.published, found.ports
     wires = Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or found.ports)
@@ -109,13 +110,16 @@ def _change(
     trace = Trace("host")
     try:
         state.save(found)
-        control.tell(found, joined, held, [])
+        if held:
+            control.tell(found, joined, held, [])
         trace.run(steps)
+        if not held:
+            control.tell(found, joined, held, [])
     except BaseException:
         trace.unwind()
         found.published, found.ports = before
         state.save(found)
-        if found.alive():
+        if held and found.alive():
             control.tell(found, joined, {}, [])
         raise
     finally:

@@ -25,7 +25,10 @@ def reload() -> list[str]:
             said += _network(network)
     for container_id in state.ids():
         try:
-            _publish(state.load(container_id))
+            found = state.load(container_id)
+            if found.alive() and found.ports:
+                with state.lock(found):  # whoever changes its ports or networks has it
+                    _publish(state.load(container_id))
         except NotFound:
             continue
         except CorruptRecord as error:

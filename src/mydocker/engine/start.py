@@ -73,7 +73,7 @@ def start(
         size = terminal_size() if tty else (0, 0)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
-        with endpoints.prepare(found, spec, wanted) as network, Console(tty, stdin) as console:
+        with endpoints.prepare(found, spec, wanted, bool(made)) as network, Console(tty, stdin) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
             trace.span("take addresses and ports", f"ls {found.folder}", began)

@@ -45,7 +45,15 @@ def run(argv: list[str], stdin: bytes = b"", package: str = "") -> str:
             setsigmask=[],
             setsigdef=[_signal.SIGPIPE],  # Python ignores it, and that would be inherited
         )
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        try:
+            _, status = os.waitpid(pid, 0)
+        except BaseException:  # interrupted: what is undone next has to come after what it does
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass  # it had ended
+            raise
+        code = os.waitstatus_to_exitcode(status)
         stdout, stderr = (os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace") for file in files[1:])
     finally:
         for file in files:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
 from mydocker.model import addresses, names
-from mydocker.model.network import DEFAULT, Endpoint
-
-MODES = ("none", "host")  # what --net may say beside a network's name; and container:NAME
+from mydocker.model.network import DEFAULT, MODES, Endpoint
 
 
 def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[str, list[Endpoint]]:

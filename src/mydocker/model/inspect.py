@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mydocker import paths
 from mydocker.model import restart, times, timestamp
-from mydocker.model.network import DEFAULT, endpoint_id
+from mydocker.model.network import DEFAULT, MODES, endpoint_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -306,9 +306,14 @@ def _network_settings(record: Record, networks: dict[str, str]) -> Json:
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         **(_addresses(first, record, networks) if first else _NO_ADDRESS),
-        "Networks": {end.network: _endpoint(end, record, networks) for end in ends}
-        or {record.network: {**_UNCONNECTED, **_NO_ADDRESS}},
+        "Networks": {end.network: _endpoint(end, record, networks) for end in ends} or _mode(record.network),
     }
+
+
+def _mode(network: str) -> Json:
+    """One that is on no network has its mode in the place of one, unless it has left all."""
+    has_mode = network in MODES or network.startswith("container:")
+    return {network: {**_UNCONNECTED, **_NO_ADDRESS}} if has_mode else {}
 
 
 _UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}

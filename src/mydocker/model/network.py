@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 DEFAULT = "bridge"  # the network of a container that names none; made on first use
 DEFAULT_DEVICE = "mydocker0"
+MODES = ("none", "host")  # what --net may say beside a network's name; and container:NAME
 
 
 @record

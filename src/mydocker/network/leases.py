@@ -52,8 +52,9 @@ def full(network: Network) -> Conflict:
     )
 
 
-def take(network: Network, container_id: str, names: list[str], wanted: str = "") -> str:
-    """Give the container an address, `wanted` or the lowest free one; the address, without a prefix.
+def take(network: Network, container_id: str, names: list[str], wanted: str = "") -> tuple[str, str]:
+    """Give the container an address, `wanted` or the lowest free one; the address, without a prefix, and the ID of the
+    container whose stale lease that was, or "".
 
     The container's own lock is the caller's, as long as it does not run. Raises InvalidArgument, Conflict if there is
     none, NotFound if the network has been removed meanwhile.
@@ -71,8 +72,9 @@ def take(network: Network, container_id: str, names: list[str], wanted: str = ""
             address = ipam.lowest_free(network, {parse(each)[0] for each in taken - free})
         if not address:
             raise full(network)
+        before = _read(network.name, address) if address in taken else None
         write_atomic(f"{folder}/{address}", f"{' '.join([container_id, *names])}\n".encode())
-        return address
+        return address, before.container_id if before and before.container_id != container_id else ""
 
 
 def check_there(network: Network) -> None:
@@ -134,7 +136,7 @@ def release_all(container_id: str, ends: list[Endpoint]) -> None:
 
 
 def release_unrecorded(container_id: str, ends: list[Endpoint]) -> None:
-    """Those of a container that was never started: who started it was killed before its record told an address."""
+    """Those of a container that does not run: who started it was killed before its record told an address."""
     for end in ends:
         for lease in read(end.network):
             if lease.container_id == container_id:

@@ -269,16 +269,17 @@ class MakeBridge(Op):
 
 @record
 class RemoveBridge(Op):
-    """Only if it is ours, by its tag."""
+    """Only if it is ours, by its tag or, before it had one, its address."""
 
     device: str
     tag: str
+    mac: str = ""
     topic = "network"
 
     def do(self) -> None:
         from mydocker.kernel import bridge
 
-        bridge.delete(self.device, self.tag)
+        bridge.delete(self.device, self.tag, self.mac)
 
     def phrase(self) -> str:
         return f"remove the bridge {self.device}"

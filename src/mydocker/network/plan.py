@@ -80,6 +80,6 @@ def rules(network: Network, guards: list[int]) -> steps.AddNetworkRules:
 
 def bridge_down(network: Network) -> list[ops.Op]:
     return [
-        steps.RemoveBridge(network.device, network_owner(network.name, network.id)),
+        steps.RemoveBridge(network.device, network_owner(network.name, network.id), mac_of(network.gateway)),
         steps.RemoveNetworkRules(network.name, network.id, network.subnet6),
     ]

@@ -6,6 +6,8 @@
        │ ◀──────────────────────────────────────── "ok" ── │ answers for the names of the networks of now
        │ the rules of ports; unlock                        │
 
+Rules of ports that are withdrawn or moved are changed before the message: while there is one, its port is held.
+
     {"networks", "published", "ports"}   as in the record
     {"joined"}                           the Network of each endpoint
     {"held"}                             [[text of a port, how many sockets], …]; then come the resolver's, if any
@@ -22,7 +24,7 @@ from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOE
 from _struct import pack, unpack
 
 from mydocker import jsontext
-from mydocker.errors import Conflict, MydockerError
+from mydocker.errors import Conflict
 from mydocker.model.network import Network
 
 TYPE_CHECKING = False
@@ -51,7 +53,7 @@ class Control:
         self._listener = socket(fileno=descriptor)
 
     def serve(self) -> None:
-        """Take one message. Whatever is wrong with it is the sender's matter."""
+        """Take one message. Whatever is wrong with it is the sender's matter, and never ends the container."""
         try:
             descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
             client = socket(fileno=descriptor)
@@ -67,7 +69,7 @@ class Control:
             descriptors, received = received, []  # the owner's from here on
             self.owner.update(message, joined, descriptors)
             client.send(b"ok")
-        except (OSError, ValueError, TypeError, KeyError, MydockerError):
+        except Exception:
             for descriptor in received:
                 os.close(descriptor)
         finally:

@@ -179,6 +179,9 @@ def last_words(error: BaseException, client: socket | None, folder: str = "") ->
         if client:
             client.setblocking(False)
             client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
+    except OSError:
+        pass
+    try:
         if folder:
             with open(f"{folder}/monitor.err", "w", encoding="utf-8") as file:
                 file.write(text + "\n")

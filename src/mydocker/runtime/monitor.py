@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.model.network import Network, Wires
+    from mydocker.model.network import Endpoint, Network, Wires
     from mydocker.runtime.control import Control
 
 _PATIENCE = 3.0  # seconds until a monitor makes itself small: what starts many at once has better use for the processor
@@ -50,12 +50,17 @@ def resume(descriptor: int) -> None:
 
 
 def _wires(found: state.Record, life: watch.Watch) -> Wires | None:
-    if not life.networks:
-        return None
+    if not life.networks and life.control < 0:
+        return None  # never on one: who was, and is on none now, may be again
     from mydocker.model.network import Network, Wires
 
     networks = [Network(**each) for each in life.networks]
     return Wires(found.id, found.name, list(zip(networks, found.endpoints)), found.ports)
+
+
+def _versions(wires: Wires) -> list[bool]:
+    """Whether its ports' rules are of IPv6 too; empty if there are none."""
+    return [bool(wires.outward[1].address6)] if wires.ports and wires.outward else []
 
 
 class Monitor:
@@ -113,17 +118,16 @@ class Monitor:
     def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None:
         """What control.py is told: networks and ports of now, and the sockets that hold them."""
         found, life = self.found, self.life
-        had_ports = bool(found.ports)
         found.networks, found.published = message["networks"], message["published"]
         found.ports = message["ports"]
         for text, count in message["held"]:
-            life.held[text], descriptors = descriptors[:count], descriptors[count:]
+            life.held[text] = life.held.get(text, []) + descriptors[:count]
+            descriptors = descriptors[count:]
         for text in [text for text in life.held if text not in found.ports]:
             for descriptor in life.held.pop(text):
                 os.close(descriptor)
         assert self.wires
-        wires = self.wires
-        wires.joined, wires.ports = list(zip(joined, found.endpoints)), found.ports
+        self._rewire(self.wires, list(zip(joined, found.endpoints)))
         life.networks = message["joined"]
         if descriptors:
             if life.resolver:  # of networks with names that it has left since
@@ -131,9 +135,15 @@ class Monitor:
             life.open_resolver(descriptors)
         elif life.resolver:
             life.resolver.networks = joined
-        if found.ports and not had_ports:  # then nothing that it has done withdraws them at the end
-            from mydocker.network import plan as network
 
+    def _rewire(self, wires: Wires, joined: list[tuple[Network, Endpoint]]) -> None:
+        """What it has not done itself it has to undo at the end all the same."""
+        from mydocker.network import plan as network
+
+        links, versions = {end.link for _, end in wires.joined}, _versions(wires)
+        wires.joined, wires.ports = joined, self.found.ports
+        self.trace.adopt([network.plug(of, end) for of, end in joined if end.link not in links])
+        if _versions(wires) != versions:
             self.trace.adopt(network.publish(wires))
 
     # --- death --------------------------------------------------------------------------------------------------------
@@ -226,6 +236,8 @@ class Monitor:
         try:
             on_disk = state.stored(found.id)
             found.restart, found.ended_by = on_disk.restart, on_disk.ended_by
+            # What came too late for this life is for the next.
+            found.networks, found.published = [end.asked().to_json() for end in on_disk.endpoints], on_disk.published
         except CorruptRecord:
             pass
         if self.life.told_to_end and not found.ended_by:

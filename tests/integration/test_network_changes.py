@@ -1,0 +1,198 @@
+"""Networks and ports of a running container change while something else happens: it ends, is killed, or fails. What is
+left behind would lead to whoever has that address next."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from machine import until
+from networks import address, leases, network, rules
+
+SLEEPS = ("busybox", "sleep", "100")
+
+
+@pytest.fixture
+def net(mydocker, name):
+    with network(mydocker, f"{name}-net") as made:
+        yield made
+
+
+@pytest.fixture
+def other(mydocker, name):
+    with network(mydocker, f"{name}-other") as made:
+        yield made
+
+
+@pytest.fixture
+def six(mydocker, name):
+    with network(mydocker, f"{name}-six", "--ipv6") as made:
+        yield made
+
+
+@pytest.fixture
+def port(machine) -> int:
+    """One of the host's that is free."""
+    return int(machine.python("import socket; s = socket.create_server(('', 0)); print(s.getsockname()[1])").stdout)
+
+
+@pytest.fixture
+def slow(machine, folder):
+    """slow(COMMAND…): mydocker with a firewall that takes a second, when that has begun."""
+
+    def started(*words: str):
+        script = f"""
+        real=$(command -v iptables-restore)
+        printf '#!/bin/sh\\ntouch {folder}/began; sleep 1; exec %s "$@"\\n' "$real" > {folder}/iptables-restore
+        chmod +x {folder}/iptables-restore
+        PATH={folder}:$PATH exec "$0" "$@"
+        """
+        running = machine.start("sh", "-c", script, machine.program, *words)
+        until(lambda: machine.exists(f"{folder}/began"), "the rules on their way")
+        return running
+
+    return started
+
+
+def monitor(mydocker, container: str) -> str:
+    status = mydocker.machine.read(f"/proc/{mydocker.pid(container)}/status")
+    return status.partition("PPid:\t")[2].split()[0]
+
+
+def ipv6_rules(machine, container_id: str) -> list[str]:
+    return [line for line in machine.run("ip6tables-save").lines if container_id[:12] in line]
+
+
+def can_listen(machine, host: str, port: int) -> bool:
+    script = "import socket, sys; socket.create_server((sys.argv[1], int(sys.argv[2])), family=int(sys.argv[3]))"
+    return machine.python(script, host, str(port), "10" if ":" in host else "2").rc == 0
+
+
+def test_who_was_on_no_network_for_long_joins_one_and_has_its_ports_again(machine, mydocker, name, net, other, port):
+    """Its monitor has made itself small meanwhile, and knew no more that it had ever been on one."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    mydocker.ok("network", "disconnect", net, name)
+    assert mydocker.inspect(name, "NetworkSettings", "Networks") == {}
+    assert can_listen(machine, "0.0.0.0", port)
+    until(lambda: b"watch" in machine.read(f"/proc/{monitor(mydocker, name)}/cmdline").encode(), "a bare monitor")
+    mydocker.ok("network", "connect", other, name)
+    assert mydocker.ok("port", name) == f"80/tcp -> 0.0.0.0:{port}"
+    assert len(rules(machine, f"{address(mydocker, name, other)}:80")) == 1
+    assert not can_listen(machine, "0.0.0.0", port)
+    mydocker.ok("port", "rm", name, "80")
+    assert mydocker.state(name)["Running"]
+    assert rules(machine, f"{address(mydocker, name, other)}:80") == []
+
+
+def test_a_port_is_withdrawn_on_no_network(mydocker, name, net, port):
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    mydocker.ok("network", "disconnect", net, name)
+    time.sleep(4)  # until the monitor is bare
+    mydocker.ok("port", "rm", name, "80")
+    assert mydocker.state(name)["Running"]
+
+
+def test_ports_leave_ipv6_with_the_network_that_has_it(machine, mydocker, name, net, six, port):
+    container = mydocker.ok("run", "-d", "--name", name, "--net", six, "-p", f"{port}:80", *SLEEPS)
+    assert len(ipv6_rules(machine, container)) == 1
+    mydocker.ok("network", "connect", net, name)
+    mydocker.ok("network", "disconnect", six, name)
+    assert ipv6_rules(machine, container) == []
+    assert len(rules(machine, f"{address(mydocker, name, net)}:80")) == 1
+
+
+def test_ports_come_to_ipv6_with_a_network_that_has_it(machine, mydocker, name, net, six, port):
+    container = mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    mydocker.ok("network", "connect", six, name)
+    mydocker.ok("network", "disconnect", net, name)
+    assert len(ipv6_rules(machine, container)) == 1
+    assert not can_listen(machine, "::", port)
+    mydocker.ok("rm", "-f", name)
+    assert ipv6_rules(machine, container) == []
+    until(lambda: can_listen(machine, "::", port), "a port that is free again")
+
+
+def test_ports_do_not_come_to_ipv6_where_somebody_has_them(machine, mydocker, name, net, six, port):
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    mydocker.ok("network", "connect", six, name)
+    listen = f"import socket; s = socket.create_server(('::', {port}), family=10); print('on', flush=True); s.accept()"
+    with machine.start("/usr/bin/python3", "-c", listen) as holder:
+        assert holder.stdout.readline() == b"on\n"
+        assert f"port {port}" in mydocker.fails("network", "disconnect", net, name).replace("[::]:", "port ")
+    assert len(rules(machine, f"{address(mydocker, name, net)}:80")) == 1
+
+
+def test_who_gets_a_killed_one_s_address_does_not_get_its_ports(machine, mydocker, name, port):
+    with network(mydocker, f"{name}-tiny", "--subnet", "10.213.77.0/30") as tiny:
+        killed = mydocker.ok("run", "-d", "--name", name, "--net", tiny, "-p", f"{port}:80", *SLEEPS)
+        pid = mydocker.pid(name)
+        machine.run("kill", "-9", monitor(mydocker, name), str(pid))
+        until(lambda: not machine.alive(pid), "the end of the container")
+        assert len(rules(machine, killed[:12])) == 1
+        mydocker.ok("run", "-d", "--name", f"{name}-next", "--net", tiny, *SLEEPS)
+        assert address(mydocker, f"{name}-next", tiny) == "10.213.77.2"
+        assert rules(machine, killed[:12]) == []
+
+
+def test_what_is_changed_while_it_ends_is_kept(machine, mydocker, name, net, other, port):
+    """The monitor is late with its end: what came in between is in effect at the next start."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
+    pid, watching = mydocker.pid(name), monitor(mydocker, name)
+    machine.run("kill", "-STOP", watching)
+    machine.run("kill", "-9", str(pid))
+    until(lambda: not machine.alive(pid), "the end of the container")
+    mydocker.ok("port", "add", name, f"{port}:80")
+    machine.run("kill", "-CONT", watching)
+    until(lambda: mydocker.state(name)["Status"] == "exited", "its end")
+    mydocker.ok("start", name)
+    assert mydocker.ok("port", name) == f"80/tcp -> 0.0.0.0:{port}"
+
+
+def test_a_change_that_failed_is_none_after_the_end(machine, mydocker, name, net, other):
+    mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
+    watching = monitor(mydocker, name)
+    machine.run("kill", "-STOP", watching)
+    assert "did not answer" in mydocker.fails("network", "connect", other, name, timeout=20)
+    machine.run("kill", "-CONT", watching)
+    mydocker.ok("stop", "-t", "0", name)
+    assert list(mydocker.inspect(name, "NetworkSettings", "Networks")) == [net]
+
+
+def test_a_rule_that_was_withdrawn_is_not_reloaded(machine, mydocker, name, net, slow, port):
+    container = mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    for rule in rules(machine, container[:12]):
+        machine.shell(f"iptables -w -t nat -D {rule[3:]}")
+    with slow("network", "reload") as reloading:
+        mydocker.ok("network", "disconnect", net, name)
+        assert reloading.wait(20) == 0
+    assert rules(machine, container[:12]) == []
+
+
+def test_a_link_is_unplugged_at_the_end_though_its_namespace_lives_on(machine, mydocker, name, net, other):
+    container = mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
+    mydocker.ok("network", "connect", other, name)
+    mydocker.ok("run", "-d", "--name", f"{name}-shares", "--net", f"container:{name}", *SLEEPS)
+    mydocker.ok("kill", name)
+    until(lambda: mydocker.state(name)["Status"] == "exited", "its end")
+    for number in (0, 1):
+        link = f"/sys/class/net/veth{container[:8]}{number}"
+        assert machine.exists(link)
+        assert not machine.exists(f"{link}/master")
+
+
+@pytest.mark.parametrize("next_step", [["rm"], ["start"]], ids=" ".join)
+def test_an_address_that_no_record_tells_of_is_given_back(machine, mydocker, name, net, next_step):
+    """Its command line was killed after it had taken it."""
+    container = mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
+    lost = address(mydocker, name, net).rpartition(".")[0] + ".77"
+    mydocker.ok("stop", "-t", "0", name)
+    machine.shell(f"echo {container} {name} > {machine.store}/run/_networks/{net}/{lost}")
+    mydocker.ok(*next_step, name)
+    assert lost not in leases(machine, net)
+
+
+def test_a_port_whose_withdrawal_fails_stays_held(machine, mydocker, name, net, port):
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    assert "injected" in mydocker.fails("port", "rm", name, "80", env={"MYDOCKER_FAULT": "1"})
+    assert len(rules(machine, f"{address(mydocker, name, net)}:80")) == 1
+    assert not can_listen(machine, "0.0.0.0", port)
