@@ -61,6 +61,7 @@ class Machine:
     host: object  # testinfra's
     store: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    clean: dict[str, list[str]] | None = None  # a snapshot of it between two tests, where one test's is as any other's
 
     def __post_init__(self):
         self.local = self.host.backend.NAME == "local"
@@ -94,10 +95,10 @@ class Machine:
         boot_id = "/proc/sys/kernel/random/boot_id"
         before = self.read(boot_id)
         self.run("systemctl", "reboot")
-        # Few attempts, and short ones: an emulated machine boots on the processors that they take, and one that was
-        # made while nobody listened is repeated at longer and longer intervals.
+        # Few attempts: an emulated machine boots on the processors that they take, and needs seconds to answer. And
+        # short ones: what is sent while nobody listens is sent again at longer and longer intervals.
         until(
-            lambda: self.session(f"cat {boot_id}", "-o", "ConnectTimeout=3").stdout not in ("", before),
+            lambda: self.session(f"cat {boot_id}", "-o", "ConnectTimeout=15").stdout not in ("", before),
             "a boot",
             timeout,
             pause=2,
