@@ -526,10 +526,11 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
     end = Endpoint("one", address="10.201.16.2/24", device="eth0")
     values = {"id": "a" * 64, "name": "a", "created": "", "image": "", "image_id": "", "command": [], "driver": ""}
     record = state.Record(**values, layers=[], networks=[end.to_json()], ports=["8080:80/tcp"])
-    looks = iter([True, alive, True, alive])
+    looks = iter([True, True, alive] * 2)  # before and after its lock is held, and when the rules are made
     monkeypatch.setattr(state.Record, "alive", lambda _: next(looks))
     monkeypatch.setattr(state, "ids", lambda: [record.id])
     monkeypatch.setattr(state, "load", lambda _: record)
+    monkeypatch.setattr(state, "lock", contextlib.nullcontext)
     monkeypatch.setattr(networks, "networks", lambda: [network])
     monkeypatch.setattr(networks, "load", lambda _: network)
     monkeypatch.setattr(networks, "is_up", lambda _: True)
