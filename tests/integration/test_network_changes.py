@@ -3,8 +3,6 @@ left behind would lead to whoever has that address next."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from machine import until
 from networks import address, leases, network, rules
@@ -59,6 +57,11 @@ def monitor(mydocker, container: str) -> str:
     return status.partition("PPid:\t")[2].split()[0]
 
 
+def until_bare(mydocker, container: str) -> None:
+    path = f"/proc/{monitor(mydocker, container)}/cmdline"
+    until(lambda: "watch" in mydocker.machine.read(path), "a bare monitor")
+
+
 def ipv6_rules(machine, container_id: str) -> list[str]:
     return [line for line in machine.run("ip6tables-save").lines if container_id[:12] in line]
 
@@ -74,7 +77,7 @@ def test_who_was_on_no_network_for_long_joins_one_and_has_its_ports_again(machin
     mydocker.ok("network", "disconnect", net, name)
     assert mydocker.inspect(name, "NetworkSettings", "Networks") == {}
     assert can_listen(machine, "0.0.0.0", port)
-    until(lambda: b"watch" in machine.read(f"/proc/{monitor(mydocker, name)}/cmdline").encode(), "a bare monitor")
+    until_bare(mydocker, name)
     mydocker.ok("network", "connect", other, name)
     assert mydocker.ok("port", name) == f"80/tcp -> 0.0.0.0:{port}"
     assert len(rules(machine, f"{address(mydocker, name, other)}:80")) == 1
@@ -87,7 +90,7 @@ def test_who_was_on_no_network_for_long_joins_one_and_has_its_ports_again(machin
 def test_a_port_is_withdrawn_on_no_network(mydocker, name, net, port):
     mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     mydocker.ok("network", "disconnect", net, name)
-    time.sleep(4)  # until the monitor is bare
+    until_bare(mydocker, name)
     mydocker.ok("port", "rm", name, "80")
     assert mydocker.state(name)["Running"]
 

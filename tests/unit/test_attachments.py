@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mydocker import jsontext
 from mydocker.errors import InvalidArgument
 from mydocker.model import attachments
-from mydocker.model.network import MODES, Endpoint
+from mydocker.model.network import Endpoint, is_mode
 
 
 def parse(*options, ip="", mac="", aliases=()):
@@ -140,5 +140,5 @@ def test_whatever_is_typed_is_understood_or_refused(options, ip, mac, aliases):
         return
     assert mode == (ends[0].network if ends else mode)
     assert len({end.network for end in ends}) == len(ends)
-    assert bool(ends) == (mode not in MODES and not mode.startswith("container:"))
+    assert bool(ends) == (not is_mode(mode))
     jsontext.dumps([end.to_json() for end in ends])

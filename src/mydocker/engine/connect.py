@@ -10,7 +10,7 @@ from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments
-from mydocker.model.network import DEFAULT, MODES, Endpoint, Network, Wires
+from mydocker.model.network import DEFAULT, Endpoint, Network, Wires, is_mode
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
@@ -54,7 +54,7 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
 
 
 def _check_joinable(found: state.Record) -> None:
-    if found.network in MODES or found.network.startswith("container:"):
+    if is_mode(found.network):
         raise Conflict(
             f"container {found.name} was made with --net {found.network}", "only one that began on a network can join"
         )

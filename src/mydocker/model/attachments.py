@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
 from mydocker.model import addresses, names
-from mydocker.model.network import DEFAULT, MODES, Endpoint
+from mydocker.model.network import DEFAULT, Endpoint, is_mode
 
 
 def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[str, list[Endpoint]]:
@@ -16,7 +16,7 @@ def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[st
     """
     options = [DEFAULT if option in ("", "default") else option for option in options] or [DEFAULT]
     for option in options:
-        if option in MODES or option.startswith("container:"):
+        if is_mode(option):
             if len(options) > 1:
                 raise InvalidArgument(f"--net {option} can't be combined with another network", "give one --net")
             if option == "container:":
@@ -63,7 +63,7 @@ def _endpoint(option: str) -> Endpoint:
 
 
 def _check(end: Endpoint) -> None:
-    if end.network in MODES or end.network.startswith("container:"):
+    if is_mode(end.network):
         raise InvalidArgument(f"'{end.network}' is no network", f"say --net {end.network}, and nothing else with it")
     if end.wanted_ip:
         end.wanted_ip = addresses.show(*addresses.parse(end.wanted_ip))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mydocker import paths
 from mydocker.model import restart, times, timestamp
-from mydocker.model.network import DEFAULT, MODES, endpoint_id
+from mydocker.model.network import DEFAULT, endpoint_id, is_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -312,8 +312,7 @@ def _network_settings(record: Record, networks: dict[str, str]) -> Json:
 
 def _mode(network: str) -> Json:
     """One that is on no network has its mode in the place of one, unless it has left all."""
-    has_mode = network in MODES or network.startswith("container:")
-    return {network: {**_UNCONNECTED, **_NO_ADDRESS}} if has_mode else {}
+    return {network: {**_UNCONNECTED, **_NO_ADDRESS}} if is_mode(network) else {}
 
 
 _UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 SCHEMA = 1
 DEFAULT = "bridge"  # the network of a container that names none; made on first use
 DEFAULT_DEVICE = "mydocker0"
-MODES = ("none", "host")  # what --net may say beside a network's name; and container:NAME
+
+
+def is_mode(option: str) -> bool:
+    """Whether what --net says is no network's name: none, host or container:NAME."""
+    return option in ("none", "host") or option.startswith("container:")
 
 
 @record

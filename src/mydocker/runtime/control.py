@@ -6,7 +6,8 @@
        │ ◀──────────────────────────────────────── "ok" ── │ answers for the names of the networks of now
        │ the rules of ports; unlock                        │
 
-Rules of ports that are withdrawn or moved are changed before the message: while there is one, its port is held.
+Only the rules of `port add` come after it. Those of ports that are withdrawn, moved or brought back are changed before:
+while there is a rule, its port is held.
 
     {"networks", "published", "ports"}   as in the record
     {"joined"}                           the Network of each endpoint
