@@ -336,6 +336,23 @@ class AwaitMonitor(Op):
 
 
 @record
+class TellMonitor(Op):
+    """Say to the monitor that the container's side of its networks is done: it waits for that before it goes on."""
+
+    descriptor: int
+    topic = "network"
+
+    def do(self) -> None:
+        os.write(self.descriptor, b"U")
+
+    def phrase(self) -> str:
+        return "say that its links are up"
+
+    def shell(self) -> str:
+        return f"echo >&{self.descriptor}"
+
+
+@record
 class SetHostname(Op):
     name: str
     topic = "namespaces"

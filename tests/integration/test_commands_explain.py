@@ -25,6 +25,15 @@ class TestExplain:
         assert (result.rc, result.stdout) == (0, "hello\n")
         assert len(set(re.findall(rf"bind {folder} on /m/\d+", result.stderr))) == 700
 
+    def test_the_bridge_sees_the_link_before_the_program_runs(self, mydocker, name):
+        """Until then it drops what the program sends."""
+        mydocker.ok("run", "--name", name, "busybox", "true")
+        spans = json.loads(mydocker.ok("explain", "--format", "json", name))["spans"]
+        ends = {span["name"]: span["end"] for span in spans}
+        order = ["say that its links are up", "have the bridge see the link", "wait until the host's side is done"]
+        assert [ends[step] for step in order] == sorted(ends[step] for step in order)
+        assert ends[order[-1]] < ends["become the program"]
+
     def test_shows_the_step_that_failed(self, mydocker):
         result = mydocker("run", "--rm", "--explain", "busybox", "x", env={"MYDOCKER_FAULT": "5"})
         assert result.rc == 125
@@ -49,6 +58,13 @@ class TestDryRun:
 
     def test_finds_the_errors_of_a_real_run(self, mydocker):
         mydocker.fails("run", "--dry-run", "-m", "12q", "busybox", "true")
+
+    def test_shows_the_port_that_it_would_have(self, machine, mydocker, name):
+        plan = mydocker.ok("run", "--dry-run", "-p", "127.0.0.1::80", "busybox", "true")
+        assert 0 < int(re.search(r"--dport (\d+)", plan)[1]) < 65536
+        mydocker.ok("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "100")
+        taken = mydocker.ok("port", name, "80").rpartition(":")[2]
+        assert taken in mydocker.fails("run", "--dry-run", "-p", f"127.0.0.1:{taken}:80", "busybox", "true")
 
 
 class TestExplainLater:

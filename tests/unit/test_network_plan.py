@@ -153,18 +153,19 @@ class TestBirth:
         assert [type(op) for op in made.links] == [MakeVeth]
         assert [type(op) for op in made.published] == [PublishPorts, ops.ShowNamespace]
         wait = made.container.index(ops.AwaitMonitor(REPORT_FD))
-        assert [type(op) for op in made.container[wait + 1 : wait + 4]] == [DisableIPv6, ConfigureLink, OpenResolver]
+        inside = [DisableIPv6, ConfigureLink, OpenResolver, ops.TellMonitor]
+        assert [type(op) for op in made.container[wait + 1 : wait + 5]] == inside
         closed = made.container.index(ops.CloseDescriptors(REPORT_FD + 2))
         assert closed < wait < made.container.index(ops.WriteSysctl(sysctl, "1"))
         first_mount = next(at for at, op in enumerate(made.container) if isinstance(op, ops.Mount))
-        assert wait + 3 < first_mount  # while /proc/self/ns/net and /proc/sys are the host's
+        assert wait + 4 < first_mount  # while /proc/self/ns/net and /proc/sys are the host's
         assert ops.LinkUp("lo") not in made.container  # ConfigureLink does it
 
     def test_without_networks_nothing_is_waited_for(self):
         made = self.planned(network=["none"])
         assert (made.links, made.published) == ([], [ops.ShowNamespace("web")])
         assert ops.LinkUp("lo") in made.container
-        assert not [op for op in made.container if isinstance(op, ops.AwaitMonitor)]
+        assert not [op for op in made.container if isinstance(op, (ops.AwaitMonitor, ops.TellMonitor))]
 
     def test_the_hosts_network_is_left_as_it_is(self):
         made = self.planned(network=["host"])

@@ -30,6 +30,7 @@ SAMPLES = [
     ops.JoinNetwork(ODD, 20),
     ops.ShowNamespace("web", 7),
     ops.AwaitMonitor(3),
+    ops.TellMonitor(3),
     ops.SetHostname("web"),
     ops.SetDomainname("nis"),
     ops.LinkUp("lo"),

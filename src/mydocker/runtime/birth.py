@@ -103,8 +103,6 @@ class _Birth:
         began = monotonic_ns()
         self._hear(channel)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
-        if wires:
-            self._settle([end.link for _, end in wires.joined])
 
     def _clone(self) -> socket:
         """The container's first process; the socket to it."""
@@ -142,11 +140,12 @@ class _Birth:
             if self.plan.links:
                 channel.send(b"N")
             self.trace.run(self.plan.published)
+            wires = self.monitor.wires
+            if wires and self._told(channel, b"U"):
+                self._settle([end.link for _, end in wires.joined])
         except (OSError, MydockerError):
             self.life.signal(_signal.SIGKILL)
-            failure = self._told(channel)  # if it had failed before, that is why
-            if failure:
-                raise failure from None
+            self._told(channel)  # if it had failed before, that is why
             raise
         if self.plan.published:
             try:
@@ -155,7 +154,7 @@ class _Birth:
                 pass  # it has ended; _hear() finds out why
 
     def _settle(self, links: list[str]) -> None:
-        """The bridges let its packets through from now on."""
+        """The bridges let its packets through from now on: before there is a program that sends any."""
         from mydocker.kernel import rtnetlink
 
         began = monotonic_ns()
@@ -178,9 +177,8 @@ class _Birth:
 
     def _hear(self, channel: socket) -> None:
         """What the child reports, until it has become the program. Raises what it failed of."""
-        failure = self._told(channel)
-        if failure:
-            raise failure
+        self._told(channel)
+        channel.close()
         # The socket also closes when the child is killed on its way; then its program never ran.
         if not self.told:
             oom = cgroups.oom_kills(self.monitor.layout, self.plan.spec["linux"]["cgroupsPath"])
@@ -192,8 +190,10 @@ class _Birth:
             raise StepFailed("the start was interrupted")
         self.ran = monotonic_ns()
 
-    def _told(self, channel: socket) -> MydockerError | None:
-        """Take the child's messages until it closes its end; what it failed of."""
+    def _told(self, channel: socket, last: bytes = b"") -> bool:
+        """Take the child's messages up to `last`, or until it closes its end; whether it said `last`.
+
+        Raises what it failed of."""
         failure: MydockerError | None = None
         while True:
             try:
@@ -213,8 +213,11 @@ class _Birth:
                 failure = from_details(jsontext.loads(data[1:]))
             elif len(data) == 8:
                 failure = init.exec_failed(self.plan.spec["process"]["args"][0], -unpack("q", data)[0])
-        channel.close()
-        return failure
+            elif data[:1] == last:
+                return True
+        if failure:
+            raise failure
+        return False
 
     def _look(self) -> None:
         """What the record will say of the two processes, read while the child builds its root."""

@@ -3,12 +3,14 @@ code.
 
     monitor                                   child (this file)
        │ clone ─────────────────────────────────▶ │
+       │                                          │ ops: join the cgroup
        │ ──── N: the links are there ───────────▶ │ (with networks only)
-       │                                          │ ops: join the cgroup, build the root, pivot
+       │ ◀──────────── D + the resolver's sockets │ (on user-made networks only)
+       │ ◀──────────── U: its links are up ───────│ (with networks only)
+       │                                          │ ops: build the root, pivot
+       │ ◀──────────── P + the terminal's master ─│ (with -t only)
        │ ──── G: ports and names are done ──────▶ │ (but with --net host and the like)
        │                                          │ ops: limits, security
-       │ ◀──────────── D + the resolver's sockets │ (on user-made networks only)
-       │ ◀──────────── P + the terminal's master ─│ (with -t only)
        │ ◀──────────── T + the record of its steps│
        │                                          │ execve: trampoline, then the program
        │ ◀──────────── end of file ───────────────│ success: the socket closed on exec

@@ -115,7 +115,8 @@ def plan(
         from mydocker.network import plan as network
 
         links, published = network.links(wires), network.publish(wires)
-        steps += [ops.AwaitMonitor(trampoline.REPORT_FD), *network.inside(wires)]
+        monitor = trampoline.REPORT_FD
+        steps += [ops.AwaitMonitor(monitor), *network.inside(wires), ops.TellMonitor(monitor)]
     elif "network" in kinds:
         steps.append(ops.LinkUp("lo"))
     if "network" in kinds:
