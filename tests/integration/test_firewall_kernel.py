@@ -626,8 +626,9 @@ def test_a_range_and_the_kernels_choice(router):
         numbers = [port.host for port in effective]
         assert len(set(numbers[:2])) == 2
         assert all(port.host == port.last > 1023 for port in effective)
-        with pytest.raises(OSError, match="Address already in use"):
-            listener("::1", numbers[0])
+        for number, address in ((numbers[0], "127.0.0.1"), (numbers[0], "::1"), (numbers[1], "0.0.0.0")):
+            with pytest.raises(OSError, match="Address already in use"):
+                listener(address, number)
 
 
 def test_all_or_none(router):

@@ -83,6 +83,7 @@ def _hold(version: int, port: Port, number: int) -> tuple[int, int]:
     """Bind one number at one version of IP; the number that it is, and the socket's descriptor. Raises OSError."""
     family = _socket.AF_INET if version == 4 else _socket.AF_INET6
     tcp = port.protocol == "tcp"
+    place = port.host_ip or ("0.0.0.0" if version == 4 else "::")
     held = _socket.socket(family, _socket.SOCK_STREAM if tcp else _socket.SOCK_DGRAM)
     try:
         if version == 6:
@@ -91,7 +92,8 @@ def _hold(version: int, port: Port, number: int) -> tuple[int, int]:
             held.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)  # connections that are over don't count
         else:
             held.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, 0)  # nobody reads what comes past the rules
-        held.bind((port.host_ip or ("0.0.0.0" if version == 4 else "::"), number))
+        # What listens no more would lose a number that is the kernel's choice.
+        held.bind((place, number or _free(family, held.type, place)))
         if tcp:
             # To listen makes any other listener a conflict, with or without SO_REUSEADDR on its side. What listens no
             # more keeps the port, and without SO_REUSEADDR on ours nobody can have it beside us.
@@ -101,3 +103,14 @@ def _hold(version: int, port: Port, number: int) -> tuple[int, int]:
         return held.getsockname()[1], held.detach()
     finally:
         held.close()
+
+
+def _free(family: int, kind: int, place: str) -> int:
+    """A number that nobody has, by the kernel's choice; the caller asks for another if somebody is quicker."""
+    asked = _socket.socket(family, kind)
+    try:
+        asked.bind((place, 0))
+        number: int = asked.getsockname()[1]
+        return number
+    finally:
+        asked.close()
