@@ -242,6 +242,14 @@ class TestInspect:
             )
         assert mydocker.inspect(net, "Id") == made
 
+    def test_run_takes_it_by_its_id(self, mydocker, net, name):
+        made = mydocker.ok("network", "create", net)
+        mydocker.ok("run", "-d", "--name", name, "--net", f"name={made},alias=db", "busybox", "sleep", "100")
+        assert list(mydocker.inspect(name, "NetworkSettings", "Networks")) == [net]
+        assert mydocker.inspect(name, "HostConfig", "NetworkMode") == net
+        assert f"network {net} is given twice" in mydocker.fails("run", "--net", net, "--net", made[:12], "busybox")
+        assert "no such network: nope" in mydocker.fails("run", "--net", "nope", "busybox")
+
     def test_an_unknown_one(self, mydocker):
         assert "no such network: nope" in mydocker.fails("network", "inspect", "nope", stdout="[]\n")
         for bad in ("../names", ".lock", "x" * 300, ""):

@@ -35,11 +35,6 @@ def resting(mydocker, name):
     return name
 
 
-def monitor(machine, mydocker, container):
-    """The PID of a running container's monitor."""
-    return int(machine.read(f"/proc/{mydocker.pid(container)}/stat").rpartition(")")[2].split()[1])
-
-
 class TestPolicies:
     @pytest.mark.parametrize(("given", "code"), [("always", 0), ("unless-stopped", 0), ("on-failure", 1)])
     def test_it_lives_again_and_again(self, mydocker, name, given, code):
@@ -212,7 +207,7 @@ class TestEnding:
     def test_a_monitor_that_is_told_to_end_ends_it_until_the_next_restore(self, machine, mydocker, name):
         """A host that goes down tells every process."""
         mydocker.detached("--name", name, "--restart", "always", *SERVE)
-        machine.run("kill", "-TERM", str(monitor(machine, mydocker, name)))
+        machine.run("kill", "-TERM", str(mydocker.monitor(name)))
         until(lambda: status(mydocker, name) == "exited", "its end")
         time.sleep(0.3)
         assert status(mydocker, name) == "exited"
@@ -348,7 +343,7 @@ class TestRestore:
 
     def test_of_a_monitor_that_was_killed_while_the_host_was_up(self, machine, mydocker, name):
         mydocker.detached("--name", name, "--restart", "unless-stopped", *SERVE)
-        machine.run("kill", "-9", str(monitor(machine, mydocker, name)), str(mydocker.pid(name)))
+        machine.run("kill", "-9", str(mydocker.monitor(name)), str(mydocker.pid(name)))
         until(lambda: status(mydocker, name) == "exited", "its end")
         assert f"container {name}: started" in mydocker.ok("system", "restore")
 

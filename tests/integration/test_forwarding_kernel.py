@@ -85,3 +85,27 @@ def test_a_router_stays_one(alone):
     assert not firewall.guarded(iptables.save(4))
     networks.remove(one)
     assert cgroups.read(FORWARD) == "1"
+
+
+def test_others_come_and_go(alone):
+    """Whoever has a network is forwarded for, though others turn that off with what they take for the last one."""
+
+    def come_and_go(number: int) -> int:
+        for _ in range(15):
+            made, _ = create(f"n{number}", f"10.201.{30 + number}.0/24")
+            if cgroups.read(FORWARD) != "1":
+                return 2
+            networks.remove(made)
+        return 0
+
+    children = []
+    for number in range(4):
+        children.append(os.fork())
+        if not children[-1]:
+            code = 1
+            try:
+                code = come_and_go(number)
+            finally:
+                os._exit(code)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", [])

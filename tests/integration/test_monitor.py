@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from machine import until
 from networks import network, rules
@@ -12,28 +10,16 @@ SERVER = ("sh", "-c", "echo hello >/tmp/index.html; httpd -f -h /tmp")
 PATIENCE = 10  # seconds; it makes itself small after 3
 
 
-def monitor(machine, mydocker, container: str) -> int:
-    stat = machine.read(f"/proc/{mydocker.pid(container)}/stat")
-    return int(stat.rpartition(")")[2].split()[1])
-
-
-def is_bare(machine, pid: int) -> bool:
-    """By the memory that is its own alone: 2.5 MB, 3.5 if it answers for names; else above 4.2."""
-    anonymous = re.search(r"^Anonymous: +(\d+) kB", machine.read(f"/proc/{pid}/smaps_rollup"), re.M)
-    assert anonymous
-    return int(anonymous[1]) < 3850
-
-
 @pytest.fixture
 def settled(machine, mydocker):
     """Start a container; once its monitor is small, the monitor's PID."""
 
     def start(*words: str) -> int:
         container = mydocker.ok("run", "-d", *words)
-        pid = monitor(machine, mydocker, container)
-        assert not is_bare(machine, pid)
-        until(lambda: is_bare(machine, pid), "the monitor has made itself small", PATIENCE)
-        assert monitor(machine, mydocker, container) == pid
+        pid = mydocker.monitor(container)
+        assert not machine.is_bare(pid)
+        until(lambda: machine.is_bare(pid), "the monitor has made itself small", PATIENCE)
+        assert mydocker.monitor(container) == pid
         return pid
 
     return start
@@ -68,8 +54,8 @@ def test_its_network_is_changed_and_taken_down(machine, mydocker, name, settled)
         page = ("run", "--rm", "--net", name, "busybox", "wget", "-q", "-O", "-", f"http://{name}-1/")
         assert mydocker.ok(*page) == "hello"  # it still answers for names
         mydocker.ok("port", "add", f"{name}-1", "127.0.0.1:42312:81")
-        assert not is_bare(machine, pid)
-        until(lambda: is_bare(machine, pid), "it is small again", PATIENCE)
+        assert not machine.is_bare(pid)
+        until(lambda: machine.is_bare(pid), "it is small again", PATIENCE)
         assert mydocker.ok("port", f"{name}-1") == "80/tcp -> 127.0.0.1:42311\n81/tcp -> 127.0.0.1:42312"
         held = mydocker.fails("run", "--rm", "-p", "127.0.0.1:42312:80", "busybox", "true")
         assert "42312" in held

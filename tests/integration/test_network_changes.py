@@ -3,9 +3,11 @@ left behind would lead to whoever has that address next."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from machine import until
-from networks import address, leases, network, rules
+from networks import address, gateway, leases, network, rules
 
 SLEEPS = ("busybox", "sleep", "100")
 
@@ -52,14 +54,9 @@ def slow(machine, folder):
     return started
 
 
-def monitor(mydocker, container: str) -> str:
-    status = mydocker.machine.read(f"/proc/{mydocker.pid(container)}/status")
-    return status.partition("PPid:\t")[2].split()[0]
-
-
 def until_bare(mydocker, container: str) -> None:
-    path = f"/proc/{monitor(mydocker, container)}/cmdline"
-    until(lambda: "watch" in mydocker.machine.read(path), "a bare monitor")
+    monitor = mydocker.monitor(container)
+    until(lambda: mydocker.machine.is_bare(monitor), "a bare monitor")
 
 
 def ipv6_rules(machine, container_id: str) -> list[str]:
@@ -85,6 +82,18 @@ def test_who_was_on_no_network_for_long_joins_one_and_has_its_ports_again(machin
     mydocker.ok("port", "rm", name, "80")
     assert mydocker.state(name)["Running"]
     assert rules(machine, f"{address(mydocker, name, other)}:80") == []
+
+
+def test_its_way_out_stays_with_its_ports(machine, mydocker, name, net, other, six):
+    """Both are the network's that it has joined first, of those that it is on."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "--net", other, "-p", "127.0.0.1::80", *SLEEPS)
+    mydocker.ok("network", "disconnect", net, name)
+    mydocker.ok("network", "connect", six, name)
+    assert rules(machine, f"--to-destination {address(mydocker, name, other)}:80")
+    table = mydocker.ok("exec", name, "ip", "route")
+    ways = re.findall(r"default via (\S+).*?(?:metric (\d+))? *$", table, re.MULTILINE)
+    by_metric = sorted(ways, key=lambda way: int(way[1] or 0))
+    assert [via for via, _ in by_metric] == [gateway(mydocker, other), gateway(mydocker, six)]
 
 
 def test_a_port_is_withdrawn_on_no_network(mydocker, name, net, port):
@@ -129,7 +138,7 @@ def test_who_gets_a_killed_one_s_address_does_not_get_its_ports(machine, mydocke
     with network(mydocker, f"{name}-tiny", "--subnet", "10.213.77.0/30") as tiny:
         killed = mydocker.ok("run", "-d", "--name", name, "--net", tiny, "-p", f"{port}:80", *SLEEPS)
         pid = mydocker.pid(name)
-        machine.run("kill", "-9", monitor(mydocker, name), str(pid))
+        machine.run("kill", "-9", str(mydocker.monitor(name)), str(pid))
         until(lambda: not machine.alive(pid), "the end of the container")
         assert len(rules(machine, killed[:12])) == 1
         mydocker.ok("run", "-d", "--name", f"{name}-next", "--net", tiny, *SLEEPS)
@@ -140,7 +149,7 @@ def test_who_gets_a_killed_one_s_address_does_not_get_its_ports(machine, mydocke
 def test_what_is_changed_while_it_ends_is_kept(machine, mydocker, name, net, other, port):
     """The monitor is late with its end: what came in between is in effect at the next start."""
     mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
-    pid, watching = mydocker.pid(name), monitor(mydocker, name)
+    pid, watching = mydocker.pid(name), str(mydocker.monitor(name))
     machine.run("kill", "-STOP", watching)
     machine.run("kill", "-9", str(pid))
     until(lambda: not machine.alive(pid), "the end of the container")
@@ -153,7 +162,7 @@ def test_what_is_changed_while_it_ends_is_kept(machine, mydocker, name, net, oth
 
 def test_a_change_that_failed_is_none_after_the_end(machine, mydocker, name, net, other):
     mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
-    watching = monitor(mydocker, name)
+    watching = str(mydocker.monitor(name))
     machine.run("kill", "-STOP", watching)
     assert "did not answer" in mydocker.fails("network", "connect", other, name, timeout=20)
     machine.run("kill", "-CONT", watching)

@@ -62,7 +62,7 @@ def veth(mydocker, container: str) -> str:
 def kill_monitor(machine, mydocker, container: str) -> None:
     """The container ends with it."""
     pid = mydocker.pid(container)
-    assert machine.shell(f"kill -9 $(awk '/^PPid/ {{print $2}}' /proc/{pid}/status)").rc == 0
+    assert machine.run("kill", "-9", str(mydocker.monitor(container))).rc == 0
     until(lambda: not machine.alive(pid), "the container's end")
 
 
@@ -96,6 +96,20 @@ def test_rules_are_gone(machine, mydocker, wired, flows, whose, command):
         mydocker.ok("network", "reload")
         assert mydocker.ok("network", "check") == FINE
     assert sorted(rules(machine, f"mydocker: {about}")) == before
+    flows()
+
+
+def test_rules_of_one_that_publishes_nothing(machine, mydocker, wired, flows):
+    _, first, second, _ = wired
+    owners = [f"{each} {mydocker.inspect(each, 'Id')[:12]}" for each in (first, second)]
+    (rule,) = rules(machine, owners[0])
+    stray = rule.replace(owners[0], owners[1])
+    assert machine.run("sh", "-c", 'echo "iptables -w -t nat $1" | sh', "sh", stray).rc == 0
+    told = wrong(mydocker)
+    text = "it has rules in iptables for more than its published ports (--repair: removed)"
+    assert told == [f"container {second}: {text}"]
+    mends(mydocker, told)
+    assert rules(machine, owners[1]) == []
     flows()
 
 

@@ -26,10 +26,9 @@ def endpoints(mydocker, containers: list[str], on: str) -> list[dict]:
 
 def kill_monitor(machine, mydocker, container: str, *, and_container: bool) -> None:
     """As the OOM killer or an administrator would."""
-    pid = mydocker.pid(container)
-    monitor = machine.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1]
-    machine.run("kill", "-9", monitor, *[str(pid)] * and_container)
-    until(lambda: not machine.alive(int(monitor)), "the monitor is gone")
+    monitor, pid = mydocker.monitor(container), mydocker.pid(container)
+    machine.run("kill", "-9", str(monitor), *[str(pid)] * and_container)
+    until(lambda: not machine.alive(monitor), "the monitor is gone")
 
 
 def test_200_starts_then_200_stops(machine, mydocker, net):

@@ -63,7 +63,7 @@ def test_a_container_cant_answer_for_the_hosts_loopback(mydocker, name, network)
 
 def test_names_are_resolved_after_each_connect(mydocker, name, network):
     mydocker.ok("run", "-d", "--name", name, "busybox", "sleep", "100")
-    monitor = mydocker.machine.read(f"/proc/{mydocker.pid(name)}/status").partition("PPid:\t")[2].split()[0]
+    monitor = mydocker.monitor(name)
     opened = []
     for _ in range(3):
         mydocker.ok("network", "connect", "--alias", "twin", network, name)
@@ -120,8 +120,7 @@ def test_a_port_that_comes_too_late_leaves_no_rule(mydocker, name, folder):
 def test_what_was_killed_and_disconnected_has_no_lease(mydocker, name, network):
     mydocker.ok("run", "-d", "--name", name, "--net", network, "busybox", "sleep", "100")
     pid = mydocker.pid(name)
-    monitor = mydocker.machine.read(f"/proc/{pid}/status").partition("PPid:\t")[2].split()[0]
-    mydocker.machine.run("kill", "-9", monitor, str(pid))
+    mydocker.machine.run("kill", "-9", str(mydocker.monitor(name)), str(pid))
     until(lambda: not mydocker.machine.alive(pid), "the end of the container")
     mydocker.ok("network", "disconnect", network, name)
     assert mydocker.machine.run("ls", f"{mydocker.machine.store}/run/_networks/{network}").lines == []

@@ -277,6 +277,14 @@ class TestRunning:
         (step,) = found.steps
         assert (step.ports, step.before) == (["8080:80/tcp"], ["8080:80/tcp"])
 
+    def test_rules_of_a_version_of_ip_that_it_is_not_reached_by(self, facts):
+        owner = firewall.container_owner("db", DB.id)
+        facts.saved[6] = saved(6, (owner, firewall.port_rules(6, owner, publish(["8080:80/tcp"]), "fd00::2")))
+        found = only(facts)
+        assert found.wrong == "it has rules in ip6tables for more than its published ports"
+        assert [type(step) for step in found.steps] == [RemovePorts, PublishPorts]
+        assert (found.steps[0].id, found.steps[0].address6) == (DB.id, "::")
+
     def test_it_has_lost_its_monitor(self, facts):
         facts.unwatched = [DB.id]
         found = only(facts)

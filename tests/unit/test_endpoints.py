@@ -153,9 +153,10 @@ class TestCheck:
 
 
 class TestImagined:
-    def test_the_addresses_that_it_would_get_now(self):
+    def test_the_addresses_and_ports_that_it_would_get_now(self, monkeypatch):
+        monkeypatch.setattr(endpoints, "hold", lambda texts, ipv6: {f"32768:{text}": [] for text in texts})
         made = endpoints.imagined(ID, request("bridge", "lab", published=["80/tcp"]))
-        assert (made.id, made.name, made.ports) == (ID, ID[:12], ["80/tcp"])
+        assert (made.id, made.name, made.ports) == (ID, ID[:12], ["32768:80/tcp"])
         (bridge, first), (lab, second) = made.joined
         assert (bridge, lab) == (BRIDGE, LAB)
         assert (first.device, first.link, first.address) == ("eth0", "veth012345670", "10.7.0.3/20")

@@ -303,9 +303,7 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
     for network, end in joined:
         found += _plug(facts, container, network, end, end.link in published)
         found += _lease(facts, container, network, end)
-    for op in published.values():
-        op.before = op.ports  # it has these, or should: they are replaced, not added
-        found += _ports(facts, container, op)
+    found += _ports(facts, container, next(iter(published.values()), None))
     if _has_namespace(container) and container.name not in facts.shown:
         show: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
         found.append(Finding(about, "'ip netns' does not know it", "shown again", show, container=container))
@@ -354,20 +352,28 @@ def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoin
         yield Finding(about, wrong, "written again", missing=[(network.name, lease)], container=container)
 
 
-def _ports(facts: Facts, container: state.Record, op: PublishPorts) -> Iterator[Finding]:
-    owner = firewall.container_owner(container.name, container.id)
-    for version, address in ((4, op.address), (6, op.address6)):
-        if not address:
-            continue
-        rules = firewall.parse(facts.saved[version])[0]
+def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> Iterator[Finding]:
+    """op: what publishes its ports, if it has any. A version of IP that it is not reached by is to have no rule."""
+    about, owner = f"container {container.name}", firewall.container_owner(container.name, container.id)
+    publishing: list[ops.Op] = []
+    if op:
+        op.before = op.ports  # it has these, or should: they are replaced, not added
+        publishing = [op]
+    addresses = {4: op.address, 6: op.address6} if op else {}
+    for version, saved in facts.saved.items():
+        address, rules = addresses.get(version, ""), firewall.parse(saved)[0]
         there = sorted(rule.spec for rule in rules if _container(rule.owner)[1] == container.id[:12])
-        wanted = firewall.port_rules(version, owner, publish(op.ports), address)
-        if there != sorted(rule.spec for rule in wanted):
-            family = "iptables" if version == 4 else "ip6tables"
-            gone = [rule for rule in wanted if rule.spec not in there]
-            wrong = f"{len(gone)} of its {len(wanted)} published ports have no rule in {family}"
-            wrong = wrong if gone else f"it has rules in {family} for more than its published ports"
-            yield Finding(f"container {container.name}", wrong, "made again", [op], container=container)
+        wanted = firewall.port_rules(version, owner, publish(op.ports), address) if op and address else []
+        if there == sorted(rule.spec for rule in wanted):
+            continue
+        family = "iptables" if version == 4 else "ip6tables"
+        gone = [rule for rule in wanted if rule.spec not in there]
+        if gone:
+            wrong, remedy = f"{len(gone)} of its {len(wanted)} published ports have no rule in {family}", "made again"
+        else:
+            wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
+        withdraw: list[ops.Op] = [] if address else [RemovePorts(container.name, container.id, "::")]
+        yield Finding(about, wrong, remedy, [*withdraw, *publishing], container=container)
 
 
 def _has_namespace(container: state.Record) -> bool:
@@ -475,10 +481,11 @@ def _mend(finding: Finding) -> None:
 
 
 def _apply(finding: Finding) -> None:
-    Trace("host").run(finding.steps)
-    for op in finding.steps:
-        if isinstance(op, AddNetworkRules):
-            networks.note_turned_on(op.guards)
+    with networks.lock():
+        Trace("host").run(finding.steps)
+        for op in finding.steps:
+            if isinstance(op, AddNetworkRules):
+                networks.note_turned_on(op.guards)
     take_back(finding.leftovers)
     for name, lease in finding.missing:
         leases.take(networks.load(name), lease.container_id, lease.names, lease.address)

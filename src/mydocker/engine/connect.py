@@ -62,8 +62,8 @@ def _check_joinable(found: state.Record) -> None:
 
 def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidfd: int) -> None:
     before, joined = (found.networks, found.ports), _joined(found)
-    devices = {end.device for end in found.endpoints}
-    number = next(number for number in range(len(devices) + 1) if f"eth{number}" not in devices)
+    # Above all others: by the lowest go its default route and its ports, in the order in which it has joined.
+    number = 1 + max((int(end.device.removeprefix("eth")) for end in found.endpoints), default=-1)
     end = endpoints.take(found, target, asked, number)
     trace, resolver = Trace("host"), []
     held: dict[str, list[int]] = {}

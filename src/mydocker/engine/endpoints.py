@@ -62,26 +62,38 @@ class Prepared:
 
 
 def network_of(name: str, make: bool = True) -> Network:
-    """Raises NotFound; but the default network is made if it is not there. make: if False, it is only drawn up."""
+    """By name or ID. Raises NotFound; but the default network is made if it is not there. make: if False, it is only
+    drawn up."""
     from mydocker.engine import networks
 
-    return networks.default(make) if name == DEFAULT else networks.load(name)
+    return networks.default(make) if name == DEFAULT else networks.find(name)
 
 
 def check(wanted: CreateRequest) -> None:
-    """What can be known before the start: that the networks are there, and the addresses theirs."""
+    """What can be known before the start: that the networks are there, and the addresses theirs. IDs become names."""
     if not wanted.networks:
         return
     from mydocker.network import ipam
 
-    found = []
-    for each in wanted.networks:
-        network = network_of(each["network"], make=not wanted.dry_run)
-        found.append(network)
+    found = [network_of(each["network"], make=not wanted.dry_run) for each in wanted.networks]
+    _name_networks(wanted, [network.name for network in found])
+    for each, network in zip(wanted.networks, found):
         if each["wanted_ip"]:
             ipam.check(network, each["wanted_ip"])
     if wanted.published:
         check_ports(wanted.published, found)
+
+
+def _name_networks(wanted: CreateRequest, names: list[str]) -> None:
+    if names == [each["network"] for each in wanted.networks]:
+        return
+    from mydocker.model import attachments
+    from mydocker.model.network import Endpoint
+
+    for each, name in zip(wanted.networks, names):
+        each["network"] = name
+    wanted.network = names[0]
+    attachments.check_names([Endpoint(**each) for each in wanted.networks])
 
 
 def check_ports(texts: list[str], found: list[Network]) -> None:
@@ -99,7 +111,7 @@ def check_ports(texts: list[str], found: list[Network]) -> None:
 
 
 def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
-    """The wires of a start that is not done: with the addresses that it would get now."""
+    """The wires of a start that is not done: with the addresses and ports that it would get now."""
     if not wanted.networks:
         return None
     from mydocker.model.addresses import parse
@@ -114,7 +126,17 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
         if not address:
             raise leases.full(network)
         joined.append((network, _addressed(end, network, address, container_id, number)))
-    return Wires(container_id, wanted.name or container_id[:12], joined, wanted.published)
+    wires = Wires(container_id, wanted.name or container_id[:12], joined, [])
+    if wanted.published:
+        held = _hold_outward(wires, wanted.published)
+        close(held)
+        wires.ports = list(held)
+    return wires
+
+
+def _hold_outward(wires: Wires, published: list[str]) -> dict[str, list[int]]:
+    """At the versions of IP of the network that they are reached by."""
+    return hold(published, bool(wires.outward and wires.outward[0].subnet6))
 
 
 # --- a start ----------------------------------------------------------------------------------------------------------
@@ -154,8 +176,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
         made.notes += notes
     if found.published:
         check_ports(found.published, [network for network, _ in made.wires.joined])
-        outward = made.wires.outward
-        made.held = hold(found.published, bool(outward and outward[0].subnet6))
+        made.held = _hold_outward(made.wires, found.published)
         found.ports = made.wires.ports = list(made.held)
     etc.write(found.folder, etc.files(wanted, spec.get("hostname", ""), made.wires.joined))
     state.save(found)  # whatever becomes of us, clear_up() finds what we hold

@@ -1,10 +1,12 @@
 """Networks: their records, and the bridges and rules that they stand for.
 
     networks/<name>/network.json    model.network.Network
-    networks/.lock                  flock: who holds it may choose a name, a subnet and a device for a network
+    networks/.lock                  flock: who holds it may choose a name, a subnet and a device for a network, or turn
+                                    the host's forwarding on or off
 
 A network that is there has a record; its bridge may be missing (after a reboot) and is made again by bring_up(). Who
-uses a network has a lease (network/leases.py): under that lock it is brought up and taken down.
+uses a network has a lease (network/leases.py): under that lock it is brought up and taken down. Who takes both locks
+takes that one first.
 Imports are restricted: every start with a network comes here.
 """
 
@@ -123,7 +125,7 @@ def create(params: dict[str, Any]) -> tuple[Network, list[str]]:
     from mydocker.model import network_request
 
     network_request.name(params["network"])
-    with _lock():
+    with lock():
         if os.path.lexists(f"{paths.network(params['network'])}/network.json"):
             raise Conflict(f"network {params['network']} is there already", "see 'mydocker network ls'")
         made = _reserve(params)
@@ -141,14 +143,14 @@ def default(make: bool = True) -> Network:
         return load(DEFAULT)
     except NotFound:
         pass
-    with _lock():
+    with lock():
         try:
             return load(DEFAULT)
         except NotFound:
             return _reserve(_DEFAULT_PARAMS) if make else _draft(_DEFAULT_PARAMS)
 
 
-def _lock() -> state.Lock:
+def lock() -> state.Lock:
     make_private(paths.NETWORKS)
     return state.Lock(f"{paths.NETWORKS}/.lock")
 
@@ -217,11 +219,12 @@ def _withdraw(found: Network, for_good: bool) -> None:
     holders = users(found.name)
     if holders:
         raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
-    take_down(found)
-    if for_good:
-        remove_tree(paths.network(found.name))
-    remove_tree(paths.leases(found.name))
-    _turn_forwarding_off(found)
+    with lock():
+        take_down(found)
+        if for_good:
+            remove_tree(paths.network(found.name))
+        remove_tree(paths.leases(found.name))
+        _turn_forwarding_off(found)
 
 
 # --- bridges and rules ------------------------------------------------------------------------------------------------
@@ -255,10 +258,11 @@ def bring_up(found: Network) -> list[str]:
         from mydocker.network import plan
 
         _check_free(found)
-        off, ours = not_forwarded(found), turned_on()
-        guards = guards_of(found, off, ours)
-        _run(plan.bridge_up(found, guards))
-        note_turned_on(guards)
+        with lock():
+            off, ours = not_forwarded(found), turned_on()
+            guards = guards_of(found, off, ours)
+            _run(plan.bridge_up(found, guards))
+            note_turned_on(guards)
     return [
         f"turned on forwarding of IPv{version} on this host, for containers only ({firewall.FORWARDING[version]})"
         for version in guards
@@ -323,7 +327,7 @@ def note_turned_on(added: list[int]) -> None:
 
 def _turn_forwarding_off(last: Network) -> None:
     """Of each version of IP that no network needs any more: also if nothing in the firewall says by now that it was
-    turned on for one."""
+    turned on for one. The lock is the caller's."""
     ours = turned_on()
     needed = {version for each in networks() if was_up(each) and not each.internal for version in versions(each)}
     if set(ours) <= needed:

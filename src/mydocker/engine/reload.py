@@ -41,9 +41,10 @@ def _network(network: Network) -> list[str]:
     with leases.lock(network.name):
         if not networks.is_up(network):
             return []
-        guards = networks.guards_of(network, networks.not_forwarded(network), networks.turned_on())
-        Trace("host").run(plan.bridge_up(network, guards))
-        networks.note_turned_on(guards)
+        with networks.lock():
+            guards = networks.guards_of(network, networks.not_forwarded(network), networks.turned_on())
+            Trace("host").run(plan.bridge_up(network, guards))
+            networks.note_turned_on(guards)
     return in_the_way(network.device)
 
 

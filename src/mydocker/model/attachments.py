@@ -11,7 +11,7 @@ def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[st
     """--net, --ip, --mac-address and --network-alias as (mode, endpoints). The mode is the first network's name, none,
     host or container:NAME; the last three have no endpoints.
 
-    An option is a network's name, or docker's long form, name=NETWORK,ip=A.B.C.D,mac-address=MAC,alias=NAME. What
+    An option is a network's name or ID, or docker's long form, name=NETWORK,ip=A.B.C.D,mac-address=MAC,alias=NAME. What
     stands outside of it is the first network's. Raises InvalidArgument.
     """
     options = [DEFAULT if option in ("", "default") else option for option in options] or [DEFAULT]
@@ -32,11 +32,20 @@ def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[st
     first.aliases += aliases
     for end in found:
         _check(end)
+    check_names(found)
+    return first.network, found
+
+
+def check_names(found: list[Endpoint]) -> None:
+    """What depends on which networks these are; once more when IDs have become names. Raises InvalidArgument."""
     given = [end.network for end in found]
     twice = next((name for name in given if given.count(name) > 1), "")
     if twice:
         raise InvalidArgument(f"network {twice} is given twice", "a container is on a network once")
-    return first.network, found
+    if any(end.aliases and end.network == DEFAULT for end in found):
+        raise InvalidArgument(
+            "containers on the default network have no names there", "make one with 'mydocker network create NAME'"
+        )
 
 
 def _endpoint(option: str) -> Endpoint:
@@ -70,7 +79,3 @@ def _check(end: Endpoint) -> None:
     if end.wanted_mac:
         end.wanted_mac = addresses.mac(end.wanted_mac)
     end.aliases = [names.hostname(alias) for alias in dict.fromkeys(end.aliases)]
-    if end.aliases and end.network == DEFAULT:
-        raise InvalidArgument(
-            "containers on the default network have no names there", "make one with 'mydocker network create NAME'"
-        )
