@@ -84,15 +84,19 @@ def served(ear):
         yield
 
 
-def say(record, data, descriptors=()):
-    """Send anything; what is answered."""
+def say(record, data, descriptors=(), then=b"do"):
+    """Send anything, and `then` to who has heard it; the last answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.settimeout(5)
         control._at(record.folder, channel.connect)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         channel.sendmsg([data], rights)
         try:
-            return channel.recv(16)
+            answer = channel.recv(16)
+            if answer == b"heard" and then:
+                channel.send(then)
+                answer = channel.recv(16)
+            return answer
         except ConnectionResetError:
             return b""
 
@@ -152,17 +156,39 @@ class TestTell:
         with pytest.raises(Conflict, match="did not answer"):
             control.tell(record, [LAB], {}, [])
 
-    def test_more_descriptors_than_the_kernel_takes(self, record, ear, pipes):
-        held = {f"{port}:{port}/tcp": pipes[:1] for port in range(1, 252)}
-        with pytest.raises(Conflict, match="251 ports are too many at once"):
-            control.tell(record, [LAB], held, [])
-
-    def test_as_many_as_it_takes(self, record, monitor, served, pipes):
-        control.tell(record, [LAB], {f"{port}:{port}/tcp": pipes[:1] for port in range(1, 251)}, [])
+    @pytest.mark.parametrize("count", [250, 251, 500, 601])
+    def test_more_descriptors_than_the_kernel_takes_in_one_message(self, record, monitor, served, pipes, count):
+        control.tell(record, [LAB], {f"{port}:{port}/tcp": pipes[port % 2 : port % 2 + 1] for port in range(count)}, [])
         received = monitor.told[0][2]
-        assert len(received) == 250
+        assert identities(received) == identities(pipes[port % 2] for port in range(count))
         for each in received:
             os.close(each)
+
+    def test_a_monitor_of_an_older_version_is_done_at_once(self, record, ear):
+        def serve():
+            descriptor, _ = ear._listener._accept()
+            with socket.socket(fileno=descriptor) as client:
+                client.recv(1 << 18)
+                client.send(b"ok")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        control.tell(record, [LAB], {}, [])
+        thread.join(10)
+
+    def test_a_monitor_that_wakes_up_too_late_does_nothing(self, record, monitor, ear, pipes):
+        with pytest.raises(Conflict, match="did not answer"):
+            control.tell(record, [LAB], {"80:80/tcp": pipes[:2]}, pipes[2:3])
+        before = len(os.listdir("/proc/self/fd"))
+        ear.serve()
+        assert monitor.told == []
+        assert len(os.listdir("/proc/self/fd")) == before  # what it was sent is closed
+
+    def test_who_goes_away_or_hangs_in_the_middle_is_left_alone(self, record, monitor, ear):
+        for then in (b"", b"what?"):
+            with serving(ear):
+                say(record, jsontext.dumps({"joined": []}).encode(), then=then)
+        assert monitor.told == []
 
 
 class TestEar:

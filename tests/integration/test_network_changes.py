@@ -10,6 +10,7 @@ from machine import until
 from networks import address, gateway, leases, network, rules
 
 SLEEPS = ("busybox", "sleep", "100")
+FINE = "everything is as recorded"
 
 
 @pytest.fixture
@@ -96,6 +97,68 @@ def test_its_way_out_stays_with_its_ports(machine, mydocker, name, net, other, s
     assert [via for via, _ in by_metric] == [gateway(mydocker, other), gateway(mydocker, six)]
 
 
+def test_who_was_started_on_no_network_joins_one(mydocker, name, net):
+    mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
+    mydocker.ok("stop", "-t", "0", name)
+    mydocker.ok("network", "disconnect", net, name)
+    mydocker.ok("start", name)
+    mydocker.ok("network", "connect", net, name)
+    assert address(mydocker, name, net) in mydocker.ok("exec", name, "ip", "address")
+    mydocker.ok("network", "disconnect", net, name)
+    until_bare(mydocker, name)
+    mydocker.ok("network", "connect", net, name)
+    assert address(mydocker, name, net) in mydocker.ok("exec", name, "ip", "address")
+    assert mydocker.ok("network", "check") == FINE
+
+
+def test_its_network_s_name_may_be_how_another_s_id_begins(mydocker, name, net):
+    prefix = mydocker.inspect(net, "Id")[:6]
+    with network(mydocker, prefix):
+        mydocker.ok("create", "--name", name, "--net", prefix, *SLEEPS)
+        mydocker.ok("network", "rm", prefix)
+        assert f"no such network: {prefix}" in mydocker.fails("start", name)
+        mydocker.ok("rm", name)
+
+
+def test_many_ports_move(machine, mydocker, name, net, six):
+    """More sockets than the kernel takes in one message."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", "23000-23259:1000-1259", *SLEEPS)
+    mydocker.ok("network", "connect", six, name)
+    mydocker.ok("network", "disconnect", net, name)
+    assert len(rules(machine, f"--to-destination {address(mydocker, name, six)}:")) == 260
+    assert mydocker.ok("network", "check") == FINE
+    assert not can_listen(machine, "::1", 23259)
+
+
+def test_a_port_leaves_ipv6_and_comes_back(machine, mydocker, name, net, six, port):
+    mydocker.ok("run", "-d", "--name", name, "--net", six, "-p", f"{port}:80", *SLEEPS)
+    mydocker.ok("network", "connect", net, name)
+    mydocker.ok("network", "disconnect", six, name)
+    assert can_listen(machine, "::1", port)
+    assert not can_listen(machine, "127.0.0.1", port)
+    mydocker.ok("network", "connect", six, name)
+    mydocker.ok("network", "disconnect", net, name)
+    assert not can_listen(machine, "::1", port)
+
+
+def test_a_port_that_only_ipv6_has_keeps_it_there(mydocker, name, net, six, port):
+    mydocker.ok("run", "-d", "--name", name, "--net", six, "-p", f"[::]:{port}:80", *SLEEPS)
+    mydocker.ok("network", "connect", net, name)
+    said = mydocker.fails("network", "disconnect", six, name)
+    assert f"port [::]:{port} can't be published: network {net} has no IPv6" in said
+    assert list(mydocker.inspect(name, "NetworkSettings", "Networks")) == [six, net]
+    assert mydocker.ok("network", "check") == FINE
+
+
+def test_who_is_attached_is_killed_while_it_starts(machine, mydocker, name, net, slow, port):
+    """The container is nobody's but its monitor's: it stays."""
+    running = slow("run", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    machine.run("kill", "-9", str(running.pid))
+    until(lambda: mydocker.state(name)["Running"], "the start")
+    until_bare(mydocker, name)
+    assert mydocker.ok("network", "check") == FINE
+
+
 def test_a_port_is_withdrawn_on_no_network(mydocker, name, net, port):
     mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     mydocker.ok("network", "disconnect", net, name)
@@ -166,6 +229,8 @@ def test_a_change_that_failed_is_none_after_the_end(machine, mydocker, name, net
     machine.run("kill", "-STOP", watching)
     assert "did not answer" in mydocker.fails("network", "connect", other, name, timeout=20)
     machine.run("kill", "-CONT", watching)
+    assert "eth1" not in mydocker.ok("exec", name, "ip", "address")
+    assert mydocker.ok("network", "check") == FINE
     mydocker.ok("stop", "-t", "0", name)
     assert list(mydocker.inspect(name, "NetworkSettings", "Networks")) == [net]
 
@@ -201,6 +266,18 @@ def test_an_address_that_no_record_tells_of_is_given_back(machine, mydocker, nam
     machine.shell(f"echo {container} {name} > {machine.store}/run/_networks/{net}/{lost}")
     mydocker.ok(*next_step, name)
     assert lost not in leases(machine, net)
+
+
+def test_what_was_taken_back_is_not_done_later(machine, mydocker, name, net, port):
+    """The monitor wakes up, and finds what somebody has told it who has given up."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    watching = str(mydocker.monitor(name))
+    machine.run("kill", "-STOP", watching)
+    assert "did not answer" in mydocker.fails("port", "rm", name, "80", timeout=20)
+    machine.run("kill", "-CONT", watching)
+    until_bare(mydocker, name)
+    assert not can_listen(machine, "0.0.0.0", port)
+    assert mydocker.ok("network", "check") == FINE
 
 
 def test_a_port_whose_withdrawal_fails_stays_held(machine, mydocker, name, net, port):

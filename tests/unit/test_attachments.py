@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mydocker import jsontext
 from mydocker.errors import InvalidArgument
 from mydocker.model import attachments
-from mydocker.model.network import Endpoint, is_mode
+from mydocker.model.netmode import is_mode
+from mydocker.model.network import Endpoint
 
 
 def parse(*options, ip="", mac="", aliases=()):

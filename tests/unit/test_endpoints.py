@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mydocker.engine import endpoints, etc
+from mydocker.engine import endpoints, etc, networks
 from mydocker.errors import Conflict, InvalidArgument
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.request import CreateRequest
@@ -28,6 +28,7 @@ def machine(monkeypatch):
     taken = {"bridge": ["10.7.0.2"], "lab": [], "inner": []}
     monkeypatch.setattr(etc, "text_of", lambda path: HOST.get(path, ""))
     monkeypatch.setattr(endpoints, "network_of", lambda name, make=True: NETWORKS[name])
+    monkeypatch.setattr(networks, "find", lambda name: NETWORKS[name])
     monkeypatch.setattr(leases, "read", lambda name: [leases.Lease(each, "f" * 64, ["x"]) for each in taken[name]])
     return taken
 

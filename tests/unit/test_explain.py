@@ -266,6 +266,21 @@ class TestPlan:
         assert lines[-1] == "4 steps on the host, 3 steps in the container"
         assert "ms" not in printed[0].split()
 
+    def test_only_ops_are_numbered(self, plan, printed):
+        """As MYDOCKER_FAULT counts."""
+        numbered = [row["name"] for row in plan.outline() if row["op"]]
+        explain.print_plan(plan)
+        assert re.findall(r"^ +(\d+)  (.+)$", printed[0], re.MULTILINE) == [
+            (str(number), name) for number, name in enumerate(numbered, 1)
+        ]
+
+    def test_several_commands_are_as_many_lines(self, plan, printed):
+        plan.outline()[0].update(op=None, shell="ip link set a up\nip link set b up")
+        explain.print_plan(plan)
+        lines = printed[0].splitlines()
+        at = lines.index("            ip link set a up")
+        assert lines[at + 1] == "            ip link set b up"
+
     def test_json(self, plan, printed):
         explain.print_plan(plan, "json")
         steps = json.loads(printed[0])

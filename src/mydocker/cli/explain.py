@@ -136,8 +136,8 @@ class _Page:
         if right:
             line += " " * max(room - width(name), 0) + "  " + self.paint("1;33" if slow else "2", right)
         self.lines.append(line)
-        for row in self.shell(printable(step["shell"])):
-            self.lines.append(" " * _INDENT + self.paint("2", row))
+        for command in step["shell"].split("\n"):
+            self.lines += [" " * _INDENT + self.paint("2", row) for row in self.shell(printable(command))]
         if step.get("error"):
             self.lines.append(" " * _INDENT + self.paint("1;31", f"failed: {printable(str(step['error']))}"))
 
@@ -270,9 +270,11 @@ def _duration(ns: int) -> str:
 def plan_text(steps: list[Step], container_id: str, columns: int | None = None, colours: bool = False) -> str:
     page = _Page(columns, colours, abbreviations(steps, container_id))
     page.definitions()
-    for number, (before, step) in enumerate(zip([None, *steps], steps), 1):
+    number = 0
+    for before, step in zip([None, *steps], steps):
         page.heading(step, before)
-        page.step(str(number), step)
+        number += bool(step["op"])  # as MYDOCKER_FAULT counts them
+        page.step(str(number) if step["op"] else "", step)
     page.rule("nothing was done")
     page.lines.append(f"{_count(steps, 'host')} on the host, {_count(steps, 'container')} in the container")
     return "\n".join(page.lines) + "\n"

@@ -372,7 +372,8 @@ def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> It
             wrong, remedy = f"{len(gone)} of its {len(wanted)} published ports have no rule in {family}", "made again"
         else:
             wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
-        withdraw: list[ops.Op] = [] if address else [RemovePorts(container.name, container.id, "::")]
+        versions = "::" if version == 6 else ""
+        withdraw: list[ops.Op] = [] if address else [RemovePorts(container.name, container.id, versions)]
         yield Finding(about, wrong, remedy, [*withdraw, *publishing], container=container)
 
 

@@ -10,7 +10,8 @@ from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments
-from mydocker.model.network import DEFAULT, Endpoint, Network, Wires, is_mode
+from mydocker.model.netmode import is_mode
+from mydocker.model.network import DEFAULT, Endpoint, Network, Wires
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_LAST = 999  # of a container's links: a name has 15 bytes at most
 _LARGEST = 1 << 20  # bytes of a file of /etc that the container may have written
 
 
@@ -64,6 +66,8 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
     before, joined = (found.networks, found.ports), _joined(found)
     # Above all others: by the lowest go its default route and its ports, in the order in which it has joined.
     number = 1 + max((int(end.device.removeprefix("eth")) for end in found.endpoints), default=-1)
+    if number > _LAST:
+        raise Conflict(f"container {found.name} has left networks too often", f"'mydocker restart {found.name}'")
     end = endpoints.take(found, target, asked, number)
     trace, resolver = Trace("host"), []
     held: dict[str, list[int]] = {}
@@ -89,6 +93,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
         control.tell(found, [network for network, _ in joined], held, resolver)
     except BaseException:
         trace.unwind()
+        Trace("host").run([steps.RemoveLink(end.link)])  # with the address and routes at its other end
         leases.release_all(found.id, [end])
         found.networks, found.ports = before
         state.save(found)
@@ -124,17 +129,28 @@ def disconnect(network: str, container: str, force: bool) -> None:
 
 
 def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str, object]]) -> None:
+    """The record is first. Should the monitor of one that lives on not answer, it is off the network all the same, and
+    the monitor undoes at the end what it knows of; whatever else goes wrong, the record is as before."""
+    joined, off = found.networks, False
     before = Wires(found.id, found.name, _joined(found), found.ports)
     found.networks = rest
     after = Wires(found.id, found.name, _joined(found), found.ports)
+    if after.outward and found.published:
+        endpoints.check_ports(found.published, [network for network, _ in after.joined])
     move, held = _move_ports(before, after)
     if not after.outward:
         found.ports = []
     try:
+        state.save(found)
         Trace("host").run([*move, steps.RemoveLink(end.link)])
+        off = True
         leases.release_all(found.id, [end])
         control.tell(found, [network for network, _ in after.joined], held, [])
-        state.save(found)
+    except BaseException:
+        if not (off and found.alive()):
+            found.networks, found.ports = joined, before.ports
+            state.save(found)
+        raise
     finally:
         endpoints.close(held)
         if not found.alive():  # its monitor may have withdrawn its ports before they were moved
@@ -144,7 +160,7 @@ def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str,
 
 def _move_ports(before: Wires, after: Wires) -> tuple[list[ops.Op], dict[str, list[int]]]:
     """Its ports lead to an address: to that of the next network from now on, or nowhere. The sockets that hold them at
-    IPv6, too, where only the next network has that; those where only the last one had it are harmless."""
+    IPv6, too, where only the next network has that; where only the last one had it, the monitor closes them."""
     move = plan.publish(after)
     had, has = (bool(wires.outward and wires.outward[1].address6) for wires in (before, after))
     if not move or (had and not has):

@@ -62,11 +62,10 @@ class Prepared:
 
 
 def network_of(name: str, make: bool = True) -> Network:
-    """By name or ID. Raises NotFound; but the default network is made if it is not there. make: if False, it is only
-    drawn up."""
+    """Raises NotFound; but the default network is made if it is not there. make: if False, it is only drawn up."""
     from mydocker.engine import networks
 
-    return networks.default(make) if name == DEFAULT else networks.find(name)
+    return networks.default(make) if name == DEFAULT else networks.load(name)
 
 
 def check(wanted: CreateRequest) -> None:
@@ -75,13 +74,20 @@ def check(wanted: CreateRequest) -> None:
         return
     from mydocker.network import ipam
 
-    found = [network_of(each["network"], make=not wanted.dry_run) for each in wanted.networks]
+    found = [_asked_for(each["network"], make=not wanted.dry_run) for each in wanted.networks]
     _name_networks(wanted, [network.name for network in found])
     for each, network in zip(wanted.networks, found):
         if each["wanted_ip"]:
             ipam.check(network, each["wanted_ip"])
     if wanted.published:
         check_ports(wanted.published, found)
+
+
+def _asked_for(name: str, make: bool) -> Network:
+    """By a person: whose IDs count, too. In a record are names; an ID may begin as one of another network."""
+    from mydocker.engine import networks
+
+    return network_of(name, make) if name == DEFAULT else networks.find(name)
 
 
 def _name_networks(wanted: CreateRequest, names: list[str]) -> None:
@@ -267,7 +273,8 @@ def _publisher(taken: Port) -> str:
     for each in state.containers():
         if each.ports and each.alive():
             for port in ports.publish(each.ports):
-                if port.protocol == taken.protocol and taken.host <= port.host <= taken.last:
+                same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
+                if same and ports.meet(port.host_ip, taken.host_ip):
                     return each.name
     return ""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
 from mydocker.model import addresses, names
-from mydocker.model.network import DEFAULT, Endpoint, is_mode
+from mydocker.model.netmode import is_mode
+from mydocker.model.network import DEFAULT, Endpoint
 
 
 def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[str, list[Endpoint]]:

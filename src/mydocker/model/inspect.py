@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from mydocker import paths
 from mydocker.model import restart, times, timestamp
-from mydocker.model.network import DEFAULT, endpoint_id, is_mode
+from mydocker.model.netmode import is_mode
+from mydocker.model.network import DEFAULT, endpoint_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

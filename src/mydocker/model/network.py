@@ -16,11 +16,6 @@ DEFAULT = "bridge"  # the network of a container that names none; made on first 
 DEFAULT_DEVICE = "mydocker0"
 
 
-def is_mode(option: str) -> bool:
-    """Whether what --net says is no network's name: none, host or container:NAME."""
-    return option in ("none", "host") or option.startswith("container:")
-
-
 @record
 class Network:
     """network.json. device: the bridge's name on the host. subnet, ip_range (or ""), subnet6 (or ""): A.B.C.D/N without

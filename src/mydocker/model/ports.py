@@ -67,7 +67,7 @@ def publish(texts: Iterable[str]) -> list[Port]:
     for port in found:
         if port.host and port.host == port.last:  # of a range, another may be free
             others = wanted.setdefault((port.protocol, port.host), [])
-            if any(_meet(port.host_ip, other.host_ip) for other in others):
+            if any(meet(port.host_ip, other.host_ip) for other in others):
                 raise InvalidArgument(
                     f"port {port.host}/{port.protocol} of the host is wanted twice", "each can be published once"
                 )
@@ -75,7 +75,7 @@ def publish(texts: Iterable[str]) -> list[Port]:
     return found
 
 
-def _meet(one: str, other: str) -> bool:
+def meet(one: str, other: str) -> bool:
     """Whether the same packets may come to both addresses."""
     return one == other or any(
         general in _ANY and (addresses.parse(special)[1] in _ANY[general] if special else True)

@@ -114,3 +114,15 @@ def _free(family: int, kind: int, place: str) -> int:
         return number
     finally:
         asked.close()
+
+
+def without_ipv6(held: list[int]) -> list[int]:
+    """Let go of the sockets of IPv6; the descriptors of the others."""
+    kept = []
+    for descriptor in held:
+        found = _socket.socket(fileno=descriptor)
+        if found.family == _socket.AF_INET6:
+            found.close()
+        else:
+            kept.append(found.detach())
+    return kept

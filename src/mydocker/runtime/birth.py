@@ -83,7 +83,11 @@ class _Birth:
             self.monitor.say(b"F", error.details())
             return error
         os.close(self.orders.lock)
-        self._say_started()
+        try:
+            self._say_started()
+        except BaseException:
+            self.monitor.take_back()
+            raise
         return None
 
     def _start(self) -> None:
@@ -140,23 +144,34 @@ class _Birth:
             if self.plan.links:
                 channel.send(b"N")
             self.trace.run(self.plan.published)
-            wires = self.monitor.wires
-            if wires and self._told(channel, b"U"):
-                self._settle([end.link for _, end in wires.joined])
         except (OSError, MydockerError):
+            ended = os.waitid(os.P_PID, self.life.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             self.life.signal(_signal.SIGKILL)
             self._told(channel)  # if it had failed before, that is why
+            if ended:
+                raise self._ended_early() from None
             raise
+        if self.plan.links and self._is_up(channel):
+            self._settle()
         if self.plan.published:
             try:
                 channel.send(b"G")
             except OSError:
                 pass  # it has ended; _hear() finds out why
 
-    def _settle(self, links: list[str]) -> None:
+    def _is_up(self, channel: socket) -> bool:
+        """Once the child has done its side of the links; false if it has ended."""
+        began = monotonic_ns()
+        said = self._told(channel, b"U")
+        self.trace.span("wait until its links are up", "wait  # what it says on the socket", began)
+        return said
+
+    def _settle(self) -> None:
         """The bridges let its packets through from now on: before there is a program that sends any."""
         from mydocker.kernel import rtnetlink
 
+        assert self.monitor.wires
+        links = [end.link for _, end in self.monitor.wires.joined]
         began = monotonic_ns()
         for link in links:
             rtnetlink.settle(link)
@@ -181,14 +196,15 @@ class _Birth:
         channel.close()
         # The socket also closes when the child is killed on its way; then its program never ran.
         if not self.told:
-            oom = cgroups.oom_kills(self.monitor.layout, self.plan.spec["linux"]["cgroupsPath"])
-            why = "its memory limit is too low for it" if oom else "it was killed"
-            raise StepFailed(
-                f"the container ended before its program ran: {why}", "give it more with -m" if oom else ""
-            )
+            raise self._ended_early()
         if self.life.told_to_end:  # so it was killed, perhaps just before it became the program
             raise StepFailed("the start was interrupted")
         self.ran = monotonic_ns()
+
+    def _ended_early(self) -> StepFailed:
+        oom = cgroups.oom_kills(self.monitor.layout, self.plan.spec["linux"]["cgroupsPath"])
+        why = "its memory limit is too low for it" if oom else "it was killed"
+        return StepFailed(f"the container ended before its program ran: {why}", "give it more with -m" if oom else "")
 
     def _told(self, channel: socket, last: bytes = b"") -> bool:
         """Take the child's messages up to `last`, or until it closes its end; whether it said `last`.
@@ -261,7 +277,7 @@ class _Birth:
             life.stdin = -1
         self._keep_trace()
         if life.client and orders.attach:
-            life.client.channel.setblocking(False)
+            life.client.set_blocking(False)
         elif life.client:
             life.client.drop()
             life.client = None

@@ -23,6 +23,11 @@ class Client:
         self.behind: list[bytes] = []
         self.gone = False
 
+    def set_blocking(self, blocking: bool) -> None:
+        """Whether what is said waits until it is taken."""
+        if not self.gone:
+            self.channel.setblocking(blocking)
+
     def fileno(self) -> int:
         return self.channel.fileno()
 

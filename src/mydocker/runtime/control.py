@@ -2,9 +2,15 @@
 
     command line                                        monitor
        │ lock; bind ports or make links; save the record   │
-       │ ── one message, with descriptors ───────────────▶ │ holds what it is given, closes what is no longer wanted,
+       │ ── "more", with 250 descriptors each time ──────▶ │ (where there are more than that)
+       │ ── what is new, with the last descriptors ──────▶ │
+       │ ◀───────────────────────────────────── "heard" ── │
+       │ ── "do" ────────────────────────────────────────▶ │ holds what it is given, closes what is no longer wanted,
        │ ◀──────────────────────────────────────── "ok" ── │ answers for the names of the networks of now
        │ the rules of ports; unlock                        │
+
+Whoever hears nothing for five seconds gives up and takes all back; a monitor that wakes up later finds that nobody says
+"do", and does nothing.
 
 Only the rules of `port add` come after it. Those of ports that are withdrawn, moved or brought back are changed before:
 while there is a rule, its port is held.
@@ -42,7 +48,8 @@ if TYPE_CHECKING:
 
 _NAME = "control"
 _MESSAGE = 1 << 18
-_MOST_DESCRIPTORS = 250  # the kernel's SCM_MAX_FD is 253
+_AT_ONCE = 250  # descriptors in one message: the kernel's SCM_MAX_FD is 253
+_MORE, _HEARD, _DO, _DONE = b"more", b"heard", b"do", b"ok"
 _PATIENCE = 5.0  # seconds
 
 
@@ -54,7 +61,7 @@ class Control:
         self._listener = socket(fileno=descriptor)
 
     def serve(self) -> None:
-        """Take one message. Whatever is wrong with it is the sender's matter, and never ends the container."""
+        """Hear one command line. Whatever is wrong with it is its own matter, and never ends the container."""
         try:
             descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
             client = socket(fileno=descriptor)
@@ -63,18 +70,23 @@ class Control:
         received: list[int] = []
         try:
             client.settimeout(_PATIENCE)
-            data, rights, _, _ = client.recvmsg(_MESSAGE, CMSG_SPACE(4 * _MOST_DESCRIPTORS), MSG_CMSG_CLOEXEC)
-            received = [number for _, _, packed in rights for number in unpack(f"{len(packed) // 4}i", packed)]
+            data = _MORE
+            while data == _MORE:
+                data, rights, _, _ = client.recvmsg(_MESSAGE, CMSG_SPACE(4 * _AT_ONCE), MSG_CMSG_CLOEXEC)
+                received += [number for _, _, packed in rights for number in unpack(f"{len(packed) // 4}i", packed)]
             message = jsontext.loads(data)
             joined = [Network(**each) for each in message["joined"]]
-            descriptors, received = received, []  # the owner's from here on
-            self.owner.update(message, joined, descriptors)
-            client.send(b"ok")
+            client.send(_HEARD)
+            if client.recv(16) == _DO:
+                descriptors, received = received, []  # the owner's from here on
+                self.owner.update(message, joined, descriptors)
+                client.send(_DONE)
         except Exception:
-            for descriptor in received:
-                os.close(descriptor)
+            pass
         finally:
             client.close()
+            for descriptor in received:
+                os.close(descriptor)
 
     def close(self) -> None:
         self._listener.close()
@@ -112,18 +124,26 @@ def tell(found: Record, joined: list[Network], held: dict[str, list[int]], resol
         "held": [[text, len(sockets)] for text, sockets in held.items()],
     }
     descriptors = [number for sockets in held.values() for number in sockets] + resolver
-    if len(descriptors) > _MOST_DESCRIPTORS:
-        raise Conflict(f"{len(held)} ports are too many at once", "add them in several steps")
     channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
         channel.settimeout(_PATIENCE)
         _at(found.folder, channel.connect)
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
-        channel.sendmsg([jsontext.dumps(message).encode()], rights)
+        while len(descriptors) > _AT_ONCE:
+            channel.sendmsg([_MORE], _rights(descriptors[:_AT_ONCE]))
+            descriptors = descriptors[_AT_ONCE:]
+        channel.sendmsg([jsontext.dumps(message).encode()], _rights(descriptors))
         answer = channel.recv(16)
+        if answer == _HEARD:  # a monitor of an older mydocker is done already
+            channel.settimeout(None)  # from now on it does it, or ends
+            channel.send(_DO)
+            answer = channel.recv(16)
     except OSError:
         answer = b""
     finally:
         channel.close()
-    if answer != b"ok":
+    if answer != _DONE:
         raise Conflict(f"the monitor of {found.name} did not answer", "the container is just ending, or see 'ps -a'")
+
+
+def _rights(descriptors: list[int]) -> list[tuple[int, int, bytes]]:
+    return [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []

@@ -16,6 +16,7 @@ from mydocker import jsontext, state
 from mydocker.errors import CorruptRecord, HostError, MydockerError
 from mydocker.kernel import cgroups
 from mydocker.model import restart
+from mydocker.model.netmode import is_mode
 from mydocker.model.times import parse_rfc3339
 from mydocker.runtime import init, watch
 from mydocker.runtime.launch import last_words
@@ -50,8 +51,9 @@ def resume(descriptor: int) -> None:
 
 
 def _wires(found: state.Record, life: watch.Watch) -> Wires | None:
-    if not life.networks and life.control < 0:
-        return None  # never on one: who was, and is on none now, may be again
+    """None for who never joins a network; who is on none now may be on one later."""
+    if is_mode(found.network):
+        return None
     from mydocker.model.network import Network, Wires
 
     networks = [Network(**each) for each in life.networks]
@@ -145,6 +147,10 @@ class Monitor:
         self.trace.adopt([network.plug(of, end) for of, end in joined if end.link not in links])
         if _versions(wires) != versions:
             self.trace.adopt(network.publish(wires))
+        if _versions(wires) == [False]:
+            from mydocker.network.ports import without_ipv6
+
+            self.life.held = {text: without_ipv6(sockets) for text, sockets in self.life.held.items()}
 
     # --- death --------------------------------------------------------------------------------------------------------
 
@@ -225,7 +231,7 @@ class Monitor:
 
     def _say_ended(self, code: int) -> None:
         if self.life.client:
-            self.life.client.channel.setblocking(True)
+            self.life.client.set_blocking(True)
             self.life.client.flush()
             self.say(b"X", code)
             self.life.client.drop()

@@ -111,7 +111,7 @@ def plan(
         steps.append(ops.SetHostname(spec["hostname"]))
         if spec.get("domainname"):
             steps.append(ops.SetDomainname(spec["domainname"]))
-    if wires:
+    if wires and wires.joined:
         from mydocker.network import plan as network
 
         links, published = network.links(wires), network.publish(wires)

@@ -134,6 +134,8 @@ class Watch:
 
     def _poll(self, deadline: float | None = None) -> list[int]:
         """The descriptors that have something to say. Output is left in the pipes while the caller is behind."""
+        if self.client and self.client.gone:
+            self.client = None
         poller = select.poll()
         running = self.status is None
         behind = bool(self.client and self.client.behind)
@@ -154,8 +156,6 @@ class Watch:
                     self.client.flush()
             else:
                 ready.append(descriptor)
-        if self.client and self.client.gone:
-            self.client = None
         return ready
 
     def _listening(self) -> list[int]:
