@@ -97,8 +97,11 @@ def namespaces():
     ]
 
 
-def firewall():
-    done = subprocess.run(["iptables-save"], capture_output=True, text=True)
+def firewall(program):
+    try:
+        done = subprocess.run([program], capture_output=True, text=True)
+    except FileNotFoundError:
+        return []
     return sorted(line for line in done.stdout.splitlines() if line.startswith("-A"))
 
 
@@ -115,7 +118,8 @@ print(
             "cgroups": cgroups(),
             "links": names("/sys/class/net"),
             "namespaces": namespaces(),
-            "firewall": firewall(),
+            "firewall": firewall("iptables-save"),
+            "firewall of IPv6": firewall("ip6tables-save"),
             "processes": processes(),
             "files": files(),
             "temporary files": temporary(),
