@@ -49,6 +49,15 @@ class TestDryRun:
         assert not machine.exists(f"{folder}/made")
         assert "pivot_root" in plan.stdout + plan.stderr
 
+    def test_shows_the_bridge_that_would_be_made(self, machine, mydocker):
+        mydocker("network", "rm", "bridge")
+        before = machine.snapshot()
+        plan = mydocker.ok("run", "--dry-run", "busybox", "true")
+        assert re.search(r"^ +ip link add \S+ .*type bridge", plan, re.MULTILINE)
+        assert machine.changes_since(before) == []
+        mydocker.ok("run", "--rm", "busybox", "true")
+        assert "type bridge " not in mydocker.ok("run", "--dry-run", "busybox", "true").replace("bridge_slave", "")
+
     def test_as_json(self, mydocker):
         text = mydocker.ok("run", "--dry-run", "--format", "json", "busybox", "true")
         steps = json.loads(text) if text.startswith("[") else [json.loads(row) for row in text.splitlines()]

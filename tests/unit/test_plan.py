@@ -466,6 +466,16 @@ class TestOutline:
         assert rows[-1]["name"] == plan.EXECUTE
         assert [row["name"] for row in rows if row["op"] is None] == [plan.CLONE, plan.EXECUTE]
 
+    def test_ops_are_numbered_as_faults_are(self):
+        """But not what is done before the start, by the command line."""
+        made = planned(V2)
+        made.bridges = [ops.LinkUp("br-lab")]
+        rows = made.outline()
+        assert (rows[0]["name"], rows[0]["number"]) == (ops.LinkUp("br-lab").phrase(), None)
+        numbered = [row for row in rows if row["number"]]
+        assert [row["number"] for row in numbered] == list(range(1, len(numbered) + 1))
+        assert numbered == [row for row in rows[1:] if row["op"]]
+
     def test_it_is_json_and_each_op_comes_back(self):
         rows = self.rows(V1, **self.FULL)
         assert jsontext.loads(jsontext.dumps(rows)) == rows

@@ -270,11 +270,9 @@ def _duration(ns: int) -> str:
 def plan_text(steps: list[Step], container_id: str, columns: int | None = None, colours: bool = False) -> str:
     page = _Page(columns, colours, abbreviations(steps, container_id))
     page.definitions()
-    number = 0
     for before, step in zip([None, *steps], steps):
         page.heading(step, before)
-        number += bool(step["op"])  # as MYDOCKER_FAULT counts them
-        page.step(str(number) if step["op"] else "", step)
+        page.step(str(step["number"] or ""), step)
     page.rule("nothing was done")
     page.lines.append(f"{_count(steps, 'host')} on the host, {_count(steps, 'container')} in the container")
     return "\n".join(page.lines) + "\n"

@@ -53,7 +53,12 @@ class Draft:
 
         wanted = self.request
         name, wires = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
-        return plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=self.program)
+        made = plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=self.program)
+        if wires:
+            from mydocker.engine import networks
+
+            made.bridges = [op for network, _ in wires.joined for op in networks.bring_up_plan(network)]
+        return made
 
 
 def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:

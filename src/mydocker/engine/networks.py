@@ -151,6 +151,7 @@ def default(make: bool = True) -> Network:
 
 
 def lock() -> state.Lock:
+    """What only one may do at a time stands at this file's head."""
     make_private(paths.NETWORKS)
     return state.Lock(f"{paths.NETWORKS}/.lock")
 
@@ -259,8 +260,8 @@ def bring_up(found: Network) -> list[str]:
 
         _check_free(found)
         with lock():
-            off, ours = not_forwarded(found), turned_on()
-            guards = guards_of(found, off, ours)
+            off = not_forwarded(found)
+            guards = guards_of(found, off, turned_on())
             _run(plan.bridge_up(found, guards))
             note_turned_on(guards)
     return [
@@ -268,6 +269,16 @@ def bring_up(found: Network) -> list[str]:
         for version in guards
         if version in off
     ]
+
+
+def bring_up_plan(found: Network) -> list[Op]:
+    """What bring_up() would do now. Raises Conflict as that does."""
+    if is_up(found):
+        return []
+    from mydocker.network import plan
+
+    _check_free(found)
+    return plan.bridge_up(found, guards_of(found, not_forwarded(found), turned_on()))
 
 
 def _check_free(found: Network) -> None:

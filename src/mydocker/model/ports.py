@@ -88,7 +88,7 @@ def _publish(text: str) -> list[Port]:
     rest, _, container = numbers.rpartition(":")
     ip, colon, host = rest.rpartition(":")
     first, last = _range(container, text)
-    low, high = _range(host, text) if host else (0, 0)
+    low, high = _range(host, text) if host not in ("", "0") else (0, 0)
     if colon:
         ip = _host_ip(ip, text)
     count, wide = last - first + 1, high - low + 1

@@ -151,7 +151,7 @@ class _Birth:
             if ended:
                 raise self._ended_early() from None
             raise
-        if self.plan.links and self._is_up(channel):
+        if self.plan.links and self._links_are_up(channel):
             self._settle()
         if self.plan.published:
             try:
@@ -159,8 +159,8 @@ class _Birth:
             except OSError:
                 pass  # it has ended; _hear() finds out why
 
-    def _is_up(self, channel: socket) -> bool:
-        """Once the child has done its side of the links; false if it has ended."""
+    def _links_are_up(self, channel: socket) -> bool:
+        """Wait until the child has done its side; false if it has ended."""
         began = monotonic_ns()
         said = self._told(channel, b"U")
         self.trace.span("wait until its links are up", "wait  # what it says on the socket", began)

@@ -26,7 +26,8 @@ class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
     makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone that
-    the child waits for. published: those that it waits for at the end. program: its seccomp filter."""
+    the child waits for. published: those that it waits for at the end. program: its seccomp filter. bridges: for
+    --dry-run, what the command line would do before, for networks that are not up."""
 
     spec: dict[str, Any]
     host: list[ops.Op]
@@ -36,6 +37,7 @@ class Plan:
     links: list[ops.Op] = []
     published: list[ops.Op] = []
     program: bytes = b""
+    bridges: list[ops.Op] = []
 
     def last(self, identity: tuple[int, int, list[int]]) -> list[ops.Op]:
         process = self.spec["process"]
@@ -50,16 +52,21 @@ class Plan:
         ]
 
     def outline(self) -> list[dict[str, Any]]:
-        """Every step in its order, as the trace will record it, but without times (trace.py's head has the fields)."""
+        """Every step in its order, as the trace will record it, but without times (trace.py's head has the fields).
+        number: of those that MYDOCKER_FAULT counts."""
         user = self.spec["process"]["user"]
         last = self.last((user["uid"], user["gid"], user.get("additionalGids", [])))
-        return [
+        none: dict[str, Any] = {"number": None, "op": None, "args": None}
+        rows = [
             *(_row("host", op) for op in self.host),
-            {"side": "host", "name": CLONE, "op": None, "args": None, "shell": self.clone_shell()},
+            {"side": "host", "name": CLONE, **none, "shell": self.clone_shell()},
             *(_row("host", op) for op in [*self.links, *self.published]),
             *(_row("container", op) for op in [*self.container, *last]),
-            {"side": "container", "name": EXECUTE, "op": None, "args": None, "shell": self.exec_shell()},
+            {"side": "container", "name": EXECUTE, **none, "shell": self.exec_shell()},
         ]
+        for number, row in enumerate((row for row in rows if row["op"]), 1):
+            row["number"] = number
+        return [*(_row("host", op) for op in self.bridges), *rows]
 
     def clone_shell(self) -> str:
         names = " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.clone)
@@ -71,7 +78,8 @@ class Plan:
 
 
 def _row(side: str, op: ops.Op) -> dict[str, Any]:
-    return {"side": side, "name": op.phrase(), "op": type(op).__name__, "args": op.arguments(), "shell": op.shell()}
+    about = {"op": type(op).__name__, "args": op.arguments(), "shell": op.shell()}
+    return {"side": side, "name": op.phrase(), "number": None, **about}
 
 
 def plan(
