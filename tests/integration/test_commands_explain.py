@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from networks import device, network
 
 
 class TestExplain:
@@ -49,14 +50,15 @@ class TestDryRun:
         assert not machine.exists(f"{folder}/made")
         assert "pivot_root" in plan.stdout + plan.stderr
 
-    def test_shows_the_bridge_that_would_be_made(self, machine, mydocker):
-        mydocker("network", "rm", "bridge")
-        before = machine.snapshot()
-        plan = mydocker.ok("run", "--dry-run", "busybox", "true")
-        assert re.search(r"^ +ip link add \S+ .*type bridge", plan, re.MULTILINE)
-        assert machine.changes_since(before) == []
-        mydocker.ok("run", "--rm", "busybox", "true")
-        assert "type bridge " not in mydocker.ok("run", "--dry-run", "busybox", "true").replace("bridge_slave", "")
+    def test_shows_the_bridge_that_would_be_made(self, machine, mydocker, name):
+        with network(mydocker, f"{name}-net") as net:
+            bridge = device(mydocker, net)
+            assert f"ip link add {bridge} " not in mydocker.ok("run", "--dry-run", "--net", net, "busybox", "true")
+            assert machine.run("ip", "link", "delete", bridge).rc == 0
+            before = machine.snapshot()
+            plan = mydocker.ok("run", "--dry-run", "--net", net, "busybox", "true")
+            assert re.search(rf"^ +ip link add {bridge} .*type bridge", plan, re.MULTILINE)
+            assert machine.changes_since(before) == []
 
     def test_as_json(self, mydocker):
         text = mydocker.ok("run", "--dry-run", "--format", "json", "busybox", "true")

@@ -186,10 +186,15 @@ class TestRefused:
         finally:
             machine.run("ip", "link", "delete", f"{net}-h")
 
-    def test_where_the_rules_cannot_be_made(self, machine, mydocker, net, folder):
-        """An iptables-restore that fails: neither the record nor the bridge stays."""
-        machine.shell(f"printf '#!/bin/sh\\necho no >&2; exit 1\\n' >{folder}/iptables-restore; chmod +x {folder}/*")
-        mydocker.fails("network", "create", net, env={"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"})
+    @pytest.mark.parametrize(
+        ("script", "said"), [("echo no >&2; exit 1", "no"), ("exit 0", "iptables has not done what it was told")]
+    )
+    def test_where_the_rules_cannot_be_made(self, machine, mydocker, net, folder, script, said):
+        """An iptables-restore that fails, or one that SELinux keeps from reading what it is given, and that says that
+        all is well: neither the record nor the bridge stays."""
+        machine.shell(f"printf '#!/bin/sh\\n{script}\\n' >{folder}/iptables-restore; chmod +x {folder}/*")
+        path = f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"
+        assert said in mydocker.fails("network", "create", net, env={"PATH": path})
         assert names(mydocker) == []
 
 

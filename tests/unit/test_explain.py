@@ -262,7 +262,7 @@ class TestPlan:
         explain.print_plan(plan)
         lines = printed[0].splitlines()
         assert lines[0] == f"ID={ID}"
-        assert "         2  call it bird" in lines
+        assert "         1  call it bird" in lines
         assert "            hostname bird" in lines
         assert lines[-2].startswith("── nothing was done ──")
         assert lines[-1] == "4 steps on the host, 3 steps in the container"

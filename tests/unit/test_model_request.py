@@ -224,7 +224,7 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"mac_address": "01:00:00:00:00:00"}, "can't be a link's"),
         ({"network_alias": ["db"]}, "have no names there"),
         ({"publish": ["80:80", "80:81"]}, "is wanted twice"),
-        ({"publish": ["0:80"]}, "invalid port '0:80'"),
+        ({"publish": ["0-1:80"]}, "invalid port '0-1:80'"),
         ({"expose": ["80/sctp"]}, "invalid protocol 'sctp'"),
         ({"dns": ["resolver"]}, "invalid DNS server 'resolver'"),
         ({"dns_search": ["a..b"]}, "invalid search domain 'a..b'"),

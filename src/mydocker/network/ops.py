@@ -366,6 +366,10 @@ class AddNetworkRules(Op):
     def _add(self, version: int) -> None:
         owner, rules, guard = self._owner(), self._rules(version), version in self.guards
         iptables.change(version, lambda saved: firewall.replace(saved, version, owner, rules, guard))
+        # SELinux may keep a program from reading what it is given, and then it says that all is well.
+        there = {rule.spec for rule in firewall.parse(iptables.save(version))[0]}
+        if not all(rule.spec in there for rule in rules):
+            raise OSError(errno.EIO, "iptables has not done what it was told, and did not say so")
         if guard:
             _turn_on_forwarding(version)
 
