@@ -111,6 +111,18 @@ def test_who_was_started_on_no_network_joins_one(mydocker, name, net):
     assert mydocker.ok("network", "check") == FINE
 
 
+@pytest.mark.parametrize("step", ["1", "2"])
+def test_a_connect_that_fails_leaves_nothing(mydocker, name, net, other, step):
+    """At its link, or at the rules of ports that it would bring back: what takes it back is no step of its own."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", "127.0.0.1::80", *SLEEPS)
+    mydocker.ok("network", "disconnect", net, name)
+    assert "fault" in mydocker.fails("network", "connect", other, name, env={"MYDOCKER_FAULT": step})
+    assert "eth" not in mydocker.ok("exec", name, "ip", "-o", "link").replace("ether", "")
+    assert mydocker.inspect(name, "NetworkSettings", "Networks") == {}
+    assert mydocker.ok("network", "check") == FINE
+    mydocker.ok("network", "connect", other, name)
+
+
 def test_its_network_s_name_may_be_how_another_s_id_begins(mydocker, name, net):
     prefix = mydocker.inspect(net, "Id")[:6]
     with network(mydocker, prefix):

@@ -31,7 +31,7 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
 
     Raises MydockerError; then everything is as before.
     """
-    target = endpoints.network_of(network) if network == DEFAULT else networks.find(network)
+    target = endpoints.asked_for(network)
     _, (asked,) = attachments.parse([target.name], ip, "", aliases)
     if asked.wanted_ip:
         ipam.check(target, asked.wanted_ip)
@@ -93,10 +93,10 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
         control.tell(found, [network for network, _ in joined], held, resolver)
     except BaseException:
         trace.unwind()
-        Trace("host").run([steps.RemoveLink(end.link)])  # with the address and routes at its other end
         leases.release_all(found.id, [end])
         found.networks, found.ports = before
         state.save(found)
+        trace.run([steps.RemoveLink(end.link)])  # with the address and routes at its other end
         raise
     finally:
         endpoints.close(held)

@@ -74,7 +74,7 @@ def check(wanted: CreateRequest) -> None:
         return
     from mydocker.network import ipam
 
-    found = [_asked_for(each["network"], make=not wanted.dry_run) for each in wanted.networks]
+    found = [asked_for(each["network"], make=not wanted.dry_run) for each in wanted.networks]
     _name_networks(wanted, [network.name for network in found])
     for each, network in zip(wanted.networks, found):
         if each["wanted_ip"]:
@@ -83,8 +83,8 @@ def check(wanted: CreateRequest) -> None:
         check_ports(wanted.published, found)
 
 
-def _asked_for(name: str, make: bool) -> Network:
-    """By a person: whose IDs count, too. In a record are names; an ID may begin as one of another network."""
+def asked_for(name: str, make: bool = True) -> Network:
+    """network_of() what a person names, also by an ID. In a record are names: an ID of another network may begin so."""
     from mydocker.engine import networks
 
     return network_of(name, make) if name == DEFAULT else networks.find(name)
