@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from archives import busybox
 from machine import CHECKOUT, Machine, Mydocker
+from oracle import Docker, docker_host, missing
 
 _numbers = itertools.count(1)
 
@@ -68,6 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "machine" in getattr(item, "fixturenames", ()):
             item.add_marker("root")
+        if "docker" in getattr(item, "fixturenames", ()):
+            item.add_marker("peer")
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +162,21 @@ def keeps_containers(mydocker):
     """For a test whose foreground containers stay, as docker's do without --rm: all are removed at its end."""
     yield
     mydocker.remove_all()
+
+
+@pytest.fixture(scope="session")
+def _docker():
+    with docker_host() as docker:
+        yield docker
+
+
+@pytest.fixture
+def docker(request, machine) -> Docker:
+    """docker, where its daemon is installed, for tests on this machine: it has a host of its own."""
+    reason = missing() if machine.local else "docker is asked on the tests' own machine"
+    if reason:
+        pytest.skip(reason)
+    return request.getfixturevalue("_docker")
 
 
 @pytest.fixture

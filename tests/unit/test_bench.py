@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
-
-import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import anatomy
 import cases
 import peers
+import pytest
 import report
 import svg
 from sitting import Row, Sitting
