@@ -462,7 +462,10 @@ def containers() -> Iterator[Record]:
 
 
 def find_id(reference: str) -> str:
-    """A name, a full ID or an unambiguous prefix of one -> the ID. Raises NotFound or, if ambiguous, Conflict."""
+    """A name, a full ID or an unambiguous prefix of one -> the ID. Raises NotFound or, if ambiguous, Conflict.
+
+    A leading slash is dropped: `inspect` and docker's own templates print names with one."""
+    reference = reference.lstrip("/")
     if not reference or "/" in reference or "\0" in reference or len(reference) > 255 or reference.startswith("."):
         raise InvalidArgument(f"'{reference}' is no container name or ID", "see 'mydocker ps -a'")
     try:

@@ -12,13 +12,20 @@ from mydocker.model import keyvalue, names, references
 HEX64 = "0123456789abcdef" * 4
 
 
-@pytest.mark.parametrize("text", ["a", "ab", "web-1", "A.b_c", "0x", "a" * 255])
+@pytest.mark.parametrize("text", ["ab", "web-1", "A.b_c", "0x", "a" * 255])
 def test_container_and_volume_names(text):
     assert names.container_name(text) == text
     assert names.volume_name(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "a/b", ".ab", "-ab", "_ab", "a b", "ä1", "ab\n", "a" * 256, "..", "a\0b"])
+def test_one_leading_slash_of_a_containers_name_is_dropped():
+    """docker 20.10: --name /web is web, --name //web an error."""
+    assert names.container_name("/web") == "web"
+    with pytest.raises(InvalidArgument, match="invalid container name '//web'"):
+        names.container_name("//web")
+
+
+@pytest.mark.parametrize("text", ["", "a", "/a", "a/b", ".ab", "-ab", "_ab", "a b", "ä1", "a\n", "a" * 256, ".."])
 def test_no_name(text):
     with pytest.raises(InvalidArgument, match="invalid container name"):
         names.container_name(text)

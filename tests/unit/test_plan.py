@@ -148,14 +148,14 @@ class TestMounts:
         assert only_step.flags == FLAGS["ro"] | FLAGS["nosuid"] | FLAGS["nodev"]
 
     def test_a_new_volume_is_filled_from_the_image_before_it_hides_that(self):
-        found = mounted(steps(volume=["v:/data"], volumes={"v": "/volumes/v/_data"}, fill=["/data"]), "/data")
+        found = mounted(steps(volume=["vol:/data"], volumes={"vol": "/volumes/vol/_data"}, fill=["/data"]), "/data")
         assert found == [
-            ops.FillVolume(ROOT, "/data", "/volumes/v/_data"),
-            ops.Mount("/volumes/v/_data", "/data", "", RECURSIVE, "", ROOT),
+            ops.FillVolume(ROOT, "/data", "/volumes/vol/_data"),
+            ops.Mount("/volumes/vol/_data", "/data", "", RECURSIVE, "", ROOT),
         ]
 
     def test_a_volume_that_stays_as_it_is(self):
-        found = steps(volume=["v:/data:nocopy"], volumes={"v": "/volumes/v/_data"})
+        found = steps(volume=["vol:/data:nocopy"], volumes={"vol": "/volumes/vol/_data"})
         assert only(ops.FillVolume, found) == []
 
     def test_the_higher_mount_point_comes_first(self):

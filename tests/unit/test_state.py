@@ -339,6 +339,9 @@ class TestNames:
         assert [state.find_id(text) for text in ("web", ID, "a", "aaaa")] == [ID] * 4
         assert state.name_of(ID) == "web"
 
+    def test_a_leading_slash_is_dropped(self):
+        assert [state.find_id(text) for text in ("/web", "//web", f"/{ID}", "/aa")] == [ID] * 4
+
     def test_a_name_goes_before_a_prefix(self):
         add(OTHER, "aa")
         assert state.find_id("aa") == OTHER
@@ -353,7 +356,7 @@ class TestNames:
         with pytest.raises(NotFound, match=f"no such container: {text}"):
             state.find_id(text)
 
-    @pytest.mark.parametrize("text", ["", "..", "../names/web", "web/../web", ".lock", "a\0b", "x" * 256])
+    @pytest.mark.parametrize("text", ["", "/", "/..", "..", "../names/web", "web/../web", ".lock", "a\0b", "x" * 256])
     def test_what_can_be_no_name_never_becomes_a_path(self, text):
         with pytest.raises(InvalidArgument):
             state.find_id(text)

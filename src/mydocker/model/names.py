@@ -35,14 +35,22 @@ _SURNAMES = (
 
 
 def _is_word(text: str) -> bool:
-    """[a-zA-Z0-9][a-zA-Z0-9_.-]*, and short enough for a file's name. One letter will do, though docker wants two."""
+    """[a-zA-Z0-9][a-zA-Z0-9_.-]*, and short enough for a file's name."""
     return 1 <= len(text) <= 255 and text[0] in _WORD and _INNER.issuperset(text)
 
 
+def _is_name(text: str) -> bool:
+    return len(text) > 1 and _is_word(text)
+
+
 def container_name(text: str) -> str:
-    if not _is_word(text):
-        raise InvalidArgument(f"invalid container name '{text}'", "[a-zA-Z0-9_.-] only, the first a letter or digit")
-    return text
+    """One leading slash is dropped, as `inspect` prints one."""
+    name = text[1:] if text.startswith("/") else text
+    if not _is_name(name):
+        raise InvalidArgument(
+            f"invalid container name '{text}'", "two or more of [a-zA-Z0-9_.-], the first a letter or digit"
+        )
+    return name
 
 
 def random_name() -> str:
@@ -53,10 +61,10 @@ def random_name() -> str:
 
 
 def volume_name(text: str) -> str:
-    if not _is_word(text):
+    if not _is_name(text):
         raise InvalidArgument(
             f"invalid volume name '{text}'",
-            "[a-zA-Z0-9_.-] only, the first a letter or digit; a host folder begins with / or ./",
+            "two or more of [a-zA-Z0-9_.-], the first a letter or digit; a host folder begins with / or ./",
         )
     return text
 
