@@ -1,0 +1,31 @@
+#!/bin/sh
+# Guess: mode and times in a hard link's entry of a tar say nothing: the file has those of its first entry, as with GNU tar.
+# Seen (mke2fs 1.47.2 -d ARCHIVE, Debian 13): the last link's entry decides on mode, owner and times of the file that all of them share. An
+# archive in which these differ, as a tool writes it that fills in its defaults for links, gives a file of 0600 the mode 0755.
+# bsdtar 3.7.4, by the same libarchive, keeps the first.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work"' EXIT
+mmdebstrap --quiet --variant=essential --include=e2fsprogs=1.47.2-3+b12,libarchive13t64=3.7.4-4+deb13u1,libarchive-tools=3.7.4-4+deb13u1,python3 trixie "$work/root"
+cd "$work/root"
+chroot . python3 - <<'PYTHON'
+import io
+import tarfile
+
+with tarfile.open("/links.tar", "w") as tar:
+    first = tarfile.TarInfo("secret")
+    first.size, first.mode, first.mtime, first.uid = 3, 0o600, 1700000000, 7
+    tar.addfile(first, io.BytesIO(b"one"))
+    link = tarfile.TarInfo("link")
+    link.type, link.linkname, link.mode, link.mtime = tarfile.LNKTYPE, "secret", 0o755, 1600000000
+    tar.addfile(link)
+PYTHON
+mkdir out
+chroot . bsdtar -xpf /links.tar -C /out
+chroot . mke2fs -q -d /links.tar /image 8M 2>/dev/null
+seen="bsdtar: $(stat -c '%a %u %Y' out/secret)
+mke2fs: $(chroot . debugfs -R 'stat /secret' /image 2>/dev/null | sed -n 's/.*Mode: *0*\([0-7]*\).*/\1/p; s/^User: *\([0-9]*\).*/\1/p; s/ *mtime: 0x\([0-9a-f]*\).*/\1/p' | xargs)"
+expected='bsdtar: 600 7 1700000000
+mke2fs: 755 0 5f5e1000'
+printf '%s\n' "$seen"
+[ "$seen" = "$expected" ] || { printf 'changed; it was:\n%s\n' "$expected"; exit 1; }
