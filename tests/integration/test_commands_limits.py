@@ -18,7 +18,7 @@ import pytest
         ),
         (["--cpus", "0.5"], "cpu.cfs_quota_us", "cpu.max", ["50000", "50000 100000"]),
         (["--cpus", "1.5"], "cpu.cfs_quota_us", "cpu.max", ["150000", "150000 100000"]),
-        (["--cpu-shares", "512"], "cpu.shares", "cpu.weight", ["512", "20"]),
+        (["--cpu-shares", "512"], "cpu.shares", "cpu.weight", ["512", "59"]),
         (["--cpuset-cpus", "0"], "cpuset.cpus", "cpuset.cpus", ["0"]),
         (["--cpuset-mems", "0"], "cpuset.mems", "cpuset.mems", ["0"]),
         (["--pids-limit", "17"], "pids.max", "pids.max", ["17"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -82,6 +83,41 @@ class TestNames:
         assert lookup(mydocker, asker, f"{name}-asker") == address(mydocker, asker, net)
         for unknown in (f"{name}-we", made[:11], net, "w"):
             assert lookup(mydocker, asker, unknown) == "", unknown
+
+    HOSTNAME = ("--name", "nets-web", "--hostname", "far.away", "--network-alias", "www")
+
+    @staticmethod
+    def aliases(inspect: str) -> dict[str, list[str] | None]:
+        """Of each network, from `inspect`; the short ID is "ID", a network's name counts from its last dash."""
+        (found,) = json.loads(inspect)
+        networks = found["NetworkSettings"]["Networks"]
+        return {
+            net.rpartition("-")[2]: end["Aliases"]
+            and ["ID" if each == found["Id"][:12] else each for each in end["Aliases"]]
+            for net, end in networks.items()
+        }
+
+    def test_a_hostname(self, mydocker, net, asker, name):
+        """On the network that it begins on, and on the one that it joins."""
+        web = mydocker.ok("run", "-d", "--net", net, *self.HOSTNAME, *SLEEPS)
+        assert lookup(mydocker, asker, "far.away") == address(mydocker, web, net)
+        with network(mydocker, f"{name}-other") as other:
+            mydocker.ok("network", "connect", "--alias", "joined", other, web)
+            late = mydocker.ok("run", "-d", "--net", other, *SLEEPS)
+            assert lookup(mydocker, late, "far.away") == address(mydocker, web, other)
+            mydocker.ok("network", "connect", "bridge", web)
+            expected = {"net": ["www", "ID", "far.away"], "other": ["joined", "ID", "far.away"], "bridge": None}
+            assert self.aliases(mydocker.ok("inspect", web)) == expected
+
+    def test_a_hostname_in_docker(self, docker):
+        docker.ok("network", "create", "nets-net")
+        docker.ok("network", "create", "nets-other")
+        docker.ok("run", "-d", "--net", "nets-net", *self.HOSTNAME, *SLEEPS)
+        docker.ok("network", "connect", "--alias", "joined", "nets-other", "nets-web")
+        docker.ok("network", "connect", "bridge", "nets-web")
+        found = self.aliases(docker.ok("inspect", "nets-web"))
+        assert found == {"net": ["www", "ID", "far.away"], "other": ["joined", "ID", "far.away"], "bridge": []}
+        assert "Address: 172." in docker.ok("exec", "nets-web", "nslookup", "-type=a", "far.away", "127.0.0.11")
 
     def test_both_ways(self, mydocker, net, asker, name):
         """Who came first finds who came later, and the other way round."""

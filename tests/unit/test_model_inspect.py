@@ -298,14 +298,14 @@ class TestNetworks:
         assert lab["IPAMConfig"] == {"IPv4Address": "10.7.0.9"}
         assert (lab["IPAddress"], lab["IPPrefixLen"], lab["Gateway"]) == ("10.7.0.9", 24, "10.7.0.1")
         assert (lab["GlobalIPv6Address"], lab["GlobalIPv6PrefixLen"], lab["IPv6Gateway"]) == ("fd07::9", 64, "fd07::1")
-        assert (lab["MacAddress"], lab["Aliases"]) == ("02:42:0a:07:00:09", ["db"])
+        assert (lab["MacAddress"], lab["Aliases"]) == ("02:42:0a:07:00:09", ["db", ID[:12]])
         assert lab["DNSNames"] == ["web", "db", ID[:12]]
         assert (lab["NetworkID"], lab["EndpointID"]) == ("f" * 64, "f" * 32 + ID[:32])
 
     def test_the_default_network_is_shown_twice_as_docker_does(self):
         made = self.settings([self.LAB, self.BRIDGE])
         assert made["IPAddress"] == made["Networks"]["bridge"]["IPAddress"] == "10.8.0.2"
-        assert made["Networks"]["bridge"]["DNSNames"] is None
+        assert (made["Networks"]["bridge"]["DNSNames"], made["Networks"]["bridge"]["Aliases"]) == (None, None)
         assert self.settings([self.LAB])["IPAddress"] == ""
 
     def test_what_does_not_run_has_no_address(self):

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.reversename
@@ -263,6 +264,36 @@ def test_a_query_is_passed_on_and_its_answer_back(inside, world):
     assert str(inside.heard(asked).answer[0][0]) == "192.0.2.99"
     assert inside.resolver.forwards == {}
     assert inside.resolver.timeout() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "whole"),
+    [
+        ({}, 512, True),
+        ({}, 513, False),
+        ({"use_edns": 0, "payload": 700}, 700, True),
+        ({"use_edns": 0, "payload": 700}, 701, False),
+        ({"use_edns": 0, "payload": 4000}, 3900, True),
+    ],
+)
+def test_an_answer_by_udp_is_no_longer_than_its_client_takes(inside, world, options, size, whole):
+    asked = inside.send("out.example", "TXT", **options)
+    (sent,) = world.sent
+    answer = answer_to(sent)
+    far = sent[2]
+    filler = size - len(answer)
+    pieces = [b"x" * 200] * ((filler - 12) // 201)
+    rest = filler - 12 - 201 * len(pieces)
+    data = b"".join(bytes([len(piece)]) + piece for piece in [*pieces, b"y" * (rest - 1)][: len(pieces) + (rest > 0)])
+    record = b"\xc0\x0c" + struct.pack("!2HIH", 16, 1, 60, len(data)) + data
+    end = len(answer) - (11 if options else 0)  # before the OPT record
+    far.send(answer[:6] + b"\0\1" + answer[8:end] + record + answer[end:])
+    inside.step()
+    message = inside.udp.answers[0][0]
+    heard = inside.heard(asked)
+    assert bool(heard.flags & dns.flags.TC) is not whole
+    assert (len(message) == size, bool(heard.answer)) == (whole, whole)
+    assert len(message) <= max(512, options.get("payload", 0))
 
 
 def test_each_query_has_its_own_number_and_socket(inside, world):

@@ -11,7 +11,7 @@ from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments
 from mydocker.model.netmode import is_mode
-from mydocker.model.network import DEFAULT, Endpoint, Network, Wires
+from mydocker.model.network import DEFAULT, Endpoint, Network, Wires, with_hostname
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
@@ -41,6 +41,8 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
         _check_joinable(found)
         if any(end.network == target.name for end in found.endpoints):
             raise Conflict(f"container {found.name} is on network {target.name} already", "")
+        hostname = bundle.load_request(found).hostname
+        asked.aliases = with_hostname(target.name, asked.aliases, hostname)
         pidfd = hold(found)
         try:
             if pidfd < 0:

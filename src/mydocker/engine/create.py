@@ -17,6 +17,7 @@ from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_new
 from mydocker.model import host, names, request, signals, spec
 from mydocker.model.annotations import DRIVER, FILL, LAYERS
+from mydocker.model.network import with_hostname
 from mydocker.record import record
 from mydocker.runtime import limits
 
@@ -206,7 +207,7 @@ def _write(made: Draft, name: str) -> state.Record:
         driver=made.driver.name,
         layers=image.layers,
         network=wanted.network,
-        networks=wanted.networks,
+        networks=_named(wanted.networks, wanted.hostname),
         published=wanted.published,
         exposed=wanted.exposed_ports,
         tty=wanted.tty,
@@ -223,3 +224,8 @@ def _write(made: Draft, name: str) -> state.Record:
     )
     state.save_unseen(found)
     return found
+
+
+def _named(ends: list[dict[str, Any]], hostname: str) -> list[dict[str, Any]]:
+    """The endpoints, with --hostname as one more alias on each network that has names."""
+    return [{**end, "aliases": with_hostname(end["network"], end["aliases"], hostname)} for end in ends]

@@ -90,7 +90,7 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
         "GraphDriver": {"Name": record.driver, "Data": _graph_data(record, folder)},
         "Mounts": [_mount_point(mount, spec) for mount in request.mounts if mount["option"] != "tmpfs"],
         "Config": _config(request, spec),
-        "NetworkSettings": _network_settings(record, networks),
+        "NetworkSettings": _network_settings(record, networks, spec.get("hostname", "")),
     }
 
 
@@ -291,7 +291,7 @@ _NO_ADDRESS = {
 }
 
 
-def _network_settings(record: Record, networks: dict[str, str]) -> Json:
+def _network_settings(record: Record, networks: dict[str, str], hostname: str) -> Json:
     running, ends = record.status == "running", record.endpoints
     ports: Json = dict.fromkeys(record.exposed)
     ports.update(_bindings(record.ports, "0.0.0.0"))
@@ -307,7 +307,7 @@ def _network_settings(record: Record, networks: dict[str, str]) -> Json:
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         **(_addresses(first, record, networks) if first else _NO_ADDRESS),
-        "Networks": {end.network: _endpoint(end, record, networks) for end in ends} or _mode(record.network),
+        "Networks": {end.network: _endpoint(end, record, networks, hostname) for end in ends} or _mode(record.network),
     }
 
 
@@ -319,16 +319,24 @@ def _mode(network: str) -> Json:
 _UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}
 
 
-def _endpoint(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
-    named = end.network != DEFAULT
+def _endpoint(end: Endpoint, record: Record, networks: dict[str, str], hostname: str) -> Json:
+    aliases = _aliases(end, record, hostname)
     return {
         **_UNCONNECTED,
         "IPAMConfig": {"IPv4Address": end.wanted_ip} if end.wanted_ip else None,
-        "Aliases": end.aliases or None,
+        "Aliases": aliases or None,
         "NetworkID": networks.get(end.network, ""),
         **_addresses(end, record, networks),
-        "DNSNames": [record.name, *end.aliases, record.id[:12]] if named else None,
+        "DNSNames": [record.name, *aliases] if aliases else None,
     }
+
+
+def _aliases(end: Endpoint, record: Record, hostname: str) -> list[str]:
+    """In docker's order: those asked for, the short ID, --hostname. The default network has no names."""
+    if end.network == DEFAULT:
+        return []
+    asked, own = ([alias for alias in end.aliases if (alias == hostname) is own] for own in (False, True))
+    return list(dict.fromkeys([*asked, record.id[:12], *own]))
 
 
 def _addresses(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:

@@ -85,6 +85,11 @@ class Wires:
         return next((pair for pair in self.joined if not pair[0].internal), None)
 
 
+def with_hostname(network: str, aliases: list[str], hostname: str) -> list[str]:
+    """The aliases of an endpoint; where containers have names, --hostname is the last of them, as in docker."""
+    return [*aliases, hostname] if hostname and network != DEFAULT and hostname not in aliases else aliases
+
+
 def endpoint_id(network_id: str, container_id: str) -> str:
     """docker draws one by lot; here it is the same whenever that container is on that network."""
     return network_id[:32] + container_id[:32]

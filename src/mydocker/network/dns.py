@@ -136,6 +136,12 @@ def limit(query: Query) -> int:
     return min(query.size, _MOST)
 
 
+def shortened(query: Query, message: bytes) -> bytes:
+    """Another server's answer by UDP, as the client can take it. One that is longer than the client allows is replaced:
+    it holds no record and says so, and the client asks by TCP."""
+    return _message(query, code(message), _TRUNCATED, []) if len(message) > query.size else message
+
+
 def answers(query: Query, number: int, message: bytes) -> bool:
     """Is this message what a server says to our query, sent under that number? Anything else is noise, or forged."""
     if len(message) < _HEADER:

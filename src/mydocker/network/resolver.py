@@ -457,6 +457,8 @@ class _Forward(_Waiting):
 
     def _finish(self, message: bytes) -> None:
         self.close()
+        if not isinstance(self.client, _Connection):
+            message = dns.shortened(self.query, message)
         self.resolver.reply(self.client, self.message[:2] + message[2:])
 
     def close(self) -> None:

@@ -84,8 +84,16 @@ def _most(value: int | None) -> int | str | None:
 
 
 def weight(shares: int) -> int:
-    """cpu.weight (1 to 10000) for v1's cpu.shares (2 to 262144), by the formula that runc and crun share."""
-    return 1 + (max(2, min(shares, 262144)) - 2) * 9999 // 262142
+    """cpu.weight (1 to 10000) for v1's cpu.shares (2 to 262144), by the formula of runc 1.3: it turns v1's
+    default of 1024 into v2's default of 100. The older, linear formula made 39 of it."""
+    if shares <= 2:
+        return 1
+    if shares >= 262144:
+        return 10000
+    from math import ceil, log2
+
+    exponent = log2(shares)
+    return ceil(10 ** ((exponent * exponent + 125 * exponent) / 612 - 7 / 34))
 
 
 def device_rules(devices: list[dict[str, Any]]) -> list[str]:
