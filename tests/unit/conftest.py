@@ -1,8 +1,12 @@
-"""Unit tests start no process and change nothing in the kernel: here is what holds them to it."""
+"""Unit tests start no process, change nothing in the kernel and write to no file but their own: here is what holds them
+to it. Python reports what is done to its audit hooks, whoever does it; a test that tries is refused, and fails, even
+where the program overlooks the refusal."""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 
 import pytest
 
@@ -24,23 +28,98 @@ FORBIDDEN = {
     "socket.connect",
     "subprocess.Popen",
 }
-_state = {"armed": False}
+# event -> which of its arguments are paths that change, each with that of the folder's descriptor if there is one
+WRITES = {
+    "os.chmod": [(0, 2)],
+    "os.chown": [(0, 3)],
+    "os.link": [(1, 3)],
+    "os.mkdir": [(0, 2)],
+    "os.remove": [(0, 1)],
+    "os.removexattr": [(0, None)],
+    "os.rename": [(0, 2), (1, 3)],
+    "os.rmdir": [(0, 1)],
+    "os.setxattr": [(0, None)],
+    "os.symlink": [(1, 2)],
+    "os.truncate": [(0, None)],
+    "os.utime": [(0, 3)],
+}
+NOWHERE = ("/dev/null", "/dev/full")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def _audit(event: str, args: tuple[object, ...]) -> None:
-    if _state["armed"] and event in FORBIDDEN:
-        raise PermissionError(f"a unit test may not call {event}")
+class Guard:
+    """folder: where a test may write. seen: what it was refused."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self.folder = ""
+        self.seen: list[str] = []
+        self.opened_below = -1  # the folder's descriptor of an os.open(): the event does not tell it
+
+    def __call__(self, event: str, args: tuple) -> None:
+        if not self.armed:
+            return
+        if event in FORBIDDEN:
+            self.refuse(f"call {event}")
+        if event == "open" and args[2] & WRITING:
+            self.check(event, args[0], self.opened_below)
+        for path, folder in WRITES.get(event, ()):
+            self.check(event, args[path], -1 if folder is None else args[folder])
+
+    def refuse(self, what: str) -> None:
+        self.seen.append(what)
+        raise PermissionError(f"a unit test may not {what}")
+
+    def check(self, event: str, path: object, below: int) -> None:
+        """path: a descriptor too, of a file that was opened under the same eyes."""
+        if isinstance(path, int):
+            return
+        full = os.path.join(f"/proc/self/fd/{below}" if below >= 0 else "", os.fsdecode(path))
+        place = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
+        if event == "open":
+            place = os.path.realpath(place)
+        if place not in NOWHERE and not f"{place}/".startswith(f"{self.folder}/"):
+            self.refuse(f"write: {event} {place}")
 
 
-sys.addaudithook(_audit)  # it cannot be taken away again, hence the switch
+GUARD = Guard()
+sys.addaudithook(GUARD)  # it cannot be taken away again, hence the switch
 
 
 @pytest.fixture(autouse=True)
-def _no_process_no_kernel(monkeypatch: pytest.MonkeyPatch):
+def guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
     def refuse(*args: object) -> int:
-        raise PermissionError("a unit test may not make a system call")
+        GUARD.refuse("make a system call")
+        return -1
+
+    def unreported(call):
+        """Python reports neither os.mknod nor os.mkfifo."""
+
+        def checked(path, *args: object, dir_fd: int | None = None, **options: object) -> None:
+            GUARD.check(f"os.{call.__name__}", path, -1 if dir_fd is None else dir_fd)
+            call(path, *args, dir_fd=dir_fd, **options)
+
+        return checked
+
+    def open_below(path, *args: object, dir_fd: int | None = None, **options: object) -> int:
+        GUARD.opened_below = -1 if dir_fd is None else dir_fd
+        try:
+            return os_open(path, *args, dir_fd=dir_fd, **options)
+        finally:
+            GUARD.opened_below = -1
 
     monkeypatch.setattr(mydocker.kernel.libc, "_syscall", refuse)
-    _state["armed"] = True
-    yield
-    _state["armed"] = False
+    os_open = os.open
+    monkeypatch.setattr(os, "mknod", unreported(os.mknod))
+    monkeypatch.setattr(os, "mkfifo", unreported(os.mkfifo))
+    monkeypatch.setattr(os, "open", open_below)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    GUARD.folder = os.path.realpath(tmp_path_factory.getbasetemp())
+    # What makes temporary files without a word about where makes them there.
+    monkeypatch.setattr(tempfile, "tempdir", GUARD.folder)
+    GUARD.seen = []
+    GUARD.armed = True
+    yield GUARD
+    GUARD.armed = False
+    if GUARD.seen:
+        pytest.fail("a unit test may not " + "; ".join(GUARD.seen), pytrace=False)

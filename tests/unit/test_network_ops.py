@@ -152,9 +152,12 @@ class TestMakeVeth:
 
 
 class TestConfigureLink:
-    def test_all_in_one_request(self, kernel):
+    def test_all_in_one_request(self, kernel, monkeypatch):
+        written = []
+        monkeypatch.setattr(network_ops.cgroups, "write", lambda *file: written.append(file))
         kernel.answers = [0]
         ConfigureLink("eth0", "10.9.1.2/24", "10.9.1.1", "fd00:9::2/64", "fd00:9::1").do()
+        assert written == [("/proc/sys/net/ipv6/conf/eth0/accept_ra", "0")]
         assert kernel.asked == [
             (
                 rtnetlink.link_up("lo"),
