@@ -7,6 +7,8 @@ each command once and what needs a machine of its own, as the rest would take an
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -93,12 +95,23 @@ def _machines():
 @pytest.fixture(scope="session")
 def _forwarding():
     """Many networks come and go here: the host forwards all the while, so that none of them is told that it does now.
-    What mydocker does where it did not is a matter of test_forwarding_kernel.py, in namespaces of its own."""
+    What mydocker does where it did not is a matter of test_forwarding_kernel.py, in namespaces of its own. Of several
+    runs at the same time the last one puts back what the first has found."""
     path = Path("/proc/sys/net/ipv4/ip_forward")
-    before = path.read_text()
-    path.write_text("1")
-    yield
-    path.write_text(before)
+    with open("/run/mydocker-test.ip_forward", "a+") as before:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            before.truncate(0)
+            before.write(path.read_text())
+            before.flush()
+        fcntl.flock(before, fcntl.LOCK_SH)
+        path.write_text("1")
+        yield
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            before.seek(0)
+            path.write_text(before.read())
+            os.remove(before.name)
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,8 @@ class Machine:
     def changes_since(self, before: dict[str, list[str]], timeout: float = 5) -> list[str]:
         """What the machine has more or less than in that snapshot, a line each; what ends by itself has 5 s for it.
 
-        Only what every look finds counts: other stores' containers come and go meanwhile.
+        Only what every look finds counts: other stores' containers come and go meanwhile. What was on no store's
+        record before may go.
         """
         deadline = time.monotonic() + timeout
         passing = ("cgroups", "namespaces")  # what was there before may be another store's, which goes
@@ -173,7 +174,8 @@ class Machine:
             for kind in after:
                 was, now = Counter(before[kind]), Counter(after[kind])
                 found |= {f"new {kind}: {thing}" for thing in now - was}
-                found |= {f"gone {kind}: {thing}" for thing in was - now if kind not in passing and thing[:4] != "veth"}
+                if kind not in passing and not kind.startswith("stray "):
+                    found |= {f"gone {kind}: {thing}" for thing in was - now if thing[:4] != "veth"}
             changes = found if changes is None else changes & found
             if not changes or time.monotonic() > deadline:
                 return sorted(changes)

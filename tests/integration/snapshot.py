@@ -3,14 +3,21 @@
 It runs on the machine under test, as a script on python3's command line. What other programs do there shall not
 matter, so processes and temporary files count only if they have to do with the store or carry mydocker's name; and
 no command line on the way here (sudo's, a shell's) shall name the store.
+
+Other stores' containers and networks come and go meanwhile, those of a second run of the tests too. Control groups,
+links and rules carry their ID: what is on record in another store is left out. What no store has on record, a kind
+"stray …", may be what the tests have left, or may be passing by.
 """
 
+import glob
 import json
 import os
+import re
 import subprocess
 import sys
 
 store = sys.stdin.read()
+PARENTS = ("mydocker", "mydocker.slice/containers")
 
 
 def read(path):
@@ -42,15 +49,59 @@ def mounts():
     return sorted(line for line in lines if store in line or not any(other in line for other in others))
 
 
+def recorded(lib):
+    """The IDs of the containers and networks of a store."""
+    ids = set(names(f"{lib}/containers"))
+    for path in glob.glob(f"{glob.escape(lib)}/networks/*/network.json"):
+        ids.update(re.findall(r'"id": *"([0-9a-f]+)"', read(path)))
+    return ids
+
+
+def stores():
+    """Those that are not of these tests."""
+    elsewhere = [re.search(r"(?:^|\0)MYDOCKER_ROOT=([^\0]+)", read(f"/proc/{pid}/environ")) for pid in names("/proc")]
+    places = {"/var/lib/mydocker", *glob.glob("/var/tmp/*/lib"), *(each[1] for each in elsewhere if each)}
+    return [place for place in places if not place.startswith(store)]
+
+
+def sort_out(kind, things):
+    """things: (what to call it, the ID that it carries, or the beginning of one)."""
+    found = {kind: [], f"stray {kind}": []}
+    for thing, identity in things:
+        if not identity or any(each.startswith(identity) for each in OURS):
+            found[kind].append(thing)
+        elif not any(each.startswith(identity) for each in THEIRS):
+            found[f"stray {kind}"].append(thing)
+    return found
+
+
+def busy_elsewhere(name):
+    """Whether a control group has processes that are not to be seen from here: of another namespace of processes."""
+    places = ["/sys/fs/cgroup", "/sys/fs/cgroup/pids"]
+    for folder in [f"{place}/{parent}/{name}" for place in places for parent in PARENTS]:
+        if read(f"{folder}/pids.current").strip() not in ("", "0") or "populated 1" in read(f"{folder}/cgroup.events"):
+            return True
+    return False
+
+
 def cgroups():
     """Those of mydocker's containers, in every hierarchy. One that is another store's has a process to show for it."""
     found = []
     roots = ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in names("/sys/fs/cgroup"))]
-    for parent in [f"{root}/{below}" for root in roots for below in ("mydocker", "mydocker.slice/containers")]:
+    for parent in [f"{root}/{below}" for root in roots for below in PARENTS]:
         for name in names(parent):
             pids = read(f"{parent}/{name}/cgroup.procs").split()
-            if os.path.isdir(f"{parent}/{name}") and (not pids or any(map(ours, pids))):
-                found.append(f"{parent}/{name}")
+            if os.path.isdir(f"{parent}/{name}") and (any(map(ours, pids)) if pids else not busy_elsewhere(name)):
+                found.append((f"{parent}/{name}", name))
+    return found
+
+
+def links():
+    found = []
+    for name in names("/sys/class/net"):
+        alias = read(f"/sys/class/net/{name}/ifalias")
+        marked = re.match(r"mydocker: network \S+ ([0-9a-f]{12})", alias) or re.match(r"veth([0-9a-f]{8})\d+$", name)
+        found.append((name, marked[1] if marked else ""))
     return found
 
 
@@ -102,7 +153,9 @@ def firewall(program):
         done = subprocess.run([program], capture_output=True, text=True)
     except FileNotFoundError:
         return []
-    return sorted(line for line in done.stdout.splitlines() if line.startswith("-A"))
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("-A"))
+    marks = [re.search(r'--comment "mydocker: (?:network|container) \S+ ([0-9a-f]{12})"', line) for line in lines]
+    return [(line, mark[1] if mark else "") for line, mark in zip(lines, marks)]
 
 
 def devices():
@@ -111,15 +164,16 @@ def devices():
     return [f"{name} {s.st_mode:o} {s.st_rdev:x}" for name in wanted for s in [os.lstat(f"/dev/{name}")]]
 
 
+OURS, THEIRS = recorded(f"{store}/lib"), set().union(*map(recorded, stores()))
 print(
     json.dumps(
         {
             "mounts": mounts(),
-            "cgroups": cgroups(),
-            "links": names("/sys/class/net"),
+            **sort_out("cgroups", cgroups()),
+            **sort_out("links", links()),
             "namespaces": namespaces(),
-            "firewall": firewall("iptables-save"),
-            "firewall of IPv6": firewall("ip6tables-save"),
+            **sort_out("firewall", firewall("iptables-save")),
+            **sort_out("firewall of IPv6", firewall("ip6tables-save")),
             "processes": processes(),
             "files": files(),
             "temporary files": temporary(),

@@ -30,10 +30,11 @@ class TestExplain:
         """Until then it drops what the program sends."""
         mydocker.ok("run", "--name", name, "busybox", "true")
         spans = json.loads(mydocker.ok("explain", "--format", "json", name))["spans"]
-        ends = {span["name"]: span["end"] for span in spans}
-        order = ["say that its links are up", "have the bridge see the link", "wait until the host's side is done"]
-        assert [ends[step] for step in order] == sorted(ends[step] for step in order)
-        assert ends[order[-1]] < ends["become the program"]
+        steps = {span["name"]: span for span in spans}
+        seen = steps["have the bridge see the link"]
+        # Two processes: what one has said the other may hear before the first has looked at the clock again.
+        assert steps["say that its links are up"]["start"] <= seen["start"]
+        assert seen["end"] <= steps["wait until the host's side is done"]["end"] <= steps["become the program"]["start"]
 
     def test_shows_the_step_that_failed(self, mydocker):
         result = mydocker("run", "--rm", "--explain", "busybox", "x", env={"MYDOCKER_FAULT": "5"})
