@@ -32,6 +32,36 @@ def test_no_code_of_the_callers_runs(machine, shell, folder, arguments):
     assert machine.shell(f"ls {folder}").lines == sorted(MODULES)
 
 
+HIDE = """
+cd "$(/usr/bin/python3 -c 'import os, yaml; print(os.path.dirname(os.path.dirname(yaml.__file__)))')"
+mount --bind . /mnt
+mount -t tmpfs tmpfs "$PWD"
+for file in /mnt/*; do [ "${file##*/}" = "$0" ] || ln -s "$file" "$PWD"; done
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("pyroute2", "network create NAME"),
+        ("pyroute2", "network check"),
+        ("yaml", "run --rm --net none busybox true"),
+        ("typer", "--help"),
+        ("click", "run --help"),
+    ],
+)
+def test_a_module_that_is_missing_is_named(machine, mydocker, name, folder, module, command):
+    """Each that is not of Python itself, in a mount namespace without it."""
+    machine.shell(f"echo 'log_files: 4' >{folder}/config.yaml")
+    words = [word.replace("NAME", name) for word in command.split()]
+    apart = ["unshare", "--mount", "sh", "-euc", HIDE, module, machine.program, *words]
+    result = machine.run(*apart, env={"MYDOCKER_CONFIG": f"{folder}/config.yaml"} if module == "yaml" else None)
+    line = f"mydocker: the Python module '{module}' is missing (apt install python3-{module})\n"
+    assert (result.rc, result.stdout, result.stderr) == (125, "", line)
+    assert name not in mydocker.ok("network", "ls")
+
+
 def test_works_through_a_link(machine, shell, folder):
     shell(f"ln -s $mydocker {folder}/link")
     assert machine.run(f"{folder}/link", "--version").stdout.startswith("mydocker version ")

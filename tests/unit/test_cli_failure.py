@@ -11,6 +11,8 @@ import mydocker.__main__ as entry
 from mydocker.cli import dispatch, failure
 from mydocker.errors import NotFound, StepFailed
 
+MISSING = ModuleNotFoundError("No module", name="typing_extensions.x")
+OURS = ModuleNotFoundError("gone", name="mydocker.cli.gone")
 FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/mydocker/x")
 
 
@@ -33,6 +35,8 @@ def said(monkeypatch):
         (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "a: b: invalid cross-device link", 125),
         (OSError(errno.ENOENT, "No such file or directory", b"/\xff"), "/\\udcff: no such file or directory", 125),
         (OSError("odd"), "internal error: OSError: odd; set MYDOCKER_DEBUG=1 for the traceback", 125),
+        (MISSING, "the Python module 'typing_extensions.x' is missing (apt install python3-typing-extensions)", 125),
+        (OURS, "internal error: ModuleNotFoundError: gone; set MYDOCKER_DEBUG=1 for the traceback", 125),
         (KeyError("x"), "internal error: KeyError: 'x'; set MYDOCKER_DEBUG=1 for the traceback", 125),
         (AssertionError(), "internal error: AssertionError; set MYDOCKER_DEBUG=1 for the traceback", 125),
         (SystemExit(3), "internal error: SystemExit: 3; set MYDOCKER_DEBUG=1 for the traceback", 125),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from mydocker.cli.normalize import normalize
-from mydocker.errors import HostError, InvalidArgument
+from mydocker.errors import InvalidArgument
+from mydocker.libraries import reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +20,9 @@ def command_line() -> Any:
     whatever code *.pth files hold.
     """
     sys.modules["rich"] = None  # type: ignore[assignment]  # where it is installed, Typer would load it: 70 ms more
-    if sys.flags.no_site:
-        import site
+    reach()
+    from mydocker.cli.declare import root
 
-        sys.path += [f"{__file__.rpartition('/mydocker/')[0]}/vendor", *site.getsitepackages()]
-    try:
-        from mydocker.cli.declare import root
-    except ModuleNotFoundError as error:
-        raise HostError(f"the Python module {error.name!r} is missing", "apt install python3-typer") from None
     return root.build()
 
 

@@ -51,5 +51,8 @@ def _as_mydocker_error(error: BaseException) -> MydockerError:
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
         return HostError(": ".join([*names, error.strerror.lower()]), _HINTS.get(error.errno or 0, ""))
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("mydocker"):
+        package = error.name.partition(".")[0].replace("_", "-")
+        return HostError(f"the Python module '{error.name}' is missing", f"apt install python3-{package}")
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return MydockerError(f"internal error: {what}; set MYDOCKER_DEBUG=1 for the traceback")
