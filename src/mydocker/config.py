@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from mydocker import jsontext, paths
-from mydocker.errors import InvalidArgument
+from mydocker.errors import HostError, InvalidArgument
 from mydocker.kernel.files import make_private, write_atomic
 from mydocker.model.addresses import IPV4, cidr
 from mydocker.model.request import LEAST_LOG
@@ -50,7 +50,7 @@ def load() -> dict[str, Any]:
     try:
         make_private(paths.ROOT)
         write_atomic(cache, jsontext.dumps({"path": paths.CONFIG, "stamp": stamp, "values": values}).encode())
-    except OSError:
+    except (OSError, HostError):
         pass  # then the next command compiles it again
     return values
 

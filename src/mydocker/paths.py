@@ -19,6 +19,11 @@ VOLUMES = f"{ROOT}/volumes"  # <name>/_data
 NETWORKS = f"{ROOT}/networks"  # <name>/network.json
 
 
+def is_entry(name: str) -> bool:
+    """Whether the text can be the name of a thing in one of these folders, and leads nowhere else."""
+    return bool(name) and len(name) <= 255 and not name.startswith(".") and "/" not in name and "\0" not in name
+
+
 def container(container_id: str) -> str:
     return f"{CONTAINERS}/{container_id}"
 

@@ -1,8 +1,9 @@
 """Containers' records on disk: one versioned record a container, one lock a container, names as links.
 
     containers/<id>/record.json     what `ps` shows; replaced atomically
+    containers/<id>/record.spare    as much room again: a record that ends a container is written there on a full disk
     containers/.<id>/               a container while it is made or removed: a rename shows or hides it whole
-    containers/<id>/lock            flock: who holds it may change the container
+    containers/<id>/lock            flock: who holds it may change the container; the last that goes at a removal
     names/<name> -> ../containers/<id>     making the link reserves the name: the kernel lets only one win
 
 A status is derived, never trusted: "running" counts only while the recorded PID has the recorded start time, in this
@@ -16,9 +17,23 @@ import os
 from time import time_ns
 
 from mydocker import jsontext, paths
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
 from mydocker.kernel import process
-from mydocker.kernel.files import make_private, remove_tree, sync, write_atomic, write_new
+from mydocker.kernel.files import (
+    NO_SPACE,
+    REGULAR,
+    discard,
+    exchange,
+    hold,
+    make_private,
+    pread_regular,
+    read_regular,
+    remove_tree,
+    sync,
+    write_all,
+    write_atomic,
+    write_new,
+)
 from mydocker.model.timestamp import rfc3339
 from mydocker.record import record
 
@@ -30,6 +45,8 @@ if TYPE_CHECKING:
     from mydocker.model.network import Endpoint
 
 SCHEMA = 1
+_VOLUMES_TOO = "volumes-too"  # a file in the folder of a container that is removed with its volumes
+_ROOM = 4096  # bytes, at least, that a record's spare holds
 _LINK = "../containers/"  # a name's link is this and the ID
 STATUSES = ("created", "running", "restarting", "exited")
 BUSY = ("running", "restarting")  # a monitor has it, and it counts as running for docker
@@ -133,9 +150,16 @@ def load(container_id: str) -> Record:
 
 def stored(container_id: str) -> Record:
     """The record as it stands on disk. Raises NotFound, or CorruptRecord naming the file."""
+    try:
+        return _stored(container_id)
+    except CorruptRecord:
+        return _stored(container_id)  # on a full disk it may be overwritten while it is read: see _save_in_spare()
+
+
+def _stored(container_id: str) -> Record:
     path = f"{paths.container(container_id)}/record.json"
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, REGULAR)
     except (FileNotFoundError, NotADirectoryError):
         if os.path.isdir(paths.container(container_id)):
             raise CorruptRecord(f"container {container_id[:12]} has no record: {path}", _remedy(container_id)) from None
@@ -148,7 +172,10 @@ def stored(container_id: str) -> Record:
 
 def read(descriptor: int, path: str, container_id: str) -> Record:
     """The record in an open file, from its start. Raises CorruptRecord, which names `path`."""
-    text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    try:
+        text = pread_regular(descriptor, path)
+    except OSError as error:
+        raise CorruptRecord(f"corrupt record: {path} {error.strerror}", _remedy(container_id)) from None
     return parse(text, path, container_id)
 
 
@@ -205,8 +232,39 @@ def _derived(found: Record) -> Record:
 
 
 def save(found: Record, durable: bool = False) -> None:
-    """Replace the record atomically. durable: it survives a power cut (two fsyncs, 3 ms)."""
-    write_atomic(f"{found.folder}/record.json", _text(found), durable=durable)
+    """Replace the record atomically. durable: it survives a power cut (two fsyncs, 3 ms).
+
+    A full disk is no obstacle as long as the container has its record.spare. Raises HostError otherwise.
+    """
+    path, text = f"{found.folder}/record.json", _text(found)
+    try:
+        write_atomic(path, text, durable=durable)
+    except HostError:
+        if not _save_in_spare(found, path, text, durable):
+            raise
+
+
+def _save_in_spare(found: Record, path: str, text: bytes, durable: bool) -> bool:
+    """Write the record into the file that takes no new room, and let it change places with the one that counts."""
+    spare = _spare(found)
+    try:
+        descriptor = os.open(spare, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            write_all(descriptor, text.ljust(os.fstat(descriptor).st_size))  # cut, it would lose its room
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        exchange(spare, path)
+        if durable:
+            sync(found.folder)
+    except OSError:
+        return False
+    return True
+
+
+def _spare(found: Record) -> str:
+    return f"{found.folder}/record.spare"
 
 
 def save_unseen(found: Record) -> None:
@@ -214,15 +272,34 @@ def save_unseen(found: Record) -> None:
     write_new(f"{unseen(found.id)}/record.json", _text(found))
 
 
-def save_last(found: Record) -> None:
-    """The last word on a container that is about to be removed, written in place: `wait` holds the file open."""
-    text = _text(found)
-    descriptor = os.open(f"{found.folder}/record.json", os.O_WRONLY | os.O_CLOEXEC)
+def leave_code(held: Lock, found: Record) -> None:
+    """Leave the exit code of a life that is over in the lock file: it is the one file of a container that is never
+    replaced, so that whoever has it open can read it when the container has been removed."""
     try:
-        os.pwrite(descriptor, text, 0)
-        os.ftruncate(descriptor, len(text))
-    finally:
-        os.close(descriptor)
+        os.pwrite(held.descriptor, f"{found.exit_code:<3} {found.started_at:<30}\n".encode(), 0)
+    except OSError:
+        pass  # a full disk: it is only for who waits for a container that is being removed
+
+
+class LastCode:
+    """What leave_code() will have left, for who waits for a container's end."""
+
+    def __init__(self, found: Record) -> None:
+        """Raises NotFound."""
+        try:
+            self._descriptor = os.open(f"{found.folder}/lock", REGULAR)
+        except FileNotFoundError:
+            raise no_such(found.name) from None
+
+    def read(self, found: Record) -> int:
+        """The exit code of this life of the container; 255 if its monitor has not lived to leave any, as in load()."""
+        code, _, started_at = os.pread(self._descriptor, 64, 0).decode("ascii", "replace").partition(" ")
+        if found.status == "running":
+            return int(code) if started_at.strip() == found.started_at and code.isdecimal() else 255
+        return found.exit_code
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 def _text(found: Record) -> bytes:
@@ -230,9 +307,13 @@ def _text(found: Record) -> bytes:
 
 
 def keep(found: Record) -> None:
-    """Have a container that was just made survive a power cut: what it is, and that it is there. Harmless if it is gone
-    by now."""
+    """Have a container that was just made survive a power cut: what it is, and that it is there; and a full disk, see
+    save(). Harmless if it is gone by now."""
     try:
+        try:
+            write_new(_spare(found), _text(found).ljust(_ROOM))
+        except HostError:
+            pass  # too late for that
         for path in ("config.json", "request.json", "record.json", ""):
             sync(f"{found.folder}/{path}")
         sync(paths.NAMES)
@@ -299,6 +380,7 @@ def reserve(container_id: str, name: str) -> Lock:
     for folder in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
         make_private(folder)
     held = Lock(f"{unseen(container_id)}.lock")
+    os.write(held.descriptor, b"\n")  # room for leave_code(), also when the disk is full by then
     os.mkdir(unseen(container_id), 0o700)
     os.rename(f"{unseen(container_id)}.lock", f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
     try:
@@ -359,20 +441,33 @@ def _abandoned(container_id: str) -> bool:
         return not os.path.isdir(folder)
     except BlockingIOError:
         return False
-    forget(container_id, name_of(container_id))
+    forget(container_id, name_of(container_id), _volumes_to_go(folder, container_id))
     held.release()
     return True
 
 
+def _volumes_to_go(folder: str, container_id: str) -> list[str]:
+    """The volumes that an interrupted removal was to take along: see forget()."""
+    path = f"{folder}/record.json"
+    try:
+        found = parse(read_regular(path), path, container_id)
+    except (OSError, CorruptRecord):
+        return []
+    return found.own_volumes if found.auto_remove or os.path.exists(f"{folder}/{_VOLUMES_TOO}") else []
+
+
 def sweep() -> None:
-    """Remove what a crash has left half-made or half-removed: a folder with a lock that nobody holds."""
+    """Remove what a crash has left half-made or half-removed: a folder with a lock that nobody holds, or without."""
     if not os.path.isdir(paths.CONTAINERS):
         return
     for entry in os.listdir(paths.CONTAINERS):
         if entry.startswith(".") and entry.endswith(".lock") and _is_id(entry[1:-5]):
             _sweep_unlocked(entry[1:-5])
-        elif entry.startswith(".") and _is_id(entry[1:]) and os.path.exists(f"{unseen(entry[1:])}/lock"):
-            _abandoned(entry[1:])
+        elif entry.startswith(".") and _is_id(entry[1:]) and not os.path.exists(f"{unseen(entry[1:])}.lock"):
+            if os.path.exists(f"{unseen(entry[1:])}/lock"):
+                _abandoned(entry[1:])
+            else:
+                _sweep_rest(entry[1:])
 
 
 def _sweep_unlocked(container_id: str) -> None:
@@ -386,6 +481,18 @@ def _sweep_unlocked(container_id: str) -> None:
         remove_tree(unseen(container_id))
     os.unlink(path)
     held.release()
+
+
+def _sweep_rest(container_id: str) -> None:
+    """A removal's last step: its lock is gone. Earlier versions removed the lock first, and may have left all else."""
+    try:
+        held = hold(unseen(container_id))
+    except (FileNotFoundError, BlockingIOError):
+        return
+    try:
+        forget(container_id, name_of(container_id), _volumes_to_go(unseen(container_id), container_id))
+    finally:
+        os.close(held)
 
 
 def publish(found: Record) -> None:
@@ -404,7 +511,12 @@ def publish(found: Record) -> None:
 
 def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -> None:
     """Remove a container, its names and its own volumes from the disk. The lock on it is the caller's. Harmless if part
-    of it is gone."""
+    of it is gone. Whoever interrupts this leaves it to sweep()."""
+    if own_volumes:
+        try:
+            write_new(f"{paths.container(container_id)}/{_VOLUMES_TOO}", b"")
+        except (OSError, HostError):
+            pass  # it is there, or there is no container yet; or a full disk, and then it holds unless this is killed
     hide(container_id, name)
     erase(container_id, own_volumes or [])
 
@@ -418,6 +530,9 @@ def hide(container_id: str, name: str) -> None:
         os.rename(folder, unseen(container_id))
     except FileNotFoundError:
         pass
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise  # but where a full disk has no room for one more name, it is removed in its place
     for link, target in ((f"{paths.RUN}/{name}", folder), (f"{paths.NAMES}/{name}", _LINK + container_id)):
         try:
             if os.readlink(link) == target:
@@ -430,8 +545,9 @@ def erase(container_id: str, own_volumes: list[str]) -> None:
     """What takes time of it: the files of one that is hidden, and its own volumes."""
     for volume in own_volumes:
         if not _is_used(volume):
-            remove_tree(paths.volume(volume))
-    remove_tree(unseen(container_id))
+            discard(paths.volume(volume))
+    for folder in (paths.container(container_id), unseen(container_id)):
+        remove_tree(folder, last="lock")
 
 
 def _is_used(volume: str) -> bool:

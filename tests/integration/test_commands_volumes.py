@@ -118,3 +118,60 @@ def test_nothing_is_written_where_a_link_of_the_image_leads(machine, mydocker, f
     assert not machine.exists(f"{folder}/made")
     mydocker.remove_all()
     mydocker.ok("rmi", f"img{name}")
+
+
+class TestBroken:
+    """A volume whose record is damaged, or was never written, is named and can be removed; the others work."""
+
+    DAMAGES = {
+        "none": "rm {0}",
+        "empty": ": >{0}",
+        "cut": "truncate -s 20 {0}",
+        "a FIFO": "rm {0}; mkfifo {0}",
+        "a folder": "rm {0}; mkdir {0}",
+        "of another type": """sed -i 's/"labels": {{}}/"labels": []/' {0}""",
+        "of another": """sed -i 's/"name": "[^"]*"/"name": "other"/' {0}""",
+    }
+
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_one_is_named_and_the_others_work(self, machine, mydocker, volume, damage):
+        store = f"{machine.store}/lib/volumes"
+        mydocker.ok("volume", "create", volume)
+        mydocker.ok("volume", "create", f"{volume}.good")
+        done = machine.shell(self.DAMAGES[damage].format(f"{store}/{volume}/volume.json"))
+        assert done.rc == 0, done.stderr
+        for words in ("ls -q", "prune -f --filter name=nosuch"):
+            told = mydocker("volume", *words.split())
+            assert told.stdout.split() == ([f"{volume}.good"] if "ls" in words else [])
+            assert told.rc != 0
+            assert [line.count(f"{store}/{volume}/volume.json") for line in told.stderr.splitlines()] == [1]
+            assert f"'mydocker volume rm {volume}'" in told.stderr
+        assert f"{volume}/volume.json" in mydocker("volume", "inspect", volume).stderr
+        assert mydocker.inspect(f"{volume}.good", "Name") == f"{volume}.good"
+        assert mydocker.sh("echo x >/d/x; cat /d/x", "-v", f"{volume}.good:/d") == "x"
+        mydocker.ok("volume", "create", f"{volume}.new")
+        assert mydocker.ok("volume", "rm", volume, f"{volume}.good", f"{volume}.new").split()[0] == volume
+        assert mydocker.ok("volume", "ls", "-q") == ""
+        assert machine.run("ls", "-A", store).lines == [".lock"]
+
+    def test_one_without_a_record_is_taken_again_with_its_data(self, machine, mydocker, volume):
+        folder = f"{machine.store}/lib/volumes/{volume}"
+        mydocker.sh("echo kept >/d/x", "-v", f"{volume}:/d")
+        machine.run("rm", f"{folder}/volume.json")
+        assert mydocker.sh("cat /d/x", "-v", f"{volume}:/d") == "kept"
+        assert mydocker.ok("volume", "ls", "-q") == volume
+
+    def test_half_of_one_is_swept(self, machine, mydocker, volume):
+        """What a crash leaves of one that is made or removed."""
+        machine.shell(f"mkdir -p {machine.store}/lib/volumes/.new.left/_data/x")
+        mydocker.ok("volume", "create", volume)
+        assert mydocker.ok("volume", "ls", "-q") == volume
+        mydocker.ok("volume", "rm", volume)
+        assert machine.run("ls", "-A", f"{machine.store}/lib/volumes").lines == [".lock"]
+
+    @pytest.mark.parametrize("name", ["../containers", "..", ".", ".lock", "a/../../names", ""])
+    def test_what_is_no_name_leads_nowhere(self, machine, mydocker, name):
+        mydocker.ok("create", "--name", "stays", "busybox")
+        assert mydocker("volume", "rm", name).rc != 0
+        assert mydocker.ok("ps", "-aq", "--no-trunc", "--filter", "name=stays")
+        mydocker.ok("rm", "stays")

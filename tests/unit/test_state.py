@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
 from mydocker.engine import lifecycle
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
 from mydocker.kernel.files import remove_tree
 
 ID = "a" * 64
@@ -233,10 +234,45 @@ class TestStatus:
         found = parse({**GOOD, "name": "café \ud800"})
         state.save(found)
         assert state.load(ID) == found
+
+    def test_a_full_disk_is_no_obstacle_once_a_container_is_kept(self, monkeypatch):
+        found = state.load(ID)
+        state.keep(found)
+        room = os.stat(f"{found.folder}/record.spare").st_size
+        no_room(monkeypatch)
+        for code, labels in (5, {"a": "b" * 1000}), (6, {}):
+            found.exit_code, found.labels = code, labels
+            state.save(found, durable=True)
+            assert state.load(ID) == found
+        sizes = [os.stat(f"{found.folder}/record.{kind}").st_size for kind in ("json", "spare")]
+        assert (room, sorted(os.listdir(found.folder))) == (max(sizes), ["record.json", "record.spare"])
+
+    def test_a_full_disk_where_there_is_no_spare_leaves_the_record_as_it_was(self, monkeypatch):
+        found = state.load(ID)
+        no_room(monkeypatch)
         found.exit_code = 5
-        found.labels = {}
-        state.save_last(found)  # shorter than what was there
-        assert state.load(ID) == found
+        with pytest.raises(HostError, match="no space left"):
+            state.save(found)
+        assert state.load(ID).exit_code == 0
+        assert os.listdir(found.folder) == ["record.json"]
+
+
+def no_room(monkeypatch):
+    """From here on a disk has room for what there is, but for nothing new."""
+    opened = os.open
+
+    def full(path, flags, *args, **kwargs):
+        if flags & os.O_CREAT and not os.path.exists(path):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        return opened(path, flags, *args, **kwargs)
+
+    def exchange(path, other):
+        os.rename(path, f"{path}.third")
+        os.rename(other, path)
+        os.rename(f"{path}.third", other)
+
+    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr(state, "exchange", exchange)  # a unit test makes no system call
 
 
 def add(container_id, name):
@@ -367,6 +403,21 @@ class TestNames:
         state.forget(ID, "web")
         state.forget(ID, "web")
         assert (state.ids(), os.listdir(paths.NAMES)) == ([], [])
+
+    def test_the_last_exit_code_outlives_the_container(self):
+        found = parse({**GOOD, "started_at": "2024-01-02T03:04:05.000000006Z"})
+        code = state.LastCode(found)
+        assert code.read(found) == 255  # nobody has left any yet
+        with state.lock(found) as held:
+            found.exit_code = 137
+            state.leave_code(held, found)
+            state.forget(ID, "web")
+        assert code.read(found) == 137
+        found.started_at = "2024-01-02T03:04:06Z"  # that is another life
+        assert code.read(found) == 255
+        code.close()
+        with pytest.raises(NotFound, match="no such container: web"):
+            state.LastCode(found)
 
     def test_another_containers_name_is_not_forgotten(self):
         add(OTHER, "other")

@@ -22,6 +22,7 @@ def restore() -> Iterator[str | MydockerError]:
 
     What was done comes out as lines, what could not be as errors; what is so already is left alone, and not told of.
     """
+    yield from _tried("what was interrupted", _sweep)
     returning: list[state.Record] = []
     for container_id in state.ids():
         yield from _tried(f"container {container_id[:12]}", _settle, container_id, returning)
@@ -43,6 +44,11 @@ def _tried(what: str, do: Callable[..., list[str]], *args: Any) -> Iterator[str 
         yield MydockerError(f"{what}: {error.message}", error.hint)
     except OSError as error:
         yield MydockerError(f"{what}: {describe(error)}")
+
+
+def _sweep() -> list[str]:
+    state.sweep()
+    return []
 
 
 def _settle(container_id: str, returning: list[state.Record]) -> list[str]:

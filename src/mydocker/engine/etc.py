@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from mydocker.kernel.files import write_atomic
+from mydocker.errors import HostError
+from mydocker.kernel.files import read_regular, write_atomic
 from mydocker.model.network import DEFAULT
 from mydocker.model.resolver_options import HOST_GATEWAY
 from mydocker.network import resolvconf
@@ -50,8 +51,21 @@ def resolv_conf(wanted: CreateRequest, ipv6: bool, named: bool) -> str:
 
 
 def write(folder: str, texts: list[tuple[str, str]]) -> None:
+    """Raises HostError where there is no space; but what stands there already needs none."""
     for name, text in texts:
-        write_atomic(f"{folder}/{name}", text.encode("utf-8", "surrogateescape"), 0o644)
+        data = text.encode("utf-8", "surrogateescape")
+        try:
+            write_atomic(f"{folder}/{name}", data, 0o644)
+        except HostError:
+            if not _stands(f"{folder}/{name}", data):
+                raise
+
+
+def _stands(path: str, data: bytes) -> bool:
+    try:
+        return read_regular(path) == data
+    except OSError:
+        return False
 
 
 def text_of(path: str) -> str:

@@ -11,6 +11,7 @@ import os
 from binascii import crc32
 
 from mydocker import jsontext, paths
+from mydocker.errors import HostError
 from mydocker.kernel import libc
 from mydocker.kernel.files import make_private, write_atomic
 
@@ -45,6 +46,6 @@ def program(spec: dict[str, Any]) -> bytes:
         for folder in (paths.RUN, os.path.dirname(path)):
             make_private(folder)
         write_atomic(path, line + compiled)
-    except OSError:
+    except (OSError, HostError):
         pass  # then the next start compiles it again
     return compiled

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.kernel import process
 from mydocker.model import restart
 
@@ -74,20 +74,29 @@ def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
         found.ended_by = found.ended_by or ended_by
         if rested:
             found.status = "exited"
-        state.save(found, durable=rested)
+        try:
+            state.save(found, durable=rested)
+            recorded = True
+        except (OSError, HostError):
+            recorded = False  # a full disk: that is no reason to let it run
         if rested:
-            _end_process(found.monitor_pid)  # it rests: under the lock it can't be on its way to start it
+            _tell_monitor(found, wait=True)  # it rests: under the lock it can't be on its way to start it
+        elif not recorded and found.restart != restart.NO:
+            _tell_monitor(found)  # it stops its container, and keeps in mind that it does not restart it
     return found, rested
 
 
-def _end_process(pid: int) -> None:
+def _tell_monitor(found: state.Record, wait: bool = False) -> None:
+    """SIGTERM. wait: until it has ended."""
     try:
-        pidfd = process.pidfd_open(pid)
+        pidfd = process.pidfd_open(found.monitor_pid)
     except ProcessLookupError:
         return
     try:
-        _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
-        _readable(pidfd, None)
+        if found.watched():
+            _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
+            if wait:
+                _readable(pidfd, None)
     except ProcessLookupError:
         pass
     finally:
@@ -160,19 +169,18 @@ def wait(found: state.Record) -> int:
             return found.exit_code
         sleep(0.05)
         found = state.load(found.id)
-    # Held open: the last record of a container that removes itself is written in place (state.save_last).
-    path = f"{found.folder}/record.json"
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # Opened before it can end: it may be removed then, at once, and nothing else be left of it.
+    last_code = state.LastCode(found)
     try:
-        held = state.read(descriptor, path, found.id)
-        wait_recorded(held)
-        _wait_unwatched(held)
+        found = state.load(found.id)
+        wait_recorded(found)
+        _wait_unwatched(found)
         try:
             return state.load(found.id).exit_code
         except MydockerError:
-            return state.read(descriptor, path, found.id).exit_code
+            return last_code.read(found)
     finally:
-        os.close(descriptor)
+        last_code.close()
 
 
 def update(found: state.Record, policy: str) -> None:

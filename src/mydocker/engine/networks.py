@@ -44,7 +44,7 @@ _TURNED_ON = paths.leases(".forwarding")  # no network's name begins so
 
 def load(name: str) -> Network:
     """Raises NotFound, or CorruptRecord naming the file."""
-    if not name or len(name) > 255 or name.startswith(".") or "/" in name or "\0" in name:
+    if not paths.is_entry(name):
         raise leases.no_such(name)
     file = f"{paths.network(name)}/network.json"
     try:

@@ -2,6 +2,8 @@
 
     volumes/<name>/_data          what containers see
     volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
+    volumes/.new.*                one that is being made or removed: a rename shows or hides it whole
+    volumes/.lock                 flock: who holds it may make volumes, and sweep
 
 Imports are restricted: `run -v` comes here.
 """
@@ -12,7 +14,17 @@ import os
 
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, NotFound
-from mydocker.kernel.files import make_private, remove_tree, write_atomic
+from mydocker.kernel.files import (
+    discard,
+    hidden_beside,
+    make_private,
+    read_regular,
+    remove_tree,
+    sweep_hidden,
+    sync,
+    write_atomic,
+    write_new,
+)
 from mydocker.record import record
 
 SCHEMA = 1
@@ -39,18 +51,38 @@ def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = Fa
     """The volume, made if it is not there. Parallel calls make one."""
     try:
         return load(name)
-    except NotFound:
+    except (NotFound, CorruptRecord):
         pass
     with _lock():
         try:
             return load(name)
         except NotFound:
             pass
+        except CorruptRecord:
+            if os.path.lexists(_file(name)):
+                raise
         made = Volume(name, state.now(), labels or {}, anonymous)
-        make_private(paths.volume(name))
-        os.makedirs(path(name), 0o755, exist_ok=True)
-        write_atomic(f"{paths.volume(name)}/volume.json", jsontext.dumps(made.__dict__).encode(), durable=True)
+        text = jsontext.dumps(made.__dict__).encode()
+        if os.path.isdir(paths.volume(name)):  # without a record; what is in there stays
+            os.makedirs(path(name), 0o755, exist_ok=True)
+            write_atomic(_file(name), text, durable=True)
+        else:
+            _make(name, text)
         return made
+
+
+def _make(name: str, text: bytes) -> None:
+    """The folder, whole or not at all. The lock is the caller's."""
+    hidden = hidden_beside(paths.volume(name))
+    os.mkdir(hidden, 0o700)
+    try:
+        os.mkdir(f"{hidden}/_data", 0o755)
+        write_new(f"{hidden}/volume.json", text, durable=True)
+        os.rename(hidden, paths.volume(name))
+    except BaseException:
+        remove_tree(hidden)
+        raise
+    sync(paths.VOLUMES)
 
 
 def _lock() -> state.Lock:
@@ -60,25 +92,44 @@ def _lock() -> state.Lock:
 
 def load(name: str) -> Volume:
     """Raises NotFound, or CorruptRecord naming the file."""
-    file = f"{paths.volume(name)}/volume.json"
+    if not paths.is_entry(name) or not os.path.isdir(paths.volume(name)):
+        raise NotFound(f"no such volume: {name}", "see 'mydocker volume ls'")
+    from mydocker.model.times import parse_rfc3339
+
     try:
-        with open(file, "rb") as reader:
-            return Volume(**jsontext.loads(reader.read()))
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"no such volume: {name}", "see 'mydocker volume ls'") from None
-    except (ValueError, TypeError) as error:
+        found = Volume(**jsontext.loads(read_regular(_file(name))))
+        state.check_types(found)
+        parse_rfc3339(found.created)
+        if found.name != name:
+            raise ValueError(f"it is of volume {found.name}")
+        return found
+    except (OSError, ValueError, TypeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise CorruptRecord(
-            f"corrupt volume record: {file}: {error}", "restore the file; its data is beside it"
+            f"corrupt volume record: {_file(name)}: {why.lower()}",
+            f"'mydocker volume rm {name}' removes it and its data, or restore the file",
         ) from None
 
 
-def volumes() -> list[Volume]:
-    """All, by name."""
+def _file(name: str) -> str:
+    return f"{paths.volume(name)}/volume.json"
+
+
+def volumes() -> tuple[list[Volume], list[CorruptRecord]]:
+    """(all, by name; those that can't be read)."""
+    found, broken = [], []
     try:
-        names = sorted(entry for entry in os.listdir(paths.VOLUMES) if not entry.startswith("."))
+        entries = sorted(entry for entry in os.listdir(paths.VOLUMES) if not entry.startswith("."))
     except FileNotFoundError:
-        return []
-    return [load(name) for name in names]
+        return [], []
+    for name in entries:
+        try:
+            found.append(load(name))
+        except CorruptRecord as error:
+            broken.append(error)
+        except NotFound:
+            continue  # removed meanwhile
+    return found, broken
 
 
 def users() -> dict[str, list[str]]:
@@ -92,10 +143,14 @@ def users() -> dict[str, list[str]]:
 
 
 def remove(name: str) -> None:
-    """Raises NotFound, or Conflict if a container has it."""
+    """Remove it and its data, also one whose record is corrupt. Raises NotFound, or Conflict if a container has it."""
     with _lock():
-        load(name)
+        sweep_hidden(paths.VOLUMES)
+        try:
+            load(name)
+        except CorruptRecord:
+            pass  # it was meant by its name
         holders = users().get(name)
         if holders:
             raise Conflict(f"volume {name} is in use by {', '.join(holders)}", "remove the containers first")
-        remove_tree(paths.volume(name))
+        discard(paths.volume(name))

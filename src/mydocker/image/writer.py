@@ -36,7 +36,7 @@ class Workspace:
     def __enter__(self) -> Workspace:
         files.make_private(paths.LAYERS)
         while True:
-            self.path = f"{paths.LAYERS}/.new.{os.urandom(6).hex()}"
+            self.path = files.hidden_beside(paths.layer("new"))
             os.mkdir(self.path, 0o700)
             try:
                 self._descriptor = os.open(self.path, files.FOLDER)
@@ -66,20 +66,7 @@ class Workspace:
 
 def sweep() -> None:
     """Remove the workspaces that a crash has left. With the lock held."""
-    for entry in _entries(paths.LAYERS):
-        if entry.startswith(".new."):
-            path = f"{paths.LAYERS}/{entry}"
-            try:
-                descriptor = os.open(path, files.FOLDER)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                files.remove_tree(path)
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(descriptor)
+    files.sweep_hidden(paths.LAYERS)
 
 
 def documents(config: dict[str, Any], layers: list[dict[str, Any]]) -> tuple[bytes, bytes]:

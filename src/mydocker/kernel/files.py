@@ -20,9 +20,13 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS  # never out, never through a link: an error instead
 
+REGULAR = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+HIDDEN = ".new."  # what the name of a folder begins with that is being made or removed
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 OPAQUE = "trusted.overlay.opaque"  # the extended attribute of a folder that hides the same folder of the layers below
 
 
@@ -53,6 +57,24 @@ def open_regular(folder_fd: int, name: str) -> int:
         os.close(handle)
 
 
+def read_regular(path: str) -> bytes:
+    """The content of a regular file of our own store. Anything else in its place is an error at once: a FIFO would
+    never answer, a device might act. Raises OSError, which names the path."""
+    descriptor = os.open(path, REGULAR)
+    try:
+        return pread_regular(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def pread_regular(descriptor: int, path: str) -> bytes:
+    """The content of an open file, from its start, as read_regular() has it."""
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    return os.pread(descriptor, info.st_size, 0)
+
+
 def is_whiteout(info: os.stat_result) -> bool:
     """Overlay's mark for "deleted here": a character device 0:0."""
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
@@ -61,8 +83,9 @@ def is_whiteout(info: os.stat_result) -> bool:
 # --- removal ----------------------------------------------------------------------------------------------------------
 
 
-def remove_tree(path: str) -> None:
-    """Remove whatever is at `path`; nothing there is fine. Its own links are removed, never followed.
+def remove_tree(path: str, last: str = "") -> None:
+    """Remove whatever is at `path`; nothing there is fine. Its own links are removed, never followed. last: the name of
+    a file in it that goes when all else is gone.
 
     Any depth, without recursion: every folder's folders are moved up into the top one, until it is flat.
     Raises Conflict where a file system is still mounted in it: a mount is never entered.
@@ -75,8 +98,13 @@ def remove_tree(path: str) -> None:
         os.unlink(path)
         return
     try:
-        _flatten(top)
-        os.rmdir(path)
+        _flatten(top, last)
+        if last:
+            _unlink(top, last)
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass  # somebody else has finished it
     except OSError as error:
         if error.errno in (errno.EXDEV, errno.EBUSY):
             raise Conflict(f"cannot remove {path}: something is still mounted in it", "see 'findmnt'") from None
@@ -85,27 +113,49 @@ def remove_tree(path: str) -> None:
         os.close(top)
 
 
-def _flatten(top: int) -> None:
+def _flatten(top: int, last: str = "") -> None:
     number = 0
-    while folders := _clear(top):
+    while folders := _clear(top, last):
         for name in folders:
             folder = open_in_root(top, name, FOLDER, resolve=STRICT | RESOLVE_NO_XDEV)
             try:
                 for child in _clear(folder):
-                    number = _move_up(folder, child, top, number)
+                    try:
+                        number = _move_up(folder, child, top, number)
+                    except OSError as error:
+                        if error.errno not in NO_SPACE:
+                            raise
+                        _remove_in_place(folder, child)  # a full disk: `top` can't grow by another name
             finally:
                 os.close(folder)
             os.rmdir(name, dir_fd=top)
 
 
-def _clear(folder: int) -> list[str]:
-    """Remove everything in it but folders; their names."""
+def _remove_in_place(folder: int, name: str) -> None:
+    """Remove a folder without a move out of it. This recurses, but only as deep as no name fits anywhere."""
+    child = open_in_root(folder, name, FOLDER, resolve=STRICT | RESOLVE_NO_XDEV)
+    try:
+        _flatten(child)
+    finally:
+        os.close(child)
+    os.rmdir(name, dir_fd=folder)
+
+
+def _unlink(folder: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+
+
+def _clear(folder: int, last: str = "") -> list[str]:
+    """Remove everything in it but folders and `last`; the folders' names."""
     folders = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            else:
+            elif entry.name != last:
                 os.unlink(entry.name, dir_fd=folder)
     return folders
 
@@ -120,6 +170,63 @@ def _move_up(folder: int, name: str, top: int, number: int) -> int:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             number += 1
+
+
+def discard(path: str) -> None:
+    """Remove a folder that others find by its name: it is there whole or not at all. Nothing there is fine.
+
+    It is hidden by a rename first. If this is interrupted, sweep_hidden() finishes it.
+    """
+    hidden = hidden_beside(path)
+    try:
+        held = hold(path)
+    except (FileNotFoundError, BlockingIOError):
+        return  # gone, or somebody else is removing it
+    except NotADirectoryError:
+        os.unlink(path)
+        return
+    try:
+        try:
+            os.rename(path, hidden)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            hidden = path  # a full disk has no room for one more name
+        remove_tree(hidden)
+    finally:
+        os.close(held)
+
+
+def hidden_beside(path: str) -> str:
+    """A name in the same folder for what is being made or removed."""
+    return f"{os.path.dirname(path)}/{HIDDEN}{os.urandom(6).hex()}"
+
+
+def hold(path: str) -> int:
+    """A descriptor of the folder with a flock: whoever sweeps leaves it alone. Raises BlockingIOError if it is held."""
+    import fcntl
+
+    descriptor = os.open(path, FOLDER)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def sweep_hidden(folder: str) -> None:
+    """Remove what is hidden in the folder and held by nobody: who was making or removing it is gone."""
+    for entry in os.listdir(folder):
+        if entry.startswith(HIDDEN):
+            try:
+                held = hold(f"{folder}/{entry}")
+            except (FileNotFoundError, BlockingIOError):
+                continue
+            try:
+                remove_tree(f"{folder}/{entry}")
+            finally:
+                os.close(held)
 
 
 # --- copying ----------------------------------------------------------------------------------------------------------
@@ -332,11 +439,13 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, durable: bool = Fals
     try:
         write_new(temporary, data, mode, durable, about=path)
         os.rename(temporary, path)
-    except BaseException:
+    except BaseException as error:
         try:
             os.unlink(temporary)
         except FileNotFoundError:
             pass
+        if isinstance(error, OSError) and error.errno in NO_SPACE:  # for the name
+            raise no_space(path, error) from None
         raise
     if durable:
         sync(folder or ".")
@@ -358,7 +467,7 @@ def write_new(path: str, data: bytes, mode: int = 0o600, durable: bool = False, 
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_SPACE:
             raise no_space(about or path, error) from None
         raise
 
@@ -387,6 +496,11 @@ def sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def exchange(path: str, other: str) -> None:
+    """Have two files swap their names, at one moment."""
+    syscall("renameat2", _AT_FDCWD, path, _AT_FDCWD, other, _RENAME_EXCHANGE, about=path)
 
 
 def no_space(path: str, error: OSError) -> HostError:

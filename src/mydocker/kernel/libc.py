@@ -42,6 +42,7 @@ _NUMBERS = {
     "capset": (126, 91),
     "sethostname": (170, 161),
     "setdomainname": (171, 162),
+    "renameat2": (316, 276),
     "execveat": (322, 281),
     "ioctl": (16, 29),
     "open_tree": (428, 428),

@@ -209,9 +209,10 @@ class Monitor:
 
     def _record_end(self, code: int, problems: str) -> None:
         found = self.found
-        with state.lock(found):
+        with state.lock(found) as held:
             found.status, found.pid, found.exit_code = "exited", 0, code
             found.finished_at, found.error = state.now(), problems
+            state.leave_code(held, found)
             if found.auto_remove:
                 self._vanish(code)
                 return
@@ -224,7 +225,6 @@ class Monitor:
 
     def _vanish(self, code: int) -> None:
         found = self.found
-        state.save_last(found)
         state.hide(found.id, found.name)
         self._say_ended(code)
         state.erase(found.id, found.own_volumes)  # nobody waits for that
@@ -258,4 +258,6 @@ class Monitor:
         try:
             state.save(self.found, durable=self.found.ended_by != restart.BY_REMOVAL)
         except (OSError, HostError):
-            state.save_last(self.found)  # a full disk: the old record's place is still there
+            # Its folder is gone, or the disk is full and it has no spare. Nobody can start it again then, and without a
+            # monitor it counts as exited.
+            self.found.status = "exited"

@@ -9,7 +9,7 @@ from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
-from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
 from mydocker.model import keyvalue, names
 
 TYPE_CHECKING = False
@@ -25,18 +25,19 @@ def create(params: dict[str, Any]) -> int:
 
 
 def ls(params: dict[str, Any]) -> int:
-    found = _filtered(params["filter"])
+    found, broken = _filtered(params["filter"])
     rows = [
         {"Driver": "local", "Name": each.name, "Mountpoint": each.path, "Scope": "local", "Labels": each.labels}
         for each in found
     ]
     columns = output.terminal_width()
     output.emit(output.listing(output.VOLUMES, rows, params["format"], params["quiet"], columns=columns))
-    return 0
+    return max(map(tell, broken), default=0)
 
 
-def _filtered(filters: list[str]) -> list[volumes.Volume]:
-    found = volumes.volumes()
+def _filtered(filters: list[str]) -> tuple[list[volumes.Volume], list[CorruptRecord]]:
+    """(those that fit; those that can't be read)."""
+    found, broken = volumes.volumes()
     for text in filters:
         key, _, value = text.partition("=")
         if key == "name":
@@ -48,7 +49,7 @@ def _filtered(filters: list[str]) -> list[volumes.Volume]:
             found = [each for each in found if (each.name not in used) == (value == "true")]
         else:
             raise InvalidArgument(f"invalid filter '{text}'", "name=TEXT, label=KEY[=VALUE] or dangling=true|false")
-    return found
+    return found, broken
 
 
 def inspect(params: dict[str, Any]) -> int:
@@ -71,14 +72,16 @@ def rm(params: dict[str, Any]) -> int:
 
 def prune(params: dict[str, Any]) -> int:
     used = volumes.users()
-    gone = [each for each in _filtered(params["filter"]) if each.name not in used and (params["all"] or each.anonymous)]
+    found, broken = _filtered(params["filter"])
+    code = max(map(tell, broken), default=0)
+    gone = [each for each in found if each.name not in used and (params["all"] or each.anonymous)]
     question = f"Remove {len(gone)} volume{'s' if len(gone) > 1 else ''} and all data in them?"
     if gone and not params["force"] and not ask.agreed("volume prune", question):
-        return 0
+        return code
     for each in gone:
         try:
             volumes.remove(each.name)
             print(each.name)
         except Conflict:
             continue  # a container has taken it meanwhile
-    return 0
+    return code

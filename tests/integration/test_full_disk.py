@@ -1,0 +1,128 @@
+"""A full disk stops nobody from stopping: to end and to remove containers takes no room, of bytes or of inodes.
+
+Each disk is filled to its last byte or inode, and what a command frees is taken by somebody else at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+
+import pytest
+from machine import Mydocker, until
+
+pytestmark = pytest.mark.local
+
+DISKS = {
+    "ext4, bytes": "truncate -s 40m {0}.img && mkfs.ext4 -qm 0 {0}.img && mount -o loop {0}.img {0}",
+    "ext4, inodes": "truncate -s 40m {0}.img && mkfs.ext4 -qm 0 -N 900 {0}.img && mount -o loop {0}.img {0}",
+    "tmpfs, bytes": "mount -t tmpfs -o size=16m tmpfs {0}",
+    "tmpfs, inodes": "mount -t tmpfs -o nr_inodes=900 tmpfs {0}",
+}
+GREEDY = {
+    "bytes": "cat /dev/zero >>greedy",
+    "inodes": "while : >greedy.$i; do i=$((i+1)); done",
+}
+UNTIL_TOLD = "trap 'exit 7' TERM; trap 'exit 3' USR1; while :; do sleep 0.05; done"
+
+
+class Disk:
+    """A disk of its own for MYDOCKER_ROOT."""
+
+    def __init__(self, machine, mydocker: Mydocker, folder: str, kind: str) -> None:
+        self.machine, self.typed, self.path, self.kind = machine, mydocker, f"{folder}/disk", kind
+        self.env = {"MYDOCKER_ROOT": f"{self.path}/lib"}
+        made = machine.shell(f"mkdir {self.path} && {DISKS[kind].format(self.path)}")
+        if made.rc and "loop" in made.stderr:
+            pytest.skip(f"no loop devices here: {made.stderr}")
+        assert made.rc == 0, made.stderr
+
+    def mydocker(self, *args: str, **options):
+        return self.typed(*args, env=self.env, **options)
+
+    def ok(self, *args: str) -> str:
+        return self.typed.ok(*args, env=self.env)
+
+    def detached(self, name: str, *options: str) -> None:
+        self.ok("run", "-d", "--net", "none", "--name", name, *options, "busybox", "sh", "-c", UNTIL_TOLD)
+
+    def state(self, name: str) -> dict:
+        return json.loads(self.ok("inspect", name))[0]
+
+    def refused(self, *args: str) -> str:
+        """What a command says that finds no room. What others have freed may have been enough for it once or twice."""
+        return until(lambda: (tried := self.mydocker(*args)).rc and tried.stderr, "a command without room")
+
+    @contextlib.contextmanager
+    def full(self):
+        """Somebody fills it, and takes what is freed. He stands in it: where it is not mounted he can write nothing."""
+        take = GREEDY[self.kind.partition(", ")[2]]
+        script = f"i=0; while :; do {take}; sleep 0.01; done"
+        with self.machine.start("sh", "-c", script, cwd=self.path, stdout=-3, stderr=-3):
+            until(lambda: not self.has_room(), "a full disk")
+            yield
+
+    def has_room(self) -> bool:
+        return self.machine.shell(f"echo >{self.path}/probe; code=$?; rm -f {self.path}/probe; exit $code").rc == 0
+
+    def free(self) -> None:
+        self.machine.shell(f"rm -f {self.path}/greedy*")
+        assert self.has_room()
+
+    def unmount(self) -> None:
+        self.machine.shell(f"rm -f {self.path}/greedy*")
+        names = self.mydocker("ps", "-aq").lines
+        if names:
+            self.mydocker("rm", "-f", "-v", *names)
+        self.machine.shell(f"umount {shlex.quote(self.path)}; rm -f {self.path}.img")
+
+
+@pytest.fixture(params=DISKS)
+def disk(machine, mydocker, folder, request):
+    made = Disk(machine, mydocker, folder, request.param)
+    yield made
+    made.unmount()
+
+
+def test_to_end_and_to_remove_needs_no_room(machine, disk):
+    for name in ("stopped", "killed", "removed", "left", "failed"):
+        disk.detached(name)
+    for name in ("always", "again", "shut"):
+        disk.detached(name, "--restart", "always")
+    disk.detached("volatile", "--rm", "-v", "/data")
+    started = disk.state("again")["State"]["StartedAt"]
+    with disk.full(), disk.typed.start("wait", "removed", env=disk.env) as waits:
+        begin = [disk.mydocker(*words.split()) for words in (
+            "stop stopped always", "kill killed", "kill -s USR1 failed again", "rm -f removed", "stop volatile",
+        )]  # fmt: skip
+        assert [(result.rc, result.stderr) for result in begin] == [(0, "")] * len(begin)
+        assert waits.communicate(timeout=20)[0] == b"137\n"
+        until(lambda: disk.state("failed")["State"]["Status"] == "exited", "the end of one that ends by itself")
+        again = until(lambda: (now := disk.state("again"))["State"]["Status"] != "restarting" and now, "a restart")
+        assert (again["RestartCount"], again["State"]["Status"], again["State"]["Error"]) == (1, "running", "")
+        assert "no space left" in disk.refused("volume", "create")
+        assert "no space left" in disk.refused("run", "--rm", "--net", "none", "busybox", "true")
+        assert sorted(disk.ok("system", "shutdown").splitlines()) == [
+            f"container {name}: stopped" for name in ("again", "left", "shut")
+        ]
+        until(lambda: not disk.has_room(), "a disk that is full still")
+    disk.free()
+    ends = {name: disk.state(name)["State"] for name in ("stopped", "killed", "left", "failed", "always", "shut")}
+    assert {name: (end["Status"], end["ExitCode"], end["Error"]) for name, end in ends.items()} == {
+        "stopped": ("exited", 7, ""),
+        "killed": ("exited", 137, ""),
+        "left": ("exited", 7, ""),
+        "failed": ("exited", 3, ""),
+        "always": ("exited", 7, ""),
+        "shut": ("exited", 7, ""),
+    }
+    assert all(end["FinishedAt"] > started for end in ends.values())
+    assert sorted(disk.ok("ps", "-a", "--format", "{{.Names}}").split()) == sorted([*ends, "again"])
+    disk.ok("volume", "prune", "-f")
+    assert disk.mydocker("volume", "ls", "-q").stdout == ""
+    # What a shutdown has ended comes back; what a person has stopped does not.
+    assert sorted(disk.ok("system", "restore").splitlines()) == ["container again: started", "container shut: started"]
+    disk.ok("rm", "-f", *ends, "again")
+    left = [machine.run("ls", "-A", f"{disk.path}/lib/{each}").lines for each in ("containers", "names", "volumes")]
+    assert [set(entries) - {".lock"} for entries in left] == [set(), set(), set()]

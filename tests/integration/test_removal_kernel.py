@@ -1,0 +1,123 @@
+"""A removal that is killed at any of its steps is finished by the next sweep."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+import pytest
+
+from mydocker import paths, state
+from mydocker.kernel.files import make_private, sweep_hidden
+
+pytestmark = pytest.mark.local
+
+ID = "a" * 64
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty store on disk."""
+    for name in ("ROOT", "RUN"):
+        monkeypatch.setattr(paths, name, f"{tmp_path}/{name.lower()}")
+    for name in ("CONTAINERS", "NAMES", "VOLUMES"):
+        monkeypatch.setattr(paths, name, f"{tmp_path}/root/{name.lower()}")
+    return tmp_path
+
+
+def killed_at(number, do):
+    """Do it in a process that is killed before its number-th change of a folder; whether it was."""
+    pid = os.fork()
+    if not pid:
+        left = [number]
+
+        def counted(change):
+            def changed(*args, **kwargs):
+                left[0] -= 1
+                if not left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return change(*args, **kwargs)
+
+            return changed
+
+        for name in ("rename", "unlink", "rmdir", "mkdir", "symlink"):
+            setattr(os, name, counted(getattr(os, name)))
+        try:
+            do()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+@pytest.fixture
+def container(store):
+    """made(): a container of some files, with a volume; forgotten(): its removal."""
+    for folder in (paths.VOLUMES, paths.RUN):
+        make_private(folder)
+
+    def made():
+        with state.reserve(ID, "web"):
+            found = state.Record(ID, "web", state.now(), "busybox:latest", "", [], "overlay", [], own_volumes=["data"])
+            state.save_unseen(found)
+            os.makedirs(f"{state.unseen(ID)}/upper/a/b")
+            os.makedirs(f"{paths.volume('data')}/_data/c", exist_ok=True)
+            state.reveal(ID)
+        state.publish(found)
+
+    return made
+
+
+@pytest.mark.parametrize("volumes", [[], ["data"]])
+def test_removal(container, volumes):
+    def forgotten():
+        with state.lock(state.load(ID)):
+            state.forget(ID, "web", volumes)
+
+    seen = set()
+    for number in range(1, 100):
+        container()
+        interrupted = killed_at(number, forgotten)
+        seen |= {f"{'.lock ' if os.path.exists(f'{state.unseen(ID)}/lock') else ''}{len(state.ids())}"}
+        state.sweep()
+        if state.ids():  # it was killed before anything was done
+            state.forget(ID, "web", volumes)
+        sweep_hidden(paths.VOLUMES)  # as the next `volume rm` does
+        rest = [os.listdir(folder) for folder in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
+        assert rest == [[], [], [], [] if volumes else ["data"]], number
+        if not interrupted:
+            break
+    assert seen == {"1", ".lock 0", "0"}
+    assert number > 8
+
+
+def test_one_whose_lock_went_first(container):
+    """As versions before did it."""
+    container()
+    os.rename(paths.container(ID), state.unseen(ID))
+    os.unlink(f"{state.unseen(ID)}/lock")
+    state.sweep()
+    assert (os.listdir(paths.CONTAINERS), os.listdir(paths.NAMES)) == ([], [])
+
+
+def test_one_that_goes_on_is_left_alone(container):
+    container()
+    with state.lock(state.load(ID)):
+        os.rename(paths.container(ID), state.unseen(ID))
+        state.sweep()
+        assert os.listdir(paths.CONTAINERS) == [f".{ID}"]
+
+
+def test_a_full_disk_has_no_room_for_another_name(container, monkeypatch):
+    container()
+    rename = os.rename
+
+    def full(source, target, **kwargs):
+        if not os.path.lexists(target) or kwargs:
+            raise OSError(errno.ENOSPC, "No space left on device", source)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", full)
+    state.forget(ID, "web", ["data"])
+    rest = [os.listdir(folder) for folder in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
+    assert rest == [[], [], [], []]
