@@ -63,8 +63,8 @@ def _busybox(folder: str) -> bytes:
 
 
 @contextlib.contextmanager
-def docker_host() -> Iterator[Docker]:
-    """A docker that is this block's alone."""
+def docker_host(before_docker: str = "") -> Iterator[Docker]:
+    """A docker that is this block's alone. before_docker: a shell script for its host that runs before it starts."""
     before = os.environ["PATH"]
     with tempfile.TemporaryDirectory(prefix="mydocker-test.docker.", dir="/var/tmp") as folder:
         tar = Path(folder, "busybox.tar")
@@ -72,8 +72,10 @@ def docker_host() -> Iterator[Docker]:
         os.environ["PATH"] = PATH
         try:
             with peers.swept_cgroups(folder), peers.host(f"{folder}/docker") as host:
-                peers.docker("docker", host, str(tar))
                 docker = Docker(host)
+                result = docker.shell(before_docker)
+                assert result.rc == 0, result.stderr
+                peers.docker("docker", host, str(tar))
                 docker.ok("import", "--change", 'CMD ["sh"]', "-", "busybox", input=tar.read_bytes())
                 docker.ok("rmi", peers.IMAGE)
                 yield docker

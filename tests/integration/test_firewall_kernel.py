@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 from machine import until
-from netspace import own_namespace, run, sleeper
+from netspace import own_namespace, run
+from world import DOCKER, HOST, LAN, Net, World, check, inside, talk
 
 from mydocker import paths, state
 from mydocker.engine import networks, reload
@@ -30,103 +30,6 @@ from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, Remo
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-HOST, LAN = "198.18.7.1", "198.18.7.2"
-SERVER = """
-import select, socket, sys
-name, places = sys.argv[1], [place.split(":", 1) for place in sys.argv[2:]]
-made = []
-for kind, place in places:
-    address, port = place.rsplit(":", 1)
-    made.append(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
-                              socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM))
-    made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made[-1].bind((address, int(port)))
-    if kind == "tcp":
-        made[-1].listen(16)
-print("ready", flush=True)
-while True:
-    for ready in select.select(made, [], [])[0]:
-        if ready.type == socket.SOCK_STREAM:
-            peer, address = ready.accept()
-            with peer:
-                peer.sendall(f"{name} {address[0]}".encode())
-        else:
-            address = ready.recvfrom(100)[1]
-            ready.sendto(f"{name} {address[0]}".encode(), address)
-"""
-CLIENT = """
-import socket, sys
-kind, address, port, source = sys.argv[1:]
-family = socket.AF_INET6 if ":" in address else socket.AF_INET
-with socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as peer:
-    peer.settimeout(1)
-    try:
-        if source:
-            peer.bind((source, 0))
-        peer.connect((address, int(port)))
-        if kind == "udp":
-            peer.send(b"?")
-        print(peer.recv(100).decode(), end="")
-    except ConnectionRefusedError:
-        print("refused", end="")
-    except OSError:
-        print("nothing", end="")
-"""
-# What iptables-save shows of a dockerd 20.10 with a container, its FORWARD policy included.
-DOCKER = """\
-*filter
-:FORWARD DROP [0:0]
-:DOCKER - [0:0]
-:DOCKER-ISOLATION-STAGE-1 - [0:0]
-:DOCKER-ISOLATION-STAGE-2 - [0:0]
-:DOCKER-USER - [0:0]
--A FORWARD -j DOCKER-USER
--A FORWARD -j DOCKER-ISOLATION-STAGE-1
--A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A FORWARD -o docker0 -j DOCKER
--A FORWARD -i docker0 ! -o docker0 -j ACCEPT
--A FORWARD -i docker0 -o docker0 -j ACCEPT
--A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
--A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
--A DOCKER-ISOLATION-STAGE-1 -j RETURN
--A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
--A DOCKER-ISOLATION-STAGE-2 -j RETURN
--A DOCKER-USER -j RETURN
-COMMIT
-*nat
-:DOCKER - [0:0]
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
--A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
--A DOCKER -i docker0 -j RETURN
--A DOCKER ! -i docker0 -p tcp -m tcp --dport 9999 -j DNAT --to-destination 172.17.0.2:80
-COMMIT
-"""
-
-
-def inside(pid: int, *words: str) -> list[str]:
-    return ["nsenter", "--net", "--target", str(pid), *words] if pid else list(words)
-
-
-def talk(pid: int, place: str, source: str = "") -> str:
-    """`NAME SEEN-ADDRESS` of whoever answers at kind:address:port, from the namespace of a process (0: the host)."""
-    kind, rest = place.split(":", 1)
-    address, port = rest.rsplit(":", 1)
-    argv = inside(pid, sys.executable, "-I", "-S", "-c", CLIENT, kind, address, port, source)
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-
-
-def check(*rows: tuple[int, str, str]) -> None:
-    """Each row: who asks, whom, what has to come back; all of them at once, as silence takes a second."""
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda row: talk(row[0], row[1]), rows))
-    wrong = [
-        f"{who or 'host'} to {place}: {got!r}, not {wanted!r}"
-        for (who, place, wanted), got in zip(rows, answers)
-        if got != wanted
-    ]
-    assert not wrong, "\n".join(wrong)
-
 
 def saved(version: int = 4) -> list[str]:
     return [line for line in iptables.save(version).splitlines() if line.startswith(("*", "-A", ":"))]
@@ -137,81 +40,8 @@ def rules(version: int = 4) -> list[str]:
     return [line.split(" [")[0] for line in saved(version) if line[0] == "-" or " - [" in line or "DROP [" in line]
 
 
-@dataclass
-class Net:
-    name: str
-    device: str
-    subnet: str
-    internal: bool = False
-    subnet6: str = ""
-
-    @property
-    def id(self) -> str:
-        return self.name.encode().hex().ljust(64, "0")
-
-    @property
-    def base(self) -> str:
-        return self.subnet.rpartition(".")[0]
-
-    def add(self, guards: list[int] | None = None) -> None:
-        AddNetworkRules(self.name, self.id, self.device, self.subnet, self.subnet6, self.internal, guards or []).do()
-
-    def make(self) -> None:
-        self.add()
-        addresses = [f"{self.base}.1/24"] + ([self.subnet6.replace("::/", "::1/")] if self.subnet6 else [])
-        owner = network_owner(self.name, self.id)
-        MakeBridge(self.device, addresses, 1500, f"02:42:0a:c9:00:{int(self.base.split('.')[2]):02x}", owner).do()
-
-    def remove(self) -> None:
-        RemoveNetworkRules(self.name, self.id, self.subnet6).do()
-
-
 ONE, TWO = Net("one", "fwone", "10.201.16.0/24", subnet6="fd00:201:16::/64"), Net("two", "br-fwtwo", "10.201.17.0/24")
 INTERNAL = Net("cut", "fwcut", "10.201.18.0/24", internal=True)
-
-
-class World(contextlib.ExitStack):
-    """The namespaces, each by the PID of a process in it, and who serves in them."""
-
-    def namespace(self, device: str, master: str, address: str, gateway: str = "", address6: str = "") -> int:
-        pid = self.enter_context(sleeper())
-        run(f"ip link add {device} type veth peer name eth0 netns {pid}")
-        run(f"ip link set {device} {f'master {master}' if master else ''} up")
-        enter = f"nsenter --net --target {pid}"
-        run(f"{enter} ip link set lo up; {enter} ip address add {address}/24 dev eth0; {enter} ip link set eth0 up")
-        if gateway:
-            run(f"{enter} ip route add default via {gateway}")
-        if address6:
-            run(f"{enter} ip -6 address add {address6}/64 dev eth0 nodad")
-            run(f"{enter} ip -6 route add default via {address6.rpartition('::')[0]}::1")
-        return pid
-
-    def serve(self, pid: int, name: str, *places: str) -> None:
-        argv = inside(pid, sys.executable, "-I", "-S", "-c", SERVER, name, *places)
-        server = self.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE, text=True))
-        self.callback(server.kill)
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-
-    def container(self, net: Net, number: int, name: str) -> int:
-        address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
-        gateway = "" if net.internal else f"{net.base}.1"
-        pid = self.namespace(f"fw{name}", net.device, f"{net.base}.{number}", gateway, address6)
-        places = ["tcp:0.0.0.0:80", "tcp:0.0.0.0:81", "udp:0.0.0.0:53"] + (
-            ["tcp::::82", "udp:" + address6 + ":53"] if address6 else []
-        )
-        self.serve(pid, name, *places)
-        return pid
-
-    def publish(self, net: Net, number: int, name: str, *wanted: Port) -> PublishPorts:
-        effective, held = ports.bind(list(wanted), bool(net.subnet6))
-        for descriptor in held:
-            self.callback(os.close, descriptor)
-        address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
-        texts = [port.text for port in effective]
-        op = PublishPorts(name, name.encode().hex().ljust(64, "0"), texts, f"{net.base}.{number}", address6)
-        op.do()
-        return op
 
 
 @pytest.fixture
@@ -496,7 +326,7 @@ def test_forwarding_is_for_containers_only(router, world, kind):
     router(kind)
     run("sysctl -qw net.ipv4.ip_forward=0")
     before = rules()
-    ONE.add([4])
+    ONE.add([4], ["fwlan", "fwother"])
     MakeBridge(ONE.device, ["10.201.16.1/24"], 1500, "02:42:0a:c9:10:01", network_owner(ONE.name, ONE.id)).do()
     lan = world.namespace("fwlan", "", LAN, HOST)
     other = world.namespace("fwother", "", "198.18.9.2", "198.18.9.1")

@@ -51,16 +51,16 @@ def test_the_fact_outlives_the_rules(alone):
     assert said == []
     assert check.check() == []
     run(FLUSH)
-    assert "the rule that keeps it to containers is gone" in told()[0]
+    assert "the rules that keep it to containers are gone" in told()[0]
     mended, left = check.repair()
     assert [each.about for each in mended] == ["this host", "network one", "network two"]
     assert left == []
     assert firewall.guarded(iptables.save(4))
     networks.remove(one)
-    assert (cgroups.read(FORWARD), networks.turned_on()) == ("1", [4])
+    assert (cgroups.read(FORWARD), networks.turned_on().versions) == ("1", [4])
     run(FLUSH)
     networks.remove(two)
-    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", [])
+    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", firewall.Guard())
 
 
 def test_it_is_turned_off_by_somebody(alone):
@@ -78,7 +78,7 @@ def test_a_router_stays_one(alone):
     """Forwarding was on, so it is nobody's business; when it was turned off and mydocker has mended that, it is."""
     run("sysctl -qw net.ipv4.ip_forward=1")
     one, said = create("one", "10.201.26.0/24")
-    assert (said, networks.turned_on()) == ([], [])
+    assert (said, networks.turned_on()) == ([], firewall.Guard())
     run(FLUSH)
     assert [line.partition(":")[0] for line in told()] == ["network one"]
     assert check.repair()[1] == []
@@ -108,4 +108,4 @@ def test_others_come_and_go(alone):
             finally:
                 os._exit(code)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", [])
+    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", firewall.Guard())

@@ -41,10 +41,10 @@ JOB = container(
 )
 
 
-def saved(version: int, *groups: tuple[str, list[firewall.Rule]], guard: bool = False) -> str:
+def saved(version: int, *groups: tuple[str, list[firewall.Rule]], guard: firewall.Guard | None = None) -> str:
     """iptables-save's text with what all networks share, and each owner's rules."""
     rules = [*firewall.shared_rules(version), *(rule for _, group in groups for rule in group)]
-    rules += firewall.guard_rules() if guard else []
+    rules += firewall.guard_rules(guard) if guard else []
     lines = []
     for table, chains in firewall.TABLES.items():
         lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in chains)]
@@ -80,15 +80,15 @@ def facts() -> Facts:
         was_up={"web", "back"},
         bridges={each.device: bridge(each) for each in (WEB, BACK)},
         plugs={
-            "web": Plug(True, "", False),
-            "veth11110": Plug(True, "web", True),
-            "veth22220": Plug(True, "br-back", False),
-            "veth22221": Plug(True, "web", False),
+            "web": Plug(True, "", False, "bridge", alias=WEB_OWNER),
+            "veth11110": Plug(True, "web", True, "veth"),
+            "veth22220": Plug(True, "br-back", False, "veth"),
+            "veth22221": Plug(True, "web", False, "veth"),
         },
         unset={"web": [], "br-back": []},
         saved={4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)},
         off=[],
-        ours=[],
+        noted=firewall.Guard(),
         running=[DB, JOB],
         unwatched=[],
         gone=[],
@@ -207,11 +207,38 @@ class TestForwarding:
         facts.saved, facts.leases = {4: saved(4, of_network(BACK))}, {"back": []}
         assert compare(facts) == []
 
+    CARDS = {"eth0": Plug(True, "", False), "lan": Plug(True, "", False, "bridge"), "eth1": Plug(True, "lan", False)}
+    GUARD = firewall.Guard([4], ["eth0", "eth1", "lan"], ["lan"])
+
     def test_the_guard_is_gone(self, facts):
-        facts.ours = [4]
-        assert only(facts).steps[0].guards == [4]
-        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=True)}
+        facts.noted = firewall.Guard([4], ["eth0"])
+        facts.plugs = {**facts.plugs, **self.CARDS}
+        found = only(facts)
+        assert found.wrong.endswith("the rules that keep it to containers are gone")
+        (step,) = found.steps
+        assert (step.guards, step.own_links, step.own_bridges) == ([4], ["eth0", "eth1", "lan"], ["lan"])
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         assert compare(facts) == []
+
+    def test_a_network_card_has_come(self, facts):
+        facts.noted = firewall.Guard([4], ["eth0", "eth1", "lan"])
+        facts.plugs = {
+            **facts.plugs,
+            **self.CARDS,
+            "wlan0": Plug(True, "", False),
+            "tun0": Plug(True, "", False, "tun"),
+        }
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
+        found = only(facts)
+        assert found.wrong.endswith("do not know wlan0")
+        assert found.steps[0].own_links == ["eth0", "eth1", "lan", "wlan0"]
+
+    def test_the_guard_of_an_older_version_drops_too_much(self, facts):
+        facts.noted = firewall.Guard([4])
+        old = f'-A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP'
+        text = saved(4, of_network(WEB), of_network(BACK), DB_RULES)
+        facts.saved = {4: text.replace("*filter\n", f"*filter\n{old}\n")}
+        assert only(facts).wrong.endswith("are not as they were made")
 
 
 class TestRunning:

@@ -16,6 +16,7 @@ ID, OTHER, CONTAINER = "1" * 64, "2" * 64, "3" * 64
 OWNER = firewall.network_owner("web", ID)
 SHOP = firewall.container_owner("shop", CONTAINER)
 RULES = firewall.network_rules(4, OWNER, "web", "10.200.0.0/20")
+LINKS = firewall.Guard([4], ["eth0", "lan"], ["lan"])
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", min_size=1, max_size=255)
 
 EMPTY = """\
@@ -193,10 +194,12 @@ def test_made_once_however_often_and_gone_without_a_trace(before, version):
     subnet = {4: "10.200.0.0/20", 6: "fd00::/64"}[version]
     rules = firewall.network_rules(version, OWNER, "web", subnet)
     before = apply(before, "")
-    made = apply(before, firewall.replace(before, version, OWNER, rules, guard=True))
-    assert firewall.replace(made, version, OWNER, rules, guard=True) == ""
+    guard = firewall.guard_rules(LINKS)
+    made = apply(before, firewall.replace(before, version, OWNER, rules, guard))
+    assert firewall.replace(made, version, OWNER, rules, guard) == ""
     assert firewall.guarded(made)
-    for rule in rules + firewall.shared_rules(version) + firewall.guard_rules():
+    assert firewall.guard_is(made, guard)
+    for rule in rules + firewall.shared_rules(version) + guard:
         assert made.count(f"-A {rule.spec}\n") == 1
     port = firewall.port_rules(version, SHOP, [Port(80, "tcp", 80, 80)], subnet.partition("/")[0])
     published = apply(made, firewall.restore_text(port))
@@ -204,6 +207,49 @@ def test_made_once_however_often_and_gone_without_a_trace(before, version):
     assert apply(published, firewall.remove(published, CONTAINER)) == made
     assert firewall.remove(made, CONTAINER) == ""
     assert apply(made, firewall.remove_network(made, ID)) == before
+
+
+def test_the_guard_drops_between_the_hosts_own_links_only():
+    assert [
+        rule.line.replace(f' -m comment --comment "{firewall.GUARD}"', "") for rule in firewall.guard_rules(LINKS)
+    ] == [
+        "-A FORWARD -i eth0 -j MYDOCKER-GUARD",
+        "-A FORWARD -i lan ! -o lan -j MYDOCKER-GUARD",
+        "-A MYDOCKER-GUARD -m conntrack --ctstate DNAT -j RETURN",
+        "-A MYDOCKER-GUARD -o eth0 -j DROP",
+        "-A MYDOCKER-GUARD -o lan -j DROP",
+    ]
+    assert firewall.guarded(apply("", firewall.replace("", 4, OWNER, RULES, firewall.guard_rules(firewall.Guard([4])))))
+
+
+@pytest.mark.parametrize("name", ["eth+", 'a"b', "x;y", "ü"])
+def test_a_links_name_that_no_rule_can_hold(name):
+    with pytest.raises(ValueError, match="can't stand in a firewall rule"):
+        firewall.guard_rules(firewall.Guard([4], [name]))
+
+
+def test_the_guard_of_an_older_version_gives_way():
+    old = apply(FOREIGN, f'*filter\n-A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP\nCOMMIT\n')
+    assert not firewall.guard_is(old, firewall.guard_rules(LINKS))
+    made = apply(old, firewall.replace(old, 4, OWNER, RULES, firewall.guard_rules(LINKS)))
+    assert firewall.guard_is(made, firewall.guard_rules(LINKS))
+
+
+def test_the_guard_stays_where_others_need_forwarding():
+    before = apply(FOREIGN, "")
+    made = apply(before, firewall.replace(before, 4, OWNER, RULES, firewall.guard_rules(LINKS)))
+    left = apply(made, firewall.remove_network(made, ID, keep_guard=True))
+    assert firewall.guard_is(left, firewall.guard_rules(LINKS))
+    assert {word for word in left.split() if word.startswith(":MYDOCKER")} == {":MYDOCKER-GUARD"}
+    again = apply(left, firewall.replace(left, 4, OWNER, RULES, firewall.guard_rules(LINKS)))
+    assert apply(again, firewall.remove_network(again, ID)) == before
+
+
+@pytest.mark.parametrize(("text", "is_there"), [(FOREIGN, True), ("", False)])
+def test_others_nat(text, is_there):
+    assert firewall.foreign_nat(text) is is_there
+    with_ours = apply(text, firewall.replace(text, 4, OWNER, RULES))
+    assert firewall.foreign_nat(with_ours) is is_there
 
 
 def test_the_administrators_chain_comes_first_and_then_ours():

@@ -46,6 +46,21 @@ def test_firewalld_rejects_what_is_in_no_zone():
 
 
 @pytest.mark.parametrize(
+    ("family", "table", "kind", "hook", "told"),
+    [
+        ("inet", "netavark", "nat", "postrouting", "the nftables table 'inet netavark'"),
+        ("ip", "nat", "nat", "postrouting", ""),
+        ("inet", "firewalld", "nat", "postrouting", ""),
+        ("inet", "site", "filter", "postrouting", ""),
+        ("inet", "site", "nat", "prerouting", ""),
+    ],
+)
+def test_whose_nat_needs_forwarding(family, table, kind, hook, told):
+    chain = {"family": family, "table": table, "name": "POSTROUTING", "type": kind, "hook": hook}
+    assert foreign.nat_table([*CHAINS, chain]) == told
+
+
+@pytest.mark.parametrize(
     ("policy", "rules", "drops"),
     [
         ("ACCEPT", "", False),

@@ -12,6 +12,7 @@ from mydocker.model.addresses import mac_of
 from mydocker.model.annotations import FILL
 from mydocker.model.network import Endpoint, Network, Wires
 from mydocker.network import plan
+from mydocker.network.firewall import Guard
 from mydocker.network.ops import (
     AddNetworkRules,
     ConfigureLink,
@@ -109,27 +110,28 @@ class TestContainer:
 
 
 class TestBridge:
-    @pytest.mark.parametrize("guards", [[], [4]])
-    def test_the_rules_are_there_before_it(self, guards):
-        assert plan.bridge_up(BRIDGE, guards) == [
-            AddNetworkRules("bridge", BRIDGE.id, "mydocker0", "10.7.0.0/20", "", False, guards),
+    @pytest.mark.parametrize("guard", [Guard(), Guard([4], ["eth0", "lan"], ["lan"])])
+    def test_the_rules_are_there_before_it(self, guard):
+        own = (guard.versions, guard.links, guard.bridges)
+        assert plan.bridge_up(BRIDGE, guard) == [
+            AddNetworkRules("bridge", BRIDGE.id, "mydocker0", "10.7.0.0/20", "", False, *own),
             MakeBridge("mydocker0", ["10.7.0.1/20"], 1500, "02:42:0a:07:00:01", TAG.format("bridge")),
         ]
 
     def test_with_ipv6(self):
-        rules, bridge = plan.bridge_up(SIX, [4, 6])
+        rules, bridge = plan.bridge_up(SIX, Guard([4, 6]))
         assert (rules.subnet6, rules.guards) == ("fd10::/64", [4, 6])
         assert bridge.addresses == ["10.10.0.1/20", "fd10::1/64"]
 
     def test_an_internal_one(self):
-        rules, _ = plan.bridge_up(INNER, [])
+        rules, _ = plan.bridge_up(INNER, Guard())
         assert rules.internal
 
     @pytest.mark.parametrize("of", [BRIDGE, SIX], ids=["IPv4", "IPv6 too"])
     def test_they_are_there_until_it_is_gone(self, of):
-        assert plan.bridge_down(of) == [
+        assert plan.bridge_down(of, [4]) == [
             RemoveBridge(of.device, TAG.format(of.name), mac_of(of.gateway)),
-            RemoveNetworkRules(of.name, of.id, of.subnet6),
+            RemoveNetworkRules(of.name, of.id, of.subnet6, [], [4]),
         ]
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class Note(str):
+    """A line that a person should see beside what was done: for stderr."""
+
+
 def restore() -> Iterator[str | MydockerError]:
     """Record the ends that nobody saw, bring all networks up, start what is to come back.
 
@@ -113,5 +117,5 @@ def _stop(container_id: str) -> list[str]:
 def _take_down(name: str) -> list[str]:
     network = networks.load(name)
     up = networks.is_up(network)
-    networks.withdraw(network)
-    return [f"network {name}: down"] if up else []
+    notes = [Note(line) for line in networks.withdraw(network)]
+    return [f"network {name}: down", *notes] if up else [*notes]

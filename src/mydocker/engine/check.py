@@ -38,7 +38,7 @@ class Facts:
     """running, gone: the containers of this store whose state is certain; one that starts, ends or is changed just now
     is busy, by its ID. was_up: the names of networks that have been up since the boot. bridges: by device. unset: a
     device's settings that are not as they were made. saved: iptables-save's text, by the version of IP. off: versions
-    that the host does not forward. ours: for which mydocker has turned that on. shown: what is in the folder of ip
+    that the host does not forward. noted: what mydocker has turned that on for. shown: what is in the folder of ip
     netns -> where the link leads, "" if it is none."""
 
     networks: list[Network]
@@ -48,7 +48,7 @@ class Facts:
     unset: dict[str, list[str]]
     saved: dict[int, str]
     off: list[int]
-    ours: list[int]
+    noted: firewall.Guard
     running: list[state.Record]
     unwatched: list[str]
     gone: list[state.Record]
@@ -210,25 +210,41 @@ def _in_use(facts: Facts) -> set[str]:
     return {end.network for container in facts.running for end in container.endpoints}
 
 
-def _guards(facts: Facts, network: Network) -> list[int]:
-    return networks.guards_of(network, facts.off, facts.ours)
+def _guard(facts: Facts, network: Network) -> firewall.Guard:
+    return networks.guard_of(network, facts.off, facts.noted, facts.plugs)
 
 
 def _host(facts: Facts, active: list[Network]) -> list[Finding]:
-    """Forwarding, and the rule that keeps it to containers; of all networks with a way out, the first can mend it."""
+    """Forwarding, and the guard that keeps it to containers; of all networks with a way out, the first can mend it."""
     found = []
     for version in (4, 6):
         network = next((each for each in active if not each.internal and version in networks.versions(each)), None)
         if not network:
             continue
-        mend: list[ops.Op] = [plan.rules(network, _guards(facts, network))]
+        guard = _guard(facts, network)
+        mend: list[ops.Op] = [plan.rules(network, guard)]
         if version in facts.off:
             wrong, remedy = "does not forward", "turned on again, for containers only"
             found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
-        elif version in facts.ours and not firewall.guarded(facts.saved[version]):
-            wrong = "mydocker has turned forwarding on, and the rule that keeps it to containers is gone"
-            found.append(Finding("this host", f"IPv{version}: {wrong}", "made again", mend))
+        elif version in facts.noted.versions:
+            wrong = _guarding(facts.saved[version], guard)
+            if wrong:
+                wrong = f"IPv{version}: mydocker has turned forwarding on, and {wrong}"
+                found.append(Finding("this host", wrong, "made again", mend))
     return found
+
+
+def _guarding(saved: str, guard: firewall.Guard) -> str:
+    """What is wrong with the guard's rules, in words, or ""."""
+    if not firewall.guarded(saved):
+        return "the rules that keep it to containers are gone"
+    if firewall.guard_is(saved, firewall.guard_rules(guard)):
+        return ""
+    known = {word for rule in firewall.parse(saved)[0] if rule.owner == firewall.GUARD for word in rule.spec.split()}
+    new = [link for link in guard.links if link not in known]
+    if new:
+        return f"the rules that keep it to containers do not know {' and '.join(new)}"
+    return "the rules that keep it to containers are not as they were made"
 
 
 def _network(facts: Facts, network: Network) -> list[Finding]:
@@ -240,8 +256,8 @@ def _network(facts: Facts, network: Network) -> list[Finding]:
         )
         wrong = _rules(facts, version, tag, rules)
         if wrong:
-            found.append(Finding(about, wrong, "made again", [plan.rules(network, _guards(facts, network))]))
-    made = plan.bridge_up(network, _guards(facts, network))
+            found.append(Finding(about, wrong, "made again", [plan.rules(network, _guard(facts, network))]))
+    made = plan.bridge_up(network, _guard(facts, network))
     wrong, remedy = _bridge(facts.bridges[network.device], network, tag, facts.unset.get(network.device, []))
     if wrong:
         found.append(Finding(about, wrong, remedy or "made again", [] if remedy else made))
@@ -486,7 +502,7 @@ def _apply(finding: Finding) -> None:
         Trace("host").run(finding.steps)
         for op in finding.steps:
             if isinstance(op, AddNetworkRules):
-                networks.note_turned_on(op.guards)
+                networks.note_turned_on(firewall.Guard(op.guards, op.own_links))
     take_back(finding.leftovers)
     for name, lease in finding.missing:
         leases.take(networks.load(name), lease.container_id, lease.names, lease.address)

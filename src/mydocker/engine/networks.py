@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from mydocker.kernel.bridge import Plug
     from mydocker.model.addresses import Cidr
     from mydocker.ops import Op
 
@@ -203,29 +204,41 @@ def _kernel_subnets() -> dict[str, str]:
     return bridge.host_subnets()
 
 
-def remove(found: Network) -> None:
-    """Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
+def remove(found: Network) -> list[str]:
+    """What a person should know of it, in lines for stderr.
+
+    Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
     with leases.lock(found.name):
-        _withdraw(load(found.name), for_good=True)
+        return _withdraw(load(found.name), for_good=True)
 
 
-def withdraw(found: Network) -> None:
-    """Leave nothing of it on the host but its record, until it is next used. Raises as remove() does."""
+def withdraw(found: Network) -> list[str]:
+    """Leave nothing of it on the host but its record, until it is next used. Returns and raises as remove() does."""
     if was_up(found) or is_up(found):
         with leases.lock(found.name):
-            _withdraw(load(found.name), for_good=False)
+            return _withdraw(load(found.name), for_good=False)
+    return []
 
 
-def _withdraw(found: Network, for_good: bool) -> None:
+def _withdraw(found: Network, for_good: bool) -> list[str]:
     holders = users(found.name)
     if holders:
         raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
     with lock():
-        take_down(found)
+        unneeded = _unneeded(found)
+        others = _who_needs_forwarding() if unneeded else ""
+        stays = unneeded if others else []
+        _run(_plan_down(found, stays))
         if for_good:
             remove_tree(paths.network(found.name))
         remove_tree(paths.leases(found.name))
-        _turn_forwarding_off(found)
+        if not stays:
+            _turn_forwarding_off(found)
+    ours = [version for version in stays if version in turned_on().versions or _is_guarded(version)]
+    return [
+        f"left forwarding of IPv{version} on until a reboot, as {others} may need it ({firewall.FORWARDING[version]})"
+        for version in ours
+    ]
 
 
 # --- bridges and rules ------------------------------------------------------------------------------------------------
@@ -261,12 +274,12 @@ def bring_up(found: Network) -> list[str]:
         _check_free(found)
         with lock():
             off = not_forwarded(found)
-            guards = guards_of(found, off, turned_on())
-            _run(plan.bridge_up(found, guards))
-            note_turned_on(guards)
+            guard = guard_now(found, off)
+            _run(plan.bridge_up(found, guard))
+            note_turned_on(guard)
     return [
         f"turned on forwarding of IPv{version} on this host, for containers only ({firewall.FORWARDING[version]})"
-        for version in guards
+        for version in guard.versions
         if version in off
     ]
 
@@ -278,7 +291,7 @@ def bring_up_plan(found: Network) -> list[Op]:
     from mydocker.network import plan
 
     _check_free(found)
-    return plan.bridge_up(found, guards_of(found, not_forwarded(found), turned_on()))
+    return plan.bridge_up(found, guard_now(found, not_forwarded(found)))
 
 
 def _check_free(found: Network) -> None:
@@ -295,9 +308,9 @@ def _check_free(found: Network) -> None:
 
 # --- forwarding -------------------------------------------------------------------------------------------------------
 
-# The rule that keeps the host from forwarding for others (firewall.GUARD) also says that it was mydocker who turned
-# forwarding on; but `iptables -F` takes that away, so a file says it as well. It is gone after a reboot, as is what it
-# tells of.
+# The rules that keep the host from forwarding for others (firewall.GUARD) also say that it was mydocker who turned
+# forwarding on; but `iptables -F` takes them away, so a file says it as well: versions of IP in its first line, the
+# host's own links in its second. It is gone after a reboot, as is what it tells of.
 
 
 def versions(found: Network) -> tuple[int, ...]:
@@ -305,10 +318,26 @@ def versions(found: Network) -> tuple[int, ...]:
     return (4, 6) if found.subnet6 else (4,)
 
 
-def guards_of(found: Network, off: list[int], ours: list[int]) -> list[int]:
-    """Those of its versions for which forwarding is mydocker's doing, or is about to be. off: not forwarded now; ours:
-    turned_on()."""
-    return [] if found.internal else [version for version in versions(found) if version in off + ours]
+def guard_now(found: Network, off: list[int]) -> firewall.Guard:
+    """guard_of() the host as it is. off: not_forwarded()."""
+    noted = turned_on()
+    if found.internal or not set(versions(found)) & {*off, *noted.versions}:
+        return firewall.Guard()
+    from mydocker.kernel import bridge
+
+    return guard_of(found, off, noted, bridge.plugs())
+
+
+def guard_of(found: Network, off: list[int], noted: firewall.Guard, links: dict[str, Plug]) -> firewall.Guard:
+    """Of those of its versions for which forwarding is mydocker's doing, or is about to be. off: not forwarded now;
+    noted: turned_on(); links: the host's."""
+    from mydocker.network import forwarding
+
+    needed = [] if found.internal else [version for version in versions(found) if version in [*off, *noted.versions]]
+    if not needed:
+        return firewall.Guard()
+    own = forwarding.own_links(links, noted)
+    return firewall.Guard(needed, own, forwarding.bridges(links, own))
 
 
 def not_forwarded(found: Network) -> list[int]:
@@ -321,35 +350,61 @@ def not_forwarded(found: Network) -> list[int]:
     return off
 
 
-def turned_on() -> list[int]:
-    """The versions of IP that mydocker has turned forwarding on for since the host was booted."""
+def turned_on() -> firewall.Guard:
+    """What mydocker has turned forwarding on for since the host was booted; without bridges."""
     try:
-        with open(_TURNED_ON, encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
+        with open(_TURNED_ON, encoding="utf-8") as file:
+            numbers, _, names = file.read().partition("\n")
+            return firewall.Guard([int(word) for word in numbers.split()], names.split())
     except FileNotFoundError:
-        return []
+        return firewall.Guard()
 
 
-def note_turned_on(added: list[int]) -> None:
+def note_turned_on(guard: firewall.Guard) -> None:
     known = turned_on()
-    if not set(added) <= set(known):
-        write_atomic(_TURNED_ON, " ".join(map(str, sorted({*known, *added}))).encode() + b"\n")
+    _note(sorted({*known.versions, *guard.versions}), sorted({*known.links, *guard.links}))
+
+
+def _note(numbers: list[int], links: list[str]) -> None:
+    if firewall.Guard(numbers, links) != turned_on():
+        write_atomic(_TURNED_ON, f"{' '.join(map(str, numbers))}\n{' '.join(links)}\n".encode())
+
+
+def _unneeded(last: Network) -> list[int]:
+    """The versions of IP that it needed forwarded, or anything did, and no other network of this store does."""
+    others = [each for each in networks() if each.id != last.id and was_up(each) and not each.internal]
+    needed = {version for each in others for version in versions(each)}
+    return sorted({*versions(last), *turned_on().versions} - needed)
+
+
+def _who_needs_forwarding() -> str:
+    """Whose links or rules need the host to forward, in words, or "". In doubt, they do."""
+    from mydocker.kernel import bridge
+    from mydocker.network import foreign, forwarding
+
+    links = forwarding.foreign_links(bridge.plugs(), turned_on().links)
+    return ", ".join(links) or foreign.nat()
+
+
+def _is_guarded(version: int) -> bool:
+    from mydocker.kernel import iptables
+
+    return firewall.guarded(iptables.save(version, "filter"))
 
 
 def _turn_forwarding_off(last: Network) -> None:
     """Of each version of IP that no network needs any more: also if nothing in the firewall says by now that it was
     turned on for one. The lock is the caller's."""
     ours = turned_on()
-    needed = {version for each in networks() if was_up(each) and not each.internal for version in versions(each)}
-    if set(ours) <= needed:
+    off = [version for version in ours.versions if version in _unneeded(last)]
+    if not off:
         return
     from mydocker.network import ops
 
-    rest = [version for version in ours if version in needed]
-    off = [version for version in ours if version not in needed]
     _run([ops.RemoveNetworkRules(last.name, last.id, last.subnet6, off)])
+    rest = [version for version in ours.versions if version not in off]
     if rest:
-        write_atomic(_TURNED_ON, " ".join(map(str, rest)).encode() + b"\n")
+        _note(rest, ours.links)
     else:
         os.unlink(_TURNED_ON)
 
@@ -359,11 +414,12 @@ def was_up(found: Network) -> bool:
     return os.path.isdir(paths.leases(found.name))
 
 
-def take_down(found: Network) -> None:
-    """Remove the bridge and the rules, as far as they are there. The lock on its leases is the caller's."""
+def _plan_down(found: Network, stays: list[int]) -> list[Op]:
+    """Remove the bridge and the rules, as far as they are there. stays: the versions of IP that others need
+    forwarded."""
     from mydocker.network import plan
 
-    _run(plan.bridge_down(found))
+    return plan.bridge_down(found, stays)
 
 
 def _run(steps: list[Op]) -> None:

@@ -42,9 +42,9 @@ def _network(network: Network) -> list[str]:
         if not networks.is_up(network):
             return []
         with networks.lock():
-            guards = networks.guards_of(network, networks.not_forwarded(network), networks.turned_on())
-            Trace("host").run(plan.bridge_up(network, guards))
-            networks.note_turned_on(guards)
+            guard = networks.guard_now(network, networks.not_forwarded(network))
+            Trace("host").run(plan.bridge_up(network, guard))
+            networks.note_turned_on(guard)
     return in_the_way(network.device)
 
 

@@ -169,12 +169,16 @@ def _whole(dump: Callable[[], Iterable[Any]]) -> list[Any]:
 
 @record
 class Plug:
-    """A link of the host's, as a port. bridge: that it is plugged into, "" if none. hairpin: whether the bridge sends
-    back by it what came by it."""
+    """A link of the host's, as a port. bridge: that it is plugged into, "" if none; a bond or a VRF counts, too.
+    hairpin: whether the bridge sends back by it what came by it. kind: "bridge", "veth", "vlan" and so on, "" for a
+    network card. lower: the link that a VLAN is on, or "". alias: what somebody has noted on it."""
 
     up: bool
     bridge: str
     hairpin: bool
+    kind: str = ""
+    lower: str = ""
+    alias: str = ""
 
 
 def plugs() -> dict[str, Plug]:
@@ -187,6 +191,10 @@ def plugs() -> dict[str, Plug]:
             bool(link["flags"] & _IFF_UP),
             names.get(link.get_attr("IFLA_MASTER"), ""),
             bool(link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_MODE")),
+            link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
+            # The number may be one of another namespace.
+            "" if link.get_attr("IFLA_LINK_NETNSID") is not None else names.get(link.get_attr("IFLA_LINK"), ""),
+            link.get_attr("IFLA_IFALIAS") or "",
         )
         for link in links
     }

@@ -10,6 +10,8 @@ their comment, "mydocker: network NAME ID" and "mydocker: container NAME ID": it
     nat     PREROUTING, OUTPUT ─> MYDOCKER-PORTS    published ports
             POSTROUTING                         one MASQUERADE a network, and ─> MYDOCKER-POSTROUTING
 
+Where mydocker has turned forwarding on, a guard stands at FORWARD's end: ─> MYDOCKER-GUARD, which drops.
+
 All isolation is in mangle, which sees a packet before nat does: one that begins a connection to a container's address
 from anywhere but its own bridge is dropped. Published ports are addressed to the host there, as are replies to what was
 masqueraded: both get their new destination later. What belongs to a connection is not looked at again: so the cost of
@@ -38,8 +40,10 @@ TABLES = {
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}  # sysctls, by version of IP
 SHARED = "mydocker: all networks"
 GUARD = "mydocker: forwards for containers only"  # it also says that it was us who turned forwarding on
+TAG = "mydocker: network "  # how the comment of a network's rules begins, and its bridge's alias
+_GUARD_CHAIN = "MYDOCKER-GUARD"
 # Bridges of docker, libvirt, podman, CNI, LXC, LXD and Incus: their own rules decide who gets in.
-_OTHERS = ("docker+", "br-+", "virbr+", "podman+", "cni+", "lxcbr+", "lxdbr+", "incusbr+")
+OTHERS = ("docker+", "br-+", "virbr+", "podman+", "cni+", "lxcbr+", "lxdbr+", "incusbr+")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-:/[]")
 _LONGEST_NAME = 200  # a comment has 255 bytes
 
@@ -70,7 +74,7 @@ class Rule:
 
 
 def network_owner(name: str, network_id: str) -> str:
-    return f"mydocker: network {_plain(name)[:_LONGEST_NAME]} {_plain(network_id)[:12]}"
+    return f"{TAG}{_plain(name)[:_LONGEST_NAME]} {_plain(network_id)[:12]}"
 
 
 def container_owner(name: str, container_id: str) -> str:
@@ -96,7 +100,7 @@ def shared_rules(version: int) -> list[Rule]:
         ("mangle", "MYDOCKER-ISOLATE", "-i lo", "RETURN", True),  # the host, to one of its gateway addresses
         ("filter", "FORWARD", "", "MYDOCKER-FORWARD", True),
         ("filter", "FORWARD", "", "MYDOCKER-USER", True),  # each comes before the one above
-        *(("filter", "MYDOCKER-OUT", f"-o {device}", "RETURN", False) for device in _OTHERS),
+        *(("filter", "MYDOCKER-OUT", f"-o {device}", "RETURN", False) for device in OTHERS),
         ("filter", "MYDOCKER-OUT", "", "ACCEPT", False),
         ("nat", "PREROUTING", local, "MYDOCKER-PORTS", False),
         # Unlike 127.0.0.1, ::1 can't leave the host by any sysctl: a connection to it is refused.
@@ -106,10 +110,31 @@ def shared_rules(version: int) -> list[Rule]:
     return [Rule(table, chain, match, target, SHARED, first) for table, chain, match, target, first in rows]
 
 
-def guard_rules() -> list[Rule]:
-    """Where forwarding was off, it is turned on for containers: nothing else is forwarded. A rule, as a chain's policy
-    is not ours; at the end, so that others' ACCEPT still counts."""
-    return [Rule("filter", "FORWARD", "", "DROP", GUARD)]
+@record
+class Guard:
+    """What goes with forwarding that mydocker turns on, or has turned on. versions: of IP. links: the host's own,
+    between which nothing is forwarded. bridges: those of them that are bridges."""
+
+    versions: list[int] = []
+    links: list[str] = []
+    bridges: list[str] = []
+
+
+def guard_rules(guard: Guard) -> list[Rule]:
+    """Where forwarding was off, it is turned on for containers: from one of the host's own links to another, nothing is
+    forwarded.
+
+    A packet is accepted only if every table accepts it, so a rule that drops more than that would take from other
+    runtimes what their own tables accept. Nor is a bridge a way from itself to itself: with br_netfilter, what it
+    carries between its ports looks like that. What was given another destination on this host is somebody's published
+    port. Rules, as a chain's policy is not ours; at the end, so that an ACCEPT of the administrator's still counts."""
+    links = [_plain(link) for link in guard.links]
+    ways_in = [f"-i {link} ! -o {link}" if link in guard.bridges else f"-i {link}" for link in links]
+    return [
+        *(Rule("filter", "FORWARD", way, _GUARD_CHAIN, GUARD) for way in ways_in),
+        Rule("filter", _GUARD_CHAIN, "-m conntrack --ctstate DNAT", "RETURN", GUARD),
+        *(Rule("filter", _GUARD_CHAIN, f"-o {link}", "DROP", GUARD) for link in links),
+    ]
 
 
 def network_rules(version: int, owner: str, device: str, subnet: str, internal: bool = False) -> list[Rule]:
@@ -217,15 +242,17 @@ def _owner_id(owner: str) -> str:
 # --- what has to change -----------------------------------------------------------------------------------------------
 
 
-def replace(saved: str, version: int, owner: str, rules: list[Rule], guard: bool = False) -> str:
+def replace(saved: str, version: int, owner: str, rules: list[Rule], guard: list[Rule] | None = None) -> str:
     """The text for iptables-restore after which the owner has exactly these rules, each once, and our chains and the
-    jumps to them are there; "" if that is so. guard: also guard_rules()."""
+    jumps to them are there; "" if that is so. guard: guard_rules(), if there are to be these, too."""
     there, chains = parse(saved)
     change = _Change()
     for table, names in TABLES.items():
         change.add(table, (f"-N {name}" for name in names if f"{table}/{name}" not in chains))
+    if guard is not None and f"filter/{_GUARD_CHAIN}" not in chains:
+        change.add("filter", [f"-N {_GUARD_CHAIN}"])
     groups = [(SHARED, shared_rules(version)), (owner, rules)]
-    for name, wanted in [*groups, (GUARD, guard_rules())] if guard else groups:
+    for name, wanted in groups if guard is None else [*groups, (GUARD, guard)]:
         present = [rule for rule in there if rule.owner and _same(rule.owner, name)]
         if sorted((rule.table, rule.spec) for rule in present) != sorted((rule.table, rule.spec) for rule in wanted):
             change.delete(present)
@@ -242,17 +269,18 @@ def remove(saved: str, owner_id: str) -> str:
     return change.text()
 
 
-def remove_network(saved: str, network_id: str) -> str:
+def remove_network(saved: str, network_id: str, keep_guard: bool = False) -> str:
     """As remove(); and with the last rule of any owner goes what networks share: the jumps, and each chain in which
-    nobody else has a rule."""
+    nobody else has a rule. keep_guard: but the guard stays, as forwarding does."""
     if not is_last(saved, network_id):
         return remove(saved, network_id)
     there, chains = parse(saved)
+    gone = [rule for rule in there if rule.owner and not (keep_guard and rule.owner == GUARD)]
     change = _Change()
-    change.delete(rule for rule in there if rule.owner)
-    for table, names in TABLES.items():
-        others = {word for rule in there if rule.table == table and not rule.owner for word in rule.spec.split(" ")}
-        change.add(table, (f"-X {name}" for name in names if f"{table}/{name}" in chains and name not in others))
+    change.delete(gone)
+    for table, names in {**TABLES, "filter": (*TABLES["filter"], _GUARD_CHAIN)}.items():
+        in_use = {word for rule in there if rule.table == table and rule not in gone for word in rule.spec.split(" ")}
+        change.add(table, (f"-X {name}" for name in names if f"{table}/{name}" in chains and name not in in_use))
     return change.text()
 
 
@@ -264,6 +292,18 @@ def is_last(saved: str, network_id: str) -> bool:
 def guarded(saved: str) -> bool:
     """Whether it was mydocker who turned forwarding on."""
     return any(rule.owner == GUARD for rule in parse(saved)[0])
+
+
+def guard_is(saved: str, guard: list[Rule]) -> bool:
+    """Whether these are the guard's rules."""
+    there = sorted(rule.spec for rule in parse(saved)[0] if rule.owner == GUARD)
+    return there == sorted(rule.spec for rule in guard)
+
+
+def foreign_nat(saved: str) -> bool:
+    """Whether somebody else's rule gives packets another address, which is for packets that are forwarded."""
+    targets = {rule.spec.rpartition(" -j ")[2].split(" ")[0] for rule in parse(saved)[0] if not rule.owner}
+    return not targets.isdisjoint(("MASQUERADE", "SNAT", "DNAT", "NETMAP"))
 
 
 def _same(owner: str, other: str) -> bool:

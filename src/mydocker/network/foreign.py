@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 
 from mydocker import jsontext
-from mydocker.kernel import programs
+from mydocker.kernel import iptables, programs
+from mydocker.network import firewall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_WITHOUT_MEANING = (("ip", "nat"), ("ip6", "nat"), ("inet", "firewalld"), ("ip", "firewalld"), ("ip6", "firewalld"))
 UFW = ("/etc/ufw/ufw.conf", "/etc/default/ufw")
 
 
@@ -53,6 +55,26 @@ def firewalld(chains: list[dict[str, Any]], device: str, zone: str) -> list[str]
         return []
     trust = f"firewall-cmd --permanent --zone=trusted --add-interface={device} && firewall-cmd --reload"
     return [f"firewalld rejects what {device} forwards, as it is in no zone ('{trust}')"]
+
+
+def nat() -> str:
+    """Whose rules give packets that are forwarded another address, in words, or "". Raises OSError or HostError."""
+    if firewall.foreign_nat(iptables.save(4, "nat")):
+        return "a NAT rule in iptables"
+    if programs.find("nft"):
+        rows = jsontext.loads(programs.run(["nft", "-j", "list", "chains"]))["nftables"]
+        return nat_table([row["chain"] for row in rows if "chain" in row])
+    return ""
+
+
+def nat_table(chains: list[dict[str, Any]]) -> str:
+    """chains: of `nft -j list chains`. Tables of iptables-nft are left out, as are firewalld's, which has one
+    always."""
+    for chain in chains:
+        table = (chain["family"], chain["table"])
+        if (chain.get("hook"), chain.get("type")) == ("postrouting", "nat") and table not in _WITHOUT_MEANING:
+            return f"the nftables table '{' '.join(table)}'"
+    return ""
 
 
 def legacy(saved: str, device: str) -> list[str]:

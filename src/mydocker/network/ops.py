@@ -324,17 +324,17 @@ def _deletion(owner_id: str, subnet6: str = "") -> list[str]:
     ]
 
 
-def _remove_network(network_id: str, subnet6: str, guards: Iterable[int] = ()) -> None:
+def _remove_network(network_id: str, subnet6: str, guards: Iterable[int], stays: Iterable[int]) -> None:
     for version in {*_each(subnet6), *guards}:
-        _remove_rules(version, network_id, version in guards)
+        _remove_rules(version, network_id, version in guards, version in stays)
 
 
-def _remove_rules(version: int, network_id: str, guarded: bool) -> None:
+def _remove_rules(version: int, network_id: str, guarded: bool, stays: bool) -> None:
     def plan(saved: str) -> str:
-        if guarded or firewall.guarded(saved):
+        if not stays and (guarded or firewall.guarded(saved)):
             # Off before what keeps the host from being a router goes; and on again, should a new network have come.
             cgroups.write(_forwarding(version), "0" if firewall.is_last(saved, network_id) else "1")
-        return firewall.remove_network(saved, network_id)
+        return firewall.remove_network(saved, network_id, keep_guard=stays)
 
     for _ in range(2):  # two that go at once each saw the other: who looks again is the last
         iptables.change(version, plan)
@@ -348,7 +348,8 @@ def _remove_ports(container_id: str, address6: str) -> None:
 @record
 class AddNetworkRules(Op):
     """Those of a network's bridge, and what all networks share where that is not yet there; each once, however often it
-    is done. guards: the versions of IP for which forwarding was off: it is turned on, for containers only."""
+    is done. guards: the versions of IP for which forwarding was off: it is turned on, for containers only; own_links,
+    own_bridges: of firewall.Guard."""
 
     name: str
     id: str
@@ -357,24 +358,31 @@ class AddNetworkRules(Op):
     subnet6: str = ""
     internal: bool = False
     guards: list[int] = []
+    own_links: list[str] = []
+    own_bridges: list[str] = []
     topic = "network"
+    turned_on = tuple[int, ...]()  # by do()
 
     def do(self) -> None:
         for version in _each(self.subnet6):
             self._add(version)
 
     def _add(self, version: int) -> None:
-        owner, rules, guard = self._owner(), self._rules(version), version in self.guards
+        owner, rules = self._owner(), self._rules(version)
+        guard = self._guard() if version in self.guards else None
         iptables.change(version, lambda saved: firewall.replace(saved, version, owner, rules, guard))
         # SELinux may keep a program from reading what it is given, and then it says that all is well.
         there = {rule.spec for rule in firewall.parse(iptables.save(version))[0]}
-        if not all(rule.spec in there for rule in rules):
+        if not all(rule.spec in there for rule in rules + (guard or [])):
             raise OSError(errno.EIO, "iptables has not done what it was told, and did not say so")
-        if guard:
+        if guard is not None and cgroups.read(_forwarding(version)) == "0":
+            self.turned_on = (*self.turned_on, version)
             _turn_on_forwarding(version)
 
     def undo(self) -> None:
-        _remove_network(self.id, self.subnet6)
+        """What was on before stays on: somebody may have come to need it."""
+        stays = [version for version in _each(self.subnet6) if version not in self.turned_on]
+        _remove_network(self.id, self.subnet6, self.turned_on, stays)
 
     def _owner(self) -> str:
         return firewall.network_owner(self.name, self.id)
@@ -383,6 +391,9 @@ class AddNetworkRules(Op):
         subnet = self.subnet if version == 4 else self.subnet6
         return firewall.network_rules(version, self._owner(), self.device, subnet, self.internal)
 
+    def _guard(self) -> list[firewall.Rule]:
+        return firewall.guard_rules(firewall.Guard(self.guards, self.own_links, self.own_bridges))
+
     def phrase(self) -> str:
         return f"let {self.device} out, and nobody in" if not self.internal else f"cut {self.device} off"
 
@@ -390,11 +401,13 @@ class AddNetworkRules(Op):
         lines = []
         for version in _each(self.subnet6):
             program = {4: "iptables", 6: "ip6tables"}[version]
+            guard = self._guard() if version in self.guards else []
             chains = [
-                f"{program} -w -t {table} -N {chain}" for table, names in firewall.TABLES.items() for chain in names
+                *((table, chain) for table, names in firewall.TABLES.items() for chain in names),
+                *(("filter", chain) for chain in dict.fromkeys(rule.chain for rule in guard) if chain != "FORWARD"),
             ]
-            lines += [f"{line} 2>/dev/null" for line in chains]
-            shared = firewall.shared_rules(version) + (firewall.guard_rules() if version in self.guards else [])
+            lines += [f"{program} -w -t {table} -N {chain} 2>/dev/null" for table, chain in chains]
+            shared = firewall.shared_rules(version) + guard
             for rule, line in zip(shared, _commands(version, shared)):
                 lines.append(f"{program} -w -t {rule.table} -C {rule.spec} 2>/dev/null || {line}")
             lines += _commands(version, self._rules(version))
@@ -408,16 +421,17 @@ class RemoveNetworkRules(Op):
     """Whatever is the network's, by its ID; after the last network, what all share. Harmless where nothing is there.
 
     guards: the versions of IP for which mydocker has turned forwarding on, should nothing else say so any more; it is
-    turned off again after the last network."""
+    turned off again after the last network. stays: but not for these, which others need; the guard stays, too."""
 
     name: str
     id: str
     subnet6: str = ""
     guards: list[int] = []
+    stays: list[int] = []
     topic = "network"
 
     def do(self) -> None:
-        _remove_network(self.id, self.subnet6, self.guards)
+        _remove_network(self.id, self.subnet6, self.guards, self.stays)
 
     def phrase(self) -> str:
         return f"remove the firewall rules of network {self.name}"

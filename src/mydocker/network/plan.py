@@ -15,7 +15,7 @@ from __future__ import annotations
 from mydocker import ops
 from mydocker.model.addresses import cidr, mac_of
 from mydocker.network import ops as steps
-from mydocker.network.firewall import network_owner
+from mydocker.network.firewall import Guard, network_owner
 from mydocker.network.resolvconf import RESOLVER
 from mydocker.network.resolver_op import OpenResolver
 
@@ -60,26 +60,26 @@ def configure(network: Network, end: Endpoint, metric: int) -> steps.ConfigureLi
     return steps.ConfigureLink(end.device, end.address, gateway, end.address6, gateway6, metric)
 
 
-def bridge_up(network: Network, guards: list[int]) -> list[ops.Op]:
-    """guards: the versions of IP that the host does not forward yet. The rules come first: there is no moment at which
-    the bridge is open."""
+def bridge_up(network: Network, guard: Guard) -> list[ops.Op]:
+    """guard: of the versions of IP that the host does not forward yet, or does because of mydocker. The rules come
+    first: there is no moment at which the bridge is open."""
     own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
     addresses = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
     tag = network_owner(network.name, network.id)
     return [
-        rules(network, guards),
+        rules(network, guard),
         steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag),
     ]
 
 
-def rules(network: Network, guards: list[int]) -> steps.AddNetworkRules:
-    return steps.AddNetworkRules(
-        network.name, network.id, network.device, network.subnet, network.subnet6, network.internal, guards
-    )
+def rules(network: Network, guard: Guard) -> steps.AddNetworkRules:
+    of_network = (network.name, network.id, network.device, network.subnet, network.subnet6, network.internal)
+    return steps.AddNetworkRules(*of_network, guard.versions, guard.links, guard.bridges)
 
 
-def bridge_down(network: Network) -> list[ops.Op]:
+def bridge_down(network: Network, stays: list[int]) -> list[ops.Op]:
+    """stays: the versions of IP that others need forwarding of."""
     return [
         steps.RemoveBridge(network.device, network_owner(network.name, network.id), mac_of(network.gateway)),
-        steps.RemoveNetworkRules(network.name, network.id, network.subnet6),
+        steps.RemoveNetworkRules(network.name, network.id, network.subnet6, [], stays),
     ]

@@ -78,7 +78,7 @@ def rm(params: dict[str, Any]) -> int:
     code = 0
     for name in params["networks"]:
         try:
-            networks.remove(networks.find(name))
+            _remark(networks.remove(networks.find(name)))
             print(name)
         except NotFound as error:
             if not params["force"]:
@@ -95,7 +95,7 @@ def prune(params: dict[str, Any]) -> int:
         return 0
     for each in idle:
         try:
-            networks.remove(each)
+            _remark(networks.remove(each))
             print(each.name)
         except (Conflict, NotFound):
             continue  # a container has come to it, or somebody else has removed it meanwhile

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from mydocker.cli import output
 from mydocker.cli.streams import tell
 from mydocker.engine import system
@@ -69,10 +71,14 @@ def shutdown(params: dict[str, Any]) -> int:
 
 def _report(told: Iterable[str | MydockerError]) -> int:
     """Print what is told of, as it comes; the exit code is the last error's."""
+    from mydocker.engine.boot import Note
+
     code = 0
     for each in told:
         if isinstance(each, MydockerError):
             code = tell(each)
+        elif isinstance(each, Note):
+            print(f"mydocker: {each}", file=sys.stderr)
         else:
             output.emit(f"{each}\n")
     return code
