@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mydocker import jsontext, paths
+from mydocker.cli import goformat, govalues
 from mydocker.model import host, inspect, names, request, spec
 from mydocker.model.network import Endpoint
 from mydocker.record import record
@@ -24,7 +25,8 @@ DOCKERS_KEYS = {
         PidMode Privileged PublishAllPorts ReadonlyRootfs SecurityOpt UTSMode UsernsMode ShmSize Runtime ConsoleSize
         Isolation CpuShares Memory NanoCpus CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps
         BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps CpuPeriod CpuQuota CpuRealtimePeriod
-        CpuRealtimeRuntime CpusetCpus CpusetMems Devices DeviceCgroupRules DeviceRequests MemoryReservation MemorySwap
+        CpuRealtimeRuntime CpusetCpus CpusetMems Devices DeviceCgroupRules DeviceRequests KernelMemory KernelMemoryTCP
+        MemoryReservation MemorySwap
         MemorySwappiness OomKillDisable PidsLimit Ulimits CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth
         MaskedPaths ReadonlyPaths
     """,
@@ -103,6 +105,14 @@ def at(value, path):
 @pytest.mark.parametrize("path", DOCKERS_KEYS)
 def test_dockers_paths_are_all_there_and_no_others(path):
     assert set(at(show(), path)) == set(DOCKERS_KEYS[path].split())
+
+
+def test_templates_know_every_field_of_it():
+    """What the table of Go's types lacks, `{{json .}}` would lose."""
+    made = show()
+    typed = jsontext.loads(goformat.json(govalues.document("container", made)))
+    assert typed == {**made, "HostConfig": {key: made["HostConfig"][key] for key in typed["HostConfig"]}}
+    assert set(made["HostConfig"]) == set(typed["HostConfig"])
 
 
 class TestState:

@@ -233,23 +233,25 @@ class TestWidths:
 
 
 class TestInspection:
-    VALUE = {"Id": "é", "Config": {"Labels": {"a": "b"}}, "Mounts": [{"Labels": None}], "State": "x\x1b\n"}
+    VALUE = {"Id": "é", "Config": {"Labels": {"a": "b"}}, "Mounts": [{"Labels": None}], "Path": "x\x1b\n"}
 
     def test_json(self):
-        text = inspection([self.VALUE])
+        text = inspection([("container", self.VALUE)])
         assert text.startswith('[\n    {\n        "Id": ')
         assert json.loads(text) == [self.VALUE]
-        compact = inspection([self.VALUE, {}], "json")
+        compact = inspection([("container", self.VALUE), ("image", {})], "json")
         assert compact.startswith('[{"Id":"é","Config":{"Labels":{"a":"b"}},')
         assert compact.endswith(",{}]\n")
 
     def test_template(self):
-        assert inspection([self.VALUE] * 2, "{{.Id}}") == "é\né\n"
-        assert inspection([self.VALUE], "{{.Config.Labels.a}} {{.Config.Labels.none}}") == "b <no value>\n"
-        assert inspection([self.VALUE], "{{.State}}") == "x\x1b\n\n"
-        assert inspection([self.VALUE], "{{.State}}", terminal=True) == "x\\x1b\n\n"
+        assert inspection([("container", self.VALUE)] * 2, "{{.Id}}") == "é\né\n"
+        assert (
+            inspection([("container", self.VALUE)], "{{.Config.Labels.a}} {{.Config.Labels.none}}") == "b <no value>\n"
+        )
+        assert inspection([("container", self.VALUE)], "{{.Path}}") == "x\x1b\n\n"
+        assert inspection([("container", self.VALUE)], "{{.Path}}", terminal=True) == "x\\x1b\n\n"
         with pytest.raises(InvalidArgument, match='no entry for key "None"'):
-            inspection([self.VALUE], "{{.Config.None}}")
+            inspection([("container", self.VALUE)], "{{.Config.None}}")
 
 
 class TestEmit:

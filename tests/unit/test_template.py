@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mydocker.cli import goformat
-from mydocker.cli.gofunctions import HEADING_FUNCTIONS, StringMap
+from mydocker.cli import dockertypes, goformat, govalues
+from mydocker.cli.gofunctions import HEADING_FUNCTIONS
 from mydocker.cli.template import Template
 from mydocker.errors import InvalidArgument
 
 VALUE = {
     "Id": "abc",
     "State": {"Status": "running", "ExitCode": 3},
-    "Config": {"Labels": StringMap(a="b"), "Cmd": ["top", "-b"], "Volumes": None},
+    "Config": {"Labels": govalues.Map("map[string]string", {"a": "b"}), "Cmd": ["top", "-b"], "Volumes": None},
     "Zz": {
         "b": 2,
         "a": "x y",
@@ -324,3 +325,89 @@ def test_bytes_that_are_no_utf8():
     value = b"a\xff".decode("utf-8", "surrogateescape")
     assert Template("{{json .}} {{printf `%q %x` . .}} {{len .}}").render(value) == '"a\\ufffd" "a\\xff" 61ff 2'
     assert Template("{{.}}").render(value) == value
+
+
+NOTHING: dict = {"Id": "abc", "State": {"Status": "created"}, "HostConfig": {"OomKillDisable": False}, "Config": {}}
+
+
+class TestTypedFields:
+    """What docker 20.10 prints of a container with nothing: each was typed to it."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("{{.ID}} {{.Id}}", "abc abc"),
+            ("{{if .State.Health}}y{{else}}n{{end}} {{.State.Health}} {{json .State.Health}}", "n <nil> null"),
+            ("[{{join .Config.Entrypoint ` `}}] {{.Config.Entrypoint}} {{json .Config.Entrypoint}}", "[] [] null"),
+            ("{{len .HostConfig.Binds}} {{.HostConfig.Binds}} {{json .HostConfig.Binds}}", "0 [] null"),
+            ("{{range .HostConfig.Binds}}x{{else}}none{{end}}", "none"),
+            ("{{len .Config.Labels}} {{.Config.Labels}} {{json .Config.Labels}}", "0 map[] null"),
+            ("{{.Config.Labels.a}} [{{index .Config.Labels `a`}}]", "<no value> []"),
+            ("{{.HostConfig.MemorySwappiness}} {{json .HostConfig.MemorySwappiness}}", "<nil> null"),
+            ("{{.HostConfig.OomKillDisable}} {{if .HostConfig.OomKillDisable}}set{{end}}", "false set"),
+            ("{{.HostConfig.Init}} {{if .HostConfig.Init}}set{{else}}unset{{end}}", "<nil> unset"),
+            ("{{.HostConfig.Memory}} {{.HostConfig.Resources.Memory}} {{eq .HostConfig.Memory 0}}", "0 0 true"),
+            ("[{{.HostConfig.IpcMode}}] {{.HostConfig.Privileged}} {{.HostConfig.ConsoleSize}}", "[] false [0 0]"),
+            ("{{.State}}", "{created false false false false false 0 0    <nil>}"),
+            ("{{.HostConfig.RestartPolicy}} {{.HostConfig.LogConfig}}", "{ 0} { map[]}"),
+            ("{{.NetworkSettings.Networks.none.IPAddress}}", "<no value>"),
+            (
+                "{{json .HostConfig.RestartPolicy}} {{json .GraphDriver}}",
+                '{"Name":"","MaximumRetryCount":0} {"Data":null,"Name":""}',
+            ),
+            (
+                "{{printf `%T %T %T` .State .HostConfig.Binds .State.Health}}",
+                "*types.ContainerState []string *types.Health",
+            ),
+            ("{{printf `%v %s %d` .State.Health .HostConfig.Binds .HostConfig.Memory}}", "<nil> [] 0"),
+            ("{{with .State.Health}}{{.Status}}{{else}}none{{end}}", "none"),
+            ("{{if and .State (not .State.Running)}}y{{end}}", "y"),
+            ("{{.SizeRw}} {{.Node}} {{.Mounts}}", "<nil> <nil> []"),
+        ],
+    )
+    def test_of_a_container(self, text, expected):
+        document = {**NOTHING, "NetworkSettings": {"Networks": {}}, "GraphDriver": {}}
+        assert Template(text).render(govalues.document("container", document)) == expected
+
+    @pytest.mark.parametrize(
+        ("kind", "text", "expected"),
+        [
+            ("image", "{{.ID}} {{.Config.Entrypoint}} {{.ContainerConfig}} {{len .RepoTags}}", "abc [] <nil> 0"),
+            ("image", "{{.Metadata.LastTagTime}} {{json .RootFS}}", '0001-01-01 00:00:00 +0000 UTC {"Type":""}'),
+            ("network", "{{.ID}} {{.Peers}} {{.Containers}} {{.IPAM}}", "abc [] map[] { map[] []}"),
+            (
+                "network",
+                "{{.Created}} {{json .Created}}",
+                '2026-11-29 20:43:01.66 +0000 UTC "2026-11-29T20:43:01.660Z"',
+            ),
+            ("volume", "{{.Labels}} {{.UsageData}} {{.Status}} {{json .Options}}", "map[] <nil> map[] null"),
+            ("version", "[{{.Server}}] {{.Client.Version}}", "[<nil>] "),
+            ("info", "{{.Swarm.LocalNodeState}}[{{.Labels}}]{{.ContainerdCommit.ID}}", "[[]]"),
+        ],
+    )
+    def test_of_other_things(self, kind, text, expected):
+        document = {"Id": "abc", "Config": {}, "Created": "2026-11-29T20:43:01.660Z"}
+        assert Template(text).render(govalues.document(kind, document)) == expected
+
+    @pytest.mark.parametrize(
+        "text", ["{{.Nope}}", "{{.State.Nope}}", "{{.State.Health.Status}}", "{{.HostConfig.Binds.x}}"]
+    )
+    def test_what_docker_does_not_know_is_an_error(self, text):
+        with pytest.raises(InvalidArgument):
+            Template(text).render(govalues.document("container", NOTHING))
+
+    def test_each_struct_of_the_table_can_be_looked_into(self):
+        for struct in dockertypes.STRUCTS:
+            value = govalues.of(struct, None)
+            assert goformat.text(value).startswith("{")
+            json.loads(goformat.json(value))
+
+    def test_every_type_of_the_table_is_declared(self):
+        for struct, text in dockertypes.STRUCTS.items():
+            for line in text.split("\n"):
+                words = [word for word in line.split() if word not in ("?", "+")]
+                for name in re.findall(r"[\w]+\.\w+", words[-1]) if words else []:
+                    assert name in dockertypes.STRUCTS or name in dockertypes.NAMED or name == "time.Time", (
+                        struct,
+                        name,
+                    )

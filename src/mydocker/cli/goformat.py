@@ -1,11 +1,14 @@
 """Values as Go prints them: what `--format` templates need of Go's fmt, strconv and encoding/json packages.
 
-Values are those of JSON: None, bool, int, float, str, list, dict. Imports are restricted: ps and inspect come here.
+Values are those of JSON: None, bool, int, float, str, list, dict; and those of govalues.py, which know their types.
+Imports are restricted: ps and inspect come here.
 """
 
 from __future__ import annotations
 
 from _json import encode_basestring, make_encoder
+
+from mydocker.cli.govalues import Nil, Pointer, Struct, Time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +19,10 @@ _WIDEST = 1_000_000  # fmt's own limit for a width or a precision
 
 
 def type_name(value: object) -> str:
-    """The Go type that encoding/json gives such a value."""
+    """The Go type of a value; of one of JSON, the one that encoding/json gives it."""
+    known: str = getattr(value, "type", "")
+    if known:
+        return known.replace("struct{}", "struct {}").replace("struct{Name}", "struct { Name string }")
     if isinstance(value, (list, tuple)):
         return "[]interface {}"
     if isinstance(value, dict):
@@ -38,6 +44,10 @@ def text(value: object) -> str:
         return "map[" + " ".join(f"{key}:{text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, (list, tuple)):
         return "[" + " ".join(map(text, value)) + "]"
+    if isinstance(value, Pointer):
+        return text(value.value)
+    if isinstance(value, Struct):
+        return "{" + " ".join(map(text, value.values())) + "}"
     return str(value)
 
 
@@ -96,11 +106,20 @@ def _unicode(code: int) -> str:
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
-def _refuse(value: object) -> Any:
+def _plain(value: object) -> Any:
+    """The JSON of a value that has a Go type."""
+    if isinstance(value, Nil):
+        return None
+    if isinstance(value, Pointer):
+        return value.value
+    if isinstance(value, Struct):
+        return value.to_json()
+    if isinstance(value, Time):
+        return value.json
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-_encode = make_encoder(None, _refuse, _string, None, ":", ",", False, False, False)
+_encode = make_encoder(None, _plain, _string, None, ":", ",", False, False, False)
 
 
 def json(value: object) -> str:
@@ -193,6 +212,13 @@ def _verb(verb: str, flags: str, width: str, precision: str, value: object) -> s
     """One value by one verb. Python's % agrees with Go's wherever both have the verb for the type."""
     if verb == "T":
         return type_name(value)
+    if isinstance(value, Nil) and not value.is_pointer:
+        return str(value)
+    if isinstance(value, Pointer):
+        return _verb(verb, flags, width, precision, value.value)
+    if isinstance(value, Struct):
+        inner = " ".join(_verb(verb, flags, width, precision, each) for each in value.values())
+        return f"{'&' if value.pointed else ''}{{{inner}}}"
     if isinstance(value, (list, tuple)):
         return "[" + " ".join(_verb(verb, flags, width, precision, item) for item in value) + "]"
     if isinstance(value, dict):
@@ -228,7 +254,7 @@ def _verb(verb: str, flags: str, width: str, precision: str, value: object) -> s
         if verb in "vgG":
             return string % (_shortest(value).upper() if verb == "G" else _shortest(value))
     elif verb == "v":
-        return string % "<nil>"
+        return string % text(value)
     if value is None:
         return f"%!{verb}(<nil>)"
     return f"%!{verb}({type_name(value)}={_verb('v', flags, width, precision, value)})"

@@ -7,6 +7,7 @@ here.
 from __future__ import annotations
 
 from mydocker.cli import goformat
+from mydocker.cli.govalues import Map, Nil, Pointer, Struct, Time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LONGEST_PAD = 1_000_000
-
-
-class StringMap(dict):  # type: ignore[type-arg]
-    """Go's map[string]string (labels): a key that it lacks is `<no value>` as a field and "" by index, not an error."""
 
 
 def to_bytes(text: str) -> bytes:
@@ -57,7 +54,7 @@ def _html(*values: object) -> str:
 def _len(value: Any) -> int:
     if isinstance(value, str):
         return len(to_bytes(value))
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict)) or (isinstance(value, Nil) and not value.is_pointer):
         return len(value)
     raise ValueError("len of nil pointer" if value is None else f"len of type {goformat.type_name(value)}")
 
@@ -69,7 +66,11 @@ def _index(value: Any, *keys: Any) -> Any:
         if isinstance(value, dict):
             if not isinstance(key, str):
                 raise ValueError(f"value has type {goformat.type_name(key)}; should be string")
-            value = value.get(key, "" if isinstance(value, StringMap) else None)
+            value = value[key] if key in value else value.zero() if isinstance(value, Map) else None
+        elif isinstance(value, Nil) and value.is_map:
+            value = Map(value.type, {}).zero()
+        elif isinstance(value, Nil) and not value.is_pointer:
+            raise ValueError(f"index out of range: {key}")
         elif isinstance(value, (list, str)):
             if type(key) is not int:
                 raise ValueError(f"cannot index slice/array with type {goformat.type_name(key)}")
@@ -83,6 +84,8 @@ def _index(value: Any, *keys: Any) -> Any:
 
 
 def _slice(value: Any, *bounds: Any) -> Any:
+    if isinstance(value, Nil) and not value.is_pointer and not value.is_map:
+        value = []
     if value is None:
         raise ValueError("slice of untyped nil")
     if not isinstance(value, (list, str)):
@@ -106,6 +109,9 @@ def _slice(value: Any, *bounds: Any) -> Any:
 
 
 def _same_type(first: Any, second: Any) -> None:
+    for each in (first, second):
+        if isinstance(each, (Nil, Pointer, Struct, Time)):
+            raise ValueError("invalid type for comparison")
     if type(first) is not type(second):
         raise ValueError("incompatible types for comparison")
     if isinstance(first, (list, dict)):

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from mydocker.cli.template import Template
+
     Row = dict[str, Any]  # field -> text; Labels -> dict[str, str]
+    Document = tuple[str, dict[str, Any]]  # its kind, as dockertypes.DOCUMENTS has it, and its JSON
 
 _GAP = 3  # spaces between two columns, and the narrowest column with its gap: docker's
 _NARROWEST = 10
@@ -41,6 +44,7 @@ CONTAINERS = Listing(
         "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "Status": "STATUS",
         "Pid": "PID", "Names": "NAMES", "Name": "NAME", "CreatedAt": "CREATED AT", "State": "STATE", "Ports": "PORTS",
         "Labels": "LABELS", "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
+        "Size": "SIZE",
     },
     ["ID", "Image", "Command", "RunningFor", "Status", "Pid", "Ports", "Names"],
     "ID",
@@ -70,6 +74,11 @@ NETWORKS = Listing(
     "ID",
     ["Name"],
 )  # fmt: skip
+
+
+def with_size(kind: Listing) -> Listing:
+    """The same with the column SIZE, for `ps -s`."""
+    return Listing(kind.headings, [*kind.columns, "Size"], kind.key, kind.giving_way)
 
 
 def emit(data: str | bytes, descriptor: int = 1) -> None:
@@ -256,8 +265,9 @@ def _fitted(cells: list[list[str]], giving_way: Sequence[int], columns: int) -> 
     return _aligned(cells, gap, 0)
 
 
-def inspection(values: list[dict[str, Any]], form: str | None = None, terminal: bool = False) -> str:
+def inspection(documents: list[Document], form: str | None = None, terminal: bool = False) -> str:
     """What inspect prints of some objects. form: None, "json" (in one line) or a template. Raises InvalidArgument."""
+    values = [value for _, value in documents]
     if not form:
         return jsontext.pretty(values) + "\n"
     if form == "json":
@@ -268,18 +278,15 @@ def inspection(values: list[dict[str, Any]], form: str | None = None, terminal: 
 
     template = Template(form)
     shown = _for_terminal if terminal else None
-    return "".join(template.render(_with_maps(value), shown=shown) + "\n" for value in values)
+    return "".join(_rendered(template, document, shown) + "\n" for document in documents)
 
 
-def _with_maps(value: Any) -> Any:
-    """The value with its labels as Go has them: a map, in which a key that is missing is no error."""
-    from mydocker.cli.gofunctions import StringMap
+def _rendered(template: Template, document: Document, shown: Callable[[str], str] | None) -> str:
+    """As docker does it: with the document's types; where that fails, with JSON's, which say what is wrong."""
+    from mydocker.cli import govalues
 
-    if isinstance(value, list):
-        return [_with_maps(item) for item in value]
-    if isinstance(value, dict):
-        made = {key: _with_maps(item) for key, item in value.items()}
-        if isinstance(made.get("Labels"), dict):
-            made["Labels"] = StringMap(made["Labels"])
-        return made
-    return value
+    kind, value = document
+    try:
+        return template.render(govalues.document(kind, value), shown=shown)
+    except InvalidArgument:
+        return template.render(value, shown=shown)

@@ -44,7 +44,16 @@ def container(found: Record, now: int, trunc: bool = True) -> Row:
         "LocalVolumes": str(sum(not mount.startswith("/") for mount in found.mounts)),
         "Networks": ",".join(end["network"] for end in found.networks) or found.network,
         "Ports": _ports(found) if running else "",
+        "Size": "",
     }
+
+
+def size(found: Record) -> str:
+    """The field that costs something: all of a container's files are looked at."""
+    from mydocker.engine import sizes
+
+    written, image = sizes.of(found)
+    return f"{human_size(written, 3)} (virtual {human_size(written + image, 3)})"
 
 
 def _ports(found: Record) -> str:

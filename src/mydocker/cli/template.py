@@ -5,14 +5,15 @@ functions of gofunctions.py. There is no define, template or block, so that a te
 is bounded. Errors have Go's words and name the place as Go does, line:byte.
 
 The parser follows Go's text/template/parse, so that the same texts are refused. It makes closures, which are then run
-on values of JSON's types. Imports are restricted: ps and inspect come here.
+on values of JSON's types, or of Go's (govalues.py). Imports are restricted: ps and inspect come here.
 """
 
 from __future__ import annotations
 
 from mydocker.cli import goformat
-from mydocker.cli.gofunctions import FUNCTIONS, StringMap, to_bytes
+from mydocker.cli.gofunctions import FUNCTIONS, to_bytes
 from mydocker.cli.golexer import SPACES, number, tokens, unquoted
+from mydocker.cli.govalues import Map, Nil, Struct
 from mydocker.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -59,6 +60,7 @@ class _Run:
     def __init__(self, root: object, methods: Methods, variables: int, shown: Callable[[str], str] | None) -> None:
         self.root = root
         self.methods = methods
+        self.typed = isinstance(root, Struct)
         self.variables: list[Any] = [root] + [None] * (variables - 1)
         self.shown = shown
         self.out: list[str] = []
@@ -126,23 +128,34 @@ class _Path(_Term):
             self.no_function(args, final)
             return value
         for name in self.names[:-1]:
-            value = self.field(value, name)
+            value = self.field(run, value, name)
         name = self.names[-1]
         given = len(args) + (final is not _NOTHING)
         if value is run.root and name in run.methods:
             if given != 1:
                 self.where.fail(f"wrong number of args for {name}: want 1 got {given}")
             return run.methods[name](_fitting("s", args[0].value(run, dot) if args else final, self))
-        if given and isinstance(value, dict):
+        if given and isinstance(value, (dict, Struct)):
             self.where.fail(f"{name} is not a method but has arguments")
-        return self.field(value, name)
+        return self.field(run, value, name)
 
-    def field(self, holder: Any, name: str) -> Any:
+    def field(self, run: _Run, holder: Any, name: str) -> Any:
+        if isinstance(holder, Struct):
+            try:
+                return holder.field(name)
+            except KeyError:
+                self.where.fail(f"can't evaluate field {name} in type {holder.type}")
+        if isinstance(holder, Nil):
+            if holder.is_pointer:
+                self.where.fail(f"nil pointer evaluating {holder.type}.{name}")
+            holder = Map(holder.type, {}) if holder.is_map else []
         if isinstance(holder, dict):
-            if name not in holder and not isinstance(holder, StringMap):
+            if name not in holder and not isinstance(holder, Map):
                 self.where.fail(f"map has no entry for key {goformat.quote(name)}")
             return holder.get(name)
         if holder is None:
+            if run.typed:
+                return None  # of what a map lacks
             self.where.fail(f"nil pointer evaluating interface {{}}.{name}")
         self.where.fail(f"can't evaluate field {name} in type interface {{}}")
 
@@ -179,8 +192,14 @@ class _Function(_Term):
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "s": ("string", lambda value: isinstance(value, str)),
     "i": ("integer", lambda value: type(value) is int),
-    "l": ("[]string", lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value)),
+    "l": ("[]string", lambda value: _is_strings(value)),
 }
+
+
+def _is_strings(value: Any) -> bool:
+    if isinstance(value, Nil):
+        return value.base == "[]string"
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _fitting(kind: str, value: Any, term: _Term) -> Any:
@@ -237,7 +256,7 @@ def _range(where: _Where, pipeline: Pipeline, slots: list[int], body: Part, othe
             pairs = sorted(value.items())
         elif isinstance(value, list):
             pairs = list(enumerate(value))
-        elif value is None:
+        elif value is None or (isinstance(value, Nil) and not value.is_pointer):
             pairs = []
         else:
             where.fail(f"range can't iterate over {goformat.text(value)}")

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def anything(name: str) -> dict[str, Any]:
-    """What bears that name or ID: a container, else an image, a volume, a network. Raises NotFound if nothing does."""
-    for look in (container, image, volume, network):
+def anything(name: str) -> tuple[str, dict[str, Any]]:
+    """What bears that name or ID, and of which kind it is: a container, else an image, a volume, a network. Raises
+    NotFound if nothing does."""
+    looks = {"container": container, "image": image, "volume": volume, "network": network}
+    for kind, look in looks.items():
         try:
-            return look(name)
+            return kind, look(name)
         except (NotFound, InvalidArgument):
             continue
     raise NotFound(f"no such object: {name}", "no container, image, volume or network has that name or ID")

@@ -446,7 +446,7 @@ def described(found: Network) -> dict[str, Any]:
         "EnableIPv6": bool(found.subnet6),
         "IPAM": {
             "Driver": "default",
-            "Options": {},
+            "Options": None if found.name == DEFAULT else {},
             "Config": [
                 {"Subnet": subnet, **({"IPRange": ip_range} if ip_range else {}), "Gateway": gateway}
                 for subnet, ip_range, gateway in families

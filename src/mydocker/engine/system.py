@@ -17,43 +17,80 @@ if TYPE_CHECKING:
 
 
 def version() -> dict[str, Any]:
+    """docker's document, in which client and server are one program here, and mydocker's own facts beside it."""
     system = os.uname()
+    python = sys.version.split()[0]
+    own = {"KernelVersion": system.release, "Os": "linux", "Arch": store.architecture()}
+    program = {
+        "Platform": {"Name": ""},
+        "Version": __version__,
+        "ApiVersion": "",
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": store.architecture(),
+    }
+    components = [
+        {"Name": "Engine", "Version": __version__, "Details": own},
+        {"Name": "Python", "Version": python, "Details": {}},
+    ]
     return {
         "Version": __version__,
         "OCIRuntimeSpec": "1.0.2",
         "OCIImageSpec": "1.0.2",
-        "Python": sys.version.split()[0],
+        "Python": python,
         "KernelVersion": system.release,
         "Os": "linux",
         "Arch": system.machine,
+        "Client": {**program, "Context": "default", "Experimental": False},
+        "Server": {**program, "Components": components, "KernelVersion": system.release},
     }
 
 
 def info() -> dict[str, Any]:
-    """docker info's names where it has one."""
+    """docker's document as far as it is true here, and mydocker's own facts. What mydocker has no such thing of has
+    docker's empty value, by its type."""
     found, broken = listing.containers(True, [])
     running = sum(1 for each in found if each.status == "running")
     driver, why = choice.choose(config.load()["storage_driver"])
     layout = cgroups.layout()
     system = os.uname()
+    release = _os_release()
     return {
         "Containers": len(found) + len(broken),
         "ContainersRunning": running,
+        "ContainersPaused": 0,
         "ContainersStopped": len(found) - running,
         "ContainersUnreadable": len(broken),
         "Images": len(store.images()),
         "ServerVersion": __version__,
         "Driver": driver.name,
         "DriverReason": why,
+        "DriverStatus": [],
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": ["cri"]},
+        "MemoryLimit": "memory" in layout.controllers,
+        "CpuCfsPeriod": "cpu" in layout.controllers,
+        "CpuCfsQuota": "cpu" in layout.controllers,
+        "CPUShares": "cpu" in layout.controllers,
+        "CPUSet": "cpuset" in layout.controllers,
+        "PidsLimit": "pids" in layout.controllers,
+        "IPv4Forwarding": _is_on("/proc/sys/net/ipv4/ip_forward"),
+        "BridgeNfIptables": _is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+        "BridgeNfIp6tables": _is_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
+        "SystemTime": state.now(),
         "LoggingDriver": "cri",
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": str(layout.version),
         "CgroupControllers": sorted(layout.controllers),
         "SwapLimit": layout.swap,
+        "Runtimes": {"mydocker": {"path": "mydocker"}},
         "DefaultRuntime": "mydocker",
+        "Labels": [],
+        "Swarm": {"LocalNodeState": "inactive"},
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
         "KernelVersion": system.release,
-        "OperatingSystem": _os_name(),
+        "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
+        "OSVersion": release.get("VERSION_ID", ""),
         "OSType": "linux",
         "Architecture": system.machine,
         "NCPU": os.cpu_count() or 1,
@@ -66,10 +103,18 @@ def info() -> dict[str, Any]:
     }
 
 
-def _os_name() -> str:
+def _is_on(path: str) -> bool:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip() == "1"
+    except FileNotFoundError:
+        return False
+
+
+def _os_release() -> dict[str, str]:
     try:
         with open("/etc/os-release", encoding="utf-8") as file:
-            rows = dict(line.rstrip("\n").partition("=")[::2] for line in file)
+            rows = (line.rstrip("\n").partition("=") for line in file)
+            return {key: value.strip("\"'") for key, _, value in rows}
     except (OSError, ValueError):
-        return "Linux"
-    return rows.get("PRETTY_NAME", "Linux").strip('"')
+        return {}

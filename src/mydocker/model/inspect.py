@@ -89,7 +89,7 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
         "HostConfig": _host_config(record, request, spec),
         "GraphDriver": {"Name": record.driver, "Data": _graph_data(record, folder)},
         "Mounts": [_mount_point(mount, spec) for mount in request.mounts if mount["option"] != "tmpfs"],
-        "Config": _config(request, spec),
+        "Config": _config(record, request, spec),
         "NetworkSettings": _network_settings(record, networks, spec.get("hostname", "")),
     }
 
@@ -200,10 +200,10 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
         "CgroupParent": "",
         "BlkioWeight": 0,
         "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": [],
-        "BlkioDeviceWriteBps": [],
-        "BlkioDeviceReadIOps": [],
-        "BlkioDeviceWriteIOps": [],
+        "BlkioDeviceReadBps": None,
+        "BlkioDeviceWriteBps": None,
+        "BlkioDeviceReadIOps": None,
+        "BlkioDeviceWriteIOps": None,
         "CpuPeriod": 0,
         "CpuQuota": 0,
         "CpuRealtimePeriod": 0,
@@ -220,12 +220,15 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
         ],
         "DeviceCgroupRules": None,
         "DeviceRequests": None,
+        "KernelMemory": 0,
+        "KernelMemoryTCP": 0,
         "MemoryReservation": 0,
         "MemorySwap": spec["linux"]["resources"].get("memory", {}).get("swap", request.memory_swap),
         "MemorySwappiness": None,
         "OomKillDisable": False,
         "PidsLimit": request.pids_limit or None,
-        "Ulimits": [{"Name": limit["name"], "Hard": limit["hard"], "Soft": limit["soft"]} for limit in request.ulimits],
+        "Ulimits": [{"Name": limit["name"], "Hard": limit["hard"], "Soft": limit["soft"]} for limit in request.ulimits]
+        or None,
         "CpuCount": 0,
         "CpuPercent": 0,
         "IOMaximumIOps": 0,
@@ -245,7 +248,7 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
     return found
 
 
-def _config(request: CreateRequest, spec: Json) -> Json:
+def _config(record: Record, request: CreateRequest, spec: Json) -> Json:
     attached = not request.detach
     env = dict(pair.split("=", 1) for pair in spec["process"]["env"])
     volumes: Json = {
@@ -270,8 +273,9 @@ def _config(request: CreateRequest, spec: Json) -> Json:
         "OnBuild": None,
         "Labels": request.labels,
     }
-    if request.exposed_ports:
-        found["ExposedPorts"] = {port: {} for port in request.exposed_ports}
+    exposed = sorted({*request.exposed_ports, *_bindings(record.published, "")})
+    if exposed:
+        found["ExposedPorts"] = {port: {} for port in exposed}
     if request.stop_signal:
         found["StopSignal"] = request.stop_signal
     if request.stop_timeout is not None:
@@ -368,6 +372,28 @@ def _bindings(texts: list[str], every: str) -> Json:
     return found
 
 
+# docker's Config of nothing: it has one of the container that an image was made of, which is not kept here.
+_BLANK: Json = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+}
+
+
 def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int, tagged_at: str = "") -> Json:
     """image_id: sha256:…. config: the OCI image config. layers: chain IDs, bottom first. tags: NAME:TAG or NAME@DIGEST.
 
@@ -376,22 +402,13 @@ def image(image_id: str, config: Json, layers: list[str], tags: list[str], size:
     own = config.get("config") or {}
     history = config.get("history") or [{}]
     described: Json = {
-        "Hostname": "",
-        "Domainname": "",
+        **_BLANK,
         "User": own.get("User") or "",
-        "AttachStdin": False,
-        "AttachStdout": False,
-        "AttachStderr": False,
-        "Tty": False,
-        "OpenStdin": False,
-        "StdinOnce": False,
         "Env": own.get("Env"),
         "Cmd": own.get("Cmd"),
-        "Image": "",
         "Volumes": own.get("Volumes"),
         "WorkingDir": own.get("WorkingDir") or "",
         "Entrypoint": own.get("Entrypoint"),
-        "OnBuild": None,
         "Labels": own.get("Labels"),
     }
     described.update({key: own[key] for key in ("ExposedPorts", "StopSignal") if own.get(key)})
@@ -402,6 +419,8 @@ def image(image_id: str, config: Json, layers: list[str], tags: list[str], size:
         "Parent": "",
         "Comment": history[-1].get("comment") or "",
         "Created": config.get("created") or times.NEVER,
+        "Container": "",
+        "ContainerConfig": _BLANK,
         "DockerVersion": "",
         "Author": config.get("author") or "",
         "Config": described,

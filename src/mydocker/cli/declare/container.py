@@ -193,6 +193,7 @@ def ps(
     quiet: bool = flag("Print IDs only", "-q", "--quiet"),
     last: Optional[str] = text("NUMBER", "Show the last created, running or not", "-n", "--last"),
     latest: bool = flag("Show the last created one", "-l", "--latest"),
+    size: bool = flag("Show how much each has written, too", "-s", "--size"),
     no_trunc: bool = flag("Cut nothing short", "--no-trunc"),
     filter: List[str] = many("KEY=VALUE", "Show only what matches, such as status=exited", "-f", "--filter"),
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.ID}} {{.Names}}'", "--format"),

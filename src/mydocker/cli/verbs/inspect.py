@@ -17,7 +17,7 @@ def inspect(params: dict[str, Any]) -> int:
     return show(params["names"], params["format"], inspection.anything)
 
 
-def show(names: list[str], form: str | None, look: Callable[[str], dict[str, Any]]) -> int:
+def show(names: list[str], form: str | None, look: Callable[[str], output.Document]) -> int:
     """Print what is found, and an error for each name that is not; the exit code is the last error's."""
     found, code = [], 0
     for name in names:

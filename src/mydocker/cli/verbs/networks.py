@@ -71,7 +71,7 @@ def _is_idle(found: Network) -> bool:
 
 
 def inspect(params: dict[str, Any]) -> int:
-    return show(params["networks"], params["format"], inspection.network)
+    return show(params["networks"], params["format"], lambda name: ("network", inspection.network(name)))
 
 
 def rm(params: dict[str, Any]) -> int:

@@ -25,7 +25,14 @@ def ps(params: dict[str, Any]) -> int:
     found, broken = listing.containers(params["all"], params["filter"], last)
     now = time_ns()
     rows = [container(each, now, not params["no_trunc"]) for each in found]
+    kind, form = output.CONTAINERS, params["format"]
+    if params["size"] or (form and ("Size" in form or "json" in form)):
+        from mydocker.cli.rows import size
+
+        for row, each in zip(rows, found):
+            row["Size"] = size(each)
+    if params["size"]:
+        kind = output.with_size(kind)
     columns = output.terminal_width()
-    text = output.listing(output.CONTAINERS, rows, params["format"], params["quiet"], not params["no_trunc"], columns)
-    output.emit(text)
+    output.emit(output.listing(kind, rows, form, params["quiet"], not params["no_trunc"], columns))
     return max(map(tell, broken), default=0)

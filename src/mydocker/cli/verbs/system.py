@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def info(params: dict[str, Any]) -> int:
     facts = system.info()
     if params["format"]:
-        output.emit(_formatted(facts, params["format"]))
+        output.emit(_formatted("info", facts, params["format"]))
         return 0
     lines = [
         ("Containers", f"{facts['Containers']} ({facts['ContainersRunning']} running)"),
@@ -44,7 +44,7 @@ def info(params: dict[str, Any]) -> int:
 def version(params: dict[str, Any]) -> int:
     facts = system.version()
     if params["format"]:
-        output.emit(_formatted(facts, params["format"]))
+        output.emit(_formatted("version", facts, params["format"]))
     else:
         labels = {
             "OCIRuntimeSpec": "OCI runtime",
@@ -52,7 +52,7 @@ def version(params: dict[str, Any]) -> int:
             "KernelVersion": "Kernel",
             "Arch": "Machine",
         }
-        rows = [(labels.get(key, key), value) for key, value in facts.items() if key != "Os"]
+        rows = [(labels.get(key, key), value) for key, value in facts.items() if key not in ("Os", "Client", "Server")]
         output.emit("".join(f"{label + ':':<13}{value}\n" for label, value in rows))
     return 0
 
@@ -84,6 +84,6 @@ def _report(told: Iterable[str | MydockerError]) -> int:
     return code
 
 
-def _formatted(facts: dict[str, Any], form: str) -> str:
-    text = output.inspection([facts], form)
+def _formatted(kind: str, facts: dict[str, Any], form: str) -> str:
+    text = output.inspection([(kind, facts)], form)
     return text[1:-2] + "\n" if form == "json" else text  # one object, not a list of one

@@ -53,7 +53,7 @@ def _filtered(filters: list[str]) -> tuple[list[volumes.Volume], list[CorruptRec
 
 
 def inspect(params: dict[str, Any]) -> int:
-    return show(params["volumes"], params["format"], inspection.volume)
+    return show(params["volumes"], params["format"], lambda name: ("volume", inspection.volume(name)))
 
 
 def rm(params: dict[str, Any]) -> int:
