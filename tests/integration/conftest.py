@@ -111,7 +111,17 @@ def _forwarding():
             fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
             before.seek(0)
             path.write_text(before.read())
-            os.remove(before.name)
+
+
+def _set_up(machine: Machine) -> None:
+    """What is made once and stays: the image, folders, locks, the default network."""
+    for _ in range(2):
+        machine.run(machine.program, "create", "--name", "first", "busybox")
+    machine.run(machine.program, "rm", "first")
+    for kind in ("volume", "network"):
+        machine.run(machine.program, kind, "create", "first")
+        machine.run(machine.program, kind, "rm", "first")
+    machine.run(machine.program, "run", "--rm", "busybox", "true")
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +133,12 @@ def machine(request, host, _machines) -> Machine:
             pytest.skip("needs root on the machine under test")
         if found.local:
             request.getfixturevalue("_forwarding")
-        for _ in range(2):  # what is made once and stays: the image, folders, locks
-            found.run(found.program, "create", "--name", "first", "busybox")
-        found.run(found.program, "rm", "first")
-        for kind in ("volume", "network"):
-            found.run(found.program, kind, "create", "first")
-            found.run(found.program, kind, "rm", "first")
-        found.run(found.program, "run", "--rm", "busybox", "true")  # the default network
+            # Two runs that begin at once would both call their default network's bridge mydocker0.
+            with open("/run/mydocker-test.set-up", "w") as alone:
+                fcntl.flock(alone, fcntl.LOCK_EX)
+                _set_up(found)
+        else:
+            _set_up(found)
     return _machines[key]
 
 

@@ -44,10 +44,15 @@ class Lan:
         return talk(self.machine, address, port, text, self.enter)
 
 
+def lan_device(machine: Machine) -> str:
+    """The cable's end on the machine; by its name snapshot.py knows whose it is."""
+    return f"lan-{machine.store[-6:]}"
+
+
 @contextlib.contextmanager
 def lan(machine: Machine) -> Iterator[Lan]:
     """For the time of the block. Its addresses are of RFC 2544's range, which is nobody's."""
-    device, number = f"lan{os.getpid()}", os.getpid() % 256
+    device, number = lan_device(machine), os.getpid() % 256
     with machine.start("unshare", "--net", "sh", "-c", "echo $$; exec sleep 1000") as holder:
         pid = holder.stdout.readline().decode().strip()
         inside = ("nsenter", "--net", "--target", pid)

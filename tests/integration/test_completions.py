@@ -119,7 +119,7 @@ class Shell:
         self.notes.unlink(missing_ok=True)
         self.type(f"mydocker {line}\t\n")
         self.until(READY)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while not self.notes.exists() or not self.notes.read_text():
             assert time.monotonic() < end, "mydocker was not called"
             time.sleep(0.01)

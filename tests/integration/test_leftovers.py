@@ -7,6 +7,7 @@ import copy
 import os
 
 import pytest
+from lan import lan_device
 from machine import SNAPSHOT, Mydocker
 
 pytestmark = pytest.mark.local
@@ -57,22 +58,21 @@ GROUP = "cgroup=$(dirname $(grep -rls . /sys/fs/cgroup/cgroup.procs /sys/fs/cgro
         ("stray links", "ip link add $veth type dummy", "ip link delete $veth"),
         (
             "stray links",
-            "ip link add left0 type bridge; ip link set left0 alias 'mydocker: network gone '$short",
-            "ip link delete left0",
+            "ip link add $link type bridge; ip link set $link alias 'mydocker: network gone '$short",
+            "ip link delete $link",
         ),
-        ("links", "ip link add left0 type bridge", "ip link delete left0"),
+        ("links", "ip link add $link type bridge", "ip link delete $link"),
         (
             "stray firewall",
             "iptables -A INPUT -m comment --comment 'mydocker: container gone '$short",
             "iptables -D INPUT -m comment --comment 'mydocker: container gone '$short",
         ),
-        ("firewall", "iptables -A INPUT -s 198.18.7.7", "iptables -D INPUT -s 198.18.7.7"),
     ],
-    ids=["cgroup", "veth", "bridge", "other link", "rule", "other rule"],
+    ids=["cgroup", "veth", "bridge", "lan", "rule"],
 )
 def test_what_nobody_has_on_record_is_left(machine, kind, make, remove):
     identity = os.urandom(32).hex()
-    names = f"id={identity} short={identity[:12]} veth=veth{identity[:8]}0; "
+    names = f"id={identity} short={identity[:12]} veth=veth{identity[:8]}0 link={lan_device(machine)}; "
     before = machine.snapshot()
     try:
         assert machine.shell(names + make).rc == 0

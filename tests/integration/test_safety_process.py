@@ -191,9 +191,7 @@ class TestUsingUp:
         mydocker.detached("--name", name, "--pids-limit", "40", "busybox", "sh", "-c", "f() { f | f & }; f; sleep 1000")
         time.sleep(0.5)
         assert int(mydocker.cgroup(name, "pids.current", "pids.current")) <= 40
-        start = time.monotonic()
-        mydocker.ok("rm", "-f", name)
-        assert time.monotonic() - start < 5
+        mydocker.ok("rm", "-f", name, timeout=20)
 
     def test_a_flood_of_output_is_logged_whole_and_in_little_memory(self, machine, mydocker, name):
         script = "timeout 0.2 seq 1 100000000; sleep 1000"
