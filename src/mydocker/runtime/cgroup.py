@@ -43,7 +43,7 @@ def _plan_v2(
     root = layout.mounts["unified"]
     folder = root + path
     # Every controller that can be is passed on, so that the container's own part shows them all.
-    usable = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in layout.controllers]
+    usable: list[str] = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in layout.controllers]
     host: list[ops.Op] = [ops.MakeCgroups([folder])]
     above = [root]
     for part in path.strip("/").split("/")[:-1]:
