@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # key -> (default, what it is)
 KEYS: dict[str, tuple[Any, str]] = {
-    "storage_driver": ("", "overlay, copy or aufs; empty: the first of these that works here"),
+    "storage_driver": ("", "overlay, aufs or copy; empty: the first of these that works here"),
     "log_size": (10_000_000, "bytes at which a container's log is rotated"),
     "log_files": (3, "how many log files are kept for a container"),
     "cgroup_parent": ("", "the cgroup or slice of all containers; empty: mydocker.slice or, without systemd, mydocker"),
@@ -82,9 +82,9 @@ def _compile() -> dict[str, Any]:
 
 
 def _check(values: dict[str, Any]) -> None:
-    if values["storage_driver"] not in ("", "overlay", "copy", "aufs"):
+    if values["storage_driver"] not in ("", "overlay", "aufs", "copy"):
         raise InvalidArgument(
-            f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", "overlay, copy, aufs"
+            f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", "overlay, aufs, copy"
         )
     if values["log_size"] < LEAST_LOG or values["log_files"] < 1:
         raise InvalidArgument(

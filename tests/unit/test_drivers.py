@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
-from mydocker import ops, paths
+from mydocker import config, ops, paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument
 from mydocker.image.drivers import aufs, choice, copy, overlay
 from mydocker.kernel.mounts import FLAGS
 
+CHECKOUT = Path(__file__).parents[2]
 PAGE = 4096
 FOLDER = f"/var/lib/mydocker/containers/{'c' * 64}"
 
@@ -159,6 +161,15 @@ class TestChoice:
             choice.choose("aufs")
         with pytest.raises(InvalidArgument, match="no storage driver 'zfs'"):
             choice.choose("zfs")
+
+    def test_the_order_is_the_one_that_config_yaml_and_readme_promise(self):
+        """copy works everywhere: what comes after it would never be tried."""
+        assert choice.NAMES[-1] == "copy"
+        promised = " or ".join(", ".join(choice.NAMES).rsplit(", ", 1))
+        assert config.KEYS["storage_driver"][1].startswith(f"{promised}; empty: the first")
+        assert f"# {promised}; empty: the first" in (CHECKOUT / "packaging/config.yaml").read_text()
+        readme = (CHECKOUT / "README.md").read_text().replace("`", "")
+        assert f"| storage_driver | the first that works | {promised} |" in readme
 
     @pytest.mark.parametrize("name", ["zfs", "", "base", "../x"])
     def test_a_record_s_driver_is_one_of_ours(self, name):
