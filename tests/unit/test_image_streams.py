@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.image import streams
+from mydocker.kernel import programs
 
 COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 DATA = os.urandom(3000) + bytes(3_000_000) + os.urandom(3000)
@@ -64,15 +66,29 @@ def test_xz_may_not_take_all_the_memory():
         streams.decompressed(stream(raw)).read()
 
 
-def test_zstd_is_read_or_the_hint_says_how_to():
-    raw = bytes.fromhex("28b52ffd0401190000616263a6f7d5d7")[:13]
-    try:
-        from compression import zstd
-    except ImportError:
-        with pytest.raises(HostError, match="zstd -dc"):
-            streams.decompressed(stream(raw))
-    else:
-        assert streams.decompressed(stream(zstd.compress(DATA))).read() == DATA
+def test_zstd_without_its_program_is_an_error_that_names_the_package(monkeypatch):
+    """It fits an image of the store as well as an archive. That zstd is read, test_images_store.py shows."""
+    monkeypatch.setitem(sys.modules, "compression", None)
+    monkeypatch.setattr(programs, "find", lambda name: "")
+    for magic in ("28b52ffd", "502a4d18", "5f2a4d18"):
+        with pytest.raises(HostError, match="install the package zstd"):
+            streams.decompressed(stream(bytes.fromhex(magic) + b"x"))
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+@pytest.mark.parametrize("padding", [1, 3 << 20])
+def test_zeros_behind_the_end_are_read_to_the_end(kind, padding):
+    """Who writes them into a pipe is not cut off."""
+    source = stream(COMPRESS[kind](DATA) + bytes(padding))
+    assert streams.decompressed(source).read() == DATA
+    assert source.read() == b""
+
+
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_anything_else_behind_the_end_is_refused(kind):
+    for behind in (b"garbage", bytes(100_000) + b"garbage", bytes(100_000) + b"\1" + bytes(100_000)):
+        with pytest.raises(InvalidArgument, match="compressed data"):
+            streams.decompressed(stream(COMPRESS[kind](b"x") + behind)).read()
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -84,6 +100,31 @@ def test_tee_hashes_all_and_keeps_it(tmp_path, keep):
         assert tee.size == len(DATA)
     if keep:
         assert (tmp_path / "kept").read_bytes() == DATA
+
+
+def test_tee_takes_any_number_of_bytes_after_its_reader_has_stopped():
+    data = bytes(20 << 20)
+    with streams.Tee(stream(data)) as tee, io.BufferedReader(tee, streams.CHUNK) as reader:
+        reader.read(10)
+        assert tee.finish() == f"sha256:{hashlib.sha256(data).hexdigest()}"
+        assert tee.size == len(data)
+
+
+def test_tee_that_is_closed_takes_nothing_more():
+    """It would be counted, and hashed by nobody: a BufferedReader that is no longer used closes its Tee."""
+    tee = streams.Tee(stream(bytes(20 << 20)))
+    io.BufferedReader(tee).read(10)
+    with pytest.raises(ValueError, match="nobody hashes"):
+        tee.finish()
+
+
+def test_tee_whose_thread_fails_does_not_wait_for_it(monkeypatch):
+    def fails(self) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(streams.Tee, "_take_all", fails)
+    with streams.Tee(stream(bytes(20 << 20))) as tee, pytest.raises(MemoryError):
+        tee.finish()
 
 
 def test_tee_tells_its_reader_of_a_full_disk(tmp_path):

@@ -28,8 +28,8 @@ def import_image(source: Stream, name: str, changes: list[str], message: str) ->
     """Make an image with one layer from a tar, plain or compressed. name: normalised, or "" for none. changes:
     Dockerfile instructions. Raises InvalidArgument for an archive that is not to be trusted; nothing is left of it."""
     config = apply_changes({}, changes)
-    with writer.Workspace() as work:
-        descriptor, tree = _take_in(decompressed(source), work, None)
+    with decompressed(source) as plain, writer.Workspace() as work:
+        descriptor, tree = _take_in(plain, work, None)
         os.rename(tree, f"{work.layers}/{descriptor['digest'][7:]}")
         created = rfc3339(time_ns())
         document = {
@@ -45,7 +45,7 @@ def import_image(source: Stream, name: str, changes: list[str], message: str) ->
 
 
 def commit(
-    write_changes: Callable[[BinaryIO], None],
+    write_changes: Callable[[BinaryIO], object],
     parent: store.Image,
     name: str,
     config: dict[str, Any],
@@ -112,8 +112,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
         file = io.BufferedReader(io.FileIO(path), CHUNK)
     except FileNotFoundError:
         raise CorruptRecord(f"corrupt image store: {path}: it is missing", "get the image again") from None
-    with file, Tee(file) as packed:
-        packed_reader: Stream = io.BufferedReader(packed, CHUNK)
+    with file, Tee(file) as packed, io.BufferedReader(packed, CHUNK) as packed_reader:
         failure = None
         found = ""
         try:
@@ -121,8 +120,8 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
             if plain is packed_reader:
                 layer.unpack(plain, tree, below)
             else:
-                with Tee(plain) as unpacked:
-                    layer.unpack(io.BufferedReader(unpacked, CHUNK), tree, below)
+                with plain, Tee(plain) as unpacked, io.BufferedReader(unpacked, CHUNK) as reader:
+                    layer.unpack(reader, tree, below)
                     found = unpacked.finish()
         except MydockerError as error:  # the fault of whoever packed it, or of the disk?
             failure = error
@@ -139,8 +138,8 @@ def _take_in(source: Stream, work: writer.Workspace, below: list[str] | None) ->
     """Store a plain tar and unpack it, both at once: (its descriptor, the folder)."""
     blob, tree = f"{work.path}/blob", f"{work.path}/tree"
     os.mkdir(tree, 0o700)
-    with Tee(source, keep=blob) as tee:
-        layer.unpack(io.BufferedReader(tee, CHUNK), tree, below)
+    with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:
+        layer.unpack(reader, tree, below)
         digest = tee.finish()
     os.rename(blob, f"{work.blobs}/{digest[7:]}")
     return {"mediaType": store.LAYER, "digest": digest, "size": tee.size}, tree
@@ -150,7 +149,7 @@ class _Pipe:
     """`with _Pipe(write) as source:` what write(out) writes, in a thread of its own, is read from `source`.
     An error of the writer's counts more than what the reader made of the sudden end."""
 
-    def __init__(self, write: Callable[[BinaryIO], None]) -> None:
+    def __init__(self, write: Callable[[BinaryIO], object]) -> None:
         self._write = write
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run)

@@ -9,11 +9,13 @@ import io
 import lzma
 import os
 import queue
+import select
 import threading
 import zlib
 from typing import TYPE_CHECKING
 
 from mydocker.errors import HostError, InvalidArgument
+from mydocker.kernel import programs
 from mydocker.kernel.files import write_all
 
 if TYPE_CHECKING:
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
     Stream = io.BufferedReader[Any]
 
 CHUNK = 1 << 20
+_INPUT = 64 << 10  # bytes for a decompressor: of those that it does not need any more it makes a copy
 _WRITEBACK = 16 << 20
 _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask for 4 GB
 
 
 def decompressed(stream: Stream) -> Stream:
-    """The stream itself, or what gzip, bzip2, xz or (from Python 3.14) zstd made it from, by its first bytes."""
+    """The stream itself, or what gzip, bzip2, xz or zstd made it from, by its first bytes. Close what is returned: a
+    program may be at work for it. Raises HostError where there is none for zstd."""
     magic = stream.peek(6)[:6]
     make: Callable[[], Any]
     if magic.startswith(b"\x1f\x8b"):
@@ -35,16 +39,29 @@ def decompressed(stream: Stream) -> Stream:
     elif magic.startswith(b"BZh"):
         make = bz2.BZ2Decompressor
     elif magic.startswith(b"\xfd7zXZ\0"):
-        make = functools.partial(lzma.LZMADecompressor, memlimit=_XZ_MEMORY)
-    elif magic.startswith(b"\x28\xb5\x2f\xfd"):
-        try:
-            from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            raise HostError("this Python cannot read zstd archives", "'zstd -dc FILE | mydocker import -'") from None
-        make = zstd.ZstdDecompressor
+        make = functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY)
+    elif magic.startswith(b"\x28\xb5\x2f\xfd") or (magic[:1] in _SKIPPABLE and magic[1:4] == b"\x2a\x4d\x18"):
+        return io.BufferedReader(_unzstd(stream), CHUNK)
     else:
         return stream
     return io.BufferedReader(_Decompressed(stream, make), CHUNK)
+
+
+_SKIPPABLE = bytes(range(0x50, 0x60))  # the first byte of zstd's frames of something else, which may come first, too
+
+
+def _unzstd(stream: Stream) -> io.RawIOBase:
+    """By the standard library from Python 3.14 on, else by the program zstd. python3-zstandard would be no help: it has
+    no bound on what it makes of a crafted frame, or it takes a frame that was cut off for a whole one."""
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        program = programs.find("zstd")
+        if not program:
+            hint = "install the package zstd"
+            raise HostError("this is compressed with zstd, and zstd is not installed", hint) from None
+        return _Filtered(stream, [program, "-dc", "--quiet"])
+    return _Decompressed(stream, zstd.ZstdDecompressor)
 
 
 class _Gunzip:
@@ -79,20 +96,24 @@ class _Decompressed(io.RawIOBase):
         self._source = source
         self._make = make
         self._decompressor = make()
+        self._ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         data = rest = b""
-        while not data:
+        while not data and not self._ended:
             if self._decompressor.eof:
-                rest = self._decompressor.unused_data or self._source.read1(CHUNK)
-                if not rest.strip(b"\0"):
+                rest = (self._decompressor.unused_data or self._source.read1(_INPUT)).lstrip(b"\0")
+                while not rest and (more := self._source.read1(CHUNK)):  # padding: who writes it is not cut off
+                    rest = more.lstrip(b"\0")
+                if not rest:
+                    self._ended = True
                     return 0
                 self._decompressor = self._make()
             elif self._decompressor.needs_input:
-                rest = self._source.read1(CHUNK)
+                rest = self._source.read1(_INPUT)
                 if not rest:
                     raise _broken()
             else:
@@ -105,6 +126,57 @@ class _Decompressed(io.RawIOBase):
         return len(data)
 
 
+class _Filtered(io.RawIOBase):
+    """What a program makes of a stream. It is fed and read in turn, as it is ready for either: no thread that might
+    wait for ever is needed, and no more is in memory than a chunk."""
+
+    def __init__(self, source: Stream, argv: list[str]) -> None:
+        import subprocess
+
+        self._source = source
+        self._rest = memoryview(b"")  # of what was read and is not written yet
+        self._process = subprocess.Popen(
+            argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._in, self._out = self._process.stdin, self._process.stdout
+        os.set_blocking(self._in.fileno(), False)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            ready, _, _ = select.select([self._out], [] if self._in.closed else [self._in], [])
+            if ready:
+                count = os.readv(self._out.fileno(), [buffer])
+                if not count and self._process.wait():
+                    raise _broken()
+                return count
+            self._feed()
+
+    def _feed(self) -> None:
+        self._rest = self._rest or memoryview(self._source.read1(CHUNK))
+        try:
+            if self._rest:
+                self._rest = self._rest[os.write(self._in.fileno(), self._rest) :]
+            else:
+                self._in.close()
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # it has ended, and its exit code says why
+            self._in.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._process.kill()
+            self._process.wait()
+            self._in.close()
+            self._out.close()
+        super().close()
+
+
 def _broken() -> InvalidArgument:
     return InvalidArgument("the archive is damaged: its compressed data ends too early or makes no sense")
 
@@ -113,14 +185,15 @@ class Tee(io.RawIOBase):
     """Hands a stream on to its reader, while a thread of its own hashes the same bytes and, given `keep`, a path,
     writes them to that new file. hashlib and write(2) let go of the interpreter's lock, so that both go at once.
 
-    Use it as a context manager; `finish` before its end."""
+    Use it as a context manager; `finish` before its end. Hold on to a BufferedReader of it until then: one that is no
+    longer used closes it."""
 
     def __init__(self, source: Stream, keep: str = "") -> None:
         self._source = source
         self._keep = keep
         self._digest = hashlib.sha256()
         self._chunks: queue.Queue[bytes] = queue.Queue(8)
-        self._error: OSError | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._descriptor = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644) if keep else -1
         self.size = 0
@@ -130,6 +203,8 @@ class Tee(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self.closed:
+            raise ValueError("nobody hashes any more what is read now")
         data = self._source.read1(len(buffer))
         if self._error:
             raise self._error
@@ -154,7 +229,7 @@ class Tee(io.RawIOBase):
             self._take_all()
             if self._keep:
                 os.fsync(self._descriptor)
-        except OSError as error:
+        except BaseException as error:
             self._error = error
             while self._chunks.get():
                 pass  # the reader must not wait for ever on a full queue
