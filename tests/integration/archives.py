@@ -30,7 +30,8 @@ def archive(*entries, compress: bool = False) -> bytes:
     """entries, in order:
 
     ("name", b"content"), ("name", b"content", mode) a file; ("name", None) a folder;
-    ("name", "link", target), ("name", "hard", target); ("name", "fifo"); ("name", "device", major, minor).
+    ("name", "link", target), ("name", "hard", target); ("name", "fifo");
+    ("name", "device", major, minor), ("name", "block", major, minor).
     """
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -48,7 +49,7 @@ def archive(*entries, compress: bool = False) -> bytes:
             elif kind == "fifo":
                 info.type = tarfile.FIFOTYPE
             else:
-                info.type = tarfile.CHRTYPE
+                info.type = tarfile.BLKTYPE if kind == "block" else tarfile.CHRTYPE
                 info.devmajor, info.devminor = more
             tar.addfile(info, io.BytesIO(kind) if isinstance(kind, bytes) else None)
     raw = stream.getvalue()

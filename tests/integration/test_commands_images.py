@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tarfile
+from pathlib import Path
 
 import pytest
 from archives import busybox
@@ -126,6 +127,36 @@ class TestCommit:
         assert mydocker.ok("run", "--rm", image, "cat", "/one") == "1"
         assert mydocker.state(name)["Running"]
 
+    def test_takes_what_a_container_can_make_and_says_what_it_leaves_out(self, mydocker, name, image):
+        script = "mknod /disk b 8 0; mkfifo /fifo; touch /etc/.wh.passwd '/.wh.\033[2J'"
+        mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
+        result = mydocker("commit", name, image)
+        why = "left out, in a layer such a name means a removal"
+        assert (result.rc, result.stderr) == (
+            0,
+            f"mydocker: /.wh.\\x1b[2J: {why}\nmydocker: /etc/.wh.passwd: {why}\n",
+        )
+        assert mydocker.ok("run", "--rm", image, "sh", "-c", "ls -a /etc/passwd /disk /fifo").split() == [
+            "/disk", "/etc/passwd", "/fifo"
+        ]  # fmt: skip
+        result = mydocker("export", "-o", "/dev/null", name)
+        assert (result.rc, result.stderr) == (0, "")
+
+    @pytest.mark.parametrize("how", ["commit", "export"])
+    def test_a_huge_file_of_holes_costs_what_is_used(self, machine, mydocker, folder, name, image, how):
+        script = "truncate -s 20G /big; echo end | dd of=/big bs=1 seek=10000000000 conv=notrunc"
+        mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
+        if how == "export":
+            mydocker.ok("export", "-o", f"{folder}/x.tar", name)
+            assert int(machine.run("stat", "-c", "%s", f"{folder}/x.tar").stdout) < 10_000_000
+            mydocker.ok("import", f"{folder}/x.tar", image)
+        else:
+            mydocker.ok("commit", name, image)
+        script = "dd if=/big bs=1 skip=10000000000 count=3 2>/dev/null; stat -c '%s %b' /big"
+        size, blocks = mydocker.ok("run", "--rm", image, "sh", "-c", script).split()
+        assert size == "end21474836480"
+        assert int(blocks) < 100
+
     def test_does_not_take_volumes_mount_points_or_secrets_of_the_run(self, mydocker, folder, name, image):
         mydocker.ok(
             "run", "--name", name, "-v", f"{folder}:/vol", "busybox", "sh", "-c", "touch /vol/inside /dev/shm/x"
@@ -188,8 +219,8 @@ class TestExportAndImport:
 
     @pytest.mark.parametrize(
         "raw",
-        [b"", b"no tar at all" * 100, busybox()[:-300_000], b"\x1f\x8bno gzip"],
-        ids=["empty", "text", "cut", "gzip"],
+        [b"no tar", b"no tar at all" * 100, busybox()[:-300_000], b"\x1f\x8bno gzip"],
+        ids=["short", "text", "cut", "gzip"],
     )
     def test_import_of_what_is_no_archive(self, mydocker, image, raw):
         mydocker.fails("import", "-", image, input=raw)
@@ -203,6 +234,60 @@ class TestExportAndImport:
         mydocker.ok("import", "-", image, input=busybox(*entries))
         script = "stat -c '%a %h' /s; readlink /l; cat /名前; test -p /p && echo fifo"
         assert mydocker.ok("run", "--rm", image, "sh", "-c", script) == "4750 2\n/etc/passwd\nnfifo"
+
+
+class TestArchivesBesideDocker:
+    """What docker 20.10's import takes is taken, and comes out the same; its ID for the layer, too."""
+
+    LISTING = """
+        cd /t; find . | sort | xargs stat -c '%n %F %a %h %t %T'; md5sum abs up d/below; readlink far; readlink link
+    """
+    TAKEN = [
+        ("t", None), ("/t/abs", b"1"), ("t/x/../up", b"2"), ("t/d", None), ("t/link", "link", "/t/d"),
+        ("t/link/below", b"3"), ("t/hard", "hard", "/t/abs"), ("t/far", "link", "../../../../etc"),
+        ("t/link/../beside", b"4"), ("t/chr", "device", 1, 3), ("t/blk", "block", 8, 0),
+    ]  # fmt: skip
+
+    def test_of_odd_names_devices_and_ends(self, docker, mydocker):
+        whole = busybox(*self.TAKEN)
+        entries = whole.rstrip(b"\0")
+        without_end = entries + bytes(-len(entries) % 512)
+        for raw in (whole, without_end, whole + b"garbage!" * (3 << 20), b"", bytes(1024)):
+            docker.ok("import", "-", "oracle", input=raw)
+            made = mydocker.ok("import", "-", input=raw)
+            assert mydocker.ok("inspect", "-f", "{{json .RootFS.Layers}}", made) == docker.ok(
+                "image", "inspect", "-f", "{{json .RootFS.Layers}}", "oracle"
+            )
+            if raw.strip(b"\0"):
+                ours = mydocker.ok("run", "--rm", "--net", "none", made, "sh", "-c", self.LISTING)
+                assert docker.ok("run", "--rm", "--net", "none", "oracle", "sh", "-c", self.LISTING) == ours
+            mydocker.ok("rmi", made)
+        docker.ok("rmi", "oracle")
+
+    def test_of_files_with_holes(self, docker, machine, mydocker, folder, name):
+        """GNU tar's four forms, of which docker refuses the first; and the one that `export` writes."""
+        made, tar = f"{folder}/t/holes", f"{folder}/x.tar"
+        fill = "echo start >holes; truncate -s 3M holes; echo end >>holes; truncate -s 5M holes"
+        machine.shell(f"mkdir {folder}/t; cd {folder}/t; {fill}")
+        machine.run("tee", f"{folder}/base.tar", input=busybox())
+        right = machine.run("md5sum", made).stdout.split()[0]
+        show = ("sh", "-c", "md5sum </t/holes | cut -c1-32; stat -c %s /t/holes")
+        forms = ["gnu", *(f"posix --sparse-version={version}" for version in ("0.0", "0.1", "1.0"))]
+        for form in forms:
+            machine.shell(f"tar -C {folder} -S --format={form} -cf {tar} t; tar -Af {tar} {folder}/base.tar")
+            raw = Path(tar).read_bytes()
+            made = mydocker.ok("import", tar)
+            assert mydocker.ok("run", "--rm", "--net", "none", made, *show).split() == [right, "5242880"]
+            assert docker("import", "-", "oracle", input=raw).rc == (form == "gnu")
+            if form != "gnu":
+                assert docker.ok("run", "--rm", "--net", "none", "oracle", *show).split() == [right, "5242880"]
+            mydocker.ok("create", "--net", "none", "--name", name, made, "sh")
+            mydocker.ok("export", "-o", tar, name)
+            mydocker.ok("rm", name)
+            mydocker.ok("rmi", made)
+        docker.ok("import", "-", "oracle", input=Path(tar).read_bytes())
+        assert docker.ok("run", "--rm", "--net", "none", "oracle", *show).split() == [right, "5242880"]
+        docker.ok("rmi", "oracle")
 
 
 def test_skopeo_reads_the_store(machine, mydocker, folder):

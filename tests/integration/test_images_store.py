@@ -26,9 +26,9 @@ from archives import archive
 from mydocker import ops, paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
-from mydocker.image import layer, lookup, store, writer
+from mydocker.image import layer, lookup, store, tar, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
-from mydocker.kernel import files
+from mydocker.kernel import files, programs
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -110,6 +110,9 @@ def packed(source: Path) -> bytes:
     return out.getvalue()
 
 
+XATTRS = "--xattrs --xattrs-include='security.*' --xattrs-include='user.*'"
+
+
 @pytest.fixture
 def zoo(folder) -> Path:
     """A folder with one of everything."""
@@ -133,8 +136,11 @@ def zoo(folder) -> Path:
     (top / ("n" * 255)).write_bytes(b"2")
     (top / "capable").write_bytes(b"3")
     os.setxattr(top / "capable", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    os.setxattr(top / "capable", "user.100%", b"\0=\n\xff")
+    os.setxattr(top / "file", "user.a=b", b"")
     (top / "sticky").mkdir()
     (top / "sticky").chmod(0o1777)
+    os.setxattr(top / "sticky", "user.of.a.folder", b"x" * 300)
     os.chown(top / "sticky", 5, 6)
     for path in (*top.rglob("*"), top):
         os.utime(path, ns=(0, random.Random(os.fsencode(path)).randrange(1 << 31) * 10**9), follow_symlinks=False)
@@ -312,15 +318,19 @@ class TestWriting:
             shell(f"umount {folder}")
 
 
+D_L = (("d", None), ("l", "link", "/d"))
+
+
 class TestUnpacking:
     @pytest.mark.parametrize(
-        "form", ["gnu", "pax", "gnu --sparse", "pax --sparse --sparse-version=1.0", "pax --sparse --sparse-version=0.1"]
+        "form",
+        ["gnu", "pax", "gnu --sparse", *(f"pax --sparse --sparse-version={each}" for each in ("1.0", "0.1", "0.0"))],
     )
     def test_is_what_tar_does(self, zoo, folder, form):
-        xattrs = "--xattrs --xattrs-include='security.*'" if form.startswith("pax") else ""
+        xattrs = XATTRS if form.startswith("pax") else ""
         shell(f"tar {xattrs} --format={form} -C {zoo} -cf {folder}/x.tar .")
         ours = tree(unpacked((folder / "x.tar").read_bytes(), folder / "ours"))
-        assert bool(ours["capable"][-1]) == bool(xattrs)
+        assert bool(ours["capable"][-1]) == bool(ours["sticky"][-1]) == bool(xattrs)
         assert ours == {path: row if xattrs else (*row[:-1], {}) for path, row in tree(zoo).items()}
         if form.endswith("sparse"):
             assert (folder / "ours/holes").stat().st_blocks < 1000
@@ -328,11 +338,13 @@ class TestUnpacking:
     def test_packing_is_the_way_back(self, zoo, folder):
         raw = packed(zoo)
         assert packed(zoo) == raw
+        assert len(raw) < 300_000, "holes are none"
         assert tree(unpacked(raw, folder / "ours")) == tree(zoo)
         (folder / "theirs").mkdir()
         (folder / "x.tar").write_bytes(raw)
-        shell(f"tar --xattrs --xattrs-include='security.*' -C {folder}/theirs -xpf {folder}/x.tar")
+        shell(f"tar {XATTRS} -C {folder}/theirs -xpf {folder}/x.tar")
         assert tree(folder / "theirs") == tree(zoo)
+        assert (folder / "theirs/holes").stat().st_blocks < 1000
         assert unpacked(raw, folder / "again").stat().st_mtime == int(zoo.stat().st_mtime)
 
     def test_of_two_entries_with_one_name_the_last_wins(self, folder):
@@ -360,13 +372,112 @@ class TestUnpacking:
         raw = archive(("./dev/", None), *((f"./dev/{name}", "device", *numbers) for name, numbers in devices.items()))
         assert os.listdir(unpacked(raw, folder / "ours") / "dev") == []
 
-    def test_attributes_other_than_capabilities_stay_out(self, folder):
-        info = tarfile.TarInfo("x")
-        info.pax_headers = {
-            f"SCHILY.xattr.{name}": "y" for name in ("trusted.overlay.opaque", "user.a", "security.ima")
-        }
-        raw = info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
-        assert os.listxattr(unpacked(raw, folder / "ours") / "x") == []
+    def test_attributes_other_than_capabilities_and_users_stay_out(self, folder):
+        names = ("trusted.overlay.opaque", "trusted.a", "user.a", "security.ima", "system.posix_acl_access", "no.such")
+        for kind in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE):
+            info = tarfile.TarInfo("x")
+            info.type, info.linkname = kind, "y" if kind == tarfile.SYMTYPE else ""
+            info.pax_headers = {f"SCHILY.xattr.{name}": "y" for name in names}
+            raw = info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+            top = unpacked(raw, folder / f"ours{kind.decode()}")
+            kept = ["user.a"] if kind in (tarfile.REGTYPE, tarfile.DIRTYPE) else []  # the kernel has none on others
+            assert os.listxattr(top / "x", follow_symlinks=False) == kept
+
+    @pytest.mark.parametrize(
+        ("entries", "expected"),
+        [
+            ([("/a/f", b"x"), ("//d/", None), ("/h", "hard", "/a/f")], {"a/f": "x", "h": "x", "d": None}),
+            ([("a", None), ("a/../b", b"x"), ("no/../c", b"y"), ("/x/./../d", b"z")], {"b": "x", "c": "y", "d": "z"}),
+            ([("t", b"x"), ("d", None), ("d/h", "hard", "d/../t"), ("i", "hard", "./t")], {"d/h": "x", "i": "x"}),
+            ([*D_L, ("l/x", b"1"), ("l/e/f", b"2"), ("h", "hard", "l/x")], {"d/x": "1", "d/e/f": "2", "h": "1"}),
+            ([*D_L, ("m", "link", "../../l"), ("m/x", b"1"), ("m/s", None)], {"d/x": "1", "d/s": None}),
+            ([*D_L, ("l/../x", b"1")], {"x": "1"}),
+            ([*D_L, ("e", None), ("l/s", None), ("l", "link", "e"), ("l/x", b"1")], {"d/s": None, "e/x": "1"}),
+            (
+                [("e", None), ("d/d", "link", "."), ("d/d/d/x", b"1"), ("d/d/d", "link", "/e"), ("d/d/y", b"2")],
+                {"d/x": "1", "e/y": "2"},
+            ),
+            ([("a/l", "link", "../../../x"), ("l", "link", "../ours/x")], {"a/l": "->../../../x", "l": "->../ours/x"}),
+        ],
+        ids="/ .. hard below-a-link below-links ..-of-a-link link-replaced link-in-itself more-..-than-depth".split(),
+    )
+    def test_names_are_taken_inside_the_root(self, folder, entries, expected):
+        """As docker 20.10 does it, and with the same result."""
+        (folder / "outside").mkdir()
+        top = unpacked(archive(*entries), folder / "ours")
+        for path, content in expected.items():
+            found = top / path
+            if content is None:
+                assert found.is_dir()
+                assert not found.is_symlink()
+            elif content.startswith("->"):
+                assert os.readlink(found) == content[2:]
+            else:
+                assert (found.read_text(), found.is_symlink()) == (content, False)
+        assert sorted(os.listdir(folder)) == ["ours", "outside"]
+
+    def test_devices_are_made_as_they_are(self, folder):
+        devices = {"c": (tarfile.CHRTYPE, 1, 3), "b": (tarfile.BLKTYPE, 8, 0), "big": (tarfile.CHRTYPE, 4095, 1048575)}
+        members = [
+            entry(name, type=kind, devmajor=major, devminor=minor, mode=0o640, uid=3, mtime=5)[:-1024]
+            for name, (kind, major, minor) in devices.items()
+        ]
+        top = unpacked(b"".join(members), folder / "ours")
+        for name, (kind, major, minor) in devices.items():
+            info = (top / name).lstat()
+            assert (stat.S_ISCHR(info.st_mode), info.st_rdev) == (kind == tarfile.CHRTYPE, os.makedev(major, minor))
+            assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_mtime) == (0o640, 3, 5)
+        assert tree(unpacked(packed(top), folder / "again")) == tree(top)
+
+    @pytest.mark.parametrize("raw", [b"", bytes(1024), archive(("a", b""), ("b", b""))[:1024]], ids=["0", "end", "ab"])
+    @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
+    def test_an_archive_without_end_blocks_or_entries(self, places, raw, compress):
+        stream = io.BufferedReader(io.BytesIO(gzip.compress(raw) if compress else raw))
+        made = images.import_image(stream, "x:latest", [], "")
+        assert made.config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(raw).hexdigest()}"]
+        assert sorted(os.listdir(paths.layer(made.layers[0]))) == (["a", "b"] if raw.strip(b"\0") else [])
+
+    @pytest.mark.parametrize("behind", [b"\0", b"garbage!"], ids=["zeros", "garbage"])
+    @pytest.mark.parametrize("mega", [1, 4, 20])
+    @pytest.mark.parametrize("way", ["file", "gzip", "pipe"])
+    def test_whatever_is_behind_the_end_of_an_archive_is_taken_with_it(self, places, folder, behind, mega, way):
+        """It belongs to the layer's digest, as with docker, and to its size. A pipe is read to its end."""
+        raw = archive(("a", b"x"))[:2048] + behind * ((mega << 20) // len(behind))
+        if way == "pipe":
+            (folder / "x").write_bytes(raw)
+            cat = subprocess.Popen(["cat", folder / "x"], stdout=subprocess.PIPE)
+            made = images.import_image(io.BufferedReader(cat.stdout), "", [], "")
+            assert cat.wait() == 0
+        else:
+            (folder / "x").write_bytes(gzip.compress(raw, 1) if way == "gzip" else raw)
+            made = images.import_image((folder / "x").open("rb"), "", [], "")
+        (found,) = store.layer_descriptors(made.manifest)
+        assert (found["digest"], found["size"]) == (f"sha256:{hashlib.sha256(raw).hexdigest()}", len(raw))
+        assert os.stat(store.blob(found["digest"])).st_size == len(raw)
+        files.remove_tree(paths.layer(made.layers[0]))
+        assert lookup.find(made.id) == made
+        assert os.listdir(paths.layer(made.layers[0])) == ["a"]
+
+    def test_a_huge_file_of_holes_costs_what_is_used(self, places, folder):
+        """20 GB, of which 8 KB are used: packed, hashed, stored and unpacked as fast as any small file."""
+        (folder / "big").mkdir()
+        with (folder / "big/file").open("wb") as file:
+            file.write(b"start")
+            file.seek(12_345_678_901)
+            file.write(b"end")
+            file.truncate(20_000_000_000)
+        parent = imported(("base", b""))
+        before = os.times()
+        made = images.commit(lambda out: layer.pack(str(folder / "big"), out), parent, "", {}, "sh")
+        after = os.times()
+        assert after.user + after.system - before.user - before.system < 1
+        copy = Path(paths.layer(made.layers[1])) / "file"
+        assert copy.stat().st_size == 20_000_000_000
+        assert copy.stat().st_blocks < 100
+        with copy.open("rb") as file:
+            assert file.read(6) == b"start\0"
+            file.seek(12_345_678_900)
+            assert file.read(5) == b"\0end\0"
 
 
 def entry(name: str, **fields) -> bytes:
@@ -394,13 +505,26 @@ def hostile(outside: Path) -> dict[str, bytes]:
         "file over a full folder": archive(("d", None), ("d/x", b""), ("d", b"")),
         "file as the root": archive((".", b"x")),
         "device as the root": archive((".", "device", 1, 3)),
-        "device with another's name": archive(("dev", None), ("dev/null", "device", 8, 0)),
-        "device in a place of its own": archive(("null", "device", 1, 3)),
-        "block device": entry("dev/null", type=tarfile.BLKTYPE, devmajor=1, devminor=3),
+        "device of a number beyond all": archive(("d", "device", 4096, 0)),
+        "device of a number below zero": archive(("d", "device", -1, 0)),
+        "device over a folder": archive(("d", None), ("d", "device", 1, 3)),
         "socket": entry("x", type=b"s"),
         "unknown type": entry("x", type=b"V"),
-        "link above the root": archive(("a", None), ("a/l", "link", "../../x")),
-        "link above the root and back": archive(("l", "link", "../ours/x")),
+        "name above the root": archive(("a", None), ("a/../../x", b"")),
+        "absolute name above the root": archive(("/../x", b"")),
+        "hard link above the root": archive(("x", b""), ("h", "hard", "../x")),
+        "below a link to outside": archive(("l", "link", str(outside)), ("l/x", b"")),
+        "below a link above the root": archive(("l", "link", "../" * 30 + str(outside)), ("l/x", b"")),
+        "below a link to nothing": archive(("l", "link", "no/thing"), ("l/a/b/x", b"")),
+        "below a link to itself": archive(("l", "link", "l"), ("l/x", b"")),
+        "below a link to /proc": archive(("l", "link", "/proc/self/root"), (f"l{outside}/x", b"")),
+        "folder over a link": archive(("d", None), ("l", "link", "d"), ("l", None)),
+        "hard link through a link to outside": archive(("l", "link", str(outside)), ("h", "hard", "l/victim")),
+        "fifo below a link to outside": archive(("l", "link", str(outside)), ("l/p", "fifo")),
+        "device below a link to outside": archive(("l", "link", str(outside)), ("l/d", "device", 1, 3)),
+        "link below a link to outside": archive(("l", "link", str(outside)), ("l/m", "link", "/")),
+        "attribute without end": entry("x", pax_headers={"SCHILY.xattr.user.a": "v" * 70_000}),
+        "attribute of a long name": entry("x", pax_headers={f"SCHILY.xattr.user.{'n' * 300}": "v"}),
         "whiteout as a folder": archive((".wh.d", None), (".wh.d/x", b"")),
         "owner -1": entry("x", uid=(1 << 32) - 1),
         "owner without end": entry("x", pax_headers={"uid": "9" * 100}),
@@ -414,9 +538,9 @@ def hostile(outside: Path) -> dict[str, bytes]:
             "x", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "9" * 30, "GNU.sparse.name": "y"}
         ),
         "sparse file outside": entry(
-            "x", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "5", "GNU.sparse.name": f"{outside}/x"}
+            "x", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "5", "GNU.sparse.name": f"../{outside}/x"}
         ),
-        "cut at an entry's end": archive(("a", b"x"), ("b", b"y"))[:1024],
+        "cut within an entry": archive(("a", b"x"), ("b", b"y"))[:1600],
     }
 
 
@@ -426,6 +550,7 @@ class TestHostileArchives:
     def test_are_refused_in_one_line_and_leave_nothing(self, places, folder, kind, compress):
         outside = folder / "outside"
         outside.mkdir()
+        (outside / "victim").touch()
         raw = hostile(outside)[kind]
         stream = io.BufferedReader(io.BytesIO(gzip.compress(raw) if compress else raw))
         with pytest.raises(MydockerError) as caught:
@@ -433,7 +558,8 @@ class TestHostileArchives:
         assert caught.value.exit_code == 125
         assert len(str(caught.value).splitlines()) == 1
         assert len(str(caught.value)) < 600
-        assert os.listdir(outside) == []
+        assert os.listdir(outside) == ["victim"]
+        assert (outside / "victim").stat().st_nlink == 1
         assert os.listdir(places / "layers") == []
         assert store.images() == []
 
@@ -505,15 +631,54 @@ class TestLayers:
         expected = tree(top)
         assert {path: row[4:] for path, row in tree(again).items()} == {path: row[4:] for path, row in expected.items()}
 
-    @pytest.mark.parametrize("name", [".wh.x", ".wh..wh..opq", "device"])
-    def test_what_no_layer_can_hold_is_refused(self, folder, name):
+    def test_whiteouts_below_a_link_of_the_layer(self, folder):
+        raw = archive(("d", None), ("l", "link", "/d"), ("l/.wh.gone", b""), ("l/.wh..wh..opq", b""))
+        top = unpacked(raw, folder / "ours", [])
+        assert files.is_whiteout((top / "d/gone").lstat())
+        assert files.is_opaque(str(top / "d"))
+
+    def test_what_no_layer_can_hold_is_left_out_and_told(self, folder):
+        """docker takes such names for whiteouts, or loses them: a file .wh.passwd costs its image /etc/passwd."""
+        for name in ("d/.wh.x", "d/.wh..wh..opq", "d/.wh.folder/in", "d/stays"):
+            (folder / "upper" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "upper" / name).touch()
+        os.link(folder / "upper/d/.wh.x", folder / "upper/d/other")
+        out = io.BytesIO()
+        said = layer.pack_changes(str(folder / "upper"), out)
+        assert [line.partition(": ")[0] for line in said] == ["/d/.wh..wh..opq", "/d/.wh.folder", "/d/.wh.x"]
+        assert {line.partition(": ")[2] for line in said} == {"left out, in a layer such a name means a removal"}
+        top = unpacked(out.getvalue(), folder / "ours", [])
+        assert sorted(tree(top)) == ["d", "d/other", "d/stays"]
+
+    def test_what_is_nested_too_deeply_is_left_out_and_told(self, folder):
+        long = "n" * 250
+        for top in ("upper", "other"):
+            at = folder / top
+            for _ in range(9):
+                at = at / long
+            at.mkdir(parents=True)
+            (at / "file").touch()
+        at = folder / "upper" / "/".join([long] * 9)
+        os.rename(folder / "other", at / "other")  # 4,500 bytes deep
+        out = io.BytesIO()
+        (said,) = layer.pack_changes(str(folder / "upper"), out)
+        assert said.endswith("left out, paths in it are longer than 4096 bytes")
+        top = unpacked(out.getvalue(), folder / "ours", [])
+        there = (top / "/".join([long] * 9) / "other").is_dir()
+        for name in ("upper", "ours"):
+            files.remove_tree(str(folder / name))
+        assert there
+
+    def test_more_attributes_than_a_header_has_room_for(self, folder, monkeypatch):
+        monkeypatch.setattr(tar, "LONGEST_ATTRIBUTES", 2000)
         (folder / "upper/d").mkdir(parents=True)
-        if name == "device":
-            os.mknod(folder / "upper/d/device", stat.S_IFBLK, os.makedev(8, 0))
-        else:
-            (folder / "upper/d" / name).touch()
-        with pytest.raises(Conflict, match=f"can't commit '/d/{name}'"):
-            layer.pack_changes(str(folder / "upper"), io.BytesIO())
+        for number in range(20):
+            os.setxattr(folder / "upper/d", f"user.{number}", b"x" * 100)
+        out = io.BytesIO()
+        assert layer.pack_changes(str(folder / "upper"), out) == [
+            "/d: its extended attributes are left out, they are too long for a tar"
+        ]
+        assert os.listxattr(unpacked(out.getvalue(), folder / "ours", []) / "d") == []
 
 
 def imported(*entries, name: str = "img:latest", changes: list[str] | None = None) -> store.Image:
@@ -744,6 +909,58 @@ class TestSkopeo:
         assert files.is_whiteout((top / "gone").lstat())
         assert files.is_opaque(str(top / "d"))
 
+    @staticmethod
+    def frame(data: bytes) -> bytes:
+        return subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
+
+    def zstd(self, image: store.Image, pack) -> None:
+        """Make the image's one layer a zstd blob, as skopeo would have brought it."""
+        (old,) = store.layer_descriptors(image.manifest)
+        plain = Path(store.blob(old["digest"])).read_bytes()
+        raw = pack(plain)
+        new = {"mediaType": f"{store.LAYER}+zstd", "digest": store.digest_of(raw), "size": len(raw)}
+        Path(store.blob(new["digest"])).write_bytes(raw)
+        with writer.Workspace() as work, store.Lock():
+            writer.add(work, image.config, [new], "img:latest")
+        files.remove_tree(paths.layer(image.layers[0]))
+
+    @pytest.mark.parametrize("form", ["one frame", "many frames and skippable ones", "a skippable one first"])
+    def test_zstd_layers_are_unpacked(self, places, form):
+        def pack(data: bytes) -> bytes:
+            skippable = b"\x5a\x2a\x4d\x18\5\0\0\0hello"
+            if form == "one frame":
+                return self.frame(data)
+            cuts = [0, 600, 1000, 1 << 20, 3 << 20, len(data)]
+            frames = [self.frame(data[start:end]) for start, end in zip(cuts, cuts[1:])]
+            return (skippable if form.startswith("a ") else b"") + skippable.join(frames) + skippable
+
+        made = imported(("a", b"hello"), ("b", os.urandom(4 << 20)), ("c", b"c"))
+        self.zstd(made, pack)
+        assert lookup.find("img").id == made.id
+        assert (Path(paths.layer(made.layers[0])) / "c").read_bytes() == b"c"
+
+    @pytest.mark.parametrize("damage", ["cut", "garbage", "another's"])
+    def test_a_zstd_layer_that_is_not_what_it_should_be(self, places, damage):
+        def pack(data: bytes) -> bytes:
+            content = data + bytes(512) if damage == "another's" else data
+            raw = self.frame(content)
+            return raw[:-100_000] if damage == "cut" else raw + b"garbage" if damage == "garbage" else raw
+
+        made = imported(("a", os.urandom(300_000)))
+        self.zstd(made, pack)
+        with pytest.raises(MydockerError, match="holds" if damage == "another's" else "compressed data"):
+            lookup.find("img")
+        assert not os.path.exists(paths.layer(made.layers[0]))
+        assert subprocess.run(["pgrep", "-P", str(os.getpid()), "zstd"], check=False).returncode == 1
+
+    def test_a_zstd_layer_without_zstd_names_the_package(self, places, monkeypatch):
+        made = imported(("a", b"hello"))
+        self.zstd(made, self.frame)
+        monkeypatch.setitem(sys.modules, "compression", None)
+        monkeypatch.setattr(programs, "find", lambda name: "")
+        with pytest.raises(HostError, match="install the package zstd"):
+            lookup.find("img")
+
     @pytest.mark.parametrize("damage", ["byte", "cut", "missing", "gzip"])
     def test_a_blob_that_is_not_what_its_digest_says(self, places, folder, skopeo, damage):
         made = imported(("a", os.urandom(100_000)))
@@ -808,6 +1025,9 @@ BASE = [
 ]  # fmt: skip
 
 
+NOTED = '("noted", "folder")'
+
+
 class TestDrivers:
     @pytest.fixture(params=[overlay, copy], ids=["overlay", "copy"])
     def driver(self, request):
@@ -852,11 +1072,44 @@ class TestDrivers:
         assert len(container.image.layers) == 4
         assert container.run("ls -d turn*") == "turn2\n"
 
-    def test_an_error_of_the_driver_is_told_and_leaves_nothing(self, places, driver):
+    def test_commit_takes_whatever_a_container_can_make(self, places, driver):
+        """Devices, attributes of users (also if nothing else has changed), names like whiteouts', sockets."""
+        base = [("etc/passwd", b"root"), ("noted", b"x"), ("folder", None), ("gone", b"x"), ("same", b"")]
+        container = Container(places, driver, imported(*base))
+        container.run(f"""
+            mknod blk b 8 0; mknod chr c 1 3; mkfifo fifo; mkdir sub; touch etc/.wh.passwd sub/.wh..wh..opq sub/real
+            python3 -c 'if 1:
+                import os, socket
+                for number, name in enumerate({NOTED}, 1):
+                    os.setxattr(name, "user.note", b"%d" % number)
+                socket.socket(socket.AF_UNIX).bind("socket")'
+            rm gone
+        """)
+        if driver is copy:  # overlay lets nobody make one
+            container.run("mknod gone c 0 0; mknod nothing c 0 0")
+        made = container.commit("new:latest")
+        top = Path(paths.layer(made.layers[1]))
+        assert (files.is_whiteout((top / "gone").lstat()), (top / "nothing").exists()) == (True, False)
+        assert ((top / "noted").read_bytes(), (top / "same").exists()) == (b"x", False)
+        assert not list(top.rglob(".wh.*"))
+        for other in (overlay, copy):
+            again = Container(places, other, made, other.name)
+            assert again.run("stat -c '%n %F %t %T' blk chr fifo; cat etc/passwd").splitlines() == [
+                "blk block special file 8 0",
+                "chr character special file 1 3",
+                "fifo fifo 0 0",
+                "root",
+            ]
+            notes = again.run(f"""python3 -c 'import os; print(*(os.getxattr(f, "user.note") for f in {NOTED}))'""")
+            assert notes == "b'1' b'2'\n"
+
+    def test_an_error_of_the_driver_is_told_and_leaves_nothing(self, places, driver, monkeypatch):
         container = Container(places, driver, imported(*BASE))
-        container.run("touch .wh.x")
+        container.run("touch x")
         before = blobs(places), sorted(os.listdir(places / "layers"))
-        with pytest.raises(Conflict, match=r"can't commit '/.wh.x'"):
+        monkeypatch.setattr(layer.Packer, "whiteout", lambda *_: (_ for _ in ()).throw(Conflict("enough")))
+        container.run("rm file")
+        with pytest.raises(Conflict, match="enough"):
             container.commit("new:latest")
         assert (blobs(places), sorted(os.listdir(places / "layers"))) == before
 

@@ -15,12 +15,11 @@ def run(mydocker):
 
 
 def archives_that_reach_out(outside: str) -> dict[str, bytes]:
-    """Each tries to write into, link to or make a device of something outside; `outside` is a folder on the host."""
+    """Each tries to write into or link to something outside; `outside` is a folder on the host."""
     up = "../" * 30
     return {
         "..": archive((f"{up}{outside}/escaped", FILE)),
         ".. further on": archive(("a", None), (f"a/{up}{outside}/escaped", FILE)),
-        "absolute": archive((f"{outside}/escaped", FILE)),
         "through a link": archive(("out", "link", outside), ("out/escaped", FILE)),
         "through a relative link": archive(("out", "link", f"{up}{outside}"), ("out/escaped", FILE)),
         "through two links": archive(("a", "link", outside), ("b", "link", "a"), ("b/escaped", FILE)),
@@ -31,8 +30,8 @@ def archives_that_reach_out(outside: str) -> dict[str, bytes]:
         "hard link, ..": archive(("h", "hard", f"{up}{outside}/victim")),
         "hard link through a link": archive(("l", "link", outside), ("h", "hard", "l/victim")),
         "hard link to a link outside": archive(("l", "link", f"{outside}/victim"), ("h", "hard", "l"), ("h/x", FILE)),
-        "a link": archive(("l", "link", f"{up}{outside}")),
-        "block device": archive(("disk", "device", 8, 0)),
+        "fifo through a link": archive(("out", "link", outside), ("out/escaped", "fifo")),
+        "device through a link": archive(("out", "link", outside), ("out/escaped", "device", 1, 3)),
         "whiteout": archive((".wh.bin", b"")),
         "opaque whiteout": archive(("etc", None), ("etc/.wh..wh..opq", b"")),
         "empty name": archive(("", FILE)),
@@ -48,6 +47,75 @@ def test_an_archive_that_reaches_out_is_refused(machine, mydocker, folder, name,
     assert machine.run("ls", folder).lines == ["victim"]
     assert machine.run("stat", "-c", "%h %s", f"{folder}/victim").stdout == "1 5\n"
     assert f"img{name}" not in mydocker.ok("images")
+
+
+def test_names_that_seem_to_be_outside_are_taken_inside(machine, mydocker, make, run, folder):
+    """As docker does it: a leading / is the root's, and a link of the archive leads where it does in the container."""
+    machine.shell(f"echo safe >{folder}/victim")
+    up = "../" * 30
+    image = make(
+        [
+            (f"{folder}/victim", FILE),
+            ("out", "link", f"{up}{folder}"),
+            ("out/more", FILE),
+            ("/hard", "hard", f"{folder}/victim"),
+            ("a/../b", FILE),
+        ]
+    )
+    script = f"cat {folder}/victim {folder}/more /hard /b; readlink /out"
+    assert run(image, "sh", "-c", script).stdout == "escaped\n" * 4 + f"{up}{folder}\n"
+    assert machine.run("ls", folder).lines == ["victim"]
+    assert machine.read(f"{folder}/victim") == "safe\n"
+    assert machine.run("stat", "-c", "%h", f"{folder}/victim").stdout == "1\n"
+
+
+class TestDevices:
+    """An image may bring device nodes. They are worth what one is worth that a container makes: its cgroup decides."""
+
+    MEMORY, DISK, NULL = ("device", 1, 1), ("block", 8, 0), ("device", 1, 3)
+
+    @pytest.mark.parametrize("how", ["run", "exec", "copied to a volume", "committed"])
+    def test_of_an_image_are_not_usable_beyond_the_device_cgroup(self, machine, mydocker, make, name, how):
+        image = make([("d/mem", *self.MEMORY), ("d/disk", *self.DISK), ("d/null", *self.NULL)])
+        script = "for f in mem disk; do head -c 1 /d/$f; done; echo fine >/d/null && stat -c '%F %t %T' /d/null /d/disk"
+        words = ["--net", "none", "--name", name, image]
+        if how == "copied to a volume":
+            words[:0] = ["-v", f"{name}:/d"]
+        if how == "committed":
+            mydocker.ok("run", *words, "touch", "/d/more")
+            mydocker.ok("commit", name, f"{image}:more")
+            mydocker.ok("rm", name)
+            words[-1] = f"{image}:more"
+        if how == "exec":
+            mydocker.detached(*words[2:], "sleep", "1000")
+            result = mydocker("exec", name, "sh", "-c", script)
+        else:
+            result = mydocker("run", *words, "sh", "-c", script)
+        mydocker("rm", "-f", name)
+        mydocker("volume", "rm", name)
+        mydocker("rmi", f"{image}:more")
+        assert result.stderr.count("Operation not permitted") == 2, result
+        assert result.stdout == "character special file 1 3\nblock special file 8 0\n"
+
+    def test_on_the_host_lie_where_nobody_else_gets(self, machine, mydocker, make):
+        make([("d/mem", *self.MEMORY)])
+        found = machine.shell(f"find {machine.store}/lib/layers -name mem").lines
+        assert found
+        assert machine.run("stat", "-c", "%a %u", f"{machine.store}/lib").stdout == "700 0\n"
+
+    def test_in_place_of_what_mydocker_reads(self, make, run):
+        """A device node is not opened: that may act, or never end."""
+        image = make([("etc/passwd", "device", 1, 5), ("etc/group", "device", 1, 5), ("etc/hosts", "block", 8, 0)])
+        assert run("-u", "1000", image, "grep", "Uid", "/proc/self/status").stdout.split()[1] == "1000"
+        result = run("-u", "nobody", image, "true")
+        assert (result.rc, len(result.stderr.splitlines())) == (125, 1)
+
+    def test_of_a_container_come_back_from_its_own_export(self, mydocker, name):
+        mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", "mknod /c c 1 3; mknod /b b 7 9")
+        mydocker.ok("import", "-", f"img{name}", input=mydocker("export", name).stdout.encode(errors="surrogateescape"))
+        found = mydocker.ok("run", "--rm", "--net", "none", f"img{name}", "stat", "-c", "%F %t %T", "/c", "/b")
+        mydocker.ok("rmi", f"img{name}")
+        assert found == "character special file 1 3\nblock special file 7 9"
 
 
 def test_a_link_that_is_never_followed_is_an_ordinary_file(make, run):

@@ -11,6 +11,7 @@ import sys
 from mydocker import jsontext, ops, state
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
 from mydocker.image import lookup, store, writer
+from mydocker.kernel import files
 from mydocker.model import references
 
 TYPE_CHECKING = False
@@ -97,8 +98,11 @@ def import_image(file: str, name: str, changes: list[str], message: str) -> str:
         return archive.import_image(stream, new_name, changes, message).id
 
 
-def commit(container: str, name: str | None, changes: list[str], message: str, author: str, output: str) -> str:
-    """Make an image of a container's changes; its ID. output: a file that also gets its root file system as a tar.
+def commit(
+    container: str, name: str | None, changes: list[str], message: str, author: str, output: str
+) -> tuple[str, list[str]]:
+    """Make an image of a container's changes. Returns its ID, and what a layer can't hold and was left out, a sentence
+    each. output: a file that also gets its root file system as a tar.
 
     With one word only it is a container, whose image gets no name, or, while only one container runs, the image's name.
     """
@@ -114,8 +118,9 @@ def commit(container: str, name: str | None, changes: list[str], message: str, a
         raise Conflict(f"the image of container {found.name} has been removed", hint) from None
     driver = choice.named(found.driver)
     config = apply_changes(_config(found, parent), changes)
+    left_out: list[str] = []
     made = archive.commit(
-        lambda out: driver.changes(found.folder, found.layers, out),
+        lambda out: left_out.extend(driver.changes(found.folder, found.layers, out)),
         parent,
         new_name,
         config,
@@ -124,8 +129,8 @@ def commit(container: str, name: str | None, changes: list[str], message: str, a
         message,
     )
     if output:
-        export(found.id, output)
-    return made.id
+        left_out += export(found.id, output)
+    return made.id, left_out
 
 
 def _to_commit(container: str, name: str | None) -> tuple[state.Record, str]:
@@ -167,25 +172,25 @@ def _new_name(text: str) -> str:
 # --- export -----------------------------------------------------------------------------------------------------------
 
 
-def export(container: str, output: str) -> None:
+def export(container: str, output: str) -> list[str]:
     """Write a container's root file system as a tar, without what is mounted in it, whether it runs or not.
-    output: a file, replaced when the tar is whole; "" for stdout."""
+    output: a file, replaced when the tar is whole; "" for stdout. Returns what was left out, a sentence each."""
     found = state.find(container)
     if not output:
         sys.stdout.flush()
-        _export(found, 1)
-        return
+        return _export(found, 1)
     # A device or FIFO is written to; a file is replaced at the end.
     special = os.path.exists(output) and not os.path.isfile(output)
     path = output if special else f"{output}.{os.urandom(6).hex()}"
     try:
         descriptor = os.open(path, os.O_WRONLY | (0 if special else os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC, 0o600)
         try:
-            _export(found, descriptor)
+            left_out = _export(found, descriptor)
         finally:
             os.close(descriptor)
         if not special:
             os.rename(path, output)
+        return left_out
     except OSError as error:
         raise HostError(f"can't write {output}: {error.strerror}", "give another -o FILE") from None
     finally:
@@ -193,7 +198,7 @@ def export(container: str, output: str) -> None:
             os.unlink(path)
 
 
-def _export(found: state.Record, descriptor: int) -> None:
+def _export(found: state.Record, descriptor: int) -> list[str]:
     """In a child with a mount namespace of its own, so that the view of the root is gone with it, whatever happens."""
     from mydocker.image import layer
     from mydocker.image.drivers import choice
@@ -202,17 +207,17 @@ def _export(found: state.Record, descriptor: int) -> None:
     driver = choice.named(found.driver)
     driver.prepare(found.folder, found.layers)
 
-    def write() -> None:
+    def write() -> list[str]:
         trace = Trace("container")
         trace.run([ops.Unshare(["mount"]), ops.SetPropagation("/", "private")])
         trace.run(driver.view_ops(found.folder, found.layers))
         with open(descriptor, "wb", _CHUNK, closefd=False) as out:
-            layer.pack(f"{found.folder}/rootfs", out)
+            return layer.pack(f"{found.folder}/rootfs", out)
 
-    _in_child(write)
+    return _in_child(write)
 
 
-def _in_child(work: Callable[[], None]) -> None:
+def _in_child(work: Callable[[], list[str]]) -> list[str]:
     """Call it in a child process, which doesn't outlive this one. Raises MydockerError for what it raises."""
     from signal import SIGKILL
 
@@ -224,24 +229,28 @@ def _in_child(work: Callable[[], None]) -> None:
         status = 1
         try:
             process.die_with_parent()
-            work()
+            done = {"result": work()}
+            files.write_all(writer, jsontext.dumps(done).encode())
             status = 0
         except MydockerError as error:
-            os.write(writer, jsontext.dumps(error.details()).encode())
+            os.write(writer, jsontext.dumps({"error": error.details()}).encode())
         except Exception as error:
-            os.write(writer, jsontext.dumps(HostError(f"export: {error}").details()).encode())
+            os.write(writer, jsontext.dumps({"error": HostError(f"export: {error}").details()}).encode())
         finally:
             os._exit(status)
     os.close(writer)
     try:
         with open(reader, "rb") as answer:
-            failure = answer.read()
+            said = answer.read()
     except BaseException:
         os.kill(child, SIGKILL)
         raise
     finally:
         status = os.waitpid(child, 0)[1]
-    if failure:
-        raise from_details(jsontext.loads(failure))
-    if status:
+    if not said:
         raise HostError("export was cut short: its process was killed")
+    found = jsontext.loads(said)
+    if status:
+        raise from_details(found["error"])
+    result: list[str] = found["result"]
+    return result

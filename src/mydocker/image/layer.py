@@ -1,8 +1,9 @@
 """Layers: from a tar to a folder and back.
 
-An archive may come from anybody. Every entry is made by a name in a folder's descriptor, and that descriptor comes from
-openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS: whatever the archive says, nothing is made through a link or
-outside the folder.
+An archive may come from anybody. Every entry is made by its last name in a folder's descriptor, and that descriptor
+comes from openat2 with RESOLVE_IN_ROOT: a link of the archive on the way is followed as it would be in the container,
+whose root is the folder that is unpacked into. The last name itself is never followed. So whatever the archive says,
+nothing is made outside.
 
 In a layer's tar, "deleted" is a file `.wh.NAME`, and a folder that hides the one below holds a file `.wh..wh..opq`
 (image-spec, layer.md). In an unpacked layer and in a container's upper folder they have overlay's form: a character
@@ -16,7 +17,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from mydocker.errors import Conflict, InvalidArgument, MydockerError
+from mydocker.errors import InvalidArgument, MydockerError
 from mydocker.image import tar
 from mydocker.kernel import files
 
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 
 WHITEOUT = ".wh."
 _OPAQUE_MARK = ".wh..wh..opq"
-_IN_ROOT = files.STRICT | files.RESOLVE_NO_XDEV
+_IN_ROOT = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_XDEV
+_IN_PLACE = files.STRICT | files.RESOLVE_NO_XDEV
 _NO_OWNER = (1 << 32) - 1  # chown(2) takes that for "leave it as it is"
 _PARENT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 # mknod(1)'s view of the devices that every /dev has: root file systems are shipped with them, and a container's own
-# /dev takes their place.
+# /dev takes their place. They are left out; others are made, and what a container may do with them is up to its cgroup.
+_LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")
+_LARGEST_DEVICE = 0xFFF, 0xFFFFF  # major and minor number: the kernel would cut off what is above
 _STANDARD_DEVICES = {
     "dev/null": (1, 3),
     "dev/zero": (1, 5),
@@ -54,8 +58,7 @@ def unpack(stream: Stream, folder: str, below: list[str] | None = None) -> None:
     the folder is then the caller's to remove.
 
     below: for a layer of an image, the unpacked layers under it, top first ([] at the bottom): then whiteouts are
-    understood, and folders that the archive leaves out look as they do there. None: a root file system, no whiteouts,
-    and an archive that ends without its end mark was cut off.
+    understood, and folders that the archive leaves out look as they do there. None: a root file system, no whiteouts.
     """
     root = os.open(folder, files.FOLDER)
     try:
@@ -85,16 +88,20 @@ class _Unpacker:
                     raise _refused(entry.name, why) from None
                 except OverflowError:
                     raise _refused(entry.name, "a number is out of range") from None
-            if self.below is None and not reader.complete:
-                raise tar.truncated()
             for path, time in self.times.items():
-                folder = files.open_in_root(self.root, path, files.FOLDER, resolve=_IN_ROOT)
-                try:
-                    os.utime(folder, ns=(time, time))
-                finally:
-                    os.close(folder)
+                self._set_time(path, time)
         finally:
             os.close(self.parent_fd)
+
+    def _set_time(self, path: str, time: int) -> None:
+        try:
+            folder = self._open(path, files.FOLDER)
+        except OSError:
+            return  # a link on the way to it has been replaced
+        try:
+            os.utime(folder, ns=(time, time))
+        finally:
+            os.close(folder)
 
     def _entry(self, reader: tar.Reader, entry: tar.Entry) -> None:
         path = _safe_path(entry.name)
@@ -113,7 +120,8 @@ class _Unpacker:
         elif entry.type == tar.FILE:
             self._make(above, name, lambda folder: _make_file(folder, name, reader, entry))
         elif entry.type == tar.SYMLINK:
-            _check_target(entry, above)
+            if not entry.target or "\0" in entry.target:
+                raise _refused(entry.name, "a link that leads nowhere")
             self._make(above, name, lambda folder: os.symlink(entry.target, name, dir_fd=folder))
             os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
             os.utime(name, ns=(entry.time, entry.time), dir_fd=self.parent_fd, follow_symlinks=False)
@@ -124,7 +132,8 @@ class _Unpacker:
             _dress(self.parent_fd, name, entry)
         elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
             if entry.type != tar.CHARACTER or _STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
-                raise _refused(entry.name, "a device node")
+                self._make(above, name, lambda folder: _make_device(folder, name, entry))
+                _dress(self.parent_fd, name, entry)
         else:
             raise _refused(entry.name, f"an entry of the unknown type {entry.type!r}")
 
@@ -136,6 +145,7 @@ class _Unpacker:
         except FileExistsError:
             os.unlink(name, dir_fd=folder)
             make(folder)
+            self.parent = _UNKNOWN  # what was replaced may be a link on the way to it
 
     def _make_folder(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
         folder = self._folder(above)
@@ -150,6 +160,7 @@ class _Unpacker:
             elif not stat.S_ISDIR(there.st_mode):
                 raise _refused(entry.name, "a folder in place of what the archive has brought before") from None
         _dress(folder, name, entry)
+        _set_attributes(f"/proc/self/fd/{folder}/{name}", entry)
         self.times[path] = entry.time
 
     def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
@@ -159,7 +170,7 @@ class _Unpacker:
             raise _refused(entry.name, "a hard link to itself")
         target_above, _, target_name = target.rpartition("/")
         try:
-            source = files.open_in_root(self.root, target_above or ".", _PARENT, resolve=_IN_ROOT)
+            source = self._open(target_above, _PARENT)
             try:
                 if stat.S_ISDIR(os.stat(target_name, dir_fd=source, follow_symlinks=False).st_mode):
                     raise _refused(entry.name, f"a hard link to a folder: {entry.target}")
@@ -177,7 +188,7 @@ class _Unpacker:
 
     def _whiteout(self, folder: int, above: str, name: str) -> None:
         if name == _OPAQUE_MARK:
-            _set_opaque(self.root, above or ".")
+            _set_opaque(folder, ".")
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", "..") or hidden.startswith(WHITEOUT):
@@ -188,29 +199,35 @@ class _Unpacker:
             if stat.S_ISDIR(os.stat(hidden, dir_fd=folder, follow_symlinks=False).st_mode):
                 _set_opaque(folder, hidden)
 
+    def _open(self, path: str, flags: int) -> int:
+        return files.open_in_root(self.root, path or ".", flags, resolve=_IN_ROOT)
+
     def _folder(self, path: str) -> int:
         """A descriptor of a folder in the archive's tree, valid until the next call; made where it is missing.
 
         It can be kept for the entries that follow, because a folder is never replaced."""
         if path != self.parent:
             try:
-                descriptor = files.open_in_root(self.root, path or ".", _PARENT, resolve=_IN_ROOT)
+                descriptor = self._open(path, _PARENT)
             except FileNotFoundError:
                 self._make_missing(path)
-                descriptor = files.open_in_root(self.root, path, _PARENT, resolve=_IN_ROOT)
+                descriptor = self._open(path, _PARENT)
             os.close(self.parent_fd)
             self.parent, self.parent_fd = path, descriptor
         return self.parent_fd
 
     def _make_missing(self, path: str) -> None:
+        """Raises FileNotFoundError where one of them is a link that leads to nothing."""
         parts = path.split("/")
         for depth, name in enumerate(parts):
-            folder = self._folder("/".join(parts[:depth]))
+            folder = self._open("/".join(parts[:depth]), _PARENT)
             try:
                 os.mkdir(name, 0o700, dir_fd=folder)
+                self._dress_like_below(folder, name, "/".join(parts[: depth + 1]))
             except FileExistsError:
-                continue
-            self._dress_like_below(folder, name, "/".join(parts[: depth + 1]))
+                pass
+            finally:
+                os.close(folder)
 
     def _dress_like_below(self, folder: int, name: str, path: str) -> None:
         """What the archive says nothing of has the owner and mode that it has in the layers below."""
@@ -220,8 +237,10 @@ class _Unpacker:
         os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=folder)
 
 
+_UNKNOWN = "/"  # no path of a folder: those are relative
 _REASONS = {
-    errno.ELOOP: "a link is in the way to it",
+    errno.ENOENT: "a link that leads nowhere is in the way to it",
+    errno.ELOOP: "links that lead to each other are in the way to it",
     errno.ENOTDIR: "what should be its folder is a file",
     errno.EISDIR: "a folder of that name is there already",
     errno.EXDEV: "it is outside",
@@ -229,24 +248,19 @@ _REASONS = {
 
 
 def _safe_path(name: str, entry: str = "") -> str:
-    """A name from the archive as a plain relative path, "." for the root. entry: who gives it, if not itself."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or "\0" in name:
+    """A name from the archive as a plain relative path, "." for the root. A `..` takes the part before it away, even if
+    that is a link, as docker has it. entry: who gives the name, if not itself."""
+    parts: list[str] = []
+    outside = "\0" in name
+    for part in name.split("/"):
+        if part == "..":
+            outside = outside or not parts
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    if outside:
         raise _refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
     return "/".join(parts) or "."
-
-
-def _check_target(entry: tar.Entry, above: str) -> None:
-    """An absolute target is as good as any: it is followed inside the container. A relative one must stay inside."""
-    depth = above.count("/") + 1 if above else 0
-    if not entry.target or "\0" in entry.target:
-        raise _refused(entry.name, "a link that leads nowhere")
-    if entry.target.startswith("/"):
-        return
-    for part in entry.target.split("/"):
-        depth += -1 if part == ".." else part not in ("", ".")
-        if depth < 0:
-            raise _refused(entry.name, f"a link that leads outside: {entry.target}")
 
 
 def _make_file(folder: int, name: str, reader: tar.Reader, entry: tar.Entry) -> None:
@@ -256,22 +270,44 @@ def _make_file(folder: int, name: str, reader: tar.Reader, entry: tar.Entry) -> 
         reader.copy_content(entry, descriptor)
         os.fchown(descriptor, entry.uid, entry.gid)
         os.fchmod(descriptor, entry.mode)
-        if tar.CAPABILITY in entry.xattrs:  # after the change of owner, which takes it away
-            os.setxattr(descriptor, tar.CAPABILITY, entry.xattrs[tar.CAPABILITY])
+        _set_attributes(descriptor, entry)  # after the change of owner, which takes capabilities away
         os.utime(descriptor, ns=(entry.time, entry.time))
     finally:
         os.close(descriptor)
 
 
+def _make_device(folder: int, name: str, entry: tar.Entry) -> None:
+    if not (0 <= entry.major <= _LARGEST_DEVICE[0] and 0 <= entry.minor <= _LARGEST_DEVICE[1]):
+        raise _refused(entry.name, f"a device of number {entry.major}:{entry.minor}")
+    kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
+    os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=folder)
+
+
+def _set_attributes(place: int | str, entry: tar.Entry) -> None:
+    """The extended attributes of a file or folder, as far as images carry them. A file system that has none of users'
+    (an old tmpfs) loses them, as with docker."""
+    for name in filter(tar.is_carried, entry.xattrs):
+        value = entry.xattrs[name]
+        try:
+            os.setxattr(place, name, value)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
+                raise _refused(
+                    entry.name, f"no room for the extended attribute {name[:50]} of {len(value)} bytes"
+                ) from None
+            if error.errno != errno.ENOTSUP or name == tar.CAPABILITY:
+                raise
+
+
 def _dress(folder: int, name: str, entry: tar.Entry) -> None:
-    """Owner, mode and time of a folder or FIFO that has just been made: no link can be in its place."""
+    """Owner, mode and time of a folder, FIFO or device that has just been made: no link can be in its place."""
     os.chown(name, entry.uid, entry.gid, dir_fd=folder)
     os.chmod(name, entry.mode, dir_fd=folder)
     os.utime(name, ns=(entry.time, entry.time), dir_fd=folder)
 
 
 def _set_opaque(folder: int, name: str) -> None:
-    descriptor = files.open_in_root(folder, name, files.FOLDER, resolve=_IN_ROOT)
+    descriptor = files.open_in_root(folder, name, files.FOLDER, resolve=_IN_PLACE)
     try:
         os.setxattr(descriptor, files.OPAQUE, b"y")
     finally:
@@ -283,7 +319,7 @@ def _as_below(layers: list[str], path: str) -> os.stat_result | None:
     for layer in layers:
         root = os.open(layer, files.FOLDER)
         try:
-            descriptor = files.open_in_root(root, path, files.FOLDER, resolve=_IN_ROOT)
+            descriptor = files.open_in_root(root, path, files.FOLDER, resolve=_IN_PLACE)
         except OSError:
             continue
         finally:
@@ -301,23 +337,26 @@ def _refused(name: str, why: str) -> MydockerError:
 # --- packing ----------------------------------------------------------------------------------------------------------
 
 
-def pack(folder: str, out: BinaryIO) -> None:
-    """A tar of everything in the folder, in a fixed order. What is mounted below it stays out."""
+def pack(folder: str, out: BinaryIO) -> list[str]:
+    """A tar of everything in the folder, in a fixed order. What is mounted below it stays out.
+    Returns what else was left out, and why, a sentence each."""
     with Packer(folder, out) as packer:
         for entry in packer.entries():
             packer.add(entry)
+    return packer.left_out
 
 
-def pack_changes(upper: str, out: BinaryIO) -> None:
-    """A layer's tar from an overlay's upper folder. Raises Conflict for what a layer can't hold."""
+def pack_changes(upper: str, out: BinaryIO) -> list[str]:
+    """A layer's tar from an overlay's upper folder. Returns what was left out."""
     with Packer(upper, out) as packer:
-        for entry in packer.entries():
+        for entry in packer.changes():
             if files.is_whiteout(entry.info):
                 packer.whiteout(entry.path)
                 continue
-            packer.add_change(entry)
+            packer.add(entry)
             if stat.S_ISDIR(entry.info.st_mode) and files.is_opaque(entry.here):
                 packer.mark(f"{entry.path}/{_OPAQUE_MARK}")
+    return packer.left_out
 
 
 class Entry(NamedTuple):
@@ -334,22 +373,22 @@ class Entry(NamedTuple):
         return f"/proc/self/fd/{self.parent}/{self.name}"
 
 
-def walk(root: int) -> Iterator[Entry]:
+def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
     """Everything below a folder, in a fixed order: a folder, all that is in it, what comes after it. tar(1) relies on
-    that for folders' times. Mounts are not entered. The tree may change meanwhile: what vanishes is left out."""
+    that for folders' times. Mounts are not entered. The tree may change meanwhile: what vanishes is left out, and so is
+    what is in a folder whose path is longer than the kernel takes one, which is added to `too_deep`."""
     todo: list[tuple[str, Iterator[str] | None]] = [
         ("", None)
     ]  # folders from the root down, what is left to do in each
     while todo:
         above, names = todo[-1]
         try:
-            parent = files.open_in_root(root, above or ".", files.FOLDER, resolve=_IN_ROOT)
+            parent = files.open_in_root(root, above or ".", files.FOLDER, resolve=_IN_PLACE)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                raise Conflict(
-                    f"folders are nested too deeply: {above[:100]}", "4096 bytes are the longest path"
-                ) from None
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):  # gone, replaced, a mount
+                if too_deep is not None:
+                    too_deep.append(above)
+            elif error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):  # gone, replaced, a mount
                 raise
             todo.pop()
             continue
@@ -374,25 +413,42 @@ def walk(root: int) -> Iterator[Entry]:
 
 
 class Packer:
-    """`with Packer(folder, out) as packer:` a tar of that folder, of what is then added. It ends well or not at all."""
+    """`with Packer(folder, out) as packer:` a tar of that folder, of what is then added. It ends well or not at all.
+    left_out: at the end, what a tar or layer can't hold, a sentence each."""
 
     def __init__(self, folder: str, out: BinaryIO) -> None:
         self._writer = tar.Writer(out)
         self._folder = folder
         self._links: dict[tuple[int, int], str] = {}  # (device, inode) of a file with several names -> the first one
+        self._too_deep: list[str] = []
+        self.left_out: list[str] = []
 
     def __enter__(self) -> Packer:
         self._root = os.open(self._folder, files.FOLDER)
-        self._writer.add("./", os.fstat(self._root))
+        self._writer.add("./", os.fstat(self._root), xattrs=attributes(self._root))
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         os.close(self._root)
         if kind is None:
             self._writer.finish()
+        for path in self._too_deep:
+            self.left_out.append(f"/{path[:50]}…: left out, paths in it are longer than {_LONGEST_PATH} bytes")
 
     def entries(self) -> Iterator[Entry]:
-        return walk(self._root)
+        return walk(self._root, self._too_deep)
+
+    def changes(self) -> Iterator[Entry]:
+        """The entries for a layer: a name that would be taken for a whiteout is left out, with all that is in it."""
+        inside = None
+        for entry in self.entries():
+            if inside and entry.path.startswith(inside):
+                continue
+            if entry.name.startswith(WHITEOUT):
+                inside = f"{entry.path}/"
+                self.left_out.append(f"/{entry.path}: left out, in a layer such a name means a removal")
+            else:
+                yield entry
 
     def add(self, entry: Entry) -> None:
         """Sockets, which a tar can't hold, are left out, and so is what vanishes."""
@@ -406,6 +462,8 @@ class Packer:
                 self._writer.add(entry.path, info, link=link)
             elif stat.S_ISREG(info.st_mode):
                 self._add_file(entry)
+            elif stat.S_ISDIR(info.st_mode):
+                self._writer.add(entry.path, info, xattrs=self._attributes(entry, entry.here))
             elif stat.S_ISLNK(info.st_mode):
                 self._writer.add(entry.path, info, target=os.readlink(entry.name, dir_fd=entry.parent))
             else:
@@ -420,17 +478,17 @@ class Packer:
     def _add_file(self, entry: Entry) -> None:
         content = files.open_regular(entry.parent, entry.name)
         try:
-            self._writer.add(entry.path, os.fstat(content), capability=_capability(content), content=content)
+            found = self._attributes(entry, content)
+            self._writer.add(entry.path, os.fstat(content), xattrs=found, content=content)
         finally:
             os.close(content)
 
-    def add_change(self, entry: Entry) -> None:
-        """`add` for a layer. Raises Conflict for device nodes and for names that would be taken for whiteouts."""
-        if entry.name.startswith(WHITEOUT):
-            raise Conflict(f"can't commit '/{entry.path}': in a layer that name means a removal", "rename it")
-        if stat.S_ISCHR(entry.info.st_mode) or stat.S_ISBLK(entry.info.st_mode):
-            raise Conflict(f"can't commit '/{entry.path}': images hold no device nodes", "remove it; see run --device")
-        self.add(entry)
+    def _attributes(self, entry: Entry, place: int | str) -> dict[str, bytes] | None:
+        found = attributes(place)
+        if found is None or sum(len(name) + len(value) + 40 for name, value in found.items()) > tar.LONGEST_ATTRIBUTES:
+            self.left_out.append(f"/{entry.path}: its extended attributes are left out, they are too long for a tar")
+            return None
+        return found
 
     def whiteout(self, path: str) -> None:
         """Say that `path`, which a layer below has, is gone."""
@@ -442,10 +500,16 @@ class Packer:
         self._writer.add_empty(path)
 
 
-def _capability(descriptor: int) -> bytes:
+def attributes(place: int | str) -> dict[str, bytes] | None:
+    """The extended attributes of a file or folder that images carry; None if it has more than the kernel lists.
+    place: a descriptor, or a path whose last part is not followed."""
+    follow = isinstance(place, int)
     try:
-        return os.getxattr(descriptor, tar.CAPABILITY)
+        names = sorted(filter(tar.is_carried, os.listxattr(place, follow_symlinks=follow)))
+        return {name: os.getxattr(place, name, follow_symlinks=follow) for name in names}
     except OSError as error:
+        if error.errno == errno.E2BIG:
+            return None
         if error.errno not in (errno.ENODATA, errno.ENOTSUP):
             raise
-        return b""
+        return {}

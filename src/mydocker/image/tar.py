@@ -2,11 +2,12 @@
 
 tarfile is no reader for this: it keeps every entry in memory, reads an extended header of any size into it, and in the
 versions of Python that distributions ship a crafted one keeps it busy for ever (CVE-2024-6232, CVE-2025-8194). It is
-three times as slow, too. Formats: pax (POSIX.1-2001), ustar, GNU with long names, v7; GNU's sparse files.
+three times as slow, too. Formats: pax (POSIX.1-2001), ustar, GNU with long names, v7; GNU's four forms of sparse files.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from struct import Struct
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mydocker.image.streams import Stream
 
 BLOCK = 512
-CAPABILITY = "security.capability"  # the one extended attribute that images carry
+CAPABILITY = "security.capability"
 
 # An entry's type, <tar.h>. The rest are headers that tell about the entry that follows.
 FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
@@ -36,7 +37,14 @@ _HEADER_ONLY = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO)
 # name, mode, uid, gid, size, mtime, checksum, type, target, magic, user, group, major, minor, prefix
 _HEADER = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _LONGEST_HEADER = 1 << 20  # bytes of an extended header or a map of holes, as in Go's archive/tar
+LONGEST_ATTRIBUTES = _LONGEST_HEADER - (
+    16 << 10
+)  # bytes of them that an extended header has room for: it names files, too
 _XATTR = "SCHILY.xattr."
+
+# A hole is worth being written as one only if it is larger: fewer programs read the sparse form than the plain one.
+_SMALLEST_HOLE = 64 << 10
+_MOST_PIECES = 20_000  # of data between holes; their map has to fit into _LONGEST_HEADER
 
 
 class Entry:
@@ -59,9 +67,15 @@ class Entry:
     data: list[tuple[int, int]] | None
 
 
+def is_carried(attribute: str) -> bool:
+    """Images carry this extended attribute. Others would change what the host or overlay makes of a file."""
+    return attribute == CAPABILITY or attribute.startswith("user.")
+
+
 class Reader:
     """Iterate over it for the entries; `copy_content` is for the one at hand. Raises InvalidArgument for what is no
-    tar, is damaged or ends too early."""
+    tar, is damaged or ends within an entry. The end mark may be missing, and no bytes at all are an archive without
+    entries: docker takes both."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -69,7 +83,6 @@ class Reader:
         self._padding = 0
         self._buffer = memoryview(bytearray(CHUNK))
         self._any = False
-        self.complete = False  # whether the archive's end mark has been seen
 
     def __iter__(self) -> Iterator[Entry]:
         while True:
@@ -127,12 +140,11 @@ class Reader:
         while True:
             self._skip_content()
             block = self._stream.read(BLOCK)
-            if not block and self._any:
+            if not block:
                 return None
             if len(block) < BLOCK:
                 raise truncated() if self._any else _no_tar()
             if not block.strip(b"\0"):
-                self.complete = True
                 return None
             try:
                 fields = _parse(block)
@@ -159,7 +171,7 @@ class Reader:
                 name = prefix.partition(b"\0")[0] + b"/" + name
             name = records.get("path", name)
             entry.name = os.fsdecode(name)
-            entry.type = kind if kind not in _FILES else FOLDER if name.endswith(b"/") else FILE
+            entry.type = FOLDER if kind == b"\0" and name.endswith(b"/") else FILE if kind in _FILES else kind
             entry.mode = _number(mode) & 0o7777
             entry.uid = int(records["uid"]) if "uid" in records else _number(uid)
             entry.gid = int(records["gid"]) if "gid" in records else _number(gid)
@@ -170,11 +182,11 @@ class Reader:
             entry.size, entry.data = self._content, None
             if kind == _GNU_SPARSE:
                 self._gnu_map(entry, block)
-            elif "GNU.sparse.major" in records or "GNU.sparse.map" in records:
+            elif any(key.startswith("GNU.sparse.") for key in records):
                 self._pax_map(entry, records)
         except (KeyError, ValueError) as error:
             raise _damaged(f"the header of '{os.fsdecode(name)}': {error}") from None
-        entry.xattrs = {key[len(_XATTR) :]: value for key, value in records.items() if key.startswith(_XATTR)}
+        entry.xattrs = {_attribute(key): value for key, value in records.items() if key.startswith(_XATTR)}
         return entry
 
     def _gnu_map(self, entry: Entry, block: bytes) -> None:
@@ -189,12 +201,16 @@ class Reader:
         self._set_map(entry, numbers, _number(block[483:495]))
 
     def _pax_map(self, entry: Entry, records: dict[str, bytes]) -> None:
-        """GNU's pax formats 0.1 (the map is in the extended header) and 1.0 (it comes before the content)."""
-        entry.name = os.fsdecode(records["GNU.sparse.name"])
-        if "GNU.sparse.map" in records:
-            numbers = [int(number) for number in records["GNU.sparse.map"].split(b",")]
+        """GNU's pax formats 0.0 and 0.1 (the map is in the extended header) and 1.0 (it comes before the content)."""
+        version = records.get("GNU.sparse.major", b"0") + b"." + records.get("GNU.sparse.minor", b"0")
+        if "GNU.sparse.name" in records:
+            entry.name = os.fsdecode(records["GNU.sparse.name"])
+        if version in (b"0.0", b"0.1"):
+            numbers = [int(number) for number in records.get("GNU.sparse.map", b"").split(b",") if number]
             self._set_map(entry, numbers, int(records["GNU.sparse.size"]))
             return
+        if version != b"1.0":
+            raise ValueError("a sparse file of an unknown format")
         table, lines = b"", 1
         while table.count(b"\n") < lines:
             if len(table) > _LONGEST_HEADER or self._content < BLOCK:
@@ -210,6 +226,8 @@ class Reader:
         """numbers: offset, length, offset, length … of the data. size: of the file with its holes."""
         if size > _LARGEST_FILE:
             raise ValueError("a file with holes that is larger than any disk")
+        if len(numbers) % 2:
+            raise ValueError("half a piece in a map of holes")
         entry.size = size
         entry.data = [(offset, length) for offset, length in zip(numbers[::2], numbers[1::2]) if length]
         end = 0
@@ -247,19 +265,39 @@ def _nanoseconds(seconds: bytes) -> int:
 
 
 def _pax_records(data: bytes) -> dict[str, bytes]:
-    """An extended header's "LENGTH KEY=VALUE\\n" lines. A value may hold anything, newlines and NULs too."""
+    """An extended header's "LENGTH KEY=VALUE\\n" lines. A value may hold anything, newlines and NULs too.
+
+    One key may come several times: GNU's sparse format 0.0 has two lines for each piece of data. They are returned as
+    format 0.1's one line, GNU.sparse.map."""
     records: dict[str, bytes] = {}
+    pieces: list[bytes] = []
     at = 0
     while at < len(data) and data[at]:
         space = data.find(b" ", at, at + 20)
         length = data[at : max(space, at)]
         end = at + int(length) if length.isdigit() else 0
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if not space < end - 1 < len(data) or data[end - 1] != 10 or not equals:
+        if not space < end - 1 < len(data) or data[end - 1] != 10 or not equals or b"\0" in key:
             raise _damaged("an extended header makes no sense")
-        records[key.decode("utf-8", "replace")] = value
+        if key in _PIECE:
+            if key != _PIECE[len(pieces) % 2] or not value.isdigit():
+                raise _damaged("a map of holes makes no sense")
+            pieces.append(value)
+        else:
+            records[os.fsdecode(key)] = value
         at = end
-    return {key: value for key, value in records.items() if value}  # an empty one takes the header's own back
+    if pieces:
+        records["GNU.sparse.map"] = b",".join(pieces)
+    # An empty value takes the header's own back, but a file may have an attribute that is empty.
+    return {key: value for key, value in records.items() if value or key.startswith(_XATTR)}
+
+
+_PIECE = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+
+
+def _attribute(key: str) -> str:
+    """An extended attribute's name from an extended header's key, where GNU tar escapes what would end it."""
+    return key[len(_XATTR) :].replace("%3D", "=").replace("%25", "%")
 
 
 def _damaged(what: str) -> InvalidArgument:
@@ -267,7 +305,7 @@ def _damaged(what: str) -> InvalidArgument:
 
 
 def _no_tar() -> InvalidArgument:
-    return InvalidArgument("this is no tar archive", "a tar, plain or compressed with gzip, bzip2 or xz")
+    return InvalidArgument("this is no tar archive", "a tar, plain or compressed with gzip, bzip2, xz or zstd")
 
 
 def truncated() -> InvalidArgument:
@@ -276,7 +314,8 @@ def truncated() -> InvalidArgument:
 
 class Writer:
     """Writes a tar: ustar headers, and pax ones where those are too small. Times are whole seconds, owners numbers
-    only, as in docker's own archives."""
+    only, as in docker's own archives. Files with large holes are in GNU's pax format 1.0, which GNU tar, docker (all of
+    Go) and Python read; GNU's older format, docker refuses."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -288,24 +327,36 @@ class Writer:
         info: os.stat_result,
         target: str = "",
         link: str = "",
-        capability: bytes = b"",
+        xattrs: dict[str, bytes] | None = None,
         content: int = -1,
     ) -> None:
         """One entry. target: a symbolic link's. link: the path, in the archive, of the file of which this is another
-        name. content: a descriptor of the regular file, of which exactly info.st_size bytes are taken."""
+        name. content: a descriptor of the regular file, of which exactly info.st_size bytes are taken; holes are none.
+        xattrs: extended attributes, of not more than LONGEST_ATTRIBUTES bytes."""
         kind = LINK if link else _TYPES[stat.S_IFMT(info.st_mode)]
         size = info.st_size if kind == FILE else 0
+        name = os.fsencode(f"{path.rstrip('/')}/" if kind == FOLDER else path)
+        records = {_key(attribute): value for attribute, value in (xattrs or {}).items()}
+        pieces, table = _pieces(content, size) if size else [], b""
+        if pieces != [(0, size)] and size:
+            table = _table(pieces, size)
+            records["GNU.sparse.major"], records["GNU.sparse.minor"] = b"1", b"0"
+            records["GNU.sparse.name"], records["GNU.sparse.realsize"] = name, b"%d" % size
+            name = b"GNUSparseFile.0/" + name  # under which a program that does not know of holes unpacks map and data
+        length = len(table) + sum(length for _, length in pieces)
         self._header(
-            os.fsencode(f"{path.rstrip('/')}/" if kind == FOLDER else path),
+            name,
             kind,
             stat.S_IMODE(info.st_mode),
-            {"uid": info.st_uid, "gid": info.st_gid, "size": size, "mtime": info.st_mtime_ns // 1_000_000_000},
+            {"uid": info.st_uid, "gid": info.st_gid, "size": length, "mtime": info.st_mtime_ns // 1_000_000_000},
             os.fsencode(link or target),
             info.st_rdev if kind in _DEVICES else 0,
-            {_XATTR + CAPABILITY: capability} if capability else {},
+            records,
         )
-        if size:
-            self._copy(content, size)
+        self._out.write(table)
+        for offset, count in pieces:
+            self._copy(content, offset, count)
+        self._out.write(bytes(-length % BLOCK))
 
     def add_empty(self, path: str) -> None:
         """An empty file of root's, from 1970."""
@@ -335,24 +386,70 @@ class Writer:
                 records[key] = b"%d" % number
                 numbers = {**numbers, key: 0}
         if records:
-            data = b"".join(_pax_record(key.encode(), value) for key, value in sorted(records.items()))
+            data = b"".join(_pax_record(os.fsencode(key), value) for key, value in sorted(records.items()))
             self._out.write(
                 _block(b"PaxHeaders/entry", _PAX, 0o644, {"uid": 0, "gid": 0, "size": len(data), "mtime": 0})
             )
             self._out.write(data + bytes(-len(data) % BLOCK))
         self._out.write(_block(name, kind, mode, numbers, target, device))
 
-    def _copy(self, content: int, size: int) -> None:
-        """The header has promised `size` bytes: a file that shrinks meanwhile is filled up with zeros."""
-        left = size
-        while left:
-            count = os.readv(content, [self._buffer[: min(left, CHUNK)]])
+    def _copy(self, content: int, offset: int, length: int) -> None:
+        """The header has promised `length` bytes: a file that shrinks meanwhile is filled up with zeros."""
+        end = offset + length
+        while offset < end:
+            count = os.preadv(content, [self._buffer[: min(end - offset, CHUNK)]], offset)
             if not count:
-                count = min(left, CHUNK)
+                count = min(end - offset, CHUNK)
                 self._buffer[:count] = bytes(count)
             self._out.write(self._buffer[:count])
-            left -= count
-        self._out.write(bytes(-size % BLOCK))
+            offset += count
+
+
+def _pieces(content: int, size: int) -> list[tuple[int, int]]:
+    """Where a file has data, as (offset, length): [(0, size)] if it has no hole that is worth it."""
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    try:
+        while at < size:
+            start = os.lseek(content, at, os.SEEK_DATA)
+            at = min(os.lseek(content, start, os.SEEK_HOLE), size)
+            if start < at:
+                pieces.append((start, at - start))
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # nothing but a hole is left
+            raise
+    smallest = _SMALLEST_HOLE
+    found = _merged(pieces, size, smallest)
+    while len(found) > _MOST_PIECES:
+        smallest *= 2
+        found = _merged(found, size, smallest)
+    return found
+
+
+def _merged(pieces: list[tuple[int, int]], size: int, smallest: int) -> list[tuple[int, int]]:
+    """The pieces, and with them all holes that are smaller."""
+    found: list[tuple[int, int]] = []
+    end = 0
+    for offset, length in [*pieces, (size, 0)]:
+        if offset - end < smallest:
+            start = found.pop()[0] if found else 0
+            found.append((start, offset + length - start))
+        elif length:
+            found.append((offset, length))
+        end = offset + length
+    return found
+
+
+def _table(pieces: list[tuple[int, int]], size: int) -> bytes:
+    """Format 1.0's map. Its last piece is an empty one at the end, from which GNU tar knows the length of a file that
+    ends with a hole."""
+    rows = [*pieces, (size, 0)]
+    table = b"%d\n" % len(rows) + b"".join(b"%d\n%d\n" % row for row in rows)
+    return table + bytes(-len(table) % BLOCK)
+
+
+def _key(attribute: str) -> str:
+    return _XATTR + attribute.replace("%", "%25").replace("=", "%3D")
 
 
 _TYPES = {

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_MOST_SENTENCES = 20
+
 
 def images(params: dict[str, Any]) -> int:
     now = time_ns()
@@ -47,16 +49,16 @@ def import_(params: dict[str, Any]) -> int:
 
 
 def commit(params: dict[str, Any]) -> int:
-    print(
-        engine.commit(
-            params["container"],
-            params["image"],
-            params["change"],
-            params["message"] or "",
-            params["author"] or "",
-            params["output"] or "",
-        )
+    made, left_out = engine.commit(
+        params["container"],
+        params["image"],
+        params["change"],
+        params["message"] or "",
+        params["author"] or "",
+        params["output"] or "",
     )
+    print(made)
+    _tell_left_out(left_out)
     return 0
 
 
@@ -65,5 +67,12 @@ def export(params: dict[str, Any]) -> int:
     if not target and os.isatty(1):
         raise InvalidArgument("export writes a tar, and stdout is a terminal", "add -o FILE, or redirect it")
     sys.stdout.flush()
-    engine.export(params["container"], target or "")
+    _tell_left_out(engine.export(params["container"], target or ""))
     return 0
+
+
+def _tell_left_out(sentences: list[str]) -> None:
+    for sentence in sentences[:_MOST_SENTENCES]:
+        print(f"mydocker: {output.printable(sentence)}", file=sys.stderr)
+    if len(sentences) > _MOST_SENTENCES:
+        print(f"mydocker: … and {len(sentences) - _MOST_SENTENCES} more", file=sys.stderr)

@@ -67,13 +67,14 @@ def _mount(folder: str, kinds: list[str], layers: list[str], flags: int) -> ops.
     return ops.Mount("none", f"{folder}/rootfs", "aufs", flags, options)
 
 
-def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
-    """The writable branch nearly is a layer's tar."""
+def changes(folder: str, layers: list[str], out: BinaryIO) -> list[str]:
+    """The writable branch nearly is a layer's tar. aufs itself lets no container make a file `.wh.NAME`."""
     with layer.Packer(f"{folder}/rw", out) as packer:
         for entry in packer.entries():
             if entry.path.partition("/")[0] in _OWN:
                 continue
             if entry.name.startswith(layer.WHITEOUT):
                 packer.mark(entry.path)
-            else:
-                packer.add_change(entry)
+            elif not files.is_whiteout(entry.info):
+                packer.add(entry)
+    return packer.left_out

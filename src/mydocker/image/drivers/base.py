@@ -28,5 +28,5 @@ if TYPE_CHECKING:
             """What makes the same root visible at <folder>/rootfs, read-only and without what a running container has
             mounted in it, in a mount namespace of its own."""
 
-        def changes(self, folder: str, layers: list[str], out: BinaryIO) -> None:
-            """Write a layer's tar of what the container has changed."""
+        def changes(self, folder: str, layers: list[str], out: BinaryIO) -> list[str]:
+            """Write a layer's tar of what the container has changed. Returns what was left out, a sentence each."""

@@ -47,24 +47,27 @@ def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
     return []
 
 
-def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
-    """By comparison with the layers: as with docker, a file is the same if its attributes, size and time are."""
+def changes(folder: str, layers: list[str], out: BinaryIO) -> list[str]:
+    """By comparison with the layers: as with docker, a file is the same if its attributes, size and time are.
+
+    A device 0:0 that the container has made would be a whiteout in a layer: so it is one here, too."""
     from mydocker.image.layer import Packer
 
     before = _merged(layers)
     with Packer(f"{folder}/rootfs", out) as packer:
-        after = {entry.path: _signature(entry) for entry in packer.entries()}
+        after = {entry.path: _signature(entry) for entry in packer.entries() if not files.is_whiteout(entry.info)}
         folders = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
         gone = [path for path in before if path not in after and os.path.dirname(path) in folders]
         wanted = {path for path, signature in after.items() if before.get(path) != signature}
         for path in [*wanted, *gone]:
             while path := os.path.dirname(path):
                 wanted.add(path)
-        for entry in packer.entries():
-            if entry.path in wanted:
-                packer.add_change(entry)
+        for entry in packer.changes():
+            if entry.path in wanted and not files.is_whiteout(entry.info):
+                packer.add(entry)
         for path in sorted(gone):
             packer.whiteout(path)
+    return packer.left_out
 
 
 def _merged(layers: list[str]) -> dict[str, tuple[Any, ...]]:
@@ -88,10 +91,14 @@ def _merged(layers: list[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def _signature(entry: Entry) -> tuple[Any, ...]:
+    from mydocker.image.layer import attributes
+
     info = entry.info
     common = info.st_mode, info.st_uid, info.st_gid
     if stat.S_ISREG(info.st_mode):
-        return (*common, info.st_size, info.st_mtime_ns)
+        return (*common, info.st_size, info.st_mtime_ns, attributes(entry.here))
+    if stat.S_ISDIR(info.st_mode):
+        return (*common, attributes(entry.here))
     if stat.S_ISLNK(info.st_mode):
         return (*common, os.readlink(entry.name, dir_fd=entry.parent))
     return (*common, info.st_rdev)

@@ -65,10 +65,10 @@ def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
     return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", flags, _checked(options, layers))]
 
 
-def changes(folder: str, layers: list[str], out: BinaryIO) -> None:
+def changes(folder: str, layers: list[str], out: BinaryIO) -> list[str]:
     from mydocker.image import layer
 
-    layer.pack_changes(f"{folder}/upper", out)
+    return layer.pack_changes(f"{folder}/upper", out)
 
 
 def _stack(lowers: list[str]) -> str:
