@@ -24,13 +24,14 @@ _COMMAND = 20  # columns that are left of a command, and of a mount
 _MOUNT = 15
 
 
-def container(found: Record, now: int, trunc: bool = True) -> Row:
-    """The fields of output.CONTAINERS. now: nanoseconds since 1970. trunc: with short IDs, commands and mounts."""
+def container(found: Record, now: int, trunc: bool = True, images: dict[str, str] | None = None) -> Row:
+    """The fields of output.CONTAINERS. now: nanoseconds since 1970. trunc: with short IDs, commands and mounts. images:
+    listing.image_ids(); without it an image is shown as it was named."""
     running = found.status == "running"
     command = " ".join(f"'{word}'" if " " in word else word for word in found.command)
     return {
         "ID": found.id[:_SHORT_ID] if trunc else found.id,
-        "Image": found.image,
+        "Image": found.image if images is None else _image(found, trunc, images),
         "Command": '"' + _one_line(shorten(command, _COMMAND) if trunc else command) + '"',
         "CreatedAt": _local(found.created),
         "RunningFor": ago(found.created, now),
@@ -46,6 +47,14 @@ def container(found: Record, now: int, trunc: bool = True) -> Row:
         "Ports": _ports(found) if running else "",
         "Size": "",
     }
+
+
+def _image(found: Record, trunc: bool, images: dict[str, str]) -> str:
+    """The image as it was named; by its ID where another image has the name now, or none."""
+    digits = found.image.rpartition(":")[2]
+    if images.get(found.image) == found.image_id or found.image_id[7:].startswith(digits):
+        return digits[:_SHORT_ID] if trunc and found.image_id[7:].startswith(digits) else found.image
+    return found.image_id[7:][:_SHORT_ID] if trunc else found.image_id
 
 
 def size(found: Record) -> str:

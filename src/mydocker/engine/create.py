@@ -214,7 +214,7 @@ def _write(made: Draft, name: str) -> state.Record:
         open_stdin=wanted.interactive,
         auto_remove=wanted.auto_remove,
         labels=wanted.labels,
-        mounts=[mount["source"] if mount["type"] != "tmpfs" else mount["target"] for mount in wanted.mounts],
+        mounts=[mount["source"] for mount in wanted.mounts if mount["type"] != "tmpfs"],
         own_volumes=[name for name, anonymous in made.volumes.items() if anonymous],
         log_size=wanted.log_size,
         log_files=wanted.log_files,

@@ -36,12 +36,13 @@ def images(pattern: str | None, filters: list[str], everything: bool) -> list[st
 
 def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], store.Image | None]:
     key, equals, value = text.partition("=")
-    if not equals or key not in FILTERS or (key == "dangling" and value not in ("true", "false")):
+    key, value = key.strip().lower(), value.strip()
+    if not equals or key not in FILTERS or (key == "dangling" and value not in ("true", "false", "1", "0")):
         raise InvalidArgument(f"invalid filter '{text}'", f"KEY=VALUE, with {', '.join(FILTERS)} as the key")
     if key == "reference":
         return lambda image: _only_named(image, value)
     if key == "dangling":
-        return lambda image: image if (not image.names) == (value == "true") else None
+        return lambda image: image if (not image.names) == (value in ("true", "1")) else None
     if key == "label":
         return lambda image: image if _has_label(image, value) else None
     created = store.resolve(value).created

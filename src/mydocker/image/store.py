@@ -89,6 +89,13 @@ def look(reference: str) -> Image:
     )
 
 
+def ids_of(names: set[str]) -> dict[str, str]:
+    """Names, with their tags or without -> IDs. One that no image has is left out."""
+    digests = {name_in(descriptor): descriptor["digest"] for descriptor in read_index()["manifests"]}
+    wanted = {name: digests.get(normalise(name)) for name in names}
+    return {name: manifest_of(digest)["config"]["digest"] for name, digest in wanted.items() if digest}
+
+
 def normalise(name: str) -> str:
     """A name with its tag. What no name can look like stays as it is."""
     try:

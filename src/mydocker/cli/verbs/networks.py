@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from mydocker import jsontext
 from mydocker.cli import ask, output, rows
@@ -37,37 +37,25 @@ def ls(params: dict[str, Any]) -> int:
 
 
 def _filtered(filters: list[str]) -> list[Network]:
-    """docker's rule: one key's values are alternatives, but for labels; several keys must all fit."""
-    wanted: dict[str, list[str]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        if not equals or key not in _MATCH or value not in _VALUES.get(key, (value,)):
-            raise InvalidArgument(f"invalid filter '{text}'", _FILTERS)
-        if key in ("name", "id"):
-            listing.check_pattern(value)
-        wanted.setdefault(key, []).append(value)
-    return [each for each in networks.networks() if all(_fits(each, key, values) for key, values in wanted.items())]
-
-
-def _fits(found: Network, key: str, values: list[str]) -> bool:
-    return (all if key == "label" else any)(_MATCH[key](found, value) for value in values)
-
-
-_FILTERS = "name=, id=, driver=, label=KEY[=VALUE], scope=local, type=builtin|custom or dangling=true|false"
-_VALUES = {"type": ("builtin", "custom"), "dangling": ("true", "false", "1", "0")}
-_MATCH: dict[str, Callable[[Network, str], bool]] = {
-    "name": lambda found, value: listing.has(found.name, value),
-    "id": lambda found, value: listing.has(found.id, value),
-    "driver": lambda found, value: found.driver == value,
-    "label": lambda found, value: listing.has_label(found.labels, value),
-    "scope": lambda _, value: value == "local",
-    "type": lambda found, value: (found.name == DEFAULT) == (value == "builtin"),
-    "dangling": lambda found, value: _is_idle(found) == (value in ("true", "1")),
-}
+    wanted = listing.parse(filters, _FILTERS)
+    return [each for each in networks.networks() if listing.fits(each, wanted)]
 
 
 def _is_idle(found: Network) -> bool:
     return found.name != DEFAULT and not networks.users(found.name)
+
+
+_FILTERS: dict[str, listing.Maker] = {
+    "name": listing.pattern(lambda found: str(found.name)),
+    "id": listing.pattern(lambda found: str(found.id)),
+    "driver": lambda value: lambda found: found.driver == value,
+    "label": listing.label,
+    "scope": lambda value: lambda _: value == "local",
+    "type": listing.choice(
+        "type", "builtin custom", lambda found, value: (found.name == DEFAULT) == (value == "builtin")
+    ),
+    "dangling": listing.truth("dangling", lambda found: _is_idle(found)),
+}
 
 
 def inspect(params: dict[str, Any]) -> int:

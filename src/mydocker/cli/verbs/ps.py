@@ -24,7 +24,8 @@ def ps(params: dict[str, Any]) -> int:
     last = 1 if params["latest"] else -1 if params["last"] is None else units.whole(params["last"], "number", -1, _MOST)
     found, broken = listing.containers(params["all"], params["filter"], last)
     now = time_ns()
-    rows = [container(each, now, not params["no_trunc"]) for each in found]
+    images = listing.image_ids(found) if found and not params["quiet"] else None
+    rows = [container(each, now, not params["no_trunc"], images) for each in found]
     kind, form = output.CONTAINERS, params["format"]
     if params["size"] or (form and ("Size" in form or "json" in form)):
         from mydocker.cli.rows import size

@@ -9,7 +9,7 @@ from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, MydockerError, NotFound
 from mydocker.model import keyvalue, names
 
 TYPE_CHECKING = False
@@ -37,19 +37,22 @@ def ls(params: dict[str, Any]) -> int:
 
 def _filtered(filters: list[str]) -> tuple[list[volumes.Volume], list[CorruptRecord]]:
     """(those that fit; those that can't be read)."""
+    wanted = listing.parse(filters, _FILTERS)
     found, broken = volumes.volumes()
-    for text in filters:
-        key, _, value = text.partition("=")
-        if key == "name":
-            found = [each for each in found if value in each.name]
-        elif key == "label":
-            found = [each for each in found if listing.has_label(each.labels, value)]
-        elif key == "dangling" and value in ("true", "false"):
-            used = volumes.users()
-            found = [each for each in found if (each.name not in used) == (value == "true")]
-        else:
-            raise InvalidArgument(f"invalid filter '{text}'", "name=TEXT, label=KEY[=VALUE] or dangling=true|false")
-    return found, broken
+    return [each for each in found if listing.fits(each, wanted)], broken
+
+
+def _dangling(value: str) -> listing.Test:
+    used = volumes.users()
+    return listing.truth("dangling", lambda found: found.name not in used)(value)
+
+
+_FILTERS: dict[str, listing.Maker] = {
+    "name": listing.pattern(lambda found: str(found.name)),
+    "driver": lambda value: lambda _: value == "local",
+    "label": listing.label,
+    "dangling": _dangling,
+}
 
 
 def inspect(params: dict[str, Any]) -> int:
