@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from mydocker import state
-from mydocker.engine import listing
+from mydocker.engine import bundle, listing
 from mydocker.errors import CorruptRecord, InvalidArgument, NotFound
 
 
@@ -35,6 +37,7 @@ def _store(monkeypatch):
     known = {record.id: record for record in (MIDDLE, NEW, OLD, DONE)}
     monkeypatch.setattr(state, "ids", lambda: list(known))
     monkeypatch.setattr(state, "load", lambda container_id: known[container_id])
+    monkeypatch.setattr(bundle, "load_request", lambda record: SimpleNamespace(mounts=[]))
     monkeypatch.setattr(state, "find", lambda name: {record.name: record for record in ALL}[name])
 
 
