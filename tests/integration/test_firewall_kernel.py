@@ -374,7 +374,7 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
         pytest.skip("needs nft for the warning")
     run("nft add table inet site")
     run("nft add chain inet site through '{ type filter hook forward priority 0; policy drop; }'")
-    (warning,) = reload.in_the_way("fwone")
+    (warning,) = reload.in_the_way(network)
     assert "warning: the nftables chain 'inet site through' may drop what fwone forwards" in warning
     run(warning.split("('")[1].partition("')")[0])
     assert 'iifname "fwone" accept' in programs.run(["nft", "list", "ruleset"])

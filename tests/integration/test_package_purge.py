@@ -1,4 +1,5 @@
-"""What `apt purge mydocker` deletes and what not: the package's script, in a mount namespace with its own /var/lib."""
+"""What `apt purge mydocker` deletes and what not: the package's script, in a mount namespace with its own /var/lib and
+/etc."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ def purge(before: str, after: str) -> str:
     script = f"""
         mount -t tmpfs tmpfs /run
         mount -t tmpfs tmpfs /var/lib
+        mkdir /run/etc /run/work
+        mount -t overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work overlay /etc
         mkdir -p /run/mydocker/_networks /var/lib/data {STORE}/volumes/kept/_data {STORE}/images
         echo precious >/var/lib/data/file
         volume={STORE}/volumes/kept/_data
@@ -44,6 +47,13 @@ GONE = f'is "$(ls -d {STORE} /run/mydocker 2>/dev/null)" ""'
 
 def test_the_store_and_what_runs():
     assert purge("", GONE) == ""
+
+
+def test_the_zone_of_firewalld():
+    """Nobody else's."""
+    zones = "/etc/firewalld/zones"
+    before = f"mkdir -p {zones}; touch {zones}/mydocker.xml {zones}/mydocker.xml.old {zones}/docker.xml"
+    assert purge(before, f'is "$(ls {zones} | grep docker)" docker.xml; {GONE}') == ""
 
 
 def test_where_nothing_is_nothing_is_said():

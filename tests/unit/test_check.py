@@ -14,7 +14,7 @@ from mydocker.model.network import Endpoint, Network
 from mydocker.model.ports import publish
 from mydocker.network import firewall
 from mydocker.network.leases import Lease
-from mydocker.network.ops import AddNetworkRules, MakeBridge, PlugLink, PublishPorts, RemoveLink, RemovePorts
+from mydocker.network.ops import AddNetworkRules, JoinZone, MakeBridge, PlugLink, PublishPorts, RemoveLink, RemovePorts
 from mydocker.ops import ShowNamespace
 from mydocker.state import Record
 
@@ -89,6 +89,8 @@ def facts() -> Facts:
         saved={4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)},
         off=[],
         noted=firewall.Guard(),
+        zones=None,
+        rejects=False,
         running=[DB, JOB],
         unwatched=[],
         gone=[],
@@ -239,6 +241,22 @@ class TestForwarding:
         text = saved(4, of_network(WEB), of_network(BACK), DB_RULES)
         facts.saved = {4: text.replace("*filter\n", f"*filter\n{old}\n")}
         assert only(facts).wrong.endswith("are not as they were made")
+
+
+class TestFirewalld:
+    def test_a_bridge_is_in_no_zone(self, facts):
+        facts.zones = {"eth0": "public"}
+        found = only(facts)  # the internal one needs none
+        assert (found.about, found.steps) == ("network web", [JoinZone("web")])
+        assert found.wrong == "firewalld rejects what web forwards, as it is in no zone"
+        facts.zones = {"web": "dmz"}
+        assert compare(facts) == []
+
+    def test_it_does_not_answer(self, facts):
+        facts.rejects = True
+        found = only(facts)
+        assert not found.mendable
+        assert "firewall-cmd --permanent --zone=trusted --add-interface=web" in found.remedy
 
 
 class TestRunning:

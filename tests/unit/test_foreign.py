@@ -38,13 +38,6 @@ def test_the_other_flavours_chain_counts_where_iptables_is_legacy():
     assert [line.split("'")[1] for line in found] == ["ip filter FORWARD", "inet site through"]
 
 
-def test_firewalld_rejects_what_is_in_no_zone():
-    (line,) = foreign.firewalld(CHAINS, "web0", "")
-    assert "firewall-cmd --permanent --zone=trusted --add-interface=web0" in line
-    assert foreign.firewalld(CHAINS, "web0", "trusted") == []
-    assert foreign.firewalld(CHAINS[:3], "web0", "") == []
-
-
 @pytest.mark.parametrize(
     ("family", "table", "kind", "hook", "told"),
     [

@@ -10,7 +10,16 @@ import pytest
 
 from mydocker import jsontext, ops
 from mydocker.network import ops as network_ops
-from mydocker.network.ops import ConfigureLink, DisableIPv6, MakeBridge, MakeVeth, RemoveBridge, RemoveLink
+from mydocker.network.ops import (
+    ConfigureLink,
+    DisableIPv6,
+    JoinZone,
+    LeaveZone,
+    MakeBridge,
+    MakeVeth,
+    RemoveBridge,
+    RemoveLink,
+)
 from mydocker.ops import ShowNamespace
 
 MAC = "02:42:0a:09:01:02"
@@ -68,6 +77,21 @@ SAMPLES = [
     ),
     (DisableIPv6(), "turn IPv6 off", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"),
     (RemoveBridge("web", TAG), "remove the bridge web", "ip link delete web"),
+    (
+        JoinZone("web"),
+        "put web into firewalld's zone mydocker",
+        "firewall-cmd --permanent --new-zone=mydocker\n"
+        "firewall-cmd --permanent --zone=mydocker --set-target=ACCEPT\n"
+        "firewall-cmd --permanent --zone=mydocker --add-forward\n"
+        "firewall-cmd --permanent --zone=mydocker --add-interface=web\n"
+        "firewall-cmd --zone=trusted --add-interface=web  # until firewalld is reloaded",
+    ),
+    (
+        LeaveZone("web"),
+        "take web out of firewalld's zone mydocker",
+        "firewall-cmd --permanent --zone=mydocker --remove-interface=web"
+        " && firewall-cmd --zone=mydocker --remove-interface=web",
+    ),
 ]
 EACH = pytest.mark.parametrize(("op", "phrase", "shell"), SAMPLES, ids=lambda op: type(op).__name__)
 

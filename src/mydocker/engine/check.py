@@ -12,12 +12,12 @@ from time import sleep
 from mydocker import ops, paths, state
 from mydocker.engine import networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
-from mydocker.kernel import bridge, iptables
+from mydocker.kernel import bridge, firewalld, iptables
 from mydocker.model.addresses import cidr, parse
 from mydocker.model.network import Wires
 from mydocker.model.ports import publish
 from mydocker.network import firewall, leases, plan
-from mydocker.network.ops import AddNetworkRules, PlugLink, PublishPorts, RemoveLink, RemovePorts
+from mydocker.network.ops import AddNetworkRules, JoinZone, PlugLink, PublishPorts, RemoveLink, RemovePorts
 from mydocker.record import record
 from mydocker.trace import Trace, take_back
 
@@ -38,8 +38,9 @@ class Facts:
     """running, gone: the containers of this store whose state is certain; one that starts, ends or is changed just now
     is busy, by its ID. was_up: the names of networks that have been up since the boot. bridges: by device. unset: a
     device's settings that are not as they were made. saved: iptables-save's text, by the version of IP. off: versions
-    that the host does not forward. noted: what mydocker has turned that on for. shown: what is in the folder of ip
-    netns -> where the link leads, "" if it is none."""
+    that the host does not forward. noted: what mydocker has turned that on for. zones: of
+    firewalld, by link; None if it does not run or answer; rejects: its rules are there all the same. shown: what is in
+    the folder of ip netns -> where the link leads, "" if it is none."""
 
     networks: list[Network]
     was_up: set[str]
@@ -49,6 +50,8 @@ class Facts:
     saved: dict[int, str]
     off: list[int]
     noted: firewall.Guard
+    zones: dict[str, str] | None
+    rejects: bool
     running: list[state.Record]
     unwatched: list[str]
     gone: list[state.Record]
@@ -124,6 +127,7 @@ def survey() -> Facts:
     running, gone, busy = _containers()
     versions = sorted({version for each in known for version in networks.versions(each)})
     bridges = {each.device: bridge.describe(each.device) for each in known}
+    zones = firewalld.zones() if known else None
     return Facts(
         known,
         {each.name for each in known if networks.was_up(each)},
@@ -133,6 +137,8 @@ def survey() -> Facts:
         {version: iptables.save(version) for version in versions},
         sorted({version for each in known for version in networks.not_forwarded(each)}),
         networks.turned_on(),
+        zones,
+        zones is None and firewalld.rules_are_loaded(),
         running,
         [each.id for each in running if not each.watched()],
         gone,
@@ -261,7 +267,19 @@ def _network(facts: Facts, network: Network) -> list[Finding]:
     wrong, remedy = _bridge(facts.bridges[network.device], network, tag, facts.unset.get(network.device, []))
     if wrong:
         found.append(Finding(about, wrong, remedy or "made again", [] if remedy else made))
-    return found
+    return [*found, *_zone(facts, network)]
+
+
+def _zone(facts: Facts, network: Network) -> Iterator[Finding]:
+    if network.internal or not facts.bridges[network.device]:
+        return
+    about, wrong = f"network {network.name}", networks.not_in_zone(network.device)
+    if facts.rejects:
+        remedy = f"start firewalld, or '{networks.zone_command(network.device)}'"
+        yield Finding(about, f"{wrong}, and firewalld does not answer", remedy)
+    elif facts.zones is not None and network.device not in facts.zones:
+        join: list[ops.Op] = [JoinZone(network.device)]
+        yield Finding(about, wrong, f"put into the zone {firewalld.ZONE}", join)
 
 
 def _rules(facts: Facts, version: int, owner: str, rules: list[firewall.Rule]) -> str:

@@ -16,7 +16,7 @@ import os
 from _socket import if_nametoindex
 
 from mydocker import config, jsontext, paths, state
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
 from mydocker.kernel.files import make_private, remove_tree, write_atomic
 from mydocker.model.addresses import cidr, mac_of, parse
 from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network, endpoint_id
@@ -234,8 +234,9 @@ def _withdraw(found: Network, for_good: bool) -> list[str]:
         remove_tree(paths.leases(found.name))
         if not stays:
             _turn_forwarding_off(found)
+        notes = _leave_zone(found)
     ours = [version for version in stays if version in turned_on().versions or _is_guarded(version)]
-    return [
+    return notes + [
         f"left forwarding of IPv{version} on until a reboot, as {others} may need it ({firewall.FORWARDING[version]})"
         for version in ours
     ]
@@ -277,21 +278,74 @@ def bring_up(found: Network) -> list[str]:
             guard = guard_now(found, off)
             _run(plan.bridge_up(found, guard))
             note_turned_on(guard)
-    return [
+    forwards = [
         f"turned on forwarding of IPv{version} on this host, for containers only ({firewall.FORWARDING[version]})"
         for version in guard.versions
         if version in off
     ]
+    return [*forwards, *join_zone(found)]
 
 
 def bring_up_plan(found: Network) -> list[Op]:
     """What bring_up() would do now. Raises Conflict as that does."""
     if is_up(found):
         return []
+    from mydocker.kernel import firewalld
     from mydocker.network import plan
 
     _check_free(found)
-    return plan.bridge_up(found, guard_now(found, not_forwarded(found)))
+    return [*plan.bridge_up(found, guard_now(found, not_forwarded(found))), *_zone_plan(found, firewalld.zones())]
+
+
+def join_zone(found: Network) -> list[str]:
+    """Where firewalld runs, put its bridge into a zone, if it is in none. That this can't be done is no reason for it
+    not to be up, but gives a line for stderr."""
+    from mydocker.kernel import firewalld
+
+    zones = None if found.internal else firewalld.zones()
+    wrong, trace = "", Trace("host")
+    try:
+        if zones is not None:
+            trace.run(_zone_plan(found, zones))
+        elif not found.internal and firewalld.rules_are_loaded():
+            wrong = "it does not answer"
+    except MydockerError as error:
+        trace.unwind()
+        wrong = error.message
+    return [f"warning: {not_in_zone(found.device)}: {wrong} ('{zone_command(found.device)}')"] if wrong else []
+
+
+def _zone_plan(found: Network, zones: dict[str, str] | None) -> list[Op]:
+    """What an internal network's bridge forwards goes nowhere, so it needs no zone. An administrator's choice
+    counts."""
+    if zones is None or found.internal or found.device in zones:
+        return []
+    from mydocker.network import ops
+
+    return [ops.JoinZone(found.device)]
+
+
+def not_in_zone(device: str) -> str:
+    return f"firewalld rejects what {device} forwards, as it is in no zone"
+
+
+def zone_command(device: str) -> str:
+    """For a person to type: with a zone that is on every host."""
+    return f"firewall-cmd --permanent --zone=trusted --add-interface={device} && firewall-cmd --reload"
+
+
+def _leave_zone(found: Network) -> list[str]:
+    from mydocker.kernel import firewalld
+
+    if not firewalld.has(found.device):
+        return []
+    from mydocker.network import ops
+
+    try:
+        Trace("host").run([ops.LeaveZone(found.device)])
+    except MydockerError as error:
+        return [f"warning: {error.message}"]
+    return []
 
 
 def _check_free(found: Network) -> None:

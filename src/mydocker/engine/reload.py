@@ -45,7 +45,8 @@ def _network(network: Network) -> list[str]:
             guard = networks.guard_now(network, networks.not_forwarded(network))
             Trace("host").run(plan.bridge_up(network, guard))
             networks.note_turned_on(guard)
-    return in_the_way(network.device)
+        said = networks.join_zone(network)
+    return said + in_the_way(network)
 
 
 def _publish(record: state.Record) -> None:
@@ -69,10 +70,11 @@ def _runs(container_id: str) -> bool:
         return False
 
 
-def in_the_way(device: str) -> list[str]:
-    """The firewalls of others that would stop the bridge's packets. To look for them is no reason to fail."""
+def in_the_way(network: Network) -> list[str]:
+    """The firewalls of others that would stop the bridge's packets; an internal one's go nowhere. To look for them is
+    no reason to fail."""
     try:
-        return [f"warning: {line}" for line in foreign.warnings(device)]
+        return [f"warning: {line}" for line in ([] if network.internal else foreign.warnings(network.device))]
     except (OSError, ValueError, KeyError) as error:
         return [f"warning: can't tell whether another firewall is in the way: {describe(error)}"]
     except MydockerError as error:

@@ -1,8 +1,8 @@
 """Firewalls that are not ours, and would stop what our rules let pass: a packet has to be accepted everywhere.
 
 What iptables decides in the host's own flavour is no matter: our rules stand before all others in FORWARD, ufw's,
-docker's and libvirt's too. But the other flavour, nftables' own tables and firewalld's are asked as well, and a drop
-there is final.
+docker's and libvirt's too. But the other flavour and nftables' own tables are asked as well, and a drop there is final.
+(So are firewalld's: kernel/firewalld.py.)
 Off the way of starts: `network create` and `network reload` come here.
 """
 
@@ -31,7 +31,6 @@ def warnings(device: str) -> list[str]:
         rows = jsontext.loads(programs.run(["nft", "-j", "list", "chains"]))["nftables"]
         chains = [row["chain"] for row in rows if "chain" in row]
         found += nftables(chains, device, nft_flavour)
-        found += firewalld(chains, device, _zone(device))
     if nft_flavour and "filter" in _read("/proc/net/ip_tables_names").split() and programs.find("iptables-legacy-save"):
         found += legacy(programs.run(["iptables-legacy-save", "-t", "filter"]), device)
     return found + ufw(*map(_read, UFW))
@@ -47,14 +46,6 @@ def nftables(chains: list[dict[str, Any]], device: str, nft_flavour: bool) -> li
             accept = " && ".join(f"nft insert rule {name} {end} {device} accept" for end in ("iifname", "oifname"))
             found.append(f"the nftables chain '{name}' may drop what {device} forwards ('{accept}')")
     return found
-
-
-def firewalld(chains: list[dict[str, Any]], device: str, zone: str) -> list[str]:
-    """zone: that the administrator has put the device into, or ""."""
-    if zone or not any(chain["table"] == "firewalld" for chain in chains):
-        return []
-    trust = f"firewall-cmd --permanent --zone=trusted --add-interface={device} && firewall-cmd --reload"
-    return [f"firewalld rejects what {device} forwards, as it is in no zone ('{trust}')"]
 
 
 def nat() -> str:
@@ -94,15 +85,6 @@ def ufw(switch: str, defaults: str) -> list[str]:
     if "ENABLED=yes" not in switch.split() or "MANAGE_BUILTINS=yes" not in defaults.split():
         return []
     return ["ufw empties the whole firewall when it is reloaded, MANAGE_BUILTINS=yes (then 'mydocker network reload')"]
-
-
-def _zone(device: str) -> str:
-    if not programs.find("firewall-cmd"):
-        return ""
-    try:
-        return programs.run(["firewall-cmd", f"--get-zone-of-interface={device}"]).strip()
-    except OSError:  # it is in none, or firewalld does not run
-        return ""
 
 
 def _read(path: str) -> str:

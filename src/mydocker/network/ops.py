@@ -288,6 +288,59 @@ class RemoveBridge(Op):
         return f"ip link delete {quote(self.device)}"
 
 
+@record
+class JoinZone(Op):
+    """The bridge, into mydocker's zone of firewalld, which would reject what it forwards."""
+
+    device: str
+    topic = "network"
+
+    def do(self) -> None:
+        from mydocker.kernel import firewalld
+
+        firewalld.join(self.device)
+
+    def undo(self) -> None:
+        from mydocker.kernel import firewalld
+
+        firewalld.leave(self.device)
+
+    def phrase(self) -> str:
+        return f"put {self.device} into firewalld's zone mydocker"
+
+    def shell(self) -> str:
+        return "\n".join(
+            [
+                *(f"firewall-cmd --permanent {words}" for words in _NEW_ZONE),
+                f"firewall-cmd --permanent --zone=mydocker --add-interface={self.device}",
+                f"firewall-cmd --zone=trusted --add-interface={self.device}  # until firewalld is reloaded",
+            ]
+        )
+
+
+_NEW_ZONE = ("--new-zone=mydocker", "--zone=mydocker --set-target=ACCEPT", "--zone=mydocker --add-forward")
+
+
+@record
+class LeaveZone(Op):
+    """Harmless where the bridge is not in the zone."""
+
+    device: str
+    topic = "network"
+
+    def do(self) -> None:
+        from mydocker.kernel import firewalld
+
+        firewalld.leave(self.device)
+
+    def phrase(self) -> str:
+        return f"take {self.device} out of firewalld's zone mydocker"
+
+    def shell(self) -> str:
+        remove = f"--zone=mydocker --remove-interface={self.device}"
+        return f"firewall-cmd --permanent {remove} && firewall-cmd {remove}"
+
+
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def create(params: dict[str, Any]) -> int:
     made, remarks = networks.create(params)
-    _remark([*remarks, *reloading.in_the_way(made.device)])
+    _remark([*remarks, *reloading.in_the_way(made)])
     print(made.id)
     return 0
 
