@@ -1,0 +1,167 @@
+"""Words that docker has and mydocker has not: what to type instead. Only read when such a word has been typed.
+
+Source: the help of docker 20.10, and of 28 for buildx and compose; a test compares. A word that mydocker has learnt is
+never looked up here.
+"""
+
+from __future__ import annotations
+
+from mydocker import paths
+
+_STORE = f"oci:{paths.IMAGES}:NAME:TAG"
+_SKOPEO_PULL = f"'skopeo copy docker://NAME:TAG {_STORE}'"
+_SWARM = "mydocker runs containers of one host"
+_PS = "'mydocker exec CONTAINER ps'"
+_TOP = "'mydocker exec CONTAINER top -b -n 1'"
+_TAR = "'mydocker exec CONTAINER tar -cf - PATH | tar -xf -', 'tar -cf - FILE | mydocker exec -i CONTAINER tar -xf -'"
+_PRUNE = "'mydocker rm $(mydocker ps -aq --filter status=exited)'"
+_DANGLING = "'mydocker rmi $(mydocker images -q --filter dangling=true)'"
+_INSPECT = "'mydocker inspect NAME'"
+
+_CONTAINER = {
+    "attach": "'mydocker logs -f CONTAINER' shows its output",
+    "cp": _TAR,
+    "diff": "",
+    "pause": "",
+    "rename": "",
+    "stats": _TOP,
+    "top": _PS,
+    "unpause": "",
+}
+_IMAGE = {
+    "build": "'mydocker commit' and 'mydocker import --change' make images",
+    "history": "",
+    "load": f"'skopeo copy docker-archive:FILE {_STORE}'",
+    "pull": f"{_SKOPEO_PULL}, or 'mydocker import ROOTFS.tar NAME:TAG'",
+    "push": f"'skopeo copy {_STORE} docker://HOST/NAME:TAG'",
+    "save": f"'skopeo copy {_STORE} docker-archive:FILE:NAME:TAG'",
+}
+# The words of a command -> what to type instead; "" if there is nothing. A group stands for all that is in it.
+COMMANDS: dict[tuple[str, ...], str] = {
+    **{(word,): instead for word, instead in {**_CONTAINER, **_IMAGE}.items()},
+    **{("container", word): instead for word, instead in _CONTAINER.items()},
+    **{("image", word): instead for word, instead in _IMAGE.items()},
+    ("container", "inspect"): _INSPECT,
+    ("container", "prune"): _PRUNE,
+    ("image", "inspect"): _INSPECT,
+    ("image", "prune"): _DANGLING,
+    ("system", "df"): f"'du -sh {paths.ROOT}/*'",
+    ("system", "events"): "",
+    ("system", "info"): "'mydocker info'",
+    ("system", "prune"): f"{_PRUNE}, {_DANGLING}, 'mydocker network prune', 'mydocker volume prune'",
+    ("volume", "update"): "",
+    ("builder",): _IMAGE["build"],
+    ("buildx",): _IMAGE["build"],
+    ("completion",): "the packages bring completions",
+    ("compose",): "",
+    ("config",): _SWARM,
+    ("context",): _SWARM,
+    ("events",): "",
+    ("login",): "'skopeo login HOST'",
+    ("logout",): "'skopeo logout HOST'",
+    ("manifest",): "'skopeo inspect --raw docker://NAME:TAG'",
+    ("node",): _SWARM,
+    ("plugin",): "",
+    ("search",): "",
+    ("secret",): _SWARM,
+    ("service",): _SWARM,
+    ("stack",): _SWARM,
+    ("swarm",): _SWARM,
+    ("trust",): "mydocker verifies no signatures",
+}
+
+_DETACH = "a foreground container is left by a signal; -d starts one in the background"
+_SHARES = "'--cpu-shares NUMBER'"
+_CPUS = "'--cpus NUMBER'"
+_HEALTH = "mydocker runs no health checks"
+_RUN = {
+    "--attach": "without -d, all of its output is shown",
+    "-a": "without -d, all of its output is shown",
+    "--blkio-weight": "",
+    "--blkio-weight-device": "",
+    "--cgroup-parent": f"cgroup_parent in {paths.CONFIG}",
+    "-c": _SHARES,
+    "--cpu-period": _CPUS,
+    "--cpu-quota": _CPUS,
+    "--cpu-rt-period": "",
+    "--cpu-rt-runtime": "",
+    "--detach-keys": _DETACH,
+    "--device-cgroup-rule": "'--device PATH'",
+    "--device-read-bps": "",
+    "--device-read-iops": "",
+    "--device-write-bps": "",
+    "--device-write-iops": "",
+    "--domainname": "'--hostname NAME.DOMAIN'",
+    "--gpus": "'--device PATH'",
+    "--group-add": "'--user USER:GROUP'",
+    "--health-cmd": _HEALTH,
+    "--health-interval": _HEALTH,
+    "--health-retries": _HEALTH,
+    "--health-start-period": _HEALTH,
+    "--health-timeout": _HEALTH,
+    "--ip6": "an IPv6 address follows from the IPv4 one, '--ip ADDRESS'",
+    "--kernel-memory": "'--memory SIZE'",
+    "--link": "containers on one network find each other by name: 'mydocker network create NAME', '--network NAME'",
+    "--link-local-ip": "",
+    "--memory-reservation": "'--memory SIZE'",
+    "--memory-swappiness": "'--memory-swap SIZE'",
+    "--oom-kill-disable": "'--oom-score-adj NUMBER'",
+    "--storage-opt": "",
+    "--volumes-from": "'--volume NAME:TARGET' for each of its volumes",
+}
+_UPDATE = "only --restart can be changed: create the container again"
+# The words of a command, () for docker itself -> option -> as above.
+OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
+    (): dict.fromkeys(
+        ("--config", "--context", "-c", "--host", "-H", "--tls", "--tlscacert", "--tlscert", "--tlskey", "--tlsverify"),
+        "there is no daemon to reach",
+    )
+    | dict.fromkeys(("--debug", "-D", "--log-level", "-l"), "MYDOCKER_DEBUG=1 in the environment shows tracebacks"),
+    ("run",): _RUN,
+    ("create",): _RUN,
+    ("exec",): {"--detach-keys": _DETACH, "--privileged": "a container has it from its start: 'run --privileged'"},
+    ("start",): {"--detach-keys": _DETACH, "--checkpoint": "", "--checkpoint-dir": ""},
+    ("update",): dict.fromkeys(
+        ("--blkio-weight", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpu-shares", "-c",
+         "--cpus", "--cpuset-cpus", "--cpuset-mems", "--kernel-memory", "--memory", "-m", "--memory-reservation",
+         "--memory-swap", "--pids-limit"),
+        _UPDATE,
+    ),
+    ("rm",): {"--link": "there are no links", "-l": "there are no links"},
+    ("ps",): {"--size": "", "-s": ""},
+    ("logs",): {"--details": ""},
+    ("inspect",): {"--type": "", "--size": "", "-s": ""},
+    ("images",): {"--digests": "'mydocker images --no-trunc' shows whole IDs"},
+    ("volume", "create"): {"--opt": "volumes are folders of this host", "-o": "volumes are folders of this host"},
+    ("network", "create"): {
+        "--attachable": "every container may join",
+        "--aux-address": "'--ip-range ADDRESS/PREFIX' leaves the rest of the subnet free",
+        "--config-from": "",
+        "--config-only": "",
+        "--ingress": _SWARM,
+        "--ipam-opt": "",
+    },
+    ("network", "inspect"): {"--verbose": "", "-v": ""},
+    ("network", "connect"): {
+        "--driver-opt": "",
+        "--ip6": "an IPv6 address follows from the IPv4 one, '--ip ADDRESS'",
+        "--link": "containers on one network find each other by name",
+        "--link-local-ip": "",
+    },
+}  # fmt: skip
+
+
+def command(path: tuple[str, ...]) -> str | None:
+    """The hint for a command that only docker has; None for what docker has not, either."""
+    instead = COMMANDS.get(path)
+    return None if instead is None else _hint(instead)
+
+
+def option(path: tuple[str, ...], name: str) -> str | None:
+    """The same for an option. path: the command's words; () for none."""
+    instead = OPTIONS.get(path, {}).get(name)
+    return None if instead is None else _hint(instead)
+
+
+def _hint(instead: str) -> str:
+    return f"docker has it, mydocker has not (yet): {instead}" if instead else "docker has it, mydocker has not (yet)"
