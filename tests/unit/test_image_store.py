@@ -81,6 +81,24 @@ def test_what_is_not_there(layout, reference):
     assert "mydocker import" in caught.value.hint
 
 
+def test_what_is_not_there_can_be_got(layout):
+    with pytest.raises(NotFound) as caught:
+        store.resolve("library/nginx")
+    assert caught.value.hint == (
+        "there is no pull yet: 'mydocker import ROOTFS.tar nginx:latest', or "
+        f"'skopeo copy docker://library/nginx oci:{paths.IMAGES}:nginx:latest'"
+    )
+    for nameless in ("/bin/sh", "Box", f"x@sha256:{'0' * 64}"):
+        assert f"'skopeo copy docker://NAME:TAG oci:{paths.IMAGES}:NAME:TAG'" in store.how_to_get(nameless)
+
+
+def test_docker_hubs_names_are_one(layout):
+    image_id = layout.add(1, "docker.io/library/box:1")
+    for reference in ("box:1", "library/box:1", "docker.io/box:1", "index.docker.io/library/box:1"):
+        assert store.resolve(reference).id == image_id
+        assert store.resolve(reference).names == ["box:1"]
+
+
 def test_an_empty_or_missing_store(layout, tmp_path):
     assert store.images() == []
     layout.folder.rename(tmp_path / "elsewhere")

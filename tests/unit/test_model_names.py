@@ -87,6 +87,21 @@ def test_no_absolute_path(text):
         (f"x@sha256:{HEX64}", f"x@sha256:{HEX64}"),
         (f"x:1@sha256:{HEX64}", f"x@sha256:{HEX64}"),
         (HEX64[:63], f"{HEX64[:63]}:latest"),
+        # Docker Hub's names in their short form, as docker 20.10 prints them.
+        ("library/busybox", "busybox:latest"),
+        ("docker.io/busybox:1", "busybox:1"),
+        ("docker.io/library/busybox", "busybox:latest"),
+        ("index.docker.io/busybox", "busybox:latest"),
+        ("index.docker.io/library/busybox:1", "busybox:1"),
+        ("docker.io/user/x", "user/x:latest"),
+        ("docker.io/library/a/b", "library/a/b:latest"),
+        (f"docker.io/library/x@sha256:{HEX64}", f"x@sha256:{HEX64}"),
+        ("quay.io/library/x", "quay.io/library/x:latest"),
+        ("registry-1.docker.io/library/x", "registry-1.docker.io/library/x:latest"),
+        ("localhost/library/x", "localhost/library/x:latest"),
+        ("docker.io/localhost/x", "docker.io/localhost/x:latest"),
+        ("docker.io", "docker.io:latest"),
+        ("docker.io/library", "library:latest"),
     ],
 )
 def test_reference(text, expected):
@@ -99,6 +114,7 @@ def test_reference(text, expected):
         "", ":", "a:", ":a", "Foo", "a:b:c", "a//b", "/a", "a/", "a_-b", "a..b", "a___b", "-a", "a-", "a b", "a:.x",
         "a:-x",
         "a@sha256:abc", f"a@sha512:{HEX64}", f"a@sha256:{HEX64.upper()}", HEX64, "a:" + "t" * 129, "a/" * 128 + "a",
+        "docker.io/", "library/", "docker.io/Foo", "docker.io//x", f"docker.io/{HEX64}",
         "-h.example/x", "h.example:port/x", "h..example/x", "a\n", "é", "/bin/sh", "../a", "a@",
     ],
 )  # fmt: skip

@@ -20,7 +20,7 @@ def find(reference: str, make: bool = True) -> store.Image:
     try:
         image = store.resolve(reference)
     except NotFound:
-        if reference not in (BUSYBOX, "busybox"):
+        if store.normalise(reference) != BUSYBOX:
             raise
         from mydocker.image import busybox
 

@@ -82,10 +82,20 @@ def look(reference: str) -> Image:
             raise Conflict(f"'{reference}' fits {len(found)} images", "give more digits of the ID")
         for image in found.values():
             return image
-    raise NotFound(
-        f"no such image: {reference}",
-        "'mydocker images' lists them; get one with 'mydocker import FILE NAME' or "
-        f"'skopeo copy SOURCE oci:{paths.IMAGES}:NAME:TAG'",
+    raise NotFound(f"no such image: {reference}", how_to_get(reference))
+
+
+def how_to_get(reference: str) -> str:
+    """The commands that get an image, as a hint: ready to type for a name with a tag."""
+    try:
+        name = references.normalise(reference)
+    except InvalidArgument:
+        name = ""
+    if not name or "@" in name:
+        name = reference = "NAME:TAG"
+    return (
+        f"there is no pull yet: 'mydocker import ROOTFS.tar {name}', or "
+        f"'skopeo copy docker://{reference} oci:{paths.IMAGES}:{name}'"
     )
 
 

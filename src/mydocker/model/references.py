@@ -1,4 +1,5 @@
-"""Image references, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar that all registries share.
+"""Image references, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar that all registries share. A name without a
+host is one of Docker Hub's: `busybox`, `library/busybox` and `docker.io/library/busybox` are the same image.
 
 Source: https://github.com/distribution/reference. Imports are restricted: this is on the way of every start.
 """
@@ -12,12 +13,13 @@ from mydocker.record import record
 _HEX = frozenset("0123456789abcdef")
 _LOWER = frozenset(LETTERS[:26] + DIGITS)
 _ALNUM = frozenset(LETTERS + DIGITS)
+_HUB = ("docker.io", "index.docker.io")  # the second is its name of old
 _HINT = "NAME or NAME:TAG, with lower-case letters, digits and single . _ - / in between"
 
 
 @record
 class Reference:
-    """name: with its host, if one was given. tag, digest: "" if there is none; never are both."""
+    """name: in its short form, with a host unless that is Docker Hub. tag, digest: "" if there is none, never both."""
 
     name: str
     tag: str = ""
@@ -37,6 +39,7 @@ def parse(text: str) -> Reference:
         name, colon, tag = rest, "", "latest"
     if not (_is_name(name) and _is_tag(tag)):
         raise InvalidArgument(f"invalid image reference '{text}'", _HINT)
+    name = familiar(name)
     if len(name) == 64 and _HEX.issuperset(name):
         raise InvalidArgument(f"invalid image name '{name}'", "64 hex digits are an image's ID")
     return Reference(name, digest=digest) if digest else Reference(name, tag)
@@ -47,14 +50,23 @@ def normalise(text: str) -> str:
     return str(parse(text))
 
 
+def familiar(name: str) -> str:
+    """The short form, in which docker shows a name too: `docker.io/library/busybox` -> `busybox`. A tag stays."""
+    host, _, path = name.partition("/")
+    if host in _HUB and path and not _has_host(path):
+        name = path
+    official = name.removeprefix("library/")
+    return official if official and "/" not in official else name
+
+
 def is_digest(text: str) -> bool:
     return text.startswith("sha256:") and len(text) == 71 and _HEX.issuperset(text[7:])
 
 
 def _is_name(name: str) -> bool:
-    first, slash, path = name.partition("/")
-    if not (slash and (first == "localhost" or "." in first or ":" in first or first != first.lower())):
+    if not _has_host(name):
         return len(name) <= 255 and all(map(_is_path_part, name.split("/")))
+    first, _, path = name.partition("/")
     host, colon, port = first.partition(":")
     return (
         len(name) <= 255
@@ -62,6 +74,11 @@ def _is_name(name: str) -> bool:
         and (not colon or (port.isascii() and port.isdigit()))
         and all(map(_is_path_part, path.split("/")))
     )
+
+
+def _has_host(name: str) -> bool:
+    first, slash, _ = name.partition("/")
+    return slash != "" and (first == "localhost" or "." in first or ":" in first or first != first.lower())
 
 
 def _is_host_part(part: str) -> bool:
