@@ -14,7 +14,7 @@ import marshal
 import os
 from time import monotonic_ns
 
-from mydocker.errors import MydockerError, StepFailed
+from mydocker.errors import InvalidArgument, MydockerError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 # MYDOCKER_FAULT=N makes the N-th op of a start fail, host and container side counted through.
 _FAULT = os.environ.get("MYDOCKER_FAULT", "")
+
+
+def check_fault() -> None:
+    """Raises InvalidArgument for a MYDOCKER_FAULT that no step has the number of."""
+    if _FAULT and not (_FAULT.isascii() and _FAULT.isdigit() and _FAULT[0] != "0"):
+        raise InvalidArgument(f"invalid MYDOCKER_FAULT '{_FAULT}'", "the number of the step that is to fail, from 1")
 
 
 class Trace:

@@ -180,7 +180,8 @@ class TestChapter5:
     def test_5_1_detached_survives_its_terminal_and_a_log_out(self, machine, mydocker, keeps_containers):
         with machine.terminal("sh") as login:
             login.expect("# ")
-            identity = login.type(f"{machine.program} run -d top -b", prompt="# ")
+            note, identity = login.type(f"{machine.program} run -d top -b", prompt="# ").splitlines()
+            assert "no image 'top'" in note
             assert len(identity) == 64
             assert int(identity, 16)
             pid = mydocker.pid(identity)

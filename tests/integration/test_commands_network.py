@@ -312,8 +312,8 @@ class TestRemove:
     def test_prune(self, mydocker, net):
         mydocker.ok("network", "create", "--label", "keep", f"{net}-one")
         mydocker.ok("network", "create", f"{net}-two")
-        assert "add -f" in mydocker.fails("network", "prune")
-        assert mydocker.ok("network", "prune", "-f", "--filter", "name=-two") == f"{net}-two"
+        assert mydocker.ok("network", "prune", input=b"n\n") == "Remove 2 networks? [y/N] "
+        assert mydocker.ok("network", "prune", "-f", "--filter", "name=-two") == f"Deleted Networks:\n{net}-two"
         assert names(mydocker) == [f"{net}-one"]
 
 

@@ -46,7 +46,7 @@ class TestBind:
         assert "inner" in out
 
     def test_the_same_target_twice_is_an_error(self, mydocker, folder):
-        assert "/x" in mydocker.fails("run", "--rm", "-v", f"{folder}:/x", "-v", f"{folder}:/x", "busybox", "true")
+        assert "/x" in mydocker.fails("run", "--rm", "-v", f"{folder}:/x", "-v", f"{folder}:/x:ro", "busybox", "true")
 
     def test_mounts_below_the_source_come_along_and_do_not_go_back(self, machine, mydocker, folder):
         machine.shell(f"mkdir {folder}/sub; mount -t tmpfs test {folder}/sub; touch {folder}/sub/seen")
@@ -142,7 +142,7 @@ class TestBroken:
         assert done.rc == 0, done.stderr
         for words in ("ls -q", "prune -f --filter name=nosuch"):
             told = mydocker("volume", *words.split())
-            assert told.stdout.split() == ([f"{volume}.good"] if "ls" in words else [])
+            assert told.stdout.split() == ([f"{volume}.good"] if "ls" in words else "Total reclaimed space: 0B".split())
             assert told.rc != 0
             assert [line.count(f"{store}/{volume}/volume.json") for line in told.stderr.splitlines()] == [1]
             assert f"'mydocker volume rm {volume}'" in told.stderr

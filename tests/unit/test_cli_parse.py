@@ -10,7 +10,7 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mydocker import __version__
+from mydocker import __version__, paths
 from mydocker.cli import app, fastargs
 from mydocker.cli.declare import container, image, network, system, volume
 from mydocker.cli.fasttable import ALIASES, COMMANDS
@@ -85,6 +85,11 @@ class TestSpellings:
             ("-itd", {"detach": True, "tty": True, "interactive": True}),
             ("-ti=true", {"tty": True, "interactive": True}),
             ("-t -i=0", {"tty": True}),
+            ("-ti=false", {"tty": True}),
+            ("-it=0", {"interactive": True}),
+            ("--sig-proxy --disable-content-trust=true", {"sig_proxy": True, "disable_content_trust": True}),
+            ("--no-healthcheck=false", {}),
+            ("--log-driver json-file --pull=never", {"log_driver": "json-file", "pull": "never"}),
             ("-d=true", {"detach": True}),
             ("-d=F", {}),
             ("--rm --rm=false", {}),
@@ -124,6 +129,10 @@ class TestSpellings:
             ("ps -aq", {"all": True, "quiet": True}),
             ("ps -l", {"latest": True}),
             ("commit a", {"container": "a", "image": None}),
+            ("commit -p a b", {"container": "a", "image": "b", "pause": True}),
+            ("commit --pause=false a", {"container": "a", "image": None}),
+            ("rmi --no-prune x", {"images": ["x"], "no_prune": True}),
+            ("volume create -d local x", {"volume": "x", "driver": "local"}),
             ("commit a b", {"container": "a", "image": "b"}),
             ("import - x", {"file": "-", "image": "x"}),
             ("container ls -a", {"all": True}),
@@ -169,11 +178,19 @@ class TestErrors:
             ("run --name", "flag needs an argument: --name (see 'mydocker run --help')"),
             ("run -itv", "flag needs an argument: -v (see 'mydocker run --help')"),
             ("run --rm=maybe x", "invalid argument 'maybe' for flag --rm (true or false)"),
-            ("run -ti=maybe x", "invalid argument 'maybe' for flag -ti (true or false)"),
-            ("run -ti=false x", "ambiguous flag: -ti=false (each letter by itself)"),
+            ("run -ti=maybe x", "invalid argument 'maybe' for flag -i (true or false)"),
+            (
+                "run --sig-proxy=false x",
+                "--sig-proxy=false is not supported (signals always go on to an attached container; -d starts one that"
+                " is not)",
+            ),
+            (
+                "create --disable-content-trust=0 x",
+                "--disable-content-trust=false is not supported (mydocker verifies no signatures)",
+            ),
             ("ps -all", "ambiguous flag: -all ('--all', or each letter by itself)"),
             ("strat x", "unknown command: 'strat' (did you mean 'start'? see 'mydocker --help')"),
-            ("volume lss", "unknown command: 'lss' (did you mean 'ls'? see 'mydocker volume --help')"),
+            ("volume lss", "unknown command: 'volume lss' (did you mean 'ls'? see 'mydocker volume --help')"),
             ("--foo ps", "unknown flag: --foo (see 'mydocker --help')"),
             ("volume --foo", "unknown flag: --foo (see 'mydocker volume --help')"),
             ("help strat", "unknown command: 'strat' (did you mean 'start'? see 'mydocker --help')"),
@@ -193,6 +210,75 @@ class TestErrors:
             app.run(argv.split())
         assert str(caught.value) == line
         assert caught.value.exit_code == 125
+
+    @pytest.mark.parametrize(
+        ("argv", "says"),
+        [
+            ("top bird", "'mydocker exec CONTAINER ps'"),
+            ("cp a:/b c", "'mydocker exec CONTAINER tar"),
+            ("attach bird", "'mydocker logs -f CONTAINER'"),
+            ("pull nginx", f"'skopeo copy docker://NAME:TAG oci:{paths.IMAGES}:NAME:TAG', or 'mydocker import"),
+            ("image pull nginx", "'skopeo copy docker://"),
+            ("container top bird", "'mydocker exec CONTAINER ps'"),
+            ("container prune", "'mydocker rm $(mydocker ps -aq --filter status=exited)'"),
+            ("image inspect busybox", "'mydocker inspect NAME'"),
+            ("system df", f"'du -sh {paths.ROOT}/*'"),
+            ("swarm init", "one host"),
+            ("pause bird", "docker has it, mydocker has not (yet)"),
+            ("run --gpus all busybox", "'--device PATH'"),
+            ("run -gpus=all busybox", "'--device PATH'"),
+            ("container create --gpus=all busybox", "'--device PATH'"),
+            ("run -a stdout busybox", "all of its output is shown"),
+            ("network create --attachable x", "every container may join"),
+            ("logs --details", "docker has it, mydocker has not (yet)"),
+            ("-H tcp://x ps", "no daemon"),
+            ("--debug ps", "MYDOCKER_DEBUG=1"),
+        ],
+    )
+    def test_know_dockers_own_words(self, argv, says):
+        with pytest.raises(InvalidArgument) as caught:
+            app.run(argv.split())
+        assert caught.value.message.startswith(("unknown command: ", "unknown flag: "))
+        assert caught.value.hint.startswith("docker has it, mydocker has not (yet)")
+        assert says in caught.value.hint
+        assert "did you mean" not in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("argv", "says"),
+        [
+            ("imges", "did you mean 'images'? see"),
+            ("contaner ls", "did you mean 'container'? see"),
+            ("plul nginx", "did you mean 'pull'? docker has it"),
+            ("atach bird", "did you mean 'attach'? docker has it"),
+            ("run --atach stdout x", "did you mean '--attach'? docker has it"),
+            ("volume pruen", "did you mean 'prune'? see"),
+            ("connect a b", "it stands behind a group: 'network connect'"),
+            ("prune", "it stands behind a group: 'volume prune', 'network prune'"),
+        ],
+    )
+    def test_guess_at_a_command_a_group_or_dockers_word(self, argv, says):
+        with pytest.raises(InvalidArgument) as caught:
+            app.run(argv.split())
+        assert says in caught.value.hint
+
+    @pytest.mark.parametrize("path", [(), ("volume",), ("network",), ("container",), ("image",)])
+    @given(data=st.data())
+    def test_offer_what_changes_something_for_its_own_letters_only(self, path, data):
+        """`top` is not `stop`, nor `rn` `rm`: no other word is taken for a command that does anything."""
+        harmless = {"ps", "logs", "inspect", "images", "port", "wait", "info", "version", "explain", "netmap", "ls",
+                    "list", "check", "export"}  # fmt: skip
+        doing = {found[-1] for found in (*COMMANDS, *ALIASES) if found[:-1] == path} - harmless
+        known = data.draw(st.sampled_from(sorted(doing)))
+        place = data.draw(st.integers(0, len(known) - 1))
+        new = data.draw(st.sampled_from(["", "s", "t", known[place] * 2]))
+        word = known[:place] + new + known[place + 1 :]
+        if (*path, word) in {*COMMANDS, *ALIASES} or not word:
+            return
+        with pytest.raises(InvalidArgument) as caught:
+            normalize([*path, word])
+        if "did you mean" in caught.value.hint:
+            guess = caught.value.hint.split("'")[1]
+            assert guess not in doing or sorted(guess) == sorted(word)
 
     def test_a_group_and_its_command_in_one_word_are_no_command(self):
         assert fastargs.parse(["volume ls"]) is None

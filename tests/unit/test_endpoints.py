@@ -138,8 +138,25 @@ class TestCheck:
             endpoints.check_ports([text], [NETWORKS[name] for name in networks])
         assert says in caught.value.message
         assert caught.value.hint
-        with pytest.raises(InvalidArgument):
-            endpoints.check(request(*networks, published=[text]))
+
+    def test_ports_that_cannot_are_known_before_the_start(self):
+        with pytest.raises(InvalidArgument, match="network bridge has no IPv6"):
+            endpoints.check(request("bridge", published=["[::1]:8080:80/tcp"]))
+
+    @pytest.mark.parametrize(
+        ("networks", "mode", "note"),
+        [
+            ([], "host", "WARNING: Published ports are discarded when using host network mode"),
+            ([], "none", "WARNING: Published ports are discarded when using none network mode"),
+            (["inner"], "", "WARNING: Published ports are discarded while the container is on internal networks only"),
+        ],
+    )
+    def test_ports_that_no_network_publishes_are_discarded_with_a_warning(self, networks, mode, note):
+        assert endpoints.check(request(*networks, mode=mode or networks[0], published=["8080:80/tcp"])) == [note]
+        assert endpoints.check(request(*networks, mode=mode or networks[0])) == []
+
+    def test_a_port_that_is_published_needs_no_word(self):
+        assert endpoints.check(request("inner", "bridge", published=["8080:80/tcp"])) == []
 
     def test_an_address_of_another_network(self):
         wanted = request("bridge")

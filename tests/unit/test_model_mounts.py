@@ -219,6 +219,30 @@ class TestAll:
         with pytest.raises(InvalidArgument, match="two mounts on '/x'"):
             mounts.parse(["/a:/x", *volumes], others, tmpfs, CWD)
 
+    def test_what_is_given_twice_counts_once(self):
+        assert mounts.parse(["/a:/x", "/a:/x"], [], [], CWD) == mounts.parse(["/a:/x"], [], [], CWD)
+        assert mounts.parse(["vol:/x:ro", "vol:/x:ro"], [], [], CWD) == mounts.parse(["vol:/x:ro"], [], [], CWD)
+
+    @pytest.mark.parametrize(
+        "pair", [("/a:/x", "/a:/x:ro"), ("/a:/x", "/a/:/x"), ("vol:/x", "other:/x"), ("vol:/x", "vol:/x/")]
+    )
+    def test_other_words_for_one_place_are_two_mounts(self, pair):
+        with pytest.raises(InvalidArgument, match="two mounts on '/x'"):
+            mounts.parse(list(pair), [], [], CWD)
+
+    def test_of_two_tmpfs_the_last_counts(self):
+        assert mounts.parse([], [], ["/x:size=1m", "/x/:size=2m"], CWD) == mounts.parse([], [], ["/x:size=2m"], CWD)
+        assert mounts.parse([], [], ["/x:size=1m", "/x"], CWD) == mounts.parse([], [], ["/x"], CWD)
+
+    def test_an_anonymous_volume_gives_way(self):
+        for volumes in (["/x", "vol:/x"], ["vol:/x", "/x"], ["/x", "/x/", "vol:/x"]):
+            assert mounts.parse(volumes, [], [], CWD) == mounts.parse(["vol:/x"], [], [], CWD)
+        assert [each["type"] for each in mounts.parse(["/x"], [], ["/x"], CWD)] == ["tmpfs"]
+        assert [each["source"] for each in mounts.parse(["/x"], ["source=vol,target=/x"], [], CWD)] == ["vol"]
+        assert len(mounts.parse(["/x", "/x/"], [], [], CWD)) == 1
+        with pytest.raises(InvalidArgument, match="two mounts on '/x'"):
+            mounts.parse([], ["target=/x", "target=/x"], [], CWD)
+
     def test_an_images_volumes_where_the_user_has_none(self):
         given = mounts.parse(["/a:/x"], [], [], CWD)
         made = mounts.image_volumes(["/x/", "/y", "/y/"], given)

@@ -19,10 +19,14 @@ LISTS = (
     "add_host cap_add cap_drop device dns dns_option dns_search env env_file expose label label_file log_opt mount "
     "network network_alias publish security_opt sysctl tmpfs ulimit volume"
 ).split()
-FLAGS = "detach dry_run explain init interactive privileged publish_all read_only rm tty".split()
+FLAGS = (
+    "detach disable_content_trust dry_run explain init interactive no_healthcheck privileged publish_all read_only rm "
+    "sig_proxy tty"
+).split()
 TEXTS = (
-    "cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ip ipc mac_address memory memory_swap "
-    "name oom_score_adj pid pids_limit restart shm_size stop_signal stop_timeout user uts workdir"
+    "cgroupns cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ip ipc isolation log_driver "
+    "mac_address memory memory_swap name oom_score_adj pid pids_limit platform pull restart runtime shm_size "
+    "stop_signal stop_timeout user userns uts volume_driver workdir"
 ).split()
 
 
@@ -193,7 +197,16 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"stop_timeout": "1000000001"}, "invalid stop timeout '1000000001'"),
         ({"stop_timeout": "-2"}, "invalid stop timeout '-2'"),
         ({"log_opt": ["mode=non-blocking"]}, "log option 'mode=non-blocking' is not supported"),
-        ({"log_opt": ["max-size=4095"]}, "a log file of 4095 bytes is too small"),
+        ({"log_opt": ["max-size=0"]}, "invalid log size '0'"),
+        ({"log_opt": ["compress=true"]}, "log option 'compress=true' is not supported"),
+        ({"log_driver": "none"}, "--log-driver none is not supported"),
+        ({"log_driver": "syslog"}, "--log-driver syslog is not supported"),
+        ({"pull": "always"}, "--pull always is not supported"),
+        ({"runtime": "crun"}, "--runtime crun is not supported"),
+        ({"cgroupns": "host"}, "--cgroupns host is not supported"),
+        ({"userns": "private"}, "--userns private is not supported"),
+        ({"isolation": "process"}, "--isolation process is not supported"),
+        ({"volume_driver": "nfs"}, "--volume-driver nfs is not supported"),
         ({"log_opt": ["max-size"]}, "invalid log size ''"),
         ({"log_opt": ["max-file=0"]}, "invalid number of log files '0'"),
         ({"log_opt": ["max-file=1001"]}, "invalid number of log files '1001'"),
@@ -209,9 +222,12 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"user": "1:2:3"}, "invalid user '1:2:3'"),
         ({"network": ["none", "lab"]}, "--net none can't be combined"),
         ({"network": ["host"], "ip": "10.0.0.7"}, "--net host takes no --ip"),
-        ({"network": ["none"], "publish": ["80:80"]}, "no port can be published with --net none"),
-        ({"network": ["host"], "publish_all": True}, "no port can be published with --net host"),
-        ({"network": ["container:web"], "publish": ["80:80"]}, "no port can be published with --net container:web"),
+        (
+            {"network": ["container:web"], "publish": ["80:80"]},
+            "no port can be published or exposed with --net contain",
+        ),
+        ({"network": ["container:web"], "publish_all": True}, "no port can be published or exposed with --net contain"),
+        ({"network": ["container:web"], "expose": ["80"]}, "no port can be published or exposed with --net container:"),
         (
             {"network": ["container:web"], "hostname": "h"},
             "no --hostname, --dns or --add-host",
@@ -253,6 +269,39 @@ def test_what_cannot_be_meant(given, says):
     assert says in caught.value.message
     assert caught.value.hint
     assert caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"log_driver": "json-file"},
+        {"log_driver": "local"},
+        {"pull": "missing"},
+        {"pull": "never"},
+        {"runtime": "runc"},
+        {"runtime": "io.containerd.runc.v2"},
+        {"cgroupns": "private"},
+        {"userns": "host"},
+        {"isolation": "default"},
+        {"volume_driver": "local"},
+        {"log_opt": ["compress=false", "mode=blocking"]},
+        dict.fromkeys(("log_driver", "pull", "platform", "runtime", "cgroupns", "userns", "isolation"), ""),
+    ],
+)
+def test_what_happens_anyway_may_be_asked_for(given):
+    assert parse(**given).to_json() == parse().to_json()
+
+
+def test_a_log_may_be_as_small_as_dockers():
+    assert parse(log_opt=["max-size=1k", "max-file=1"]).log_size == 1024
+    assert parse(log_opt=["max-size=1"]).log_size == 1
+
+
+def test_published_ports_stay_on_record_where_no_network_publishes_them():
+    """docker's .HostConfig.PortBindings has them; those of -P are another matter."""
+    for mode in ("host", "none"):
+        made = parse(network=[mode], publish=["8080:80"], publish_all=True, expose=["90"])
+        assert request.complete(made, "busybox", ["true"], {}).published == ["8080:80/tcp"]
 
 
 class TestWhatThisMachineCannotGive:
@@ -330,7 +379,7 @@ class TestWords:
     IMAGES, COMMANDS = {"busybox", "ls", "nginx:1"}, {"ls", "top", "sh"}
 
     def resolve(self, *words):
-        return request.resolve_words(list(words), self.IMAGES.__contains__, self.COMMANDS.__contains__)
+        return request.resolve_words(list(words), self.IMAGES.__contains__, self.COMMANDS.__contains__, "get {}".format)
 
     @pytest.mark.parametrize(
         ("words", "image", "command"),
@@ -348,14 +397,14 @@ class TestWords:
         assert self.resolve(*words) == (image, command)
 
     def test_an_absolute_path_never_reaches_the_store(self):
-        assert request.resolve_words(["/x"], lambda _: True, lambda _: False) == ("busybox:latest", ["/x"])
+        assert request.resolve_words(["/x"], lambda _: True, lambda _: False, str) == ("busybox:latest", ["/x"])
 
     @pytest.mark.parametrize("word", ["nope", "", "a b", "bin/sh"])
     def test_neither(self, word):
         with pytest.raises(NotFound, match="neither an image here nor a command") as caught:
             self.resolve(word, "x")
         assert f"'{word}'" in caught.value.message
-        assert "import" in caught.value.hint
+        assert caught.value.hint == f"get {word}"
         assert caught.value.exit_code == 125
 
     def test_nothing(self):

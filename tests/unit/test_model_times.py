@@ -129,6 +129,9 @@ def test_durations_add_up(hours, minutes, seconds):
     ("text", "expected"),
     [
         ("10m", NOW - 10 * MINUTE),
+        ("-1s", NOW + SECOND),
+        ("-1h30m", NOW + 90 * MINUTE),
+        ("+10m", NOW - 10 * MINUTE),
         ("1700000000", NOW),
         ("10", 10 * SECOND),
         ("1700000000.5", NOW + SECOND // 2),
@@ -157,7 +160,20 @@ def test_a_moment_without_a_zone_is_local(in_zone, text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "1.1234567890", "10x", "2024-13-01", "-5m", "1.5.5", "2024-01-01T", "2024-01-01T1:00Z"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "1.1234567890",
+        "10x",
+        "2024-13-01",
+        "-5",
+        "--5m",
+        "-",
+        "1.5.5",
+        "2024-01-01T",
+        "2024-01-01T1:00Z",
+    ],
 )
 def test_no_moment(text):
     with pytest.raises(InvalidArgument, match="invalid time"):

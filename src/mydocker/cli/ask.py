@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from mydocker.errors import InvalidArgument
 
-
-def agreed(command: str, question: str) -> bool:
-    """Ask on the terminal; no is the answer of who only presses Enter. command: who asks."""
-    if not os.isatty(0):
-        raise InvalidArgument(f"{command} asks before it removes anything, and stdin is no terminal", "add -f")
+def agreed(question: str) -> bool:
+    """Ask on stdin, which may be a pipe (`echo y |`); no is the answer of who says nothing, or presses Enter."""
     print(f"{question} [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n") or not sys.stdin.isatty():
+        print()  # what was typed on a terminal ends the line by itself
+    return answer.strip().lower() in ("y", "yes")

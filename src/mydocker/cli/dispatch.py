@@ -63,6 +63,10 @@ def dispatch(verb: str, params: dict[str, Any]) -> int:
     """Do what the command line asks for; the result is the process's exit code."""
     if os.geteuid() != 0 and verb not in _FOR_ANYONE:
         raise HostError("must run as root", f"try 'sudo mydocker {verb} ...'")
+    if os.environ.get("MYDOCKER_FAULT"):
+        from mydocker import trace
+
+        trace.check_fault()
     if verb in _STARTERS:
         shortcut.bring("mydocker.runtime.launch")
         from mydocker.runtime import launch

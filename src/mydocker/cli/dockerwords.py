@@ -128,7 +128,6 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
         _UPDATE,
     ),
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
-    ("ps",): {"--size": "", "-s": ""},
     ("logs",): {"--details": ""},
     ("inspect",): {"--type": "", "--size": "", "-s": ""},
     ("images",): {"--digests": "'mydocker images --no-trunc' shows whole IDs"},

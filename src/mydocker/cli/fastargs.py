@@ -7,7 +7,8 @@ The grammar is docker's (pflag's), and one thing of Go's flag package: a long op
 
     --name VALUE  --name=VALUE  -name VALUE  -name=VALUE     a value, whatever it looks like
     --rm  --rm=true  -rm=false                               a flag; its value can only stand behind a `=`
-    -n VALUE  -n=VALUE  -it  -it=true  -itn VALUE            short names, all but the last of them flags
+    -n VALUE  -n=VALUE  -it  -it=false  -itn VALUE           short names, all but the last of them flags; a value is
+                                                             the last one's
     -n5  -v/a:/b  -itv/a:/b  -eKEY=VALUE                     a value attached to its short name
 
 One dash and small letters (`-memroy`) could be a misspelt long option and never count as `-m emroy`; nor is a word
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+
+# Flags that ask for what happens anyway -> why they can't be turned off.
+_NEVER_OFF = {
+    "sig_proxy": "signals always go on to an attached container; -d starts one that is not",
+    "disable_content_trust": "mydocker verifies no signatures",
 }
 
 
@@ -74,6 +81,8 @@ def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]
                 key = names[name]
                 if absent[key] is False:
                     params[key] = value is None or _boolean(name, value)
+                    if key in _NEVER_OFF and not params[key]:
+                        raise InvalidArgument(f"{name}=false is not supported", _NEVER_OFF[key])
                     continue
                 if value is None:
                     value = next(queue, None)
@@ -110,8 +119,6 @@ def _split(command: Command, word: str) -> list[tuple[str, str | None]]:
             raise InvalidArgument(f"ambiguous flag: {head}", f"'-{head}', or each letter by itself")
         return [(f"-{head}", value)]
     if is_cluster:
-        if flags and not rest and value is not None and not _boolean(head, value):
-            raise InvalidArgument(f"ambiguous flag: {word}", "each letter by itself")
         return [*((flag, None) for flag in flags), (last, value)]
     if last[:2] in names and not _could_be_long(head):
         return [*((flag, None) for flag in flags), (last[:2], word[len(flags) + 2 :])]

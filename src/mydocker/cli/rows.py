@@ -66,7 +66,7 @@ def size(found: Record) -> str:
 
 
 def _ports(found: Record) -> str:
-    if not found.ports and not found.exposed:
+    if not found.networks or not (found.ports or found.exposed):
         return ""
     from mydocker.model.ports import publish, summary
 

@@ -15,7 +15,7 @@ from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_new
-from mydocker.model import host, names, request, signals, spec
+from mydocker.model import host, names, references, request, signals, spec
 from mydocker.model.annotations import DRIVER, FILL, LAYERS
 from mydocker.model.network import with_hostname
 from mydocker.record import record
@@ -34,7 +34,8 @@ _ATTEMPTS = 100
 
 @record
 class Draft:
-    """A container that is only planned. spec: its config.json to be. program: its seccomp filter, compiled."""
+    """A container that is only planned. spec: its config.json to be. program: its seccomp filter, compiled. notes:
+    lines that a person should see."""
 
     id: str
     request: request.CreateRequest
@@ -43,6 +44,7 @@ class Draft:
     spec: dict[str, Any]
     program: bytes
     volumes: dict[str, bool]  # name -> whether it is the container's alone
+    notes: list[str] = []
 
     @property
     def folder(self) -> str:
@@ -74,10 +76,14 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
             return False
         return True
 
-    name, command = request.resolve_words(asked.words, is_image, _is_default_command)
+    name, command = request.resolve_words(asked.words, is_image, _is_default_command, store.how_to_get)
     image = images.get(name) or lookup.find(name, make=not asked.dry_run)
     wanted = request.complete(asked, name, command, image.config.get("config") or {})
-    endpoints.check(wanted)
+    if asked.platform:
+        from mydocker.image import platform
+
+        platform.check_image(asked.platform, name, image)
+    notes = [*_busybox_note(wanted), *endpoints.check(wanted)]
     shared = _shared(wanted)
     container_id = os.urandom(32).hex()
     settings = config.load()
@@ -100,7 +106,15 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
         }
     )
     limits.files(bundle["linux"]["resources"], cgroups.layout())  # one that this machine can't give is an error now
-    return Draft(container_id, wanted, image, driver, bundle, filters.program(bundle), own)
+    return Draft(container_id, wanted, image, driver, bundle, filters.program(bundle), own, notes)
+
+
+def _busybox_note(wanted: request.CreateRequest) -> list[str]:
+    """The note on a command that could have been meant as an image: `run httpd` starts busybox's."""
+    word = wanted.words[0]
+    if word == wanted.image or word.startswith("/"):
+        return []
+    return [f"there is no image '{word}' here: the command '{word}' runs in {wanted.image}"]
 
 
 def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:
@@ -201,7 +215,7 @@ def _write(made: Draft, name: str) -> state.Record:
         id=made.id,
         name=name,
         created=state.now(),
-        image=wanted.image,
+        image=references.familiar(wanted.image),
         image_id=image.id,
         command=made.spec["process"]["args"],
         driver=made.driver.name,

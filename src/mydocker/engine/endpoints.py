@@ -68,10 +68,12 @@ def network_of(name: str, make: bool = True) -> Network:
     return networks.default(make) if name == DEFAULT else networks.load(name)
 
 
-def check(wanted: CreateRequest) -> None:
-    """What can be known before the start: that the networks are there, and the addresses theirs. IDs become names."""
+def check(wanted: CreateRequest) -> list[str]:
+    """What can be known before the start: that the networks are there, and the addresses theirs. IDs become names.
+    Returns lines that a person should see."""
     if not wanted.networks:
-        return
+        discarded = wanted.published and f"when using {wanted.network} network mode"
+        return [f"WARNING: Published ports are discarded {discarded}"] if discarded else []  # docker's, for host
     from mydocker.network import ipam
 
     found = [asked_for(each["network"], make=not wanted.dry_run) for each in wanted.networks]
@@ -79,8 +81,12 @@ def check(wanted: CreateRequest) -> None:
     for each, network in zip(wanted.networks, found):
         if each["wanted_ip"]:
             ipam.check(network, each["wanted_ip"])
-    if wanted.published:
-        check_ports(wanted.published, found)
+    if not wanted.published:
+        return []
+    if all(network.internal for network in found):
+        return ["WARNING: Published ports are discarded while the container is on internal networks only"]
+    check_ports(wanted.published, found)
+    return []
 
 
 def asked_for(name: str, make: bool = True) -> Network:
@@ -133,7 +139,7 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
             raise leases.full(network)
         joined.append((network, _addressed(end, network, address, container_id, number)))
     wires = Wires(container_id, wanted.name or container_id[:12], joined, [])
-    if wanted.published:
+    if wanted.published and wires.outward:
         held = _hold_outward(wires, wanted.published)
         close(held)
         wires.ports = list(held)
@@ -180,7 +186,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
         made.wires.joined.append((network, joined))
         found.networks[number] = joined.to_json()
         made.notes += notes
-    if found.published:
+    if found.published and made.wires.outward:
         check_ports(found.published, [network for network, _ in made.wires.joined])
         made.held = _hold_outward(made.wires, found.published)
         found.ports = made.wires.ports = list(made.held)

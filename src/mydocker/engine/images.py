@@ -52,10 +52,17 @@ def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], stor
 
 
 def _only_named(image: store.Image, pattern: str) -> store.Image | None:
+    plain = references.familiar(pattern)
+    names = [name for name in image.names if _fits(name, plain) or _fits(_bare(name), plain)]
+    return store.Image(**{**image.__dict__, "names": names}) if names else None
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Part by part: as in docker, no wildcard stands for a slash."""
     from fnmatch import fnmatchcase
 
-    names = [name for name in image.names if fnmatchcase(name, pattern) or fnmatchcase(_bare(name), pattern)]
-    return store.Image(**{**image.__dict__, "names": names}) if names else None
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _bare(name: str) -> str:
@@ -82,9 +89,14 @@ def _users() -> list[writer.User]:
     return [writer.User(each.id, each.image_id, each.layers, each.status in state.BUSY) for each in state.containers()]
 
 
-def import_image(file: str, name: str, changes: list[str], message: str) -> str:
+def import_image(file: str, name: str, changes: list[str], message: str, platform: str = "") -> str:
     """Make an image of a root file system's tar. file: its path, or - for stdin. name: "" for none. The image's ID."""
     import io
+
+    if platform:
+        from mydocker.image.platform import check
+
+        check(platform)
 
     from mydocker.image import archive
 
@@ -100,10 +112,11 @@ def import_image(file: str, name: str, changes: list[str], message: str) -> str:
 
 
 def commit(
-    container: str, name: str | None, changes: list[str], message: str, author: str, output: str
+    container: str, name: str | None, changes: list[str], message: str, author: str, output: str, pause: bool
 ) -> tuple[str, list[str]]:
-    """Make an image of a container's changes. Returns its ID, and what a layer can't hold and was left out, a sentence
-    each. output: a file that also gets its root file system as a tar.
+    """Make an image of a container's changes. Returns its ID, and sentences that a person should see, on what a layer
+    can't hold and was left out. output: a file that also gets its root file system as a tar. pause: asked for, which
+    only a container that does not run is.
 
     With one word only it is a container, whose image gets no name, or, while only one container runs, the image's name.
     """
@@ -131,6 +144,8 @@ def commit(
     )
     if output:
         left_out += export(found.id, output)
+    if pause and found.alive():
+        left_out.insert(0, f"container {found.name} was not paused: what it wrote meanwhile is in the image in part")
     return made.id, left_out
 
 

@@ -306,7 +306,7 @@ def _network_settings(record: Record, networks: dict[str, str], hostname: str) -
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
-        "Ports": ports if running else {},
+        "Ports": ports if running and ends else {},
         "SandboxKey": f"/run/netns/{record.name}" if running and ends else "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,

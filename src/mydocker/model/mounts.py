@@ -56,15 +56,26 @@ _PROC_FILES = ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinf
 
 
 def parse(volumes: list[str], mounts: list[str], tmpfs: list[str], cwd: str) -> list[Mount]:
-    """All mounts of -v, --mount and --tmpfs. cwd: what a source that begins with `.` is relative to."""
-    found = [volume(text, cwd) for text in volumes]
+    """All mounts of -v, --mount and --tmpfs. cwd: what a source that begins with `.` is relative to.
+
+    As in docker, the same -v twice counts once, of two --tmpfs the last counts, and an anonymous volume (-v /a) gives
+    way to whatever else is mounted there. All other duplicates are errors.
+    """
+    found = [volume(text, cwd) for text in dict.fromkeys(volumes)]
     found += [mount(text, cwd) for text in mounts]
-    found += map(tmpfs_mount, tmpfs)
-    targets = [each["target"] for each in found]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise InvalidArgument(f"two mounts on '{target}'", "one of them would hide the other")
-    return found
+    found += {each["target"]: each for each in map(tmpfs_mount, tmpfs)}.values()
+    kept: dict[str, Mount] = {}
+    for each in found:
+        other = kept.setdefault(each["target"], each)
+        if _gives_way(other):
+            kept[each["target"]] = each
+        elif other is not each and not _gives_way(each):
+            raise InvalidArgument(f"two mounts on '{each['target']}'", "one of them would hide the other")
+    return list(kept.values())
+
+
+def _gives_way(found: Mount) -> bool:
+    return found["anonymous"] and found["option"] == "volume"
 
 
 def image_volumes(targets: list[str], mounts: list[Mount]) -> list[Mount]:

@@ -52,6 +52,9 @@ def draft(params: dict[str, Any], taken: list[tuple[Cidr, str]], pool: Cidr, pre
     driver = params["driver"] or DRIVERS[0]
     if driver not in DRIVERS:
         raise InvalidArgument(f"unknown network driver '{driver}'", f"known: {', '.join(DRIVERS)}")
+    for key, only in (("ipam_driver", "default"), ("scope", "local")):
+        if params.get(key) not in (None, "", only):
+            raise InvalidArgument(f"--{key.replace('_', '-')} {params[key]} is not supported", f"{only}, the only one")
     subnets = _by_family(params["subnet"], _subnet, "subnet")
     gateways = _by_family(params["gateway"], _single, "gateway")
     ranges = _by_family(params["ip_range"], lambda text: cidr(text, "IP range"), "IP range")

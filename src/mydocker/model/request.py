@@ -35,7 +35,19 @@ SCHEMA = 1
 DEFAULT_IMAGE = "busybox:latest"  # what `run COMMAND` runs in
 LEAST_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
 SHM_SIZE = 64 * units.MIB
-LEAST_LOG = 4096  # bytes
+# Options that are taken for the values that ask for what happens anyway -> (these values, why there are no others).
+_ANYWAY = {
+    "log_driver": (
+        ("json-file", "local"),
+        "json-file or local: a log is always kept, on this host, for 'mydocker logs'",
+    ),
+    "pull": (("missing", "never"), "missing or never: there is no pull yet"),
+    "runtime": (("runc", "io.containerd.runc.v2", "mydocker"), "runc: mydocker itself does what runc does"),
+    "cgroupns": (("private",), "private: every container has a cgroup namespace of its own"),
+    "userns": (("host",), "host: there are no user namespaces"),
+    "isolation": (("default",), "default: Linux has no other"),
+    "volume_driver": (("local",), "local: volumes are folders of this host"),
+}
 _MOST_LOGS = 1000
 _MOST_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
@@ -58,6 +70,7 @@ class CreateRequest:
     dry_run: bool = False
     # The process. complete() fills in image, and adds to the others what the image says.
     image: str = ""
+    platform: str = ""  # as typed
     entrypoint: list[str] | None = None  # [] undoes the image's
     command: list[str] = []
     env: list[str] = []  # KEY=VALUE
@@ -152,6 +165,9 @@ def from_params(
         value = params.get(key)
         return 0 if value is None else units.size(value, what)
 
+    for key, (taken, why) in _ANYWAY.items():
+        if text(key) and text(key) not in taken:
+            raise InvalidArgument(f"--{key.replace('_', '-')} {text(key)} is not supported", why)
     entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
     mode, endpoints = attachments.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
     ipc = _namespace("ipc", text("ipc"), ("host", "private"))
@@ -168,6 +184,7 @@ def from_params(
         cidfile=text("cidfile"),
         explain=bool(params.get("explain")),
         dry_run=bool(params.get("dry_run")),
+        platform=text("platform"),
         entrypoint=None if entrypoint is None else [entrypoint] if entrypoint else [],
         env=keyvalue.environment(several("env"), files("env_file"), environ),
         user=names.user(text("user")),
@@ -253,14 +270,14 @@ def _log_options(options: list[str]) -> tuple[int, int]:
         key, _, value = option.partition("=")
         if key == "max-size":
             size = units.size(value, "log size")
+            if not size:
+                raise InvalidArgument(f"invalid log size '{value}'", "a positive number, such as 10m")
         elif key == "max-file":
             files = units.whole(value, "number of log files", 1, _MOST_LOGS)
-        else:
+        elif (key, value) not in (("compress", "false"), ("mode", "blocking")):
             raise InvalidArgument(
                 f"log option '{option}' is not supported", "max-size=SIZE, such as 10m; max-file=NUMBER"
             )
-    if 0 < size < LEAST_LOG:
-        raise InvalidArgument(f"a log file of {size} bytes is too small", f"at least {LEAST_LOG} bytes")
     return size, files
 
 
@@ -310,9 +327,11 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
 
 def _check_shared_network(request: CreateRequest) -> None:
     """What only a network of its own can give: it has none, the host's, or another container's."""
-    if request.published or request.publish_all:
-        raise InvalidArgument(f"no port can be published with --net {request.network}", "ports need a network")
     if request.network.startswith("container:"):
+        if request.published or request.publish_all or request.exposed_ports:
+            raise InvalidArgument(
+                f"no port can be published or exposed with --net {request.network}", "those are the other container's"
+            )
         of_its_own = [request.hostname, request.dns, request.dns_search, request.dns_options, request.extra_hosts]
         if any(of_its_own):
             raise InvalidArgument(
@@ -321,11 +340,15 @@ def _check_shared_network(request: CreateRequest) -> None:
 
 
 def resolve_words(
-    words: list[str], is_image: Callable[[str], bool], is_command: Callable[[str], bool]
+    words: list[str],
+    is_image: Callable[[str], bool],
+    is_command: Callable[[str], bool],
+    how_to_get: Callable[[str], str],
 ) -> tuple[str, list[str]]:
     """(image, command) of [IMAGE] [COMMAND] [ARG…]; without an image of the first word's name, the default image.
 
-    is_image: the store has it. is_command: it is found on the default image's PATH.
+    is_image: the store has it. is_command: it is found on the default image's PATH. how_to_get: the hint for an image
+    that is missing.
     """
     if not words:
         raise InvalidArgument("no command or image given", "usage: mydocker run [OPTION…] [IMAGE] [COMMAND] [ARG…]")
@@ -334,10 +357,7 @@ def resolve_words(
         return first, words[1:]
     if first.startswith("/") or is_command(first):
         return DEFAULT_IMAGE, words
-    raise NotFound(
-        f"'{first}' is neither an image here nor a command in {DEFAULT_IMAGE}",
-        "mydocker images lists the images; mydocker import FILE.tar NAME makes one",
-    )
+    raise NotFound(f"'{first}' is neither an image here nor a command in {DEFAULT_IMAGE}", how_to_get(first))
 
 
 def complete(request: CreateRequest, image: str, command: list[str], config: Mapping[str, Any]) -> CreateRequest:
@@ -358,7 +378,8 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
     images = [port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")]  # no such here
     exposed = ports.expose([*request.exposed_ports, *images])
     targets = {port.target for port in ports.publish(request.published)}
-    published = [target for target in exposed if target not in targets] if request.publish_all else []
+    own_network = request.publish_all and request.networks
+    published = [target for target in exposed if target not in targets] if own_network else []
     return CreateRequest(
         **{
             **request.__dict__,

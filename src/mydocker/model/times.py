@@ -85,16 +85,16 @@ def _split(text: str, letters: str) -> tuple[str, str]:
 
 
 def moment(text: str, now: int) -> int:
-    """--since, --until: a duration before now, seconds since 1970, or a date with or without time and zone.
-
-    A date without a zone is in the local one.
+    """--since, --until: a duration before now (-5s: after it), seconds since 1970, or a date with or without time and
+    zone. A date without a zone is in the local one.
     """
     seconds, _, fraction = text.partition(".")
     if is_number(seconds) and is_number(fraction or "0") and len(fraction) <= 9:
         return int(seconds) * SECOND + int(fraction.ljust(9, "0"))
     try:
-        if "-" not in text:
-            return now - duration(text)
+        if "-" not in text[1:]:
+            sign = -1 if text.startswith("-") else 1
+            return now - sign * (duration(text[1:]) if text[:1] in ("-", "+") else duration(text))
         day, letter, clock = text.partition("T")
         if "Z" in clock or "+" in clock or "-" in clock:
             return parse_rfc3339(text)

@@ -39,7 +39,15 @@ def run(
     cidfile: Optional[str] = text("FILE", "Write the container's ID to a new file", "--cidfile"),
     stop_signal: Optional[str] = text("SIGNAL", "What 'stop' sends first (SIGTERM)", "--stop-signal"),
     stop_timeout: Optional[str] = text("SECONDS", "How long 'stop' waits before SIGKILL (10)", "--stop-timeout"),
+    log_driver: Optional[str] = text(
+        "DRIVER", "json-file or local: the log of 'mydocker logs', as ever", "--log-driver"
+    ),
     log_opt: List[str] = many("KEY=VALUE", "Rotate the log: max-size=10m, max-file=3", "--log-opt"),
+    pull: Optional[str] = text("WHEN", "missing or never: there is no pull yet", "--pull"),
+    platform: Optional[str] = text("PLATFORM", "The image's platform: this machine's only", "--platform"),
+    disable_content_trust: bool = flag("Verify no signatures of the image, as ever", "--disable-content-trust"),
+    no_healthcheck: bool = flag("Run no health checks, as ever", "--no-healthcheck"),
+    sig_proxy: bool = flag("Pass signals on to the container, as ever", "--sig-proxy"),
     explain: bool = flag("Show every kernel step taken, with its shell equivalent and duration", "--explain"),
     dry_run: bool = flag("Show the steps, take none", "--dry-run"),
     format: Optional[str] = text("FORMAT", "How to show the steps: json, or trace for Perfetto", "--format"),
@@ -50,6 +58,7 @@ def run(
         "MOUNT", "Mount, such as type=bind,source=/a,target=/b,readonly", "--mount", panel=_STORAGE
     ),
     tmpfs: List[str] = many("TARGET[:OPTIONS]", "Mount a tmpfs", "--tmpfs", panel=_STORAGE),
+    volume_driver: Optional[str] = text("DRIVER", "local, as ever", "--volume-driver", panel=_STORAGE),
     read_only: bool = flag("Make the root file system read-only", "--read-only", panel=_STORAGE),
     shm_size: Optional[str] = text("SIZE", "Size of /dev/shm (64m)", "--shm-size", panel=_STORAGE),
     network: List[str] = many(
@@ -93,6 +102,10 @@ def run(
     pid: Optional[str] = text("host", "Share the host's process IDs", "--pid", panel=_ISOLATION),
     ipc: Optional[str] = text("host", "Share the host's IPC objects", "--ipc", panel=_ISOLATION),
     uts: Optional[str] = text("host", "Share the host's host name", "--uts", panel=_ISOLATION),
+    userns: Optional[str] = text("host", "host, as ever: there are no user namespaces", "--userns", panel=_ISOLATION),
+    cgroupns: Optional[str] = text("private", "private, as ever: a cgroup namespace", "--cgroupns", panel=_ISOLATION),
+    runtime: Optional[str] = text("RUNTIME", "runc, whose work mydocker does", "--runtime", panel=_ISOLATION),
+    isolation: Optional[str] = text("default", "default, as ever", "--isolation", panel=_ISOLATION),
     cap_add: List[str] = many("CAPABILITY", "Add a capability", "--cap-add", panel=_ISOLATION),
     cap_drop: List[str] = many("CAPABILITY", "Drop a capability", "--cap-drop", panel=_ISOLATION),
     device: List[str] = many("PATH[:TARGET[:rwm]]", "Add a device of the host", "--device", panel=_ISOLATION),
@@ -122,7 +135,7 @@ create.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         parameter
         for name, parameter in inspect.signature(run).parameters.items()
-        if name not in ("detach", "explain", "dry_run", "format")
+        if name not in ("detach", "sig_proxy", "explain", "dry_run", "format")
     ]
 )
 
@@ -275,6 +288,7 @@ def commit(
     change: List[str] = many("INSTRUCTION", "Apply a Dockerfile instruction, such as 'CMD top'", "-c", "--change"),
     message: Optional[str] = text("TEXT", "Say what it is", "-m", "--message"),
     output: Optional[str] = text("FILE", "Write its root file system to a tar file too", "-o", "--output"),
+    pause: bool = flag("Taken for docker's sake: a container that runs is not paused", "-p", "--pause"),
     container: str = positional("CONTAINER"),
     image: Optional[str] = optional("[IMAGE[:TAG]]"),
 ) -> int:

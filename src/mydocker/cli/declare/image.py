@@ -37,6 +37,7 @@ def tag(
 @command(app, "rmi", _PANEL)
 def rmi(
     force: bool = flag("Remove an image even if it has several names or stopped containers", "-f", "--force"),
+    no_prune: bool = flag("Keep images without a name that it was made from, as ever", "--no-prune"),
     images: List[str] = positional("IMAGE..."),
 ) -> int:
     """Remove images"""
@@ -47,6 +48,7 @@ def rmi(
 def import_(
     change: List[str] = many("INSTRUCTION", "Apply a Dockerfile instruction, such as 'CMD top'", "-c", "--change"),
     message: Optional[str] = text("TEXT", "Say what it is", "-m", "--message"),
+    platform: Optional[str] = text("PLATFORM", "The image's platform: this machine's only", "--platform"),
     file: str = positional("FILE|-"),
     image: Optional[str] = optional("[IMAGE[:TAG]]"),
 ) -> int:

@@ -18,6 +18,8 @@ def create(
     ip_range: List[str] = many("ADDRESS/PREFIX", "The part of the subnet for containers", "--ip-range"),
     internal: bool = flag("No way out of the network", "--internal"),
     ipv6: bool = flag("IPv6, too", "--ipv6"),
+    ipam_driver: Optional[str] = text("DRIVER", "default, the only one", "--ipam-driver"),
+    scope: Optional[str] = text("SCOPE", "local, the only one", "--scope"),
     mtu: Optional[str] = text("BYTES", "The largest packet, 1500 without it", "--mtu"),
     opt: List[str] = many("KEY=VALUE", "An option of the driver, by docker's name", "-o", "--opt"),
     label: List[str] = many("KEY[=VALUE]", "Label the network", "--label"),

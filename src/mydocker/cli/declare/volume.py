@@ -12,6 +12,7 @@ app = typer.Typer(help="Manage volumes")
 
 @command(app, "create")
 def create(
+    driver: Optional[str] = text("DRIVER", "local, the only one and the default", "-d", "--driver"),
     label: List[str] = many("KEY[=VALUE]", "Label the volume", "--label"),
     volume: Optional[str] = optional("[VOLUME]"),
 ) -> int:

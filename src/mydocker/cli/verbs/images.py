@@ -44,21 +44,30 @@ def rmi(params: dict[str, Any]) -> int:
 
 
 def import_(params: dict[str, Any]) -> int:
-    print(engine.import_image(params["file"], params["image"] or "", params["change"], params["message"] or ""))
+    print(
+        engine.import_image(
+            params["file"],
+            params["image"] or "",
+            params["change"],
+            params["message"] or "",
+            params["platform"] or "",
+        )
+    )
     return 0
 
 
 def commit(params: dict[str, Any]) -> int:
-    made, left_out = engine.commit(
+    made, notes = engine.commit(
         params["container"],
         params["image"],
         params["change"],
         params["message"] or "",
         params["author"] or "",
         params["output"] or "",
+        params["pause"],
     )
     print(made)
-    _tell_left_out(left_out)
+    _tell_left_out(notes)
     return 0
 
 

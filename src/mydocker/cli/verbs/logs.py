@@ -29,10 +29,16 @@ def logs(params: dict[str, Any]) -> int:
 
     logview.show(
         f"{found.folder}/container.log",
-        None if params["tail"] in (None, "all") else units.whole(params["tail"], "number of lines", 0, _MOST),
+        _tail(params["tail"]),
         since,
         until,
         params["timestamps"],
         ended if params["follow"] else None,
     )
     return 0
+
+
+def _tail(text: str | None) -> int | None:
+    """None for all lines, which docker's `-1` means, too."""
+    number = -1 if text in (None, "", "all") else units.whole(text or "", "number of lines", -_MOST, _MOST)
+    return None if number < 0 else number

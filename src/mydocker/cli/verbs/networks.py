@@ -79,14 +79,17 @@ def rm(params: dict[str, Any]) -> int:
 def prune(params: dict[str, Any]) -> int:
     idle = [each for each in _filtered(params["filter"]) if _is_idle(each)]
     question = f"Remove {len(idle)} network{'s' if len(idle) > 1 else ''}?"
-    if idle and not params["force"] and not ask.agreed("network prune", question):
+    if idle and not params["force"] and not ask.agreed(question):
         return 0
+    deleted = []
     for each in idle:
         try:
             _remark(networks.remove(each))
-            print(each.name)
         except (Conflict, NotFound):
             continue  # a container has come to it, or somebody else has removed it meanwhile
+        deleted.append(each.name)
+    if deleted:
+        print("Deleted Networks:", *deleted, "", sep="\n")
     return 0
 
 

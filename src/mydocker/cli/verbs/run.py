@@ -6,9 +6,10 @@ import os
 from time import monotonic_ns
 
 from mydocker import state
+from mydocker.cli.streams import tell
 from mydocker.engine import create as creation
 from mydocker.engine import start as starting
-from mydocker.errors import InvalidArgument, NotFound
+from mydocker.errors import InvalidArgument, MydockerError, NotFound
 from mydocker.model import host, request
 from mydocker.trace import Trace
 
@@ -29,6 +30,7 @@ def run(params: dict[str, Any]) -> int:
     trace = Trace("host")
     began = monotonic_ns()
     made = creation.draft(asked, facts)
+    _remark(made.notes)
     if asked.dry_run:
         from mydocker.cli import explain
 
@@ -54,10 +56,17 @@ def run(params: dict[str, Any]) -> int:
 
 def create(params: dict[str, Any]) -> int:
     facts = host.look()
-    found = creation.create(creation.draft(request.from_params(params, os.environ, facts), facts))
+    made = creation.draft(request.from_params(params, os.environ, facts), facts)
+    _remark(made.notes)
+    found = creation.create(made)
     state.keep(found)
     print(found.id)
     return 0
+
+
+def _remark(notes: list[str]) -> None:
+    for note in notes:
+        tell(MydockerError(note))
 
 
 def _give_up(container_id: str, asked: request.CreateRequest) -> None:

@@ -9,8 +9,8 @@ from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
-from mydocker.errors import Conflict, CorruptRecord, MydockerError, NotFound
-from mydocker.model import keyvalue, names
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
+from mydocker.model import keyvalue, names, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 def create(params: dict[str, Any]) -> int:
+    if params["driver"] not in (None, "", "local"):
+        raise InvalidArgument(f"unknown volume driver '{params['driver']}'", "known: local")
     given = params["volume"]
     name = names.volume_name(given) if given else os.urandom(32).hex()
     print(volumes.ensure(name, keyvalue.labels(params["label"], []), anonymous=not given).name)
@@ -79,12 +81,18 @@ def prune(params: dict[str, Any]) -> int:
     code = max(map(tell, broken), default=0)
     gone = [each for each in found if each.name not in used and (params["all"] or each.anonymous)]
     question = f"Remove {len(gone)} volume{'s' if len(gone) > 1 else ''} and all data in them?"
-    if gone and not params["force"] and not ask.agreed("volume prune", question):
-        return code
+    if gone and not params["force"] and not ask.agreed(question):
+        gone = []
+    deleted, reclaimed = [], 0
     for each in gone:
+        size = volumes.size(each.name)
         try:
             volumes.remove(each.name)
-            print(each.name)
-        except Conflict:
-            continue  # a container has taken it meanwhile
+        except (Conflict, NotFound):
+            continue  # a container has taken it meanwhile, or somebody else has removed it
+        deleted.append(each.name)
+        reclaimed += size
+    if deleted:
+        print("Deleted Volumes:", *deleted, "", sep="\n")
+    print(f"Total reclaimed space: {units.human_size(reclaimed)}")
     return code

@@ -1,0 +1,31 @@
+"""--platform: taken where it names what an image runs on here anyway, which is this machine itself."""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument, NotFound
+from mydocker.image import store
+
+_ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
+# An image for one of these runs where its architecture does, as far as the processor has what it uses.
+_VARIANTS = {"amd64": ("v1", "v2", "v3", "v4"), "arm64": ("v8",)}
+
+
+def check(text: str) -> None:
+    """Raises InvalidArgument for another platform than this machine's. text: linux, ARCHITECTURE, or
+    linux/ARCHITECTURE[/VARIANT], in docker's spellings."""
+    own = store.architecture()
+    variants = [[], *([variant] for variant in _VARIANTS.get(own, ()))]
+    words = text.lower().split("/")
+    if words[0] != "linux":
+        words = ["linux", *words] if len(words) == 1 else [""]
+    words[1:2] = [_ARCHITECTURES.get(word, word) for word in words[1:2]]
+    if words[1:2] not in ([], [own]) or "" in words or words[2:] not in variants:
+        raise InvalidArgument(f"platform '{text}' is not this machine's", f"linux/{own}, or leave --platform out")
+
+
+def check_image(text: str, name: str, image: store.Image) -> None:
+    """The same, for an image that is to be run. Raises NotFound if it is made for another machine."""
+    check(text)
+    made_for = image.config.get("architecture") or store.architecture()
+    if made_for != store.architecture():
+        raise NotFound(f"image {name} is not for platform '{text}'", f"it is for linux/{made_for}")
