@@ -50,10 +50,12 @@ def mounts():
 
 
 def recorded(lib):
-    """The IDs of the containers and networks of a store."""
-    ids = set(names(f"{lib}/containers"))
+    """The IDs of the containers and networks of a store, those of networks with their bridge."""
+    ids = dict.fromkeys(names(f"{lib}/containers"), "")
     for path in glob.glob(f"{glob.escape(lib)}/networks/*/network.json"):
-        ids.update(re.findall(r'"id": *"([0-9a-f]+)"', read(path)))
+        found = re.search(r'"id": *"([0-9a-f]+)".*"device": *"([^"]+)"', read(path))
+        if found:
+            ids[found[1]] = found[2]
     return ids
 
 
@@ -98,12 +100,13 @@ def cgroups():
 
 def links():
     found = []
+    bridges = {bridge: identity for identity, bridge in {**OURS, **THEIRS}.items()}  # that have no alias yet
     for name in names("/sys/class/net"):
         if name.startswith("lan-") and not store.endswith(name[4:]):
             continue  # another run's: see lan.py
         alias = read(f"/sys/class/net/{name}/ifalias")
         marked = re.match(r"mydocker: network \S+ ([0-9a-f]{12})", alias) or re.match(r"veth([0-9a-f]{8})\d+$", name)
-        found.append((name, marked[1] if marked else ""))
+        found.append((name, marked[1] if marked else bridges.get(name, "")))
     return found
 
 
@@ -166,7 +169,9 @@ def devices():
     return [f"{name} {s.st_mode:o} {s.st_rdev:x}" for name in wanted for s in [os.lstat(f"/dev/{name}")]]
 
 
-OURS, THEIRS = recorded(f"{store}/lib"), set().union(*map(recorded, stores()))
+OURS, THEIRS = recorded(f"{store}/lib"), {}
+for place in stores():
+    THEIRS.update(recorded(place))
 print(
     json.dumps(
         {

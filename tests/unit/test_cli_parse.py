@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 
 import pytest
 import typer
@@ -208,7 +209,9 @@ class TestErrors:
         assert fastargs.parse(argv.split()) is None
         with pytest.raises(InvalidArgument) as caught:
             app.run(argv.split())
-        assert str(caught.value) == line
+        # Typer 0.26 and later say "argument(s)", 0.29 also puts braces around names, and dots behind the last.
+        said = re.sub(r"\(s\)|[{}]", "", str(caught.value))
+        assert re.sub(r"(\.\.\.\]?)\.\.\.\)$", r"\1)", said) == line
         assert caught.value.exit_code == 125
 
     @pytest.mark.parametrize(
