@@ -9,9 +9,10 @@ import pytest
 from netspace import own_namespace, run
 
 from mydocker import paths
-from mydocker.engine import check, networks
-from mydocker.kernel import cgroups, iptables
+from mydocker.engine import check, networks, reload
+from mydocker.kernel import bridge, cgroups, iptables, programs
 from mydocker.network import firewall
+from mydocker.network.ops import RemoveOldFlavour
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 
@@ -109,3 +110,40 @@ def test_others_come_and_go(alone):
                 os._exit(code)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", firewall.Guard())
+
+
+@pytest.mark.parametrize(("before", "after"), [("legacy", "nft"), ("nft", "legacy")])
+def test_the_host_changes_its_flavour_of_iptables(alone, monkeypatch, tmp_path, before, after):
+    """Rules in the flavour that it had are seen by `network check`, and `network reload` removes them, ours alone."""
+
+    def choose(flavour: str) -> None:
+        for program in ("iptables", "ip6tables"):
+            for suffix in ("", "-save", "-restore"):
+                link = tmp_path / f"{program}{suffix}"
+                link.unlink(missing_ok=True)
+                link.symlink_to(programs.find(f"{program}-{flavour}{suffix}") or pytest.skip(f"needs {flavour}"))
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    # /sys tells of the namespace that it was mounted in.
+    monkeypatch.setattr(networks, "is_up", lambda network: bridge.describe(network.device) is not None)
+    choose(before)
+    create("gone", "10.201.27.0/24")
+    made, _ = create("one", "10.201.26.0/24")
+    run(f"iptables-{before} -A FORWARD -s 192.0.2.1 -j DROP; iptables-{before} -A MYDOCKER-USER -s 192.0.2.2 -j DROP")
+    choose(after)
+    networks.remove(networks.load("gone"))
+    wrong = f"it has rules of mydocker's in iptables-{before} (IPv4), which it does not use any more"
+    assert f"this host: {wrong}" in told()
+    assert reload.reload() == []
+    assert check.check() == []
+    left = [line for line in iptables.save(4, flavour=before).splitlines() if line.startswith("-A")]
+    assert left == ["-A FORWARD -s 192.0.2.1/32 -j DROP", "-A MYDOCKER-USER -s 192.0.2.2/32 -j DROP"]
+    assert firewall.guarded(iptables.save(4))
+    networks.remove(made)
+    assert "mydocker" not in iptables.save(4)
+
+
+def test_the_typed_commands_remove_an_old_flavour_too(alone):
+    create("one", "10.201.26.0/24")
+    run(RemoveOldFlavour(4, "nft", []).shell())
+    assert "mydocker" not in iptables.save(4, flavour="nft")

@@ -14,7 +14,16 @@ from mydocker.model.network import Endpoint, Network
 from mydocker.model.ports import publish
 from mydocker.network import firewall
 from mydocker.network.leases import Lease
-from mydocker.network.ops import AddNetworkRules, JoinZone, MakeBridge, PlugLink, PublishPorts, RemoveLink, RemovePorts
+from mydocker.network.ops import (
+    AddNetworkRules,
+    JoinZone,
+    MakeBridge,
+    PlugLink,
+    PublishPorts,
+    RemoveLink,
+    RemoveOldFlavour,
+    RemovePorts,
+)
 from mydocker.ops import ShowNamespace
 from mydocker.state import Record
 
@@ -91,6 +100,7 @@ def facts() -> Facts:
         noted=firewall.Guard(),
         zones=None,
         rejects=False,
+        old=[],
         running=[DB, JOB],
         unwatched=[],
         gone=[],
@@ -257,6 +267,13 @@ class TestFirewalld:
         found = only(facts)
         assert not found.mendable
         assert "firewall-cmd --permanent --zone=trusted --add-interface=web" in found.remedy
+
+
+def test_rules_in_the_flavour_that_the_host_used_before(facts):
+    facts.old = [RemoveOldFlavour(4, "legacy", [])]
+    found = only(facts)
+    assert (found.about, found.steps) == ("this host", facts.old)
+    assert "iptables-legacy (IPv4)" in found.wrong
 
 
 class TestRunning:

@@ -10,14 +10,22 @@ import os
 from time import sleep
 
 from mydocker import ops, paths, state
-from mydocker.engine import networks
+from mydocker.engine import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
 from mydocker.model.addresses import cidr, parse
 from mydocker.model.network import Wires
 from mydocker.model.ports import publish
 from mydocker.network import firewall, leases, plan
-from mydocker.network.ops import AddNetworkRules, JoinZone, PlugLink, PublishPorts, RemoveLink, RemovePorts
+from mydocker.network.ops import (
+    AddNetworkRules,
+    JoinZone,
+    PlugLink,
+    PublishPorts,
+    RemoveLink,
+    RemoveOldFlavour,
+    RemovePorts,
+)
 from mydocker.record import record
 from mydocker.trace import Trace, take_back
 
@@ -39,7 +47,8 @@ class Facts:
     is busy, by its ID. was_up: the names of networks that have been up since the boot. bridges: by device. unset: a
     device's settings that are not as they were made. saved: iptables-save's text, by the version of IP. off: versions
     that the host does not forward. noted: what mydocker has turned that on for. zones: of
-    firewalld, by link; None if it does not run or answer; rejects: its rules are there all the same. shown: what is in
+    firewalld, by link; None if it does not run or answer; rejects: its rules are there all the same. old: what takes
+    our rules from the flavour of iptables that the host used before. shown: what is in
     the folder of ip netns -> where the link leads, "" if it is none."""
 
     networks: list[Network]
@@ -52,6 +61,7 @@ class Facts:
     noted: firewall.Guard
     zones: dict[str, str] | None
     rejects: bool
+    old: list[RemoveOldFlavour]
     running: list[state.Record]
     unwatched: list[str]
     gone: list[state.Record]
@@ -139,6 +149,7 @@ def survey() -> Facts:
         networks.turned_on(),
         zones,
         zones is None and firewalld.rules_are_loaded(),
+        flavours.removals(),
         running,
         [each.id for each in running if not each.watched()],
         gone,
@@ -207,6 +218,9 @@ def compare(facts: Facts) -> list[Finding]:
     for container in facts.gone:
         found += _gone(facts, container)
     found += _strangers(facts)
+    for op in facts.old:
+        wrong = f"it has rules of mydocker's in iptables-{op.flavour} (IPv{op.version}), which it does not use any more"
+        found.append(Finding("this host", wrong, "removed", [op]))
     for network in facts.networks:
         found += _leases(facts, network)
     return found

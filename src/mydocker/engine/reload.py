@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine import networks
+from mydocker.engine import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.model.network import Wires
 from mydocker.network import foreign, leases, ops, plan
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def reload() -> list[str]:
-    """Make every rule that is missing, each once; what a person should know, in lines for stderr.
+    """Make every rule that is missing, each once, in the flavour of iptables that the host uses, and remove those in
+    the other; what a person should know, in lines for stderr.
 
     A network without a bridge gets its rules with it, when it is next used. Raises StepFailed and other MydockerErrors.
     """
@@ -33,6 +34,7 @@ def reload() -> list[str]:
             continue
         except CorruptRecord as error:
             said.append(f"warning: {error}")
+    Trace("host").run(flavours.removals())  # last: there is no moment without rules
     return list(dict.fromkeys(said))
 
 

@@ -2,9 +2,9 @@
 
 The `iptables` of the host's PATH is the host's own choice between nf_tables and the legacy tables (Debian's
 alternatives), as it is for docker and podman: rules in the other flavour would stand where its administrator does not
-look. network/foreign.py tells where that other flavour has rules that are in the way.
-Imports are restricted: this is on the way of every start with a published port.
-"""
+look. network/foreign.py tells where that other flavour has rules that are in the way; and where the host has changed
+its choice, mydocker's own are still there, until `network reload` takes them away. Imports are restricted: this is on
+the way of every start with a published port."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _PATIENCE = "30"  # seconds for another program's lock (the legacy tables have o
 _ATTEMPTS = 20
 
 
-def save(version: int, table: str = "") -> str:
-    """The rules as `iptables-save` prints them; version: of IP, 4 or 6; table: one of them, or all that are in use."""
-    return programs.run([f"{_NAMES[version]}-save", *(["-t", table] if table else [])], package="iptables")
+def save(version: int, table: str = "", flavour: str = "") -> str:
+    """The rules as `iptables-save` prints them; version: of IP, 4 or 6; table: one of them, or all that are in use;
+    flavour: legacy or nft, or the host's choice."""
+    words = ["-t", table] if table else []
+    return programs.run([f"{_name(version, flavour)}-save", *words], package="iptables")
 
 
-def restore(version: int, text: str) -> None:
+def restore(version: int, text: str, flavour: str = "") -> None:
     """Apply a text for `iptables-restore --noflush`. Raises OSError, which names the line that failed."""
-    argv = [f"{_NAMES[version]}-restore", "--noflush", "-w", _PATIENCE]
+    argv = [f"{_name(version, flavour)}-restore", "--noflush", "-w", _PATIENCE]
     try:
         programs.run(argv, text.encode(), package="iptables")
     except OSError as error:
@@ -34,22 +36,32 @@ def restore(version: int, text: str) -> None:
         raise OSError(error.errno, f"{error.strerror}{line and f': {line}'}", error.filename) from None
 
 
-def change(version: int, plan: Callable[[str], str], table: str = "") -> None:
+def change(version: int, plan: Callable[[str], str], table: str = "", flavour: str = "") -> None:
     """Read the rules, plan a change of them, apply it. plan: from save()'s text to restore()'s, "" for no change.
 
     Nothing locks the firewall between the two. So a plan makes a chain with -N, never with `:CHAIN -`, which would
     empty one that somebody else has just made: a change meanwhile makes restore() fail, and is looked at again.
     """
-    text = plan(save(version, table))
+    text = plan(save(version, table, flavour))
     for attempt in range(_ATTEMPTS):
         if not text:
             return
         try:
-            return restore(version, text)
+            return restore(version, text, flavour)
         except OSError:
-            failed, text = text, plan(save(version, table))
+            failed, text = text, plan(save(version, table, flavour))
             if text == failed or attempt == _ATTEMPTS - 1:
                 raise
+
+
+def _name(version: int, flavour: str) -> str:
+    return f"{_NAMES[version]}-{flavour}" if flavour else _NAMES[version]
+
+
+def other_flavour() -> str:
+    """The one that the host has not chosen, if its programs are here."""
+    other = "legacy" if "nf_tables" in programs.run([_NAMES[4], "--version"], package="iptables") else "nft"
+    return other if programs.find(f"{_NAMES[4]}-{other}-save") else ""
 
 
 def _failed_line(message: str, text: str) -> str:

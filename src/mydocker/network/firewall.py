@@ -270,10 +270,13 @@ def remove(saved: str, owner_id: str) -> str:
 
 
 def remove_network(saved: str, network_id: str, keep_guard: bool = False) -> str:
-    """As remove(); and with the last rule of any owner goes what networks share: the jumps, and each chain in which
-    nobody else has a rule. keep_guard: but the guard stays, as forwarding does."""
-    if not is_last(saved, network_id):
-        return remove(saved, network_id)
+    """As remove(); and with the last rule of any owner goes what networks share. keep_guard: as of remove_all()."""
+    return remove_all(saved, keep_guard) if is_last(saved, network_id) else remove(saved, network_id)
+
+
+def remove_all(saved: str, keep_guard: bool = False) -> str:
+    """The text after which no rule of anybody's is there: neither the jumps, nor a chain in which nobody else has a
+    rule. keep_guard: but the guard stays, as forwarding does."""
     there, chains = parse(saved)
     gone = [rule for rule in there if rule.owner and not (keep_guard and rule.owner == GUARD)]
     change = _Change()
@@ -282,6 +285,19 @@ def remove_network(saved: str, network_id: str, keep_guard: bool = False) -> str
         in_use = {word for rule in there if rule.table == table and rule not in gone for word in rule.spec.split(" ")}
         change.add(table, (f"-X {name}" for name in names if f"{table}/{name}" in chains and name not in in_use))
     return change.text()
+
+
+def remove_owners(saved: str, ids: Iterable[str]) -> str:
+    """As remove(), of several."""
+    change = _Change()
+    known = {owner_id[:12] for owner_id in ids}
+    change.delete(rule for rule in parse(saved)[0] if _owner_id(rule.owner) in known)
+    return change.text()
+
+
+def owners(saved: str) -> set[str]:
+    """The first 12 digits of the IDs of all whose rules are there, and "" for what they share."""
+    return {_owner_id(rule.owner) for rule in parse(saved)[0] if rule.owner}
 
 
 def is_last(saved: str, network_id: str) -> bool:

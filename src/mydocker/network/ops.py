@@ -370,11 +370,15 @@ def _commands(version: int, rules: list[firewall.Rule]) -> list[str]:
 
 def _deletion(owner_id: str, subnet6: str = "") -> list[str]:
     programs = [{4: "iptables", 6: "ip6tables"}[version] for version in _each(subnet6)]
-    return [
-        f'{program}-save | sed -n \'/^\\*/h; /"mydocker: .* {owner_id[:12]}"/{{G;s/^-A\\(.*\\)\\n.\\(.*\\)/'
+    return [_delete_with(program, f'"mydocker: .* {owner_id[:12]}"') for program in programs]
+
+
+def _delete_with(program: str, pattern: str) -> str:
+    """The rules in which sed finds the pattern."""
+    return (
+        f"{program}-save | sed -n '/^\\*/h; /{pattern}/{{G;s/^-A\\(.*\\)\\n.\\(.*\\)/"
         f"{program} -w -t \\2 -D\\1/p}}' | sh"
-        for program in programs
-    ]
+    )
 
 
 def _remove_network(network_id: str, subnet6: str, guards: Iterable[int], stays: Iterable[int]) -> None:
@@ -576,3 +580,33 @@ class RemovePorts(Op):
 
     def shell(self) -> str:
         return "\n".join(_deletion(self.id, self.address6))
+
+
+@record
+class RemoveOldFlavour(Op):
+    """What the host's firewall has of ours in the flavour of iptables that it used before. owner_ids: of these alone,
+    as another store's networks have theirs there; none: all of it. The guard stays until the other flavour has it."""
+
+    version: int
+    flavour: str
+    owner_ids: list[str]
+    topic = "network"
+
+    def do(self) -> None:
+        def plan(saved: str) -> str:
+            if self.owner_ids:
+                return firewall.remove_owners(saved, self.owner_ids)
+            return firewall.remove_all(saved, firewall.guarded(saved) and not firewall.guarded(now))
+
+        now = iptables.save(self.version, "filter")
+        iptables.change(self.version, plan, flavour=self.flavour)
+
+    def phrase(self) -> str:
+        return f"remove mydocker's rules from {self._program()}"
+
+    def _program(self) -> str:
+        return f"{'iptables' if self.version == 4 else 'ip6tables'}-{self.flavour}"
+
+    def shell(self) -> str:
+        patterns = [f'"mydocker: .* {owner_id[:12]}"' for owner_id in self.owner_ids] or ['"mydocker: ']
+        return "\n".join(_delete_with(self._program(), pattern) for pattern in patterns)

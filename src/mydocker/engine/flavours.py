@@ -1,0 +1,40 @@
+"""Our rules in the other flavour of iptables: the host's choice, legacy or nft, was another when they were made.
+
+They count as long as they are there: a port's old rule sends packets to an address that is another container's by now.
+A second store's are told from ours by its bridges, which are up.
+"""
+
+from __future__ import annotations
+
+from mydocker import state
+from mydocker.engine import networks
+from mydocker.kernel import bridge, iptables
+from mydocker.network import firewall
+from mydocker.network.ops import RemoveOldFlavour
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.kernel.bridge import Plug
+
+
+def removals() -> list[RemoveOldFlavour]:
+    """What takes them away. Raises OSError or HostError."""
+    flavour = iptables.other_flavour()
+    if not flavour:
+        return []
+    saved = {version: iptables.save(version, flavour=flavour) for version in firewall.FORWARDING}
+    known = [each.id for each in networks.networks()] + state.ids()
+    return plan(flavour, saved, known, bridge.plugs() if any(map(firewall.owners, saved.values())) else {})
+
+
+def plan(flavour: str, saved: dict[int, str], known: list[str], links: dict[str, Plug]) -> list[RemoveOldFlavour]:
+    """saved: by version of IP. known: IDs of this store's networks and containers. links: the host's."""
+    ours = {owner_id[:12] for owner_id in known}
+    up = {link.alias.rpartition(" ")[2] for link in links.values() if link.alias.startswith(firewall.TAG)}
+    found = []
+    for version, text in saved.items():
+        owners = firewall.owners(text)
+        mine = sorted(owners & ours) if owners & (up - ours) else []
+        if mine or (owners and not owners & (up - ours)):
+            found.append(RemoveOldFlavour(version, flavour, mine))
+    return found
