@@ -1,4 +1,6 @@
-"""What can go wrong, as one family: a message that names the thing, a hint, an exit code (docker's).
+"""What can go wrong, as one family: a message that names the thing, a hint, an exit code (docker's): 1 for an error
+about a thing, 125 for a command line that can't be meant. `run` and `create` say 125 for both (cli/dispatch.py), so
+that an error of ours is not taken for the exit code of the container's program.
 
 Only the entry point prints these and exits; everything below it raises them.
 """
@@ -10,13 +12,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+FAILED, OWN = 1, 125
 _LONGEST = 4096  # characters of a message that came from an image, say
 
 
 class MydockerError(Exception):
     """message: one line that names the thing. hint: what to do about it. exit_code: the process's."""
 
-    exit_code = 125
+    exit_code = FAILED
 
     def __init__(self, message: str, hint: str = "", exit_code: int | None = None) -> None:
         super().__init__(message)
@@ -44,6 +47,8 @@ class MydockerError(Exception):
 class InvalidArgument(MydockerError):
     """What the user wrote can't be meant: a malformed size, an unknown option, a value out of range."""
 
+    exit_code = OWN
+
 
 class NotFound(MydockerError):
     """No container, image or volume of that name."""
@@ -64,7 +69,7 @@ class HostError(MydockerError):
 class StepFailed(MydockerError):
     """A kernel step failed. step: its name in the trace. errno: the kernel's, or 0."""
 
-    def __init__(self, message: str, hint: str = "", step: str = "", errno: int = 0, exit_code: int = 125) -> None:
+    def __init__(self, message: str, hint: str = "", step: str = "", errno: int = 0, exit_code: int = FAILED) -> None:
         super().__init__(message, hint, exit_code)
         self.step = step
         self.errno = errno

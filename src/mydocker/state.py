@@ -17,7 +17,7 @@ import os
 from time import time_ns
 
 from mydocker import jsontext, paths
-from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import (
     NO_SPACE,
@@ -583,7 +583,7 @@ def find_id(reference: str) -> str:
     A leading slash is dropped: `inspect` and docker's own templates print names with one."""
     reference = reference.lstrip("/")
     if not reference or "/" in reference or "\0" in reference or len(reference) > 255 or reference.startswith("."):
-        raise InvalidArgument(f"'{reference}' is no container name or ID", "see 'mydocker ps -a'")
+        raise no_such(reference)
     try:
         return _linked_id(f"{paths.NAMES}/{reference}")
     except OSError:

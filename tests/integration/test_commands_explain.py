@@ -108,4 +108,4 @@ class TestExplainLater:
         assert name in mydocker.fails("explain", name)
 
     def test_a_bad_format_is_one_line(self, mydocker, ran):
-        assert "bogus" in mydocker.fails("explain", "--format", "bogus", ran)
+        assert "bogus" in mydocker.fails("explain", "--format", "bogus", ran, rc=125)

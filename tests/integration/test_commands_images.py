@@ -81,7 +81,7 @@ class TestImages:
         "target", ["UPPER", "a:b:c", "-x", "a/../b", "", "x:", "x" * 300, "a b", "sha256:" + "0" * 64]
     )
     def test_a_bad_reference_is_one_line(self, mydocker, target):
-        mydocker.fails("tag", "busybox", target)
+        mydocker.fails("tag", "busybox", target, rc=125)
 
     @pytest.mark.parametrize("command", [["rmi", "no-such"], ["tag", "no-such", "x"], ["rmi", "busybox:no-such"]])
     def test_an_unknown_image_is_one_line(self, mydocker, command):
@@ -118,7 +118,7 @@ class TestCommit:
 
     @pytest.mark.parametrize("change", ["FROM x", "RUN ls", "ENV", "nonsense", "CMD [", "USER"])
     def test_a_bad_change_is_one_line(self, mydocker, container, image, change):
-        mydocker.fails("commit", "--change", change, container, image)
+        mydocker.fails("commit", "--change", change, container, image, rc=125)
 
     def test_of_a_running_container_is_whole(self, mydocker, name, image):
         mydocker.detached("--name", name, "busybox", "sh", "-c", "echo 1 >/one; exec top -b")

@@ -79,4 +79,4 @@ def test_graphviz_takes_it(machine, mydocker, wired):
 
 
 def test_another_format_is_an_error(mydocker):
-    assert "unknown format 'svg'" in mydocker.fails("netmap", "--format", "svg")
+    assert "unknown format 'svg'" in mydocker.fails("netmap", "--format", "svg", rc=125)

@@ -157,13 +157,13 @@ class TestRefused:
         ],
     )
     def test_options(self, mydocker, net, options, word):
-        assert word in mydocker.fails("network", "create", *options.split(), net)
+        assert word in mydocker.fails("network", "create", *options.split(), net, rc=125)
 
     @pytest.mark.parametrize(
         "bad", ["none", "host", "bridge", "default", "container:x", "../x", "a/b", ".x", "a b", ""]
     )
     def test_names(self, mydocker, bad):
-        assert "network name" in mydocker.fails("network", "create", "--", bad)
+        assert "network name" in mydocker.fails("network", "create", "--", bad, rc=125)
 
     def test_a_name_that_is_taken(self, mydocker, net):
         mydocker.ok("network", "create", net)
@@ -235,7 +235,7 @@ class TestLs:
     @pytest.mark.parametrize("bad", ["x=y", "name", "type=x", "dangling=maybe", "name=["])
     def test_bad_filters(self, mydocker, net, bad):
         mydocker.ok("network", "create", net)
-        assert "filter" in mydocker.fails("network", "ls", "--filter", bad)
+        assert "filter" in mydocker.fails("network", "ls", "--filter", bad, rc=125)
 
 
 class TestInspect:

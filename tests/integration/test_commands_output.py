@@ -32,7 +32,7 @@ class TestHelp:
         "words", [["bogus"], ["--bogus"], ["ps", "--bogus"], ["volume", "bogus"], ["images", "-x"]]
     )
     def test_an_unknown_word_is_one_line_and_no_traceback(self, mydocker, words):
-        assert words[-1].strip("-") in mydocker.fails(*words)
+        assert words[-1].strip("-") in mydocker.fails(*words, rc=125)
 
 
 def test_version(mydocker):

@@ -159,7 +159,7 @@ class TestExec:
             assert terminal.wait() == 130
 
     def test_without_a_terminal_t_is_an_error(self, mydocker, runs):
-        mydocker.fails("exec", "-it", runs, "true")
+        mydocker.fails("exec", "-it", runs, "true", rc=125)
 
 
 def test_start_attached_and_interactive(mydocker, name):

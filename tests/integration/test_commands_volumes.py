@@ -105,7 +105,7 @@ class TestNamed:
 
     @pytest.mark.parametrize("bad", ["a/b", "../x", "-x", ".", "a b", "x" * 300])
     def test_a_bad_name_is_one_line(self, mydocker, bad):
-        mydocker.fails("volume", "create", bad)
+        mydocker.fails("volume", "create", bad, rc=125)
 
 
 def test_nothing_is_written_where_a_link_of_the_image_leads(machine, mydocker, folder, name):

@@ -246,7 +246,7 @@ def test_a_password_file_swapped_for_a_fifo_does_not_hold_exec(mydocker, name):
         "--name", name, "busybox", "sh", "-c", "rm /etc/passwd /etc/group; mkfifo /etc/passwd /etc/group; sleep 1000"
     )
     time.sleep(0.2)
-    assert "nobody" in mydocker.fails("exec", "-u", "nobody", name, "true", timeout=20)
+    assert "nobody" in mydocker.fails("exec", "-u", "nobody", name, "true", rc=126, timeout=20)
     assert mydocker.ok("exec", "-u", "5", name, "grep", "Uid", "/proc/self/status", timeout=20).split()[1] == "5"
 
 

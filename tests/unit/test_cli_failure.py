@@ -27,19 +27,19 @@ def said(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "line", "code"),
     [
-        (NotFound("no container 'x'", "see 'ps -a'"), "no container 'x' (see 'ps -a')", 125),
-        (NotFound("a\nb\x1b[0m"), "a\\nb\\x1b[0m", 125),
-        (NotFound("\udcff \ud800"), "\\udcff \\ud800", 125),
+        (NotFound("no container 'x'", "see 'ps -a'"), "no container 'x' (see 'ps -a')", 1),
+        (NotFound("a\nb\x1b[0m"), "a\\nb\\x1b[0m", 1),
+        (NotFound("\udcff \ud800"), "\\udcff \\ud800", 1),
         (StepFailed("exec: not found", exit_code=127), "exec: not found", 127),
-        (FULL, "/var/lib/mydocker/x: no space left on device (free some space there)", 125),
-        (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "a: b: invalid cross-device link", 125),
-        (OSError(errno.ENOENT, "No such file or directory", b"/\xff"), "/\\udcff: no such file or directory", 125),
-        (OSError("odd"), "internal error: OSError: odd; set MYDOCKER_DEBUG=1 for the traceback", 125),
-        (MISSING, "the Python module 'typing_extensions.x' is missing (apt install python3-typing-extensions)", 125),
-        (OURS, "internal error: ModuleNotFoundError: gone; set MYDOCKER_DEBUG=1 for the traceback", 125),
-        (KeyError("x"), "internal error: KeyError: 'x'; set MYDOCKER_DEBUG=1 for the traceback", 125),
-        (AssertionError(), "internal error: AssertionError; set MYDOCKER_DEBUG=1 for the traceback", 125),
-        (SystemExit(3), "internal error: SystemExit: 3; set MYDOCKER_DEBUG=1 for the traceback", 125),
+        (FULL, "/var/lib/mydocker/x: no space left on device (free some space there)", 1),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "a: b: invalid cross-device link", 1),
+        (OSError(errno.ENOENT, "No such file or directory", b"/\xff"), "/\\udcff: no such file or directory", 1),
+        (OSError("odd"), "internal error: OSError: odd; set MYDOCKER_DEBUG=1 for the traceback", 1),
+        (MISSING, "the Python module 'typing_extensions.x' is missing (apt install python3-typing-extensions)", 1),
+        (OURS, "internal error: ModuleNotFoundError: gone; set MYDOCKER_DEBUG=1 for the traceback", 1),
+        (KeyError("x"), "internal error: KeyError: 'x'; set MYDOCKER_DEBUG=1 for the traceback", 1),
+        (AssertionError(), "internal error: AssertionError; set MYDOCKER_DEBUG=1 for the traceback", 1),
+        (SystemExit(3), "internal error: SystemExit: 3; set MYDOCKER_DEBUG=1 for the traceback", 1),
     ],
 )
 def test_is_one_line(said, capfd, monkeypatch, error, line, code):
@@ -47,6 +47,19 @@ def test_is_one_line(said, capfd, monkeypatch, error, line, code):
     assert failure.report(error) == code
     assert said == [(2, f"mydocker: {line}\n")]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("verb", "code"), [("run", 125), ("create", 125), ("start", 1), ("ps", 1)])
+@pytest.mark.parametrize("error", [NotFound("x"), FULL, KeyError("x"), StepFailed("x")])
+def test_run_and_create_have_an_exit_code_of_their_own(said, monkeypatch, verb, code, error):
+    def fails(params):
+        raise error.__class__(*error.args)
+
+    monkeypatch.setattr(dispatch.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(dispatch, "_do", lambda verb, params: fails(params))
+    with pytest.raises(type(error)) as caught:
+        dispatch.dispatch(verb, {})
+    assert failure.report(caught.value) == code
 
 
 def test_the_traceback_comes_on_demand(said, capsys, monkeypatch):
@@ -80,7 +93,7 @@ def test_a_pipe_that_nobody_reads_is_silent(said, monkeypatch):
 
 def test_another_broken_pipe_is_an_error(said, monkeypatch):
     monkeypatch.setattr(failure, "_reader_is_gone", lambda: False)
-    assert failure.report(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 125
+    assert failure.report(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 1
     assert said == [(2, "mydocker: broken pipe\n")]
 
 
@@ -89,7 +102,7 @@ def test_nobody_to_tell_is_no_error(monkeypatch):
         raise OSError(errno.EBADF, "Bad file descriptor")
 
     monkeypatch.setattr(failure.os, "write", closed)
-    assert failure.report(NotFound("x")) == 125
+    assert failure.report(NotFound("x")) == 1
 
 
 class TestEntryPoint:
@@ -130,7 +143,7 @@ class TestEntryPoint:
             raise NotFound("no container 'second'")
 
         verb(half_done)
-        assert exits("rm", "first", "second") == 125
+        assert exits("rm", "first", "second") == 1
         assert capfd.readouterr() == ("first\n", "mydocker: no container 'second'\n")
 
     def test_any_text_can_be_printed(self, exits, verb, capfd):
@@ -149,7 +162,7 @@ class TestEntryPoint:
     def test_help_needs_no_root(self, exits, monkeypatch, capfd):
         monkeypatch.setattr("os.geteuid", lambda: 1000)
         assert exits("run", "--help") == 0
-        assert exits("ps") == 125
+        assert exits("ps") == 1
         out, err = capfd.readouterr()
         assert out.startswith("Usage: mydocker run")
         assert err == "mydocker: must run as root (try 'sudo mydocker ps ...')\n"
@@ -157,5 +170,5 @@ class TestEntryPoint:
     def test_a_mistake_of_ours_is_one_line(self, exits, verb, capfd, monkeypatch):
         monkeypatch.delenv("MYDOCKER_DEBUG", raising=False)
         verb(lambda verb, params: params["nothing"])
-        assert exits("ps") == 125
+        assert exits("ps") == 1
         assert capfd.readouterr().err.count("\n") == 1

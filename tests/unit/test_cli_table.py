@@ -60,7 +60,7 @@ class TestDispatch:
         with pytest.raises(HostError) as caught:
             dispatch.dispatch("ps", {})
         assert str(caught.value) == "must run as root (try 'sudo mydocker ps ...')"
-        assert (caught.value.exit_code, called) == (125, [])
+        assert (caught.value.exit_code, called) == (1, [])
 
     def test_tells_anyone_the_version(self, called, monkeypatch):
         monkeypatch.setattr("os.geteuid", lambda: 1000)

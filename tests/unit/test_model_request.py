@@ -405,7 +405,7 @@ class TestWords:
             self.resolve(word, "x")
         assert f"'{word}'" in caught.value.message
         assert caught.value.hint == f"get {word}"
-        assert caught.value.exit_code == 125
+        assert caught.value.exit_code == 1
 
     def test_nothing(self):
         with pytest.raises(InvalidArgument, match="no command or image given") as caught:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
 from mydocker.engine import lifecycle
-from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, NotFound
 from mydocker.kernel.files import remove_tree
 
 ID = "a" * 64
@@ -394,7 +394,7 @@ class TestNames:
 
     @pytest.mark.parametrize("text", ["", "/", "/..", "..", "../names/web", "web/../web", ".lock", "a\0b", "x" * 256])
     def test_what_can_be_no_name_never_becomes_a_path(self, text):
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(NotFound):
             state.find_id(text)
 
     def test_forgotten(self):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from mydocker import shortcut
-from mydocker.errors import HostError
+from mydocker.errors import FAILED, OWN, HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,10 +57,20 @@ VERBS = {
 }
 _FOR_ANYONE = ("version",)
 _STARTERS = ("run", "start")
+_MAKERS = ("run", "create")
 
 
 def dispatch(verb: str, params: dict[str, Any]) -> int:
     """Do what the command line asks for; the result is the process's exit code."""
+    try:
+        return _do(verb, params)
+    except Exception as error:
+        if verb in _MAKERS and getattr(error, "exit_code", FAILED) == FAILED:
+            error.exit_code = OWN  # type: ignore[attr-defined]
+        raise
+
+
+def _do(verb: str, params: dict[str, Any]) -> int:
     if os.geteuid() != 0 and verb not in _FOR_ANYONE:
         raise HostError("must run as root", f"try 'sudo mydocker {verb} ...'")
     if os.environ.get("MYDOCKER_FAULT"):

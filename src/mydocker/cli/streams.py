@@ -9,7 +9,7 @@ import _signal
 import os
 import sys
 
-from mydocker.errors import HostError
+from mydocker.errors import OWN, HostError
 from mydocker.kernel import process
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ def prepare() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     _open_streams()
     if process.get_limit(_RLIMIT_NOFILE) < _LEAST_FILES:
-        raise HostError("the limit of open files is too low", f"'ulimit -n {_LEAST_FILES}' or more")
+        raise HostError("the limit of open files is too low", f"'ulimit -n {_LEAST_FILES}' or more", OWN)
 
 
 def _open_streams() -> None:

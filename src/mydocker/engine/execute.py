@@ -34,7 +34,7 @@ from mydocker.engine import filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.lifecycle import hold
-from mydocker.errors import Conflict, MydockerError, StepFailed, from_details
+from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
 from mydocker.record import record
@@ -109,6 +109,8 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         if child.failure or console.early:
             if child.pid:
                 os.waitpid(child.pid, 0)
+            if child.failure:
+                child.failure.exit_code = _code(child.failure, request)
             raise child.failure or MydockerError("interrupted before the command ran", exit_code=128 + console.early)
         if request.detach:
             return 0
@@ -117,6 +119,13 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         _, status = os.waitpid(child.pid, 0)
         console.check()
         return init.exit_code(status)
+
+
+def _code(failure: MydockerError, request: ExecRequest) -> int:
+    """docker's: 127 for a command that is not there, 126 for whatever else keeps it from running; 1 if detached."""
+    if request.detach:
+        return FAILED
+    return failure.exit_code if failure.exit_code == 127 else 126
 
 
 def _birthplace(found: state.Record, path: str, layout: cgroups.Layout) -> str:

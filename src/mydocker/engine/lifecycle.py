@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, MydockerError, NotFound
 from mydocker.kernel import process
 from mydocker.model import restart
 
@@ -186,7 +186,7 @@ def wait(found: state.Record) -> int:
 def update(found: state.Record, policy: str) -> None:
     """Change its restart policy, a text of model.restart; it holds from the container's next end on."""
     if found.auto_remove and policy != restart.NO:
-        raise InvalidArgument(f"container {found.name} is removed at its end (--rm)", "it can't be started again then")
+        raise Conflict(f"container {found.name} is removed at its end (--rm)", "it can't be started again then")
     with state.lock(found):
         found = state.load(found.id)
         found.restart = policy

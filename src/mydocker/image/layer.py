@@ -17,7 +17,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.errors import FAILED, InvalidArgument, MydockerError
 from mydocker.image import tar
 from mydocker.kernel import files
 
@@ -331,7 +331,7 @@ def _as_below(layers: list[str], path: str) -> os.stat_result | None:
 
 
 def _refused(name: str, why: str) -> MydockerError:
-    return InvalidArgument(f"refused archive entry '{name[:200]}': {why[:200]}")
+    return InvalidArgument(f"refused archive entry '{name[:200]}': {why[:200]}", exit_code=FAILED)
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import threading
 import zlib
 from typing import TYPE_CHECKING
 
-from mydocker.errors import HostError, InvalidArgument
+from mydocker.errors import FAILED, HostError, InvalidArgument
 from mydocker.kernel import programs
 from mydocker.kernel.files import write_all
 
@@ -178,7 +178,8 @@ class _Filtered(io.RawIOBase):
 
 
 def _broken() -> InvalidArgument:
-    return InvalidArgument("the archive is damaged: its compressed data ends too early or makes no sense")
+    what = "the archive is damaged: its compressed data ends too early or makes no sense"
+    return InvalidArgument(what, exit_code=FAILED)
 
 
 class Tee(io.RawIOBase):

@@ -13,7 +13,7 @@ import stat
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from mydocker.errors import InvalidArgument
+from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image.streams import CHUNK
 from mydocker.kernel.files import write_all
 
@@ -301,15 +301,15 @@ def _attribute(key: str) -> str:
 
 
 def _damaged(what: str) -> InvalidArgument:
-    return InvalidArgument(f"the archive is damaged: {what}")
+    return InvalidArgument(f"the archive is damaged: {what}", exit_code=FAILED)
 
 
 def _no_tar() -> InvalidArgument:
-    return InvalidArgument("this is no tar archive", "a tar, plain or compressed with gzip, bzip2, xz or zstd")
+    return InvalidArgument("this is no tar archive", "a tar, plain or compressed with gzip, bzip2, xz or zstd", FAILED)
 
 
 def truncated() -> InvalidArgument:
-    return InvalidArgument("the archive ends too early", "it was cut off on its way here")
+    return InvalidArgument("the archive ends too early", "it was cut off on its way here", FAILED)
 
 
 class Writer:

@@ -9,7 +9,7 @@ from time import time_ns
 from mydocker.cli import output, rows
 from mydocker.cli.streams import tell
 from mydocker.engine import images as engine
-from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.errors import InvalidArgument, MydockerError, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def rmi(params: dict[str, Any]) -> int:
     for name in params["images"]:
         try:
             output.emit("".join(f"{line}\n" for line in engine.remove(name, params["force"])))
+        except NotFound as error:
+            failed = tell(error)
+            code = code if params["force"] else failed
         except MydockerError as error:
             code = tell(error)
     return code

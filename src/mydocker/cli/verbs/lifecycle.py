@@ -2,7 +2,8 @@
 start anything.
 
 Each takes several containers: what can be done is done, every failure is told, and the exit code is that of the last
-one.
+one. As docker has it, a command that is missing or can't be executed is told by the exit code of `run` alone, not by
+that of `start`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from mydocker import state
 from mydocker.cli.streams import tell
 from mydocker.engine import lifecycle
-from mydocker.errors import InvalidArgument, MydockerError
+from mydocker.errors import FAILED, InvalidArgument, MydockerError, NotFound
 from mydocker.model import restart as policies
 from mydocker.model import signals, units
 
@@ -34,7 +35,11 @@ def start(params: dict[str, Any]) -> int:
                 "only one container can be attached to", "leave out -a and -i, or start them one by one"
             )
         found = state.find(params["containers"][0])
-        result = starting.start(found, True, params["interactive"] and found.open_stdin)
+        try:
+            result = starting.start(found, True, params["interactive"] and found.open_stdin)
+        except MydockerError as error:
+            error.exit_code = _code(error)
+            raise
         return result.exit_code or 0
 
     def one(reference: str) -> None:
@@ -94,7 +99,13 @@ def update(params: dict[str, Any]) -> int:
 
 def rm(params: dict[str, Any]) -> int:
     def one(reference: str) -> None:
-        lifecycle.remove(reference, params["force"], params["volumes"])
+        try:
+            lifecycle.remove(reference, params["force"], params["volumes"])
+        except NotFound as error:
+            if not params["force"]:
+                raise
+            tell(error)  # no failure, so that scripts under `set -e` go on, as with docker
+            return
         print(reference)
 
     return _each(params["containers"], one)
@@ -114,8 +125,13 @@ def _each(references: list[str], action: Callable[[str], None]) -> int:
             action(reference)
             sys.stdout.flush()
         except MydockerError as error:
-            code = tell(error)
+            tell(error)
+            code = _code(error)
     return code
+
+
+def _code(error: MydockerError) -> int:
+    return FAILED if error.exit_code in (126, 127) else error.exit_code
 
 
 def _timeout(params: dict[str, Any]) -> int | None:
