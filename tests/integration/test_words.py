@@ -56,6 +56,8 @@ class TestNames:
             assert mydocker.ok("rmi", f"docker.io/library/{name}:1") == f"Untagged: {name}:1"
         for spelling in self.OTHERS:
             assert "neither an image here" in mydocker.fails("run", *QUICK, spelling)
+            missing = mydocker("rmi", spelling)
+            assert missing.stderr == f"mydocker: no such image: {spelling} (see 'mydocker images')\n"
 
     def test_of_what_is_made(self, mydocker, machine, name, folder):
         mydocker.ok("create", "--net", "none", "--name", name, "docker.io/library/busybox")
@@ -204,12 +206,13 @@ class TestWhatHappensAnyway:
         "-v /a --tmpfs /a", "-v /a -v /a/", "-p 8:80 -P --expose 8",
     )  # fmt: skip
     REFUSED = (
-        "--log-driver nosuch", "--log-opt max-size=0", "--log-opt max-file=0", "--platform nosuch", "--runtime crun",
+        "--log-opt max-size=0", "--log-opt max-file=0", "--platform nosuch", "--runtime crun",
         "--cgroupns nosuch", "--userns private", "--isolation process", "--sig-proxy=x", "-v /tmp:/a -v /etc:/a",
         "-v /tmp:/a -v /tmp:/a:ro", "-v /tmp:/a --tmpfs /a",
     )  # fmt: skip
-    # What docker can and mydocker can't: never taken for what it is not.
+    # What docker can and mydocker can't: never taken for what it is not. (docker looks 15 s for a plugin nosuch.)
     BEYOND = (
+        "--log-driver nosuch",
         "--log-driver none", "--log-driver syslog", "--pull always", "--platform linux/nosuch", "--cgroupns host",
         "--sig-proxy=false", "--disable-content-trust=false", "--volume-driver nosuch",
     )  # fmt: skip

@@ -82,7 +82,11 @@ def tag(source: str, target: str) -> None:
 
 def remove(reference: str, force: bool) -> list[str]:
     """docker's lines, `Untagged: …` and `Deleted: …`. Raises Conflict where a container uses the image."""
-    return writer.remove(reference, force, _users)
+    try:
+        return writer.remove(reference, force, _users)
+    except NotFound as error:
+        error.hint = "see 'mydocker images'"  # nobody gets an image to remove it
+        raise
 
 
 def _users() -> list[writer.User]:
