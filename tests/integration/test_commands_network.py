@@ -267,8 +267,39 @@ class TestInspect:
         before = machine.read(file)
         machine.run("sh", "-c", 'printf %s "$1" >"$2"', "sh", text, file)
         assert file in mydocker.fails("network", "inspect", net, stdout="[]\n")
-        assert file in mydocker.fails("network", "rm", net)
         machine.run("sh", "-c", 'printf %s "$1" >"$2"', "sh", before, file)
+        assert described(mydocker, net, "Name") == net
+
+    def test_of_a_damaged_one_the_others_know_nothing_and_it_can_be_removed(self, machine, mydocker, net, name):
+        for each in (net, f"{net}-2"):
+            mydocker.ok("network", "create", "--ipv6", each)
+        mydocker.ok("run", "-d", "--name", name, "--net", f"{net}-2", "busybox", "sleep", "1000")
+        file = f"{machine.store}/lib/networks/{net}/network.json"
+        machine.run("truncate", "-s", "0", file)
+        for words, rc in {"ls -q": None, "check": 1, "reload": 0, "prune -f --filter name=no": None}.items():
+            told = mydocker("network", *words.split())
+            assert [line.count(file) for line in told.stderr.splitlines()] == [1], words
+            assert f"'mydocker network rm {net}'" in told.stderr
+            assert told.rc == rc if rc is not None else told.rc, words
+        assert mydocker("network", "ls", "--format", "{{.Name}}").stdout.split() == [f"{net}-2"]
+        assert f"{net}-2" in mydocker("netmap").stdout
+        assert file in mydocker("network", "create", f"{net}-3").stderr
+        assert mydocker.ok("run", "--rm", "--net", f"{net}-3", "busybox", "echo", "runs") == "runs"
+        assert file in mydocker.fails("run", "--rm", "--net", net, "busybox", "true")
+        mydocker.ok("network", "disconnect", f"{net}-2", name)
+        mydocker.ok("network", "connect", f"{net}-3", name)
+        assert mydocker.ok("network", "rm", net) == net
+        assert mydocker.ok("network", "check") == "everything is as recorded"
+        mydocker.ok("rm", "-f", name)
+        mydocker.ok("network", "rm", f"{net}-2", f"{net}-3")
+
+    def test_a_damaged_one_stays_while_a_container_is_on_it(self, machine, mydocker, net, name):
+        mydocker.ok("network", "create", net)
+        mydocker.ok("run", "-d", "--name", name, "--net", net, "busybox", "sleep", "1000")
+        machine.run("truncate", "-s", "0", f"{machine.store}/lib/networks/{net}/network.json")
+        assert f"network {net} is in use by {name}" in mydocker.fails("network", "rm", net)
+        mydocker.ok("rm", "-f", name)
+        assert mydocker.ok("network", "rm", net) == net
 
 
 class TestRemove:

@@ -49,7 +49,8 @@ class Facts:
     that the host does not forward. noted: what mydocker has turned that on for. zones: of
     firewalld, by link; None if it does not run or answer; rejects: its rules are there all the same. old: what takes
     our rules from the flavour of iptables that the host used before. shown: what is in
-    the folder of ip netns -> where the link leads, "" if it is none."""
+    the folder of ip netns -> where the link leads, "" if it is none. broken: the names of
+    networks whose record can't be read; of them nothing is said here."""
 
     networks: list[Network]
     was_up: set[str]
@@ -68,6 +69,7 @@ class Facts:
     busy: list[str]
     leases: dict[str, list[Lease]]
     shown: dict[str, str]
+    broken: list[str] = []
 
 
 @record
@@ -156,6 +158,7 @@ def survey() -> Facts:
         busy,
         {each.name: leases.read(each.name) for each in known},
         dict(_shown()),
+        list(networks.broken()),
     )
 
 
@@ -343,7 +346,7 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
     known = {each.name: each for each in facts.networks}
     joined = [(known[end.network], end) for end in container.endpoints if end.network in known]
     for end in container.endpoints:
-        if end.network not in known:
+        if end.network not in known and end.network not in facts.broken:
             remedy = f"'mydocker network disconnect -f {end.network} {container.name}'"
             found.append(Finding(about, f"its network {end.network} is gone", remedy))
     wanted = plan.publish(Wires(container.id, container.name, joined, container.ports))

@@ -17,7 +17,7 @@ from _socket import if_nametoindex
 
 from mydocker import config, jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
-from mydocker.kernel.files import make_private, remove_tree, write_atomic
+from mydocker.kernel.files import make_private, read_regular, remove_tree, write_atomic
 from mydocker.model.addresses import cidr, mac_of, parse
 from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network, endpoint_id
 from mydocker.network import firewall, ipam, leases
@@ -37,6 +37,7 @@ _DEFAULT_PARAMS: dict[str, Any] = {
     "ipv6": False, "opt": [], "mtu": None,
 }  # fmt: skip
 
+_UNKNOWN = "unknown"  # in the place of an ID or a device's name; there is neither of that name
 _TURNED_ON = paths.leases(".forwarding")  # no network's name begins so
 
 
@@ -49,8 +50,7 @@ def load(name: str) -> Network:
         raise leases.no_such(name)
     file = f"{paths.network(name)}/network.json"
     try:
-        with open(file, "rb", opener=_at_once) as reader:
-            values = jsontext.loads(reader.read())
+        values = jsontext.loads(read_regular(file))
         if values.get("schema") != SCHEMA:
             raise CorruptRecord(f"network of another version: {file}", "use the mydocker that made it")
         found = Network(**values)
@@ -58,15 +58,11 @@ def load(name: str) -> Network:
         return found
     except (FileNotFoundError, NotADirectoryError):
         raise leases.no_such(name) from None
-    except (ValueError, TypeError, AttributeError, InvalidArgument) as error:
+    except (OSError, ValueError, TypeError, AttributeError, InvalidArgument) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise CorruptRecord(
-            f"corrupt network record: {file}: {error}", "restore the file, or remove its folder"
+            f"corrupt network record: {file}: {why}", f"'mydocker network rm {name}' removes it, or restore the file"
         ) from None
-
-
-def _at_once(path: str, flags: int) -> int:
-    """For open(): who has put a FIFO there is not waited for."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check(found: Network, name: str) -> None:
@@ -93,13 +89,26 @@ def find(reference: str) -> Network:
 
 
 def networks() -> list[Network]:
-    """All, by name."""
+    """All that can be read, by name. broken() has the others."""
     found = []
     for name in names():
         try:
             found.append(load(name))
+        except (NotFound, CorruptRecord):
+            continue  # NotFound: being made or removed
+    return found
+
+
+def broken() -> dict[str, CorruptRecord]:
+    """The networks whose record can't be read: name -> why."""
+    found = {}
+    for name in names():
+        try:
+            load(name)
+        except CorruptRecord as error:
+            found[name] = error
         except NotFound:
-            continue  # being made or removed
+            continue
     return found
 
 
@@ -130,8 +139,10 @@ def create(params: dict[str, Any]) -> tuple[Network, list[str]]:
         if os.path.lexists(f"{paths.network(params['network'])}/network.json"):
             raise Conflict(f"network {params['network']} is there already", "see 'mydocker network ls'")
         made = _reserve(params)
+    # Which addresses the broken have is not known, so they can't be left out.
+    remarks = [f"warning: {error}" for error in broken().values()]
     try:
-        return made, bring_up(made)
+        return made, remarks + bring_up(made)
     except BaseException:
         remove_tree(paths.network(made.name))
         remove_tree(paths.leases(made.name))
@@ -209,7 +220,33 @@ def remove(found: Network) -> list[str]:
 
     Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
     with leases.lock(found.name):
-        return _withdraw(load(found.name), for_good=True)
+        return _withdraw(_present(found.name), for_good=True)
+
+
+def find_broken_too(reference: str) -> Network:
+    """As find(), for a removal: of one whose record can't be read, what there is on the host."""
+    try:
+        return find(reference)
+    except CorruptRecord:
+        return _present(reference)
+
+
+def _present(name: str) -> Network:
+    """A network or, if its record can't be read, what its bridge tells of it: enough to take it down."""
+    try:
+        return load(name)
+    except CorruptRecord:
+        pass
+    # Its rules may be of IPv6, too: subnet6 says so.
+    found = Network(name, _UNKNOWN, "", _UNKNOWN, "", "0.0.0.0", subnet6="::/0")
+    try:
+        tag = firewall.network_owner(name, _UNKNOWN).removesuffix(_UNKNOWN)
+    except ValueError:  # nothing on the host can have such a name
+        return found
+    for device in os.listdir("/sys/class/net"):
+        if _alias(device).startswith(tag):
+            found.device, found.id = device, _alias(device)[len(tag) :]
+    return found
 
 
 def withdraw(found: Network) -> list[str]:
@@ -247,11 +284,16 @@ def _withdraw(found: Network, for_good: bool) -> list[str]:
 
 def is_up(found: Network) -> bool:
     """Whether its bridge is there: a link of that name may be another store's."""
+    return _alias(found.device) == firewall.network_owner(found.name, found.id)
+
+
+def _alias(device: str) -> str:
+    """What a link says of itself; "" if there is no such link."""
     try:
-        with open(f"/sys/class/net/{found.device}/ifalias", encoding="utf-8") as file:
-            return file.read().rstrip("\n") == firewall.network_owner(found.name, found.id)
-    except FileNotFoundError:
-        return False
+        with open(f"/sys/class/net/{device}/ifalias", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def is_link(device: str) -> bool:

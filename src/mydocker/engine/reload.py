@@ -20,7 +20,7 @@ def reload() -> list[str]:
 
     A network without a bridge gets its rules with it, when it is next used. Raises StepFailed and other MydockerErrors.
     """
-    said: list[str] = []
+    said = [f"warning: {error}" for error in networks.broken().values()]
     for network in networks.networks():
         if networks.is_up(network):
             said += _network(network)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from mydocker import jsontext
 from mydocker.cli import netmap as drawing
 from mydocker.cli import output
+from mydocker.cli.streams import tell
 from mydocker.engine import netmap as engine
+from mydocker.engine import networks
 from mydocker.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -18,8 +20,9 @@ def netmap(params: dict[str, Any]) -> int:
     if form not in ("tree", "dot", "json"):
         raise InvalidArgument(f"unknown format '{form}'", "tree, dot or json")
     found = engine.survey()
+    code = max(map(tell, networks.broken().values()), default=0)
     if form == "json":
         output.emit(jsontext.pretty(found) + "\n")
     else:
         output.emit(drawing.dot(found) if form == "dot" else drawing.tree(found, output.terminal_width()))
-    return 0
+    return code

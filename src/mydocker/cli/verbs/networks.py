@@ -33,7 +33,12 @@ def ls(params: dict[str, Any]) -> int:
     found = [rows.network(each, trunc) for each in _filtered(params["filter"])]
     columns = output.terminal_width()
     output.emit(output.listing(output.NETWORKS, found, params["format"], params["quiet"], trunc, columns))
-    return 0
+    return _tell_broken()
+
+
+def _tell_broken() -> int:
+    """Name what can't be read, beside what could; the exit code."""
+    return max(map(tell, networks.broken().values()), default=0)
 
 
 def _filtered(filters: list[str]) -> list[Network]:
@@ -66,7 +71,7 @@ def rm(params: dict[str, Any]) -> int:
     code = 0
     for name in params["networks"]:
         try:
-            _remark(networks.remove(networks.find(name)))
+            _remark(networks.remove(networks.find_broken_too(name)))
             print(name)
         except NotFound as error:
             if not params["force"]:
@@ -78,9 +83,10 @@ def rm(params: dict[str, Any]) -> int:
 
 def prune(params: dict[str, Any]) -> int:
     idle = [each for each in _filtered(params["filter"]) if _is_idle(each)]
+    code = _tell_broken()
     question = f"Remove {len(idle)} network{'s' if len(idle) > 1 else ''}?"
     if idle and not params["force"] and not ask.agreed(question):
-        return 0
+        return code
     deleted = []
     for each in idle:
         try:
@@ -90,7 +96,7 @@ def prune(params: dict[str, Any]) -> int:
         deleted.append(each.name)
     if deleted:
         print("Deleted Networks:", *deleted, "", sep="\n")
-    return 0
+    return code
 
 
 def connect(params: dict[str, Any]) -> int:
@@ -113,16 +119,19 @@ def check(params: dict[str, Any]) -> int:
     if params["format"] not in (None, "json"):
         raise InvalidArgument(f"unknown format '{params['format']}'", "json")
     mended, left = engine.repair() if params["repair"] else ([], [(each, "") for each in engine.check()])
+    broken = _tell_broken()
     if params["format"]:
         told = [_finding(each, True, "") for each in mended] + [_finding(each, False, error) for each, error in left]
         output.emit(jsontext.pretty(told) + "\n")
-        return 1 if left else 0
+        return 1 if left or broken else 0
     lines = [f"{each.about}: {each.wrong}: {each.remedy}" for each in mended]
     for each, error in left:
         help = f"not {each.remedy}: {error}" if error else f"--repair: {each.remedy}" if each.mendable else each.remedy
         lines.append(f"{each.about}: {each.wrong} ({help})")
-    output.emit("".join(f"{output.printable(line)}\n" for line in lines or ["everything is as recorded"]))
-    return 1 if left else 0
+    if not lines and not broken:
+        lines = ["everything is as recorded"]
+    output.emit("".join(f"{output.printable(line)}\n" for line in lines))
+    return 1 if left or broken else 0
 
 
 def _finding(found: Finding, repaired: bool, error: str) -> dict[str, Any]:
