@@ -118,6 +118,11 @@ class Machine:
             raise AssertionError(f"{shlex.join(words)}: not done after {timeout} s; said {slow.output!r}") from None
         return Result(list(words), process.returncode, decode(out or b""), decode(err or b""))
 
+    @staticmethod
+    def with_programs(folder: str) -> list[str]:
+        """Words before a command, for which the folder's programs are the host's own: the first that it finds."""
+        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr/local/sbin && exec "$@"', folder]
+
     def shell(self, script: str, **options) -> Result:
         return self.run("sh", "-c", script, **options)
 

@@ -146,3 +146,33 @@ class TestFullDisk:
         state = json.loads(mydocker.ok("inspect", "filler", env=small))[0]["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 9)
         mydocker.ok("rm", "filler", env=small)
+
+
+@pytest.mark.parametrize("columns", [80, 0], ids=["80 columns", "a width that it does not know"])
+def test_no_escape_sequence_reaches_a_terminal(mydocker, name, columns):
+    evil = "\x1b]0;evil\x07\x9b2J"
+    mydocker.ok("create", "--name", name, "--label", f"k={evil}", "--env", f"E={evil}", "busybox", "echo", evil)
+    mydocker.ok("volume", "create", "--label", f"k={evil}", f"{name}-v")
+    mydocker.ok("network", "create", "--label", f"k={evil}", f"{name}-n")
+    label = '{{index .Config.Labels "k"}}'
+    try:
+        for words in (
+            ["ps", "-a"], ["ps", "-a", "--no-trunc"], ["ps", "-a", "--format", "{{.Command}} {{.Labels}}"],
+            ["ps", "-a", "--format", 'table {{.Label "k"}}'], ["ps", "-a", "--format", "json"], ["inspect", name],
+            ["inspect", "--format", label, name], ["inspect", "--format", "{{.Config.Env}}", name],
+            ["inspect", "--format", "{{json .Config}}", name], ["inspect", "--format", "json", name],
+            ["inspect", "--format", '{{index .Labels "k"}}', f"{name}-v"], ["volume", "ls", "--format", "{{.Labels}}"],
+            ["network", "inspect", "--format", '{{index .Labels "k"}}', f"{name}-n"], ["network", "ls", "--no-trunc"],
+            ["network", "ls", "--format", "{{.Labels}}"], ["logs", evil], ["volume", "rm", evil],
+            ["network", "rm", evil], ["run", "--dry-run", "--label", evil, "busybox", "echo", evil],
+        ):  # fmt: skip
+            with mydocker.terminal(*words, columns=columns) as terminal:
+                terminal.wait()
+                assert terminal.seen.strip(), words
+                shown = re.sub("\x1b\\[[0-9;]*m", "", terminal.seen)  # the colours of --dry-run
+                assert not {"\x1b", "\x07", "\x9b"} & set(shown), (words, shown)
+        # For a program they are what they are, as docker has them.
+        assert mydocker.ok("inspect", "--format", label, name) == evil
+    finally:
+        mydocker("volume", "rm", f"{name}-v")
+        mydocker("network", "rm", f"{name}-n")

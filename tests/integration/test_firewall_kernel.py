@@ -55,7 +55,8 @@ def router(monkeypatch, tmp_path):
                 if not path:
                     pytest.skip(f"needs {program}-{kind}{suffix}")
                 (tmp_path / f"{program}{suffix}").symlink_to(path)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setattr(programs, "FOLDERS", (str(tmp_path), *programs.FOLDERS))
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")  # of what the tests type
 
     with own_namespace():
         run("ip link set lo up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
@@ -384,8 +385,7 @@ def test_a_program_that_fails_or_is_missing(router, monkeypatch):
     router("legacy")
     with pytest.raises(OSError, match=r"iptables-restore.*: -A NOWHERE -j DROP.*iptables-restore --noflush -w 30"):
         iptables.restore(4, "*mangle\n-A NOWHERE -j DROP\nCOMMIT\n")
-    monkeypatch.setattr(programs, "_FOLDERS", ())
-    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(programs, "FOLDERS", ("/nowhere",))
     with pytest.raises(HostError, match="iptables-save is not installed") as caught:
         iptables.save(4)
     assert caught.value.hint == "install the package iptables"

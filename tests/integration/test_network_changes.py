@@ -46,9 +46,9 @@ def slow(machine, folder):
         real=$(command -v iptables-restore)
         printf '#!/bin/sh\\ntouch {folder}/began; sleep 1; exec %s "$@"\\n' "$real" > {folder}/iptables-restore
         chmod +x {folder}/iptables-restore
-        PATH={folder}:$PATH exec "$0" "$@"
+        exec "$@"
         """
-        running = machine.start("sh", "-c", script, machine.program, *words)
+        running = machine.start("sh", "-c", script, "sh", *machine.with_programs(folder), machine.program, *words)
         until(lambda: machine.exists(f"{folder}/began"), "the rules on their way")
         return running
 

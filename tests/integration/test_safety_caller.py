@@ -37,6 +37,23 @@ def test_environment(machine, mydocker, folder, env):
     assert {row.partition("=")[0] for row in inside.splitlines()} == {"PATH", "HOSTNAME", "HOME"}
 
 
+def test_no_program_is_looked_up_in_its_path(machine, mydocker, folder, name):
+    programs = ("iptables", "ip6tables", "nft", "firewall-cmd", "busybox", "mount", "umount", "ps", "tar")
+    for each in [
+        *programs,
+        *(f"ip{v}tables{kind}" for v in ("", "6") for kind in ("-save", "-restore", "-legacy-save")),
+    ]:
+        machine.shell(
+            f"printf '#!/bin/sh\necho {each} >>{folder}/ran; exit 1\n' >{folder}/{each}; chmod +x {folder}/{each}"
+        )
+    env = {"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    mydocker.ok("network", "create", name, env=env)
+    mydocker.ok("run", "--rm", "--net", name, "-p", "80", "busybox", "true", env=env)
+    for words in ("network reload", "network check", "netmap", "info", f"network rm {name}"):
+        mydocker.ok(*words.split(), env=env)
+    assert not machine.exists(f"{folder}/ran")
+
+
 def test_code_in_the_current_folder_is_not_run(machine, mydocker, folder):
     for module in ("os", "mydocker", "fcntl", "site", "encodings"):
         machine.shell(f"echo 'raise SystemExit(77)' >{folder}/{module}.py")

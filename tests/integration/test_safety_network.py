@@ -109,9 +109,10 @@ def test_a_port_that_comes_too_late_leaves_no_rule(mydocker, name, folder):
     real=$(command -v iptables-restore)
     printf '#!/bin/sh\ntouch {folder}/began; sleep 1; exec %s "$@"\n' "$real" > {folder}/iptables-restore
     chmod +x {folder}/iptables-restore
-    PATH={folder}:$PATH exec "$0" port add {name} 80
+    exec "$@" port add {name} 80
     """
-    with mydocker.machine.start("sh", "-c", slow, mydocker.machine.program) as adding:
+    typed = [*mydocker.machine.with_programs(folder), mydocker.machine.program]
+    with mydocker.machine.start("sh", "-c", slow, "sh", *typed) as adding:
         until(lambda: mydocker.machine.exists(f"{folder}/began"), "the rules on their way")
         mydocker.ok("rm", "-f", name)
         adding.wait(20)

@@ -183,7 +183,20 @@ class TestSysctls:
             keyvalue.sysctls([f"{key}=1"])
 
     @pytest.mark.parametrize(
-        "text", ["", "foo", "=1", "net.=1", "net..x=1", "net./../kernel/x=1", "net.x\0=1", "net.é=1", "net.x=\0"]
+        "text",
+        [
+            "",
+            "foo",
+            "=1",
+            "net.=1",
+            "net..x=1",
+            "net./../kernel/x=1",
+            "net.x\0=1",
+            "net.é=1",
+            "net.x=\0",
+            "net.x=1\nnet.y=2",
+            "net.x=1\r",
+        ],
     )
     def test_no_sysctl(self, text):
         with pytest.raises(InvalidArgument, match="invalid sysctl"):

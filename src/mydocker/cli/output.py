@@ -142,9 +142,9 @@ def shorten(text: str, columns: int) -> str:
 
 
 def terminal_width(descriptor: int = 1) -> int | None:
-    """The columns of the terminal; None where it is none, or does not know."""
+    """The columns of the terminal, 0 if it does not know; None where it is none."""
     try:
-        return os.get_terminal_size(descriptor).columns or None
+        return os.get_terminal_size(descriptor).columns
     except OSError:
         return None
 

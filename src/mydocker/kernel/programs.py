@@ -12,13 +12,13 @@ import os
 
 from mydocker.errors import HostError
 
-# A user's PATH, or that of cron, may lack the folders of the administrator's programs.
-_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+# Never the caller's PATH: it may lead to anybody's programs, and lack the administrator's.
+FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 def find(name: str) -> str:
     """The path of a program, or "" where there is none."""
-    for folder in (*os.get_exec_path(), *_FOLDERS):
+    for folder in FOLDERS:
         path = f"{folder}/{name}"
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
@@ -26,7 +26,7 @@ def find(name: str) -> str:
 
 
 def run(argv: list[str], stdin: bytes = b"", package: str = "") -> str:
-    """Run a program to its end; what it wrote to stdout.
+    """Run a program to its end, in an environment of our own; what it wrote to stdout.
 
     package: what to install where it is missing. Raises HostError if it is, and OSError with its stderr, that names the
     command, if it does not exit with 0.
@@ -40,7 +40,7 @@ def run(argv: list[str], stdin: bytes = b"", package: str = "") -> str:
         pid = os.posix_spawn(
             path,
             argv,
-            {**os.environ, "LC_ALL": "C"},
+            {"PATH": ":".join(FOLDERS), "LC_ALL": "C"},
             file_actions=[(os.POSIX_SPAWN_DUP2, file, number) for number, file in enumerate(files)],
             setsigmask=[],
             setsigdef=[_signal.SIGPIPE],  # Python ignores it, and that would be inherited

@@ -72,7 +72,9 @@ def sysctls(options: list[str], network: str = "none", ipc: str = "") -> dict[st
     for option in options:
         key, sign, value = option.partition("=")
         letters = key.replace(".", "").replace("_", "").replace("-", "")
-        if not sign or "" in key.split(".") or not (letters.isascii() and letters.isalnum()) or "\0" in value:
+        # The kernel's file takes a line; several numbers are set apart by tabs, or blanks.
+        plain = value.replace("\t", "").isprintable()
+        if not sign or "" in key.split(".") or not (letters.isascii() and letters.isalnum()) or not plain:
             raise InvalidArgument(f"invalid sysctl '{option}'", "KEY=VALUE, such as net.ipv4.ip_forward=1")
         if key.startswith("net."):
             shared = f"--network {network}" if network == "host" or network.startswith("container:") else ""

@@ -152,4 +152,4 @@ def reload(_: dict[str, Any]) -> int:
 
 def _remark(lines: Iterable[str]) -> None:
     for line in lines:
-        print(f"mydocker: {line}", file=sys.stderr)
+        print(f"mydocker: {output.printable(line)}", file=sys.stderr)  # it may name what others have in the firewall

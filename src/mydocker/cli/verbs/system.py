@@ -85,5 +85,5 @@ def _report(told: Iterable[str | MydockerError]) -> int:
 
 
 def _formatted(kind: str, facts: dict[str, Any], form: str) -> str:
-    text = output.inspection([(kind, facts)], form)
+    text = output.inspection([(kind, facts)], form, output.terminal_width() is not None)
     return text[1:-2] + "\n" if form == "json" else text  # one object, not a list of one
