@@ -11,7 +11,7 @@ import os
 
 from mydocker import jsontext, paths
 from mydocker.errors import HostError, InvalidArgument
-from mydocker.kernel.files import make_private, write_atomic
+from mydocker.kernel.files import make_private, read_regular, write_atomic
 from mydocker.model.addresses import IPV4, cidr
 
 TYPE_CHECKING = False
@@ -40,8 +40,7 @@ def load() -> dict[str, Any]:
     stamp = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
     cache = f"{paths.ROOT}/config.json"
     try:
-        with open(cache, "rb") as file:
-            known = jsontext.loads(file.read())
+        known = jsontext.loads(read_regular(cache))
         if known["stamp"] == stamp and known["path"] == paths.CONFIG and known["values"].keys() == KEYS.keys():
             values: dict[str, Any] = known["values"]
             return values
@@ -63,10 +62,9 @@ def _compile() -> dict[str, Any]:
     import yaml
 
     try:
-        with open(paths.CONFIG, encoding="utf-8") as file:
-            given = yaml.safe_load(file) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        text = " ".join(str(error).split())
+        given = yaml.safe_load(read_regular(paths.CONFIG).decode()) or {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        text = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())
         raise InvalidArgument(f"can't read {paths.CONFIG}: {text}", "mend the file, or move it away") from None
     if not isinstance(given, dict):
         raise InvalidArgument(f"{paths.CONFIG} is no list of `key: value` lines", "mend the file, or move it away")

@@ -17,16 +17,16 @@ import os
 from time import time_ns
 
 from mydocker import jsontext, paths
-from mydocker.errors import Conflict, CorruptRecord, HostError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import (
+    DAMAGE,
     NO_SPACE,
     REGULAR,
     discard,
     exchange,
     hold,
     make_private,
-    pread_regular,
     read_regular,
     remove_tree,
     sync,
@@ -116,8 +116,7 @@ class Record:
         try:
             return [Endpoint(**each) for each in self.networks]
         except TypeError as error:
-            path = f"{self.folder}/record.json"
-            raise CorruptRecord(f"corrupt record: {path}: networks: {error}", _remedy(self.id)) from None
+            raise unusable(self, f"networks: {error}") from None
 
     def alive(self) -> bool:
         """Whether its first process is there, by PID and start time."""
@@ -159,23 +158,15 @@ def stored(container_id: str) -> Record:
 def _stored(container_id: str) -> Record:
     path = f"{paths.container(container_id)}/record.json"
     try:
-        descriptor = os.open(path, REGULAR)
+        text = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         if os.path.isdir(paths.container(container_id)):
             raise CorruptRecord(f"container {container_id[:12]} has no record: {path}", _remedy(container_id)) from None
         raise no_such(container_id[:12]) from None
-    try:
-        return read(descriptor, path, container_id)
-    finally:
-        os.close(descriptor)
-
-
-def read(descriptor: int, path: str, container_id: str) -> Record:
-    """The record in an open file, from its start. Raises CorruptRecord, which names `path`."""
-    try:
-        text = pread_regular(descriptor, path)
     except OSError as error:
-        raise CorruptRecord(f"corrupt record: {path} {error.strerror}", _remedy(container_id)) from None
+        if error.errno not in DAMAGE:
+            raise
+        raise CorruptRecord(f"corrupt record: {path}: {error.strerror}", _remedy(container_id)) from None
     return parse(text, path, container_id)
 
 
@@ -188,13 +179,36 @@ def parse(text: bytes, path: str, container_id: str) -> Record:
             raise CorruptRecord(f"record of another version (schema {schema}): {path}", "use the mydocker that made it")
         found = Record(**values)
         check_types(found)
-    except (ValueError, TypeError, AttributeError) as error:
+        _check(found)
+    except (ValueError, TypeError, AttributeError, InvalidArgument) as error:
         raise CorruptRecord(f"corrupt record: {path}: {error}", _remedy(container_id)) from None
     if found.status not in STATUSES:
         raise CorruptRecord(f"corrupt record: {path}: unknown status '{found.status}'", _remedy(container_id))
     if found.id != container_id:
         raise CorruptRecord(f"corrupt record: {path}: it is of container {found.id[:12]}", _remedy(container_id))
     return found
+
+
+def _check(found: Record) -> None:
+    """What the types do not say, and what would not be understood only later: by a monitor, say, at the container's
+    end. Raises ValueError or InvalidArgument."""
+    if not paths.is_entry(found.name):
+        raise ValueError(f"name is '{found.name}'")
+    for end in found.networks:
+        for key, value in end.items():
+            if not (_IS["list[str]"] if key == "aliases" else _is_text)(value):
+                raise ValueError(f"networks: {key} is {type(value).__name__}")
+        if not end.get("network"):
+            raise ValueError("networks: network is missing")
+    if found.restart != "no":
+        from mydocker.model import restart
+
+        restart.parse(found.restart)
+
+
+def unusable(found: Record, why: object) -> CorruptRecord:
+    """The error for a record that could be read, and makes no sense all the same."""
+    return CorruptRecord(f"corrupt record: {found.folder}/record.json: {why}", _remedy(found.id))
 
 
 def check_types(found: object) -> None:
@@ -208,10 +222,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+_LARGEST = (1 << 63) - 1  # what the kernel and a record's readers take
+
 # How parse() checks a field, by its annotation.
 _IS: dict[str, Callable[[Any], bool]] = {
     "str": _is_text,
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST,
     "bool": lambda value: isinstance(value, bool),
     "list[str]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     "list[dict[str, Any]]": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),

@@ -13,7 +13,7 @@ from binascii import crc32
 from mydocker import jsontext, paths
 from mydocker.errors import HostError
 from mydocker.kernel import libc
-from mydocker.kernel.files import make_private, write_atomic
+from mydocker.kernel.files import make_private, read_regular, write_atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def program(spec: dict[str, Any]) -> bytes:
     line = f"{ages} {libc.MACHINE} {jsontext.dumps(profile)}\n".encode()
     path = f"{paths.RUN}/_seccomp/{crc32(line):08x}"
     try:
-        with open(path, "rb") as file:
-            known = file.read()
+        known = read_regular(path)
         if known.startswith(line):
             return known[len(line) :]
     except OSError:

@@ -12,8 +12,9 @@ from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import Conflict, CorruptRecord, HostError, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.kernel import process
+from mydocker.kernel.files import read_regular
 from mydocker.model import restart
 
 
@@ -225,8 +226,8 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             if found.status in state.BUSY:
                 return False
             cleared = ran and found.finished_at and not found.error  # its monitor did, just now
-            if not cleared and not found.watched() and _has_bundle(found, force):
-                clear_up(found)
+            if not cleared and not found.watched():
+                _clear_up(found, force)
             state.forget(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
         pass  # its monitor (--rm), or another rm, was quicker
@@ -241,33 +242,40 @@ def clear_up(found: state.Record) -> None:
     from mydocker.runtime import plan
     from mydocker.trace import take_back
 
-    take_back(plan.plan(load_spec(found), found.folder, cgroups.layout()).host)
+    spec = load_spec(found)
+    try:
+        steps = plan.plan(spec, found.folder, cgroups.layout()).host
+    except (ValueError, LookupError) as error:  # of the right types, and nonsense
+        why = f"container {found.name}: {found.folder}/config.json: {error!r}"
+        raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {found.name}'") from None
+    take_back(steps)
     endpoints.clear_up(found)
 
 
-def _has_bundle(found: state.Record, force: bool) -> bool:
-    """Whether its bundle can be read; if not, that is an error unless force is used."""
+def _clear_up(found: state.Record, force: bool) -> None:
+    """What it says of itself may make no sense: that is an error unless force is used."""
     try:
-        load_spec(found)
-        return True
-    except CorruptRecord:
+        clear_up(found)
+    except (CorruptRecord, InvalidArgument):
         if not force:
             raise
-        return False
+        _remove_cgroup(found.id)
 
 
 def _remove_unreadable(container_id: str) -> None:
     """By what the disk and the kernel still say: its cgroup by its bundle, its name by the link that leads to it."""
+    with state.Lock(f"{paths.container(container_id)}/lock", container_id[:12]):
+        _remove_cgroup(container_id)
+        state.forget(container_id, state.name_of(container_id))
+
+
+def _remove_cgroup(container_id: str) -> None:
     from mydocker.kernel import cgroups
 
-    folder = paths.container(container_id)
-    with state.Lock(f"{folder}/lock", container_id[:12]):
-        try:
-            with open(f"{folder}/config.json", "rb") as file:
-                path = jsontext.loads(file.read())["linux"]["cgroupsPath"]
-            if os.path.basename(path) == container_id:
-                for mount in cgroups.layout().folders():
-                    cgroups.remove(mount + path)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # no bundle either: then there is no cgroup that we know of
-        state.forget(container_id, state.name_of(container_id))
+    try:
+        path = jsontext.loads(read_regular(f"{paths.container(container_id)}/config.json"))["linux"]["cgroupsPath"]
+        if os.path.basename(path) == container_id:
+            for mount in cgroups.layout().folders():
+                cgroups.remove(mount + path)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no bundle either: then there is no cgroup that we know of

@@ -275,8 +275,11 @@ def json_blob(digest: str) -> dict[str, Any]:
 
 
 def _json(path: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        small = os.fstat(file.fileno()).st_size <= _LARGEST_JSON
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        try:
+            small = files.size_of(file.fileno(), path) <= _LARGEST_JSON
+        except OSError as error:
+            raise corrupt(path, error.strerror) from None
         data = file.read() if small else b""
     try:
         if not small:

@@ -26,6 +26,8 @@ STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS  # never out, never through a lin
 REGULAR = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 HIDDEN = ".new."  # what the name of a folder begins with that is being made or removed
+# What comes of reading a file that is damaged, or what is none. Other errors are the host's matter.
+DAMAGE = (errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.ELOOP, errno.EIO, errno.EISDIR, errno.ENOTDIR)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 OPAQUE = "trusted.overlay.opaque"  # the extended attribute of a folder that hides the same folder of the layers below
 
@@ -62,17 +64,17 @@ def read_regular(path: str) -> bytes:
     never answer, a device might act. Raises OSError, which names the path."""
     descriptor = os.open(path, REGULAR)
     try:
-        return pread_regular(descriptor, path)
+        return os.pread(descriptor, size_of(descriptor, path), 0)
     finally:
         os.close(descriptor)
 
 
-def pread_regular(descriptor: int, path: str) -> bytes:
-    """The content of an open file, from its start, as read_regular() has it."""
+def size_of(descriptor: int, path: str) -> int:
+    """The size of an open file, in bytes. Raises OSError if it is no regular file."""
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode):
         raise OSError(errno.EINVAL, "is not a regular file", path)
-    return os.pread(descriptor, info.st_size, 0)
+    return info.st_size
 
 
 def is_whiteout(info: os.stat_result) -> bool:

@@ -14,7 +14,7 @@ import os
 
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, NotFound
-from mydocker.kernel.files import make_private, write_atomic
+from mydocker.kernel.files import make_private, read_regular, write_atomic
 from mydocker.model.addresses import parse
 from mydocker.network import ipam
 from mydocker.record import record
@@ -80,9 +80,8 @@ def take(network: Network, container_id: str, names: list[str], wanted: str = ""
 def check_there(network: Network) -> None:
     """Under its lock: who removes a network holds that, so now it is there or it is too late. Raises NotFound."""
     try:
-        with open(f"{paths.network(network.name)}/network.json", "rb") as file:
-            if jsontext.loads(file.read())["id"] == network.id:
-                return
+        if jsontext.loads(read_regular(f"{paths.network(network.name)}/network.json"))["id"] == network.id:
+            return
     except (OSError, ValueError, TypeError, KeyError):
         pass
     raise no_such(network.name)
@@ -165,8 +164,7 @@ def _addresses(network_name: str) -> set[str]:
 def _read(network_name: str, address: str) -> Lease | None:
     """None if the address is free."""
     try:
-        with open(f"{paths.leases(network_name)}/{address}", encoding="utf-8", errors="replace") as file:
-            words = file.read().split()
+        words = read_regular(f"{paths.leases(network_name)}/{address}").decode(errors="replace").split()
     except FileNotFoundError:
         return None
     return Lease(address, words[0], words[1:]) if len(words) > 1 else None

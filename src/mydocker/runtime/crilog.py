@@ -13,6 +13,7 @@ Imports are restricted: this stays in memory for each container (see watch.py).
 
 from __future__ import annotations
 
+import errno
 import posix as os
 from time import time_ns
 
@@ -22,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_KIND, _REGULAR = 0o170000, 0o100000  # of a mode, as in stat(2)
 _LONGEST = 16 << 10  # bytes of text in one record
 
 
@@ -50,7 +52,10 @@ class LogWriter:
         # stream -> what still lacks its line's end
         self._kept = {stream.encode(): text.encode("latin-1") for stream, text in (kept or {}).items()}
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._file).st_size
+        info = os.fstat(self._file)
+        if info.st_mode & _KIND != _REGULAR:
+            raise OSError(errno.EINVAL, "is not a regular file", path)
+        self._size = info.st_size
         # A crash can leave half a record: the next one starts on a line of its own.
         self._torn = self._size > 0 and os.pread(self._file, 1, self._size - 1) != b"\n"
 

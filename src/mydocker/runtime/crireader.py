@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from time import sleep
 
+from mydocker.kernel.files import REGULAR, size_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -109,11 +111,13 @@ class LogReader:
         number = 0
         while True:
             try:
-                file = os.open(f"{self.path}.{number}" if number else self.path, os.O_RDONLY | os.O_CLOEXEC)
+                path = f"{self.path}.{number}" if number else self.path
+                file = os.open(path, REGULAR)
             except FileNotFoundError:
                 if number:  # the newest has no name for a moment while the log is rotated
                     return files[::-1]
             else:
+                size_of(file, path)  # a FIFO has no end
                 if after >= 0 and os.path.sameopenfile(file, after):
                     os.close(file)
                     return files[::-1]

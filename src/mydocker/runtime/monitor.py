@@ -15,6 +15,7 @@ from time import sleep
 from mydocker import jsontext, state
 from mydocker.errors import CorruptRecord, HostError, MydockerError
 from mydocker.kernel import cgroups
+from mydocker.kernel.files import read_regular
 from mydocker.model import restart
 from mydocker.model.netmode import is_mode
 from mydocker.model.times import parse_rfc3339
@@ -40,8 +41,7 @@ def resume(descriptor: int) -> None:
     found = state.load(life.container_id)
     try:
         monitor = Monitor(found, cgroups.layout(), life, Trace("host"))
-        with open(f"{found.folder}/config.json", "rb") as file:
-            monitor.adopt(jsontext.loads(file.read()))
+        monitor.adopt(jsontext.loads(read_regular(f"{found.folder}/config.json")))
         monitor.live()
         code = 0
     except BaseException as error:

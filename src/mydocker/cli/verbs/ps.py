@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from time import time_ns
 
+from mydocker import state
 from mydocker.cli import output
 from mydocker.cli.rows import container
 from mydocker.cli.streams import tell
 from mydocker.engine import listing
-from mydocker.errors import InvalidArgument
+from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.model import units
 
 TYPE_CHECKING = False
@@ -25,13 +26,19 @@ def ps(params: dict[str, Any]) -> int:
     found, broken = listing.containers(params["all"], params["filter"], last)
     now = time_ns()
     images = listing.image_ids(found) if found and not params["quiet"] else None
-    rows = [container(each, now, not params["no_trunc"], images) for each in found]
     kind, form = output.CONTAINERS, params["format"]
-    if params["size"] or (form and ("Size" in form or "json" in form)):
-        from mydocker.cli.rows import size
+    sized = params["size"] or (form and ("Size" in form or "json" in form))
+    rows = []
+    for each in found:
+        try:
+            row = container(each, now, not params["no_trunc"], images)
+            if sized:
+                from mydocker.cli.rows import size
 
-        for row, each in zip(rows, found):
-            row["Size"] = size(each)
+                row["Size"] = size(each)
+            rows.append(row)
+        except (ValueError, LookupError, InvalidArgument, CorruptRecord) as error:  # a time that is none, say
+            broken.append(error if isinstance(error, CorruptRecord) else state.unusable(each, error))
     if params["size"]:
         kind = output.with_size(kind)
     columns = output.terminal_width()
