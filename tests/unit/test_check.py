@@ -245,6 +245,14 @@ class TestForwarding:
         assert found.wrong.endswith("do not know wlan0")
         assert found.steps[0].own_links == ["eth0", "eth1", "lan", "wlan0"]
 
+    def test_forwarding_was_left_on_for_others(self, facts):
+        """No network needs it any more."""
+        facts.noted, facts.networks, facts.was_up, facts.running = firewall.Guard([4], ["eth0"]), [], set(), []
+        facts.bridges, facts.leases, facts.saved = {}, {}, {4: saved(4, guard=firewall.Guard([4], ["eth0"]))}
+        assert compare(facts) == []
+        facts.saved = {4: ""}
+        assert only(facts).remedy == "'sysctl -w net.ipv4.ip_forward=0', or a network"
+
     def test_the_guard_of_an_older_version_drops_too_much(self, facts):
         facts.noted = firewall.Guard([4])
         old = f'-A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP'

@@ -63,6 +63,12 @@ class TestJoin:
         making = [] if made else [f"--permanent {words}" for words in new]
         assert told.commands == [NOW, *making, "--zone=trusted --add-interface=shop", FOR_GOOD]
 
+    def test_somebody_makes_the_zone_at_the_same_time(self, told):
+        told.answers[NOW] = "Error: INVALID_ZONE: mydocker"
+        told.answers["--permanent --new-zone=mydocker"] = "Error: NAME_CONFLICT: new_zone(): 'mydocker'"
+        firewalld.join("shop")
+        assert told.commands[-1] == FOR_GOOD
+
     def test_what_fails_is_told(self, told):
         told.answers[NOW] = "Error: ZONE_CONFLICT: 'shop' already bound to 'dmz'"
         with pytest.raises(OSError, match="ZONE_CONFLICT"):

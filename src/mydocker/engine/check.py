@@ -137,7 +137,8 @@ def repair() -> tuple[list[Finding], list[tuple[Finding, str]]]:
 def survey() -> Facts:
     known = networks.networks()
     running, gone, busy = _containers()
-    versions = sorted({version for each in known for version in networks.versions(each)})
+    noted = networks.turned_on()
+    versions = sorted({*noted.versions, *(version for each in known for version in networks.versions(each))})
     bridges = {each.device: bridge.describe(each.device) for each in known}
     zones = firewalld.zones() if known else None
     return Facts(
@@ -148,7 +149,7 @@ def survey() -> Facts:
         {each.device: _unset(each) for each in known if bridges[each.device]},
         {version: iptables.save(version) for version in versions},
         sorted({version for each in known for version in networks.not_forwarded(each)}),
-        networks.turned_on(),
+        noted,
         zones,
         zones is None and firewalld.rules_are_loaded(),
         flavours.removals(),
@@ -243,6 +244,11 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
     for version in (4, 6):
         network = next((each for each in active if not each.internal and version in networks.versions(each)), None)
         if not network:
+            if version in facts.noted.versions and not firewall.guarded(facts.saved[version]):
+                wrong = (
+                    f"IPv{version}: mydocker has left forwarding on, and the rules that keep it to containers are gone"
+                )
+                found.append(Finding("this host", wrong, f"'sysctl -w {firewall.FORWARDING[version]}=0', or a network"))
             continue
         guard = _guard(facts, network)
         mend: list[ops.Op] = [plan.rules(network, guard)]

@@ -262,9 +262,9 @@ def _withdraw(found: Network, for_good: bool) -> list[str]:
     if holders:
         raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
     with lock():
-        unneeded = _unneeded(found)
-        others = _who_needs_forwarding() if unneeded else ""
-        stays = unneeded if others else []
+        ours = [version for version in _unneeded(found) if version in turned_on().versions or _is_guarded(version)]
+        others = _who_needs_forwarding() if ours else ""
+        stays = ours if others else []
         _run(_plan_down(found, stays))
         if for_good:
             remove_tree(paths.network(found.name))
@@ -272,10 +272,9 @@ def _withdraw(found: Network, for_good: bool) -> list[str]:
         if not stays:
             _turn_forwarding_off(found)
         notes = _leave_zone(found)
-    ours = [version for version in stays if version in turned_on().versions or _is_guarded(version)]
     return notes + [
         f"left forwarding of IPv{version} on until a reboot, as {others} may need it ({firewall.FORWARDING[version]})"
-        for version in ours
+        for version in stays
     ]
 
 

@@ -61,10 +61,19 @@ def join(device: str) -> None:
     except OSError as error:
         if "INVALID_ZONE" not in str(error.strerror):
             raise
-        for words in _NEW_ZONE if not os.path.exists(_FILE) else ():
-            _tell("--permanent", *words)
+        _make_zone()
         _tell(f"--zone={UNTIL_A_RELOAD}", f"--add-interface={device}")
     _tell("--permanent", f"--zone={ZONE}", f"--add-interface={device}")
+
+
+def _make_zone() -> None:
+    """Unless it is there. Two may do this at once."""
+    for words in _NEW_ZONE if not os.path.exists(_FILE) else ():
+        try:
+            _tell("--permanent", *words)
+        except OSError as error:
+            if "NAME_CONFLICT" not in str(error.strerror):
+                raise
 
 
 def _tell(*words: str) -> None:

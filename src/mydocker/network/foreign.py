@@ -28,9 +28,7 @@ def warnings(device: str) -> list[str]:
     nft_flavour = "nf_tables" in programs.run(["iptables", "--version"])
     found = []
     if programs.find("nft"):
-        rows = jsontext.loads(programs.run(["nft", "-j", "list", "chains"]))["nftables"]
-        chains = [row["chain"] for row in rows if "chain" in row]
-        found += nftables(chains, device, nft_flavour)
+        found += nftables(_chains(), device, nft_flavour)
     if nft_flavour and "filter" in _read("/proc/net/ip_tables_names").split() and programs.find("iptables-legacy-save"):
         found += legacy(programs.run(["iptables-legacy-save", "-t", "filter"]), device)
     return found + ufw(*map(_read, UFW))
@@ -52,10 +50,15 @@ def nat() -> str:
     """Whose rules give packets that are forwarded another address, in words, or "". Raises OSError or HostError."""
     if firewall.foreign_nat(iptables.save(4, "nat")):
         return "a NAT rule in iptables"
-    if programs.find("nft"):
-        rows = jsontext.loads(programs.run(["nft", "-j", "list", "chains"]))["nftables"]
-        return nat_table([row["chain"] for row in rows if "chain" in row])
-    return ""
+    try:
+        return nat_table(_chains()) if programs.find("nft") else ""
+    except (OSError, ValueError, KeyError):
+        return ""  # a kernel without nftables
+
+
+def _chains() -> list[dict[str, Any]]:
+    rows = jsontext.loads(programs.run(["nft", "-j", "list", "chains"]))["nftables"]
+    return [row["chain"] for row in rows if "chain" in row]
 
 
 def nat_table(chains: list[dict[str, Any]]) -> str:
