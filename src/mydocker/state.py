@@ -51,6 +51,9 @@ _LINK = "../containers/"  # a name's link is this and the ID
 STATUSES = ("created", "running", "restarting", "exited")
 BUSY = ("running", "restarting")  # a monitor has it, and it counts as running for docker
 LOST = "its monitor ended before it did"
+_PATIENCE = 60  # seconds that somebody else may hold a lock: a start copies an image's files under it
+_LONGEST_PAUSE = 0.01
+_NOT_STARTED = 128  # the exit code of a container that could not be started, as docker has it
 NOT_AGAIN = "its monitor ended before it was started again"
 
 
@@ -288,6 +291,22 @@ def save_unseen(found: Record) -> None:
     write_new(f"{unseen(found.id)}/record.json", _text(found))
 
 
+def save_failure(found: Record, why: str, code: int) -> None:
+    """A start has failed, and all but the record is taken back; the lock is the caller's. As docker has it, the
+    container stays what it was before, with the error in its record; with --rm it goes."""
+    if found.auto_remove:
+        forget(found.id, found.name, found.own_volumes)
+        return
+    found.status = "exited" if found.finished_at else "created"
+    found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
+    found.pid, found.error = 0, why
+    found.exit_code = code if code in (126, 127) else _NOT_STARTED
+    try:
+        save(found)
+    except (OSError, HostError):
+        pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
+
+
 def leave_code(held: Lock, found: Record) -> None:
     """Leave the exit code of a life that is over in the lock file: it is the one file of a container that is never
     replaced, so that whoever has it open can read it when the container has been removed."""
@@ -354,10 +373,15 @@ class Lock:
             except FileNotFoundError:
                 raise no_such(missing) from None
             try:
-                fcntl.flock(self.descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(self.descriptor)
-                raise
+                try:
+                    if not wait:
+                        raise
+                    self._wait(path)
+                except BaseException:
+                    os.close(self.descriptor)
+                    raise
             # Who held it before may have removed the file with its folder: then this lock is of nothing.
             try:
                 if os.stat(path).st_ino == os.fstat(self.descriptor).st_ino:
@@ -365,6 +389,26 @@ class Lock:
             except FileNotFoundError:
                 pass
             os.close(self.descriptor)
+
+    def _wait(self, path: str) -> None:
+        """Until it is free. Raises Conflict, which names who holds it, if that takes a minute: flock(2) itself has no
+        bound."""
+        import fcntl
+        from time import monotonic, sleep
+
+        deadline, pause = monotonic() + _PATIENCE, 0.0005
+        while monotonic() < deadline:
+            sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                pass
+        from mydocker.kernel.stuck import holder
+
+        said = f"{path} has been locked for {_PATIENCE} s, by {holder(path) or 'another process'}"
+        raise Conflict(said, "is that process stopped? it may also have much to do: then try again later")
 
     def release(self) -> None:
         if self.descriptor >= 0:

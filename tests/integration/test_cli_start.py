@@ -84,7 +84,7 @@ def test_a_container_starts_with_closed_streams(mydocker, shell, name):
 
 def test_a_full_disk_under_stdout_is_an_error(shell):
     full = shell("$mydocker --help >/dev/full")
-    assert (full.rc, full.stderr) == (125, "mydocker: stdout: no space left on device (free some space there)\n")
+    assert (full.rc, full.stderr) == (1, "mydocker: stdout: no space left on device (free some space there)\n")
 
 
 def test_a_reader_that_is_gone_is_none(shell):

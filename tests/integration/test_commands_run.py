@@ -64,7 +64,6 @@ def test_option(mydocker, options, script, expected):
         ["-e", "=x"],
         ["--env-file", "/nowhere"],
         ["-w", "relative"],
-        ["-u", "no-such-user"],
         ["--name", "-x"],
         ["--name", "a/b"],
         ["--name", "x" * 300],

@@ -88,7 +88,11 @@ def test_one_step_more_than_there_are_is_no_fault(mydocker, options):
 def test_of_a_detached_run_is_the_callers_too(mydocker, number):
     line = mydocker.fails("run", "-d", "--net", "none", "busybox", "true", env={"MYDOCKER_FAULT": str(number)})
     assert "fault" in line
-    assert mydocker.ok("ps", "-aq") == ""
+    (made,) = mydocker.ok("ps", "-aq").split()
+    state = mydocker.state(made)
+    assert (state["Status"], state["ExitCode"]) == ("created", 128)
+    assert "fault" in state["Error"]
+    mydocker.ok("start", made)
 
 
 def test_of_a_start_leaves_the_container_as_it_was(mydocker, name):

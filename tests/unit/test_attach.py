@@ -93,7 +93,7 @@ class TestTerminal:
         monkeypatch.setattr(attach.terminal, "set_size", lambda *_: None)
 
         def fail():
-            with attach.Console(tty=True, stdin=False) as console:
+            with attach.Console(tty=True, stdin=True) as console:
                 console.connect(5)
                 raise KeyError
 

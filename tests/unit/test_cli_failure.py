@@ -35,7 +35,7 @@ def said(monkeypatch):
         (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "a: b: invalid cross-device link", 1),
         (OSError(errno.ENOENT, "No such file or directory", b"/\xff"), "/\\udcff: no such file or directory", 1),
         (OSError("odd"), "internal error: OSError: odd; set MYDOCKER_DEBUG=1 for the traceback", 1),
-        (MISSING, "the Python module 'typing_extensions.x' is missing (apt install python3-typing-extensions)", 1),
+        (MISSING, "the Python module 'typing_extensions.x' is missing (apt install python3-typing-extensions)", 125),
         (OURS, "internal error: ModuleNotFoundError: gone; set MYDOCKER_DEBUG=1 for the traceback", 1),
         (KeyError("x"), "internal error: KeyError: 'x'; set MYDOCKER_DEBUG=1 for the traceback", 1),
         (AssertionError(), "internal error: AssertionError; set MYDOCKER_DEBUG=1 for the traceback", 1),

@@ -133,11 +133,11 @@ class TestEnvironment:
         made = keyvalue.environment(["A=1", "A=2", "C="], [("f", "A=0\nB=b"), ("g", "B=c")], {})
         assert made == ["A=2", "B=c", "C="]
 
-    def test_a_key_alone_is_the_callers_or_dropped(self):
-        assert keyvalue.environment(["HOME", "NOPE"], [("f", "TERM\nNO")], {"HOME": "/h", "TERM": "x"}) == [
-            "TERM=x",
-            "HOME=/h",
-        ]
+    def test_a_key_alone_is_the_callers(self):
+        """Or, if the caller has none, a word that takes the image's away."""
+        made = keyvalue.environment(["HOME", "NOPE"], [("f", "TERM\nNO")], {"HOME": "/h", "TERM": "x"})
+        assert made == ["TERM=x", "NO", "HOME=/h", "NOPE"]
+        assert keyvalue.overlay(["NO=1", "A=1", "B=1"], ["B=2", *made]) == ["A=1", "B=2", "TERM=x", "HOME=/h"]
 
     def test_values_arrive_unchanged(self):
         assert keyvalue.environment(["A= b'\"\n=\udcff "], [], {}) == ["A= b'\"\n=\udcff "]

@@ -157,7 +157,7 @@ def test_files_are_read_when_the_request_is_made():
         environ={"HOME": "/h", "SECRET": "s"},
         read=texts.__getitem__,
     )
-    assert (made.env, made.labels, made.seccomp) == (["A=1", "HOME=/h", "C=3"], {"x": "y"}, "{profile}")
+    assert (made.env, made.labels, made.seccomp) == (["A=1", "HOME=/h", "B", "C=3"], {"x": "y"}, "{profile}")
     assert made.security_opt == ["seccomp=p"]
 
 

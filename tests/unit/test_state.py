@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mydocker import jsontext, paths, state
 from mydocker.engine import lifecycle
 from mydocker.errors import Conflict, CorruptRecord, HostError, NotFound
+from mydocker.kernel import process
 from mydocker.kernel.files import remove_tree
 
 ID = "a" * 64
@@ -423,3 +425,39 @@ class TestNames:
         add(OTHER, "other")
         state.forget(ID, "other")
         assert state.find_id("other") == OTHER
+
+
+class TestBounds:
+    """No wait for another process is for ever, and each says for whom it was."""
+
+    def test_of_a_lock(self, monkeypatch, tmp_path):
+        path = str(tmp_path / "lock")
+        monkeypatch.setattr(state, "_PATIENCE", 0.05)
+        with state.Lock(path), pytest.raises(Conflict, match="has been locked") as caught:
+            state.Lock(path)
+        assert f"by process {os.getpid()} (" in caught.value.message
+        state.Lock(path).release()
+
+    def test_of_a_lock_that_comes_free(self, tmp_path):
+        path = str(tmp_path / "lock")
+        held = state.Lock(path)
+        timer = threading.Timer(0.05, held.release)
+        timer.start()
+        state.Lock(path).release()
+        timer.join()
+
+    def test_of_a_monitor_that_does_not_record_the_end(self, monkeypatch):
+        monitor = {"monitor_pid": os.getpid(), "monitor_start": process.start_time(os.getpid())}
+        found = state.Record(**{**GOOD, **monitor, "boot_id": state.boot_id()})
+        monkeypatch.setattr(state, "load", lambda _: found)
+        monkeypatch.setattr(process, "pidfd_open", lambda _: os.pipe()[0])
+        monkeypatch.setattr(lifecycle, "_PATIENCE", 0.1)
+        with pytest.raises(HostError, match=f"the monitor of container web .process {os.getpid()}. has not recorded"):
+            lifecycle.wait_recorded(found)
+
+    def test_of_a_container_that_does_not_end(self, monkeypatch):
+        found = state.Record(**{**GOOD, "pid": os.getpid()})
+        monkeypatch.setattr(lifecycle, "_PATIENCE_KILLED", 0.1)
+        with pytest.raises(HostError, match="container web was killed, and has not ended") as caught:
+            lifecycle._wait_killed(found, os.pipe()[0])
+        assert f"/proc/{os.getpid()}/" in caught.value.hint

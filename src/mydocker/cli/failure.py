@@ -8,7 +8,7 @@ import select
 import traceback
 
 from mydocker.cli.streams import tell
-from mydocker.errors import FAILED, HostError, MydockerError
+from mydocker.errors import FAILED, OWN, HostError, MydockerError
 
 _INTERRUPTED = 128 + 2  # as if by SIGINT
 _NOBODY_READS = 128 + 13  # as if by SIGPIPE
@@ -54,6 +54,6 @@ def _as_mydocker_error(error: BaseException) -> MydockerError:
         return HostError(": ".join([*names, error.strerror.lower()]), _HINTS.get(error.errno or 0, ""), code)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("mydocker"):
         package = error.name.partition(".")[0].replace("_", "-")
-        return HostError(f"the Python module '{error.name}' is missing", f"apt install python3-{package}")
+        return HostError(f"the Python module '{error.name}' is missing", f"apt install python3-{package}", OWN)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return MydockerError(f"internal error: {what}; set MYDOCKER_DEBUG=1 for the traceback", exit_code=code)

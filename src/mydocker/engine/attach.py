@@ -10,7 +10,9 @@ import _signal
 import errno
 import os
 import select
+from time import monotonic
 
+from mydocker.errors import MydockerError
 from mydocker.kernel import terminal
 
 TYPE_CHECKING = False
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PIECE = 65536
+_IMPATIENCE = 10.0  # seconds
 _LINGER = 100  # ms without output after the end
 # What is meant for the container; SIGTSTP, SIGCHLD, SIGPIPE and the like are about the command line itself.
 _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM")
@@ -32,11 +35,14 @@ class OutputGone(Exception):
 
 
 class Console:
-    """Signals are caught from __enter__ on, so that none is lost while the container starts; the terminal becomes raw
-    in connect(), once the container runs, and is given back in __exit__ whatever happens."""
+    """Signals are caught from __enter__ on, so that none is lost while the container starts. A terminal that stdin
+    comes from becomes raw in connect(), once the container runs, and is given back in __exit__ whatever happens.
+    Without -i it stays as it is, so that Ctrl-C is a signal: no key would reach the container."""
 
-    def __init__(self, tty: bool, stdin: bool) -> None:
-        self.tty, self.wants_stdin = tty, stdin
+    def __init__(self, tty: bool, stdin: bool, name: str = "") -> None:
+        """name: the container's."""
+        self.tty, self.wants_stdin, self.name = tty, stdin, name
+        self._interrupts: list[float] = []  # when the last ones came
         self.pidfd = self.stdin = -1
         self._unwritten = b""
         self.abort: Callable[[], None] | None = None  # ends a start, while nothing runs that could be signalled
@@ -80,9 +86,10 @@ class Console:
         if stdin >= 0:
             os.set_blocking(stdin, False)
         if self.tty:
-            from mydocker.kernel import raw_terminal
+            if self.wants_stdin:
+                from mydocker.kernel import raw_terminal
 
-            self._saved_terminal = raw_terminal.make_raw(0)
+                self._saved_terminal = raw_terminal.make_raw(0)
             self._resize()
 
     def end(self, why: OutputGone) -> None:
@@ -95,13 +102,16 @@ class Console:
         if self._lost and self._lost.errno != errno.EPIPE:
             raise self._lost
 
-    def serve(self, sources: dict[int, Callable[[], bool]], until_ended: bool = False) -> None:
+    def serve(
+        self, sources: dict[int, Callable[[], bool]], until_ended: bool = False, seconds: float | None = None
+    ) -> bool:
         """Poll until every source is done. sources: descriptor -> what to do when it is readable; False: it is done.
 
         until_ended: until the process of connect() has ended, too; what it left in the pipes is still read, but who
-        else may hold them (a background job) is not waited for.
+        else may hold them (a background job) is not waited for. seconds: how long at most; False if that has passed.
         """
         reading, ended = self.wants_stdin, False
+        deadline = None if seconds is None else monotonic() + seconds
         while sources or (until_ended and not ended):
             poller = select.poll()
             if until_ended and not ended:
@@ -113,9 +123,12 @@ class Console:
                 poller.register(self.stdin, select.POLLOUT if self._unwritten else 0)
                 if not self._unwritten:
                     poller.register(0, select.POLLIN)
-            ready = poller.poll(_LINGER if ended else None)
+            left = None if deadline is None else max(0.0, deadline - monotonic()) * 1000
+            ready = poller.poll(_LINGER if ended else left)
             if ended and not ready:
-                return
+                return True
+            if left == 0 and not ready:
+                return False
             for descriptor, events in ready:
                 if descriptor == self.pidfd:
                     ended = True
@@ -130,16 +143,28 @@ class Console:
                 elif events & select.POLLERR or not self._write_stdin():
                     reading = False  # the container has closed its end
                     self._close_stdin()
+        return True
 
     def _handle(self, number: int) -> None:
         if number == _signal.SIGWINCH and self.tty:
             self._resize()
         elif number in self._saved_handlers:
+            if number == _signal.SIGINT:
+                self._count_interrupt()
             if self.pidfd >= 0:
                 self._proxy(number)
             elif self.abort:
                 self.early = number
                 self.abort()
+
+    def _count_interrupt(self) -> None:
+        """The third Ctrl-C within ten seconds is for us: nobody heeds it. A first process without a handler for SIGINT
+        never gets it, as the kernel protects the PID 1 of a namespace."""
+        now = monotonic()
+        self._interrupts = [*(then for then in self._interrupts if now - then < _IMPATIENCE), now]
+        if len(self._interrupts) == 3:
+            hint = f"'mydocker stop {self.name}' or 'mydocker kill {self.name}' ends it"
+            raise MydockerError(f"container {self.name} does not heed Ctrl-C, and goes on", hint, 128 + _signal.SIGINT)
 
     def _proxy(self, number: int) -> None:
         if self.heed:
@@ -151,7 +176,7 @@ class Console:
 
     def _resize(self) -> None:
         try:
-            terminal.set_size(self.stdin, *terminal.size(0))
+            terminal.set_size(self.stdin, *terminal_size())
         except OSError:
             pass  # the container's end is closed
 
@@ -186,8 +211,9 @@ class Console:
 
 
 def terminal_size() -> tuple[int, int]:
-    """(rows, columns) of the caller's terminal."""
-    return terminal.size(0)
+    """(rows, columns) of the caller's terminal, by stdin or, where that is none (cron, `</dev/null`), by stdout."""
+    size = terminal.size(0)
+    return size if size[0] else terminal.size(1)
 
 
 def write_out(descriptor: int, data: bytes) -> None:

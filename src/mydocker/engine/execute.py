@@ -4,13 +4,15 @@
        │ clone ───────────────────▶ │ setns into the namespaces
        │                            │ terminal, limits, user, security
        │ ◀── P, T, E, as in init ───│
-       │                            │ execve: trampoline, which clones
-       │                            │ a sibling (CLONE_PARENT) ───────▶ │
-       │ ◀── 8 bytes: its PID ──────│ exit                              │ execve: the program
+       │                            │ execve: trampoline ──── clone ──▶ │
+       │ ◀── 8 bytes: its PID ──────│ wait                              │ execve: the program
        │ ◀── end of file, or 8 bytes: -errno ───────────────────────────│
+       │                            │ ◀─────────────────────────── exit │
+       │ ◀───────── exit, its code ─│
 
-A PID namespace holds for children only: the joiner, which is still the interpreter, is never seen in the container. The
-child is the command line's own, which reaps it. Imports are restricted: this is a hot command.
+A PID namespace holds for children only: the joiner, which is still the interpreter, is never seen in the container. As
+the trampoline, a few kilobytes, it reaps the child, also when the command line has gone; so it counts as one more
+process of the container's cgroup. Imports are restricted: this is a hot command.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from mydocker.engine.lifecycle import hold
 from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
+from mydocker.model import keyvalue
+from mydocker.model.annotations import TERM
 from mydocker.record import record
 from mydocker.runtime import cgroup, init, security, users
 from mydocker.trace import Trace
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
 _PIECE = 65536
 _MESSAGE = 1 << 18
+_PATIENCE = 60  # seconds
 
 
 @record
@@ -85,7 +90,7 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         *security.oom_score(spec["process"]),
         ops.JoinNamespaces(container, kinds),
     ]
-    with Console(request.tty and not request.detach, request.stdin) as console:
+    with Console(request.tty and not request.detach, request.stdin, found.name) as console:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
         # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
@@ -95,20 +100,19 @@ def execute(found: state.Record, request: ExecRequest) -> int:
             # Before it enters: in there /proc may be forged.
             set_title("mydocker: exec")
             init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True, tells=False)
-        os.close(pidfd)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
-        child = _Child(stdin)
-        console.abort = lambda: child.kill(joiner)
-        console.serve({ours.fileno(): lambda: child.hear(ours, request.command[0])})
+        child = _Child(stdin, joiner, pidfd)
+        console.abort = child.kill
+        if not console.serve({ours.fileno(): lambda: child.hear(ours, request.command[0])}, seconds=_PATIENCE):
+            child.kill()
+            child.failure = StepFailed(f"container {found.name} did not let exec in for {_PATIENCE} s", "is it frozen?")
         ours.close()
-        os.waitpid(joiner, 0)
         if not child.pid and not child.failure:
             child.failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
         if child.failure or console.early:
-            if child.pid:
-                os.waitpid(child.pid, 0)
+            child.reap()
             if child.failure:
                 child.failure.exit_code = _code(child.failure, request)
             raise child.failure or MydockerError("interrupted before the command ran", exit_code=128 + console.early)
@@ -116,9 +120,9 @@ def execute(found: state.Record, request: ExecRequest) -> int:
             return 0
         console.connect(child.pidfd, child.stdin)
         console.serve(_readers(child.master, outputs, console), until_ended=True)
-        _, status = os.waitpid(child.pid, 0)
+        code = child.reap()
         console.check()
-        return init.exit_code(status)
+        return code
 
 
 def _code(failure: MydockerError, request: ExecRequest) -> int:
@@ -158,7 +162,10 @@ def _work(
 ) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
     """The joiner's steps: into the container, then those of its first process, with what exec's options change."""
     template, program = spec["process"], filters.program(spec)
-    changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(template["env"], request))
+    rows = template["env"]
+    if TERM in spec["annotations"]:  # that is of its own terminal
+        rows = [row for row in rows if not row.startswith("TERM=")]
+    changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(rows, request))
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
         steps: list[ops.Op] = [
@@ -181,10 +188,8 @@ def _work(
 
 
 def _environment(rows: list[str], request: ExecRequest) -> list[str]:
-    names = [row.partition("=")[0] for row in request.environment]
-    kept = [row for row in rows if row.partition("=")[0] not in names]
-    own_terminal = request.tty and not any(row.startswith("TERM=") for row in kept + request.environment)
-    return [*(["TERM=xterm"] if own_terminal else []), *kept, *request.environment]
+    """rows: the container's own."""
+    return keyvalue.overlay([*(["TERM=xterm"] if request.tty else []), *rows], request.environment)
 
 
 def _words(command: list[str], environment: dict[str, str]) -> list[str]:
@@ -200,8 +205,9 @@ def _words(command: list[str], environment: dict[str, str]) -> list[str]:
 class _Child:
     """What joiner and child report, until the child is the program."""
 
-    def __init__(self, stdin: int) -> None:
+    def __init__(self, stdin: int, joiner: int, joiner_fd: int) -> None:
         self.pid, self.pidfd, self.stdin, self.master = 0, -1, stdin, -1
+        self.joiner, self.joiner_fd = joiner, joiner_fd
         self.failure: MydockerError | None = None
 
     def hear(self, channel: socket, command: str) -> bool:
@@ -209,7 +215,7 @@ class _Child:
         data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
         number = unpack("q", data)[0] if len(data) == 8 else 0
         if number > 0:
-            self.pid, self.pidfd = number, process.pidfd_open(number)
+            self.pid, self.pidfd = number, self._hold(number)
         elif number < 0:
             self.failure = init.exec_failed(command, -number)
         elif data[:1] == b"P":
@@ -219,12 +225,31 @@ class _Child:
             self.failure = from_details(jsontext.loads(data[1:]))
         return bool(data)
 
-    def kill(self, joiner: int) -> None:
+    def _hold(self, pid: int) -> int:
+        """A pidfd of the child; of the joiner, which ends with it, if it has ended and its PID may be another's."""
+        try:
+            pidfd = process.pidfd_open(pid)
+        except ProcessLookupError:
+            return self.joiner_fd
+        if process.parent(pid) == self.joiner:
+            return pidfd
+        os.close(pidfd)
+        return self.joiner_fd
+
+    def kill(self) -> None:
         """End it before it is the program. Somebody in the container may have stopped it: only SIGKILL serves."""
-        if self.pidfd >= 0:
-            _signal.pidfd_send_signal(self.pidfd, _signal.SIGKILL)
-        else:
-            os.kill(joiner, _signal.SIGKILL)
+        try:
+            _signal.pidfd_send_signal(self.pidfd if self.pidfd >= 0 else self.joiner_fd, _signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def reap(self) -> int:
+        """The exit code that the joiner brings from the child, which has ended or was killed."""
+        if not process.ends_within(self.joiner_fd, _PATIENCE):
+            said = f"process {self.joiner} does not end, though it was killed {_PATIENCE} s ago"
+            raise StepFailed(said, "is the container frozen?", "exec")
+        _, status = os.waitpid(self.joiner, 0)
+        return init.exit_code(status)
 
 
 def _readers(master: int, outputs: dict[int, int], console: Console) -> dict[int, Callable[[], bool]]:

@@ -169,7 +169,7 @@ def _config(found: state.Record, parent: store.Image) -> dict[str, Any]:
 
     request = bundle.load_request(found)
     own: dict[str, Any] = {
-        "Env": request.env,
+        "Env": [row for row in request.env if "=" in row],
         "Entrypoint": request.entrypoint,
         "Cmd": request.command,
         "User": request.user,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _signal
 import os
-import select
 from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
@@ -16,6 +15,9 @@ from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument,
 from mydocker.kernel import process
 from mydocker.kernel.files import read_regular
 from mydocker.model import restart
+
+_PATIENCE = 30  # seconds for a monitor to do what it has to; one that takes longer hangs
+_PATIENCE_KILLED = 10  # for a container to end that was killed, as docker has it
 
 
 def kill(found: state.Record, signal: int) -> None:
@@ -52,9 +54,9 @@ def stop(
         try:
             _signal.pidfd_send_signal(pidfd, found.stop_signal if signal is None else signal)
             limit = found.stop_timeout if timeout is None else timeout
-            if not _readable(pidfd, None if limit < 0 else limit):
+            if not process.ends_within(pidfd, None if limit < 0 else limit):
                 _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
-                _readable(pidfd, None)
+                _wait_killed(found, pidfd)
         except ProcessLookupError:
             pass
         finally:
@@ -62,10 +64,44 @@ def stop(
     wait_recorded(found)
 
 
+def _wait_killed(found: state.Record, pidfd: int) -> None:
+    """Raises HostError if it does not end, which is no matter of its own any more."""
+    if not process.ends_within(pidfd, _PATIENCE_KILLED):
+        from mydocker.kernel import stuck
+
+        said = f"container {found.name} was killed, and has not ended for {_PATIENCE_KILLED} s"
+        raise HostError(said, stuck.why(found.pid))
+
+
+def stop_to_restart(found: state.Record, timeout: int | None, signal: int | None) -> None:
+    """stop() of a container that is started again at once: with --rm it is not removed by that."""
+    try:
+        stop(found, timeout, signal, restart.BY_RESTART)
+    except BaseException:
+        _let_go(found)
+        raise
+
+
+def _let_go(found: state.Record) -> None:
+    """It is not started again after all: with --rm it goes at its end, or now."""
+    try:
+        with state.lock(found):
+            found = state.load(found.id)
+            if found.ended_by != restart.BY_RESTART:
+                return
+            found.ended_by = restart.BY_HAND
+            if found.auto_remove and not found.watched():
+                state.forget(found.id, found.name, found.own_volumes)
+            else:
+                state.save(found)
+    except NotFound:
+        pass
+
+
 def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
     """Its restart policy counts no longer, until it is started. The record as it is then, and whether the container was
     between two lives, and has ended by this."""
-    if found.auto_remove:  # it can have none, and be gone at any moment
+    if found.auto_remove and ended_by != restart.BY_RESTART:  # it can have none, and be gone at any moment
         return found, False
     with state.lock(found):
         found = state.load(found.id)
@@ -96,8 +132,10 @@ def _tell_monitor(found: state.Record, wait: bool = False) -> None:
     try:
         if found.watched():
             _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
-            if wait:
-                _readable(pidfd, None)
+            if wait and not process.ends_within(pidfd, _PATIENCE):
+                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)  # somebody has stopped it
+                if not process.ends_within(pidfd, _PATIENCE):
+                    raise _hangs(found, "was killed, and has not ended")
     except ProcessLookupError:
         pass
     finally:
@@ -119,7 +157,8 @@ def hold(found: state.Record) -> int:
 
 
 def wait_recorded(found: state.Record) -> None:
-    """Until the monitor has recorded the end, or is gone itself."""
+    """Until the monitor has recorded the end, or is gone itself. Raises HostError if it does neither, though the
+    container has ended."""
     if not found.watched():
         return
     try:
@@ -127,7 +166,8 @@ def wait_recorded(found: state.Record) -> None:
     except ProcessLookupError:
         return
     try:
-        while found.watched() and not _readable(monitor, 0.05):
+        deadline = 0.0
+        while found.watched() and not process.ends_within(monitor, 0.05):
             # A monitor may linger to hand the last output to a caller who is slow; its record counts.
             try:
                 now = state.load(found.id)
@@ -135,51 +175,45 @@ def wait_recorded(found: state.Record) -> None:
                 return
             if now.status != "running" or now.started_at != found.started_at:
                 return
+            if deadline and monotonic() > deadline:
+                raise _hangs(found, "has not recorded its end")
+            if not deadline and not now.alive():
+                deadline = monotonic() + _PATIENCE
     finally:
         os.close(monitor)
+
+
+def _hangs(found: state.Record, what: str) -> HostError:
+    said = f"the monitor of container {found.name} (process {found.monitor_pid}) {what} for {_PATIENCE} s"
+    return HostError(said, f"what does it wait for? 'cat /proc/{found.monitor_pid}/status'")
 
 
 def _wait_unwatched(found: state.Record) -> None:
     """One that has outlived its monitor: nobody will record its end, but it can be waited for."""
     pidfd = hold(found)
     if pidfd >= 0 and not found.watched():
-        _readable(pidfd, None)
+        process.ends_within(pidfd, None)
     if pidfd >= 0:
         os.close(pidfd)
-
-
-def _readable(descriptor: int, seconds: float | None) -> bool:
-    """Whether a pidfd's process ends within that time; None: wait for ever."""
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    deadline = None if seconds is None else monotonic() + seconds
-    while True:
-        left = None if deadline is None else max(0.0, deadline - monotonic())
-        if poller.poll(None if left is None else left * 1000):
-            return True
-        if left is not None and left <= 0:
-            return False
 
 
 def wait(found: state.Record) -> int:
     """Its exit code, when it has ended. One that was never started has ended, with 0. One that is between two lives is
     waited for until the next has ended, as docker has it."""
     before = found.started_at
-    while found.status == "restarting":
-        if found.started_at != before:  # that was short
-            return found.exit_code
-        sleep(0.05)
-        found = state.load(found.id)
     # Opened before it can end: it may be removed then, at once, and nothing else be left of it.
     last_code = state.LastCode(found)
     try:
-        found = state.load(found.id)
+        while found.status == "restarting":
+            if found.started_at != before:  # that was short
+                return found.exit_code
+            sleep(0.05)
+            found = state.load(found.id)
         wait_recorded(found)
         _wait_unwatched(found)
-        try:
-            return state.load(found.id).exit_code
-        except MydockerError:
-            return last_code.read(found)
+        return state.load(found.id).exit_code
+    except (NotFound, CorruptRecord):
+        return last_code.read(found)
     finally:
         last_code.close()
 

@@ -16,7 +16,7 @@ from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed
 from mydocker.image.drivers import choice
 from mydocker.record import record
 from mydocker.runtime import launch, memo
-from mydocker.trace import Trace
+from mydocker.trace import Trace, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ def start(
     """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its. made: what it
     was just made of, which is then not read again. again: its restart policy wants it, and this process is its monitor.
 
-    Raises MydockerError if it can't be started; the container is then as it was before, its record says why.
+    Raises MydockerError if it can't be started; the container is then as it was before, its record says why. With --rm
+    it is gone.
     """
     trace = trace or Trace("host")
     if found.tty and stdin and not os.isatty(0):
         raise InvalidArgument(f"container {found.name} has a terminal, and stdin is none", "leave out -i")
-    tty = found.tty and attach and os.isatty(0)
-    lock = state.lock(found)
+    tty = found.tty and attach
+    lock, locked, launched = state.lock(found), False, False
     try:
         found = state.load(found.id)
         if again and found.status != "restarting":
@@ -63,6 +64,7 @@ def start(
             if found.status in state.BUSY:
                 raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
             found.restart_count, found.rest, found.ended_by = 0, 0, ""
+        locked = True
         began = monotonic_ns()
         if made:
             spec, wanted, program = made.spec, made.request, made.program
@@ -73,7 +75,7 @@ def start(
         size = terminal_size() if tty else (0, 0)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
-        with endpoints.prepare(found, spec, wanted, bool(made)) as network, Console(tty, stdin) as console:
+        with endpoints.prepare(found, spec, wanted, bool(made)) as network, Console(tty, stdin, found.name) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
             trace.span("take addresses and ports", f"ls {found.folder}", began)
@@ -96,11 +98,17 @@ def start(
                 held=network.held,
             )
             pid, channel = launch.launch(orders)
+            launched = True
             lock.release()
             network.hand_over()
             if made and not found.auto_remove:
                 state.keep(found)  # while it starts
             return _follow(found, pid, channel, console, attach)
+    except BaseException as error:
+        if locked and not launched:  # else it is for its monitor to do
+            why = describe(error) if isinstance(error, OSError) else str(error) or "interrupted"
+            state.save_failure(found, why, getattr(error, "exit_code", 0))
+        raise
     finally:
         lock.release()
 

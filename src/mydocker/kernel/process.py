@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from _struct import pack
+from time import monotonic
 
 from mydocker.kernel.libc import address_of, syscall
 
@@ -168,6 +169,30 @@ def set_hostname(name: str) -> None:
 def set_domainname(name: str) -> None:
     data = os.fsencode(name)
     syscall("setdomainname", data, len(data), about=name)
+
+
+def parent(pid: int) -> int:
+    """0 if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def ends_within(pidfd: int, seconds: float | None) -> bool:
+    """Whether the process ends within that time; None: wait for ever."""
+    import select  # few commands wait
+
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    deadline = None if seconds is None else monotonic() + seconds
+    while True:
+        left = None if deadline is None else max(0.0, deadline - monotonic())
+        if poller.poll(None if left is None else left * 1000):
+            return True
+        if left is not None and left <= 0:
+            return False
 
 
 def close_from(lowest: int) -> None:

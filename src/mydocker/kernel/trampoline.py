@@ -13,9 +13,14 @@ It takes its arguments as [path, argv[0], argv[1], …] and does, in machine cod
 
 For `exec`, whose process enters a PID namespace that others are in already, it begins with
 
-    clone(CLONE_PARENT | SIGCHLD)           the interpreter stays outside, where nobody in the container can see it
-    parent: write(3, &pid, 8); exit_group(0), or 127 if nobody hears it
+    setsid()                                no key on the caller's terminal is a signal to it
+    clone(SIGCHLD)                          the interpreter stays outside, where nobody in the container can see it
+    parent: send(3, &pid, 8); close 0 to 3; wait4(-1, &status); exit_group(the code, or 128 + the signal)
     child:  setsid(); ioctl(0, TIOCSCTTY)   the latter fails, and may, where 0 is no terminal
+
+The parent stays as the child's reaper. If it did not, the end of a child whose command line has gone (`exec -d`)
+would be left to the host's PID 1; where that reaps nothing, the zombie would keep the container's PID namespace from
+ending.
 
 With CAP_SYS_PTRACE a process in the container could otherwise reach the host's interpreter by /proc/PID/exe.
 """
@@ -34,7 +39,9 @@ REPORT_FD, TRAMPOLINE_FD, FIRST_FREE_FD = 3, 4, 5
 _MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine
 _CLONE = {
     "x86_64": (
-        "bf11800000"  # mov  edi, 0x8011       CLONE_PARENT | SIGCHLD
+        "b870000000"  # mov  eax, 112          setsid
+        "0f05"  # syscall
+        "bf11000000"  # mov  edi, 17           SIGCHLD
         "31f6"  # xor  esi, esi
         "31d2"  # xor  edx, edx
         "4531d2"  # xor  r10d, r10d
@@ -42,18 +49,39 @@ _CLONE = {
         "b838000000"  # mov  eax, 56           clone
         "0f05"  # syscall
         "85c0"  # test eax, eax
-        "7427"  # jz   child
+        "7468"  # jz   child
         "50"  # push rax
         "bf03000000"  # mov  edi, 3
         "4889e6"  # mov  rsi, rsp
         "ba08000000"  # mov  edx, 8
+        "41ba00400000"  # mov  r10d, 0x4000     MSG_NOSIGNAL
+        "b82c000000"  # mov  eax, 44           sendto
+        "0f05"  # syscall
+        "83f8ff"  # cmp  eax, -1           EPERM
+        "7507"  # jne  closing
         "b801000000"  # mov  eax, 1            write
         "0f05"  # syscall
-        "31ff"  # xor  edi, edi
-        "85c0"  # test eax, eax
-        "7905"  # jns  exit
-        "bf7f000000"  # mov  edi, 127
-        "b8e7000000"  # exit: mov eax, 231    exit_group
+        "bf03000000"  # closing: mov edi, 3
+        "b803000000"  # next: mov eax, 3       close
+        "0f05"  # syscall
+        "ffcf"  # dec  edi
+        "79f5"  # jns  next
+        "4883cfff"  # waiting: or rdi, -1
+        "4889e6"  # mov  rsi, rsp
+        "31d2"  # xor  edx, edx
+        "4531d2"  # xor  r10d, r10d
+        "b83d000000"  # mov  eax, 61           wait4
+        "0f05"  # syscall
+        "83f8fc"  # cmp  eax, -4           EINTR
+        "74e8"  # je   waiting
+        "8b3c24"  # mov  edi, [rsp]
+        "89f8"  # mov  eax, edi
+        "83e77f"  # and  edi, 127          the signal
+        "7405"  # jz   exited
+        "83ef80"  # sub  edi, -128
+        "eb03"  # jmp  exit
+        "0fb6fc"  # exited: movzx edi, ah
+        "b8e7000000"  # exit: mov eax, 231     exit_group
         "0f05"  # syscall
         "b870000000"  # child: mov eax, 112    setsid
         "0f05"  # syscall
@@ -64,24 +92,48 @@ _CLONE = {
         "0f05"  # syscall
     ),
     "aarch64": (
-        "200290d2"  # mov  x0, #0x8011       CLONE_PARENT | SIGCHLD
+        "a81380d2"  # mov  x8, #157          setsid
+        "010000d4"  # svc  #0
+        "200280d2"  # mov  x0, #17           SIGCHLD
         "010080d2"  # mov  x1, #0
         "020080d2"  # mov  x2, #0
         "030080d2"  # mov  x3, #0
         "040080d2"  # mov  x4, #0
         "881b80d2"  # mov  x8, #220          clone
         "010000d4"  # svc  #0
-        "a00100b4"  # cbz  x0, child
+        "600400b4"  # cbz  x0, child
         "e00f1ff8"  # str  x0, [sp, #-16]!
         "600080d2"  # mov  x0, #3
         "e1030091"  # mov  x1, sp
         "020180d2"  # mov  x2, #8
+        "030088d2"  # mov  x3, #0x4000       MSG_NOSIGNAL
+        "c81980d2"  # mov  x8, #206          sendto
+        "010000d4"  # svc  #0
+        "1f0400b1"  # cmn  x0, #1            EPERM
+        "81000054"  # b.ne closing
+        "600080d2"  # mov  x0, #3
         "080880d2"  # mov  x8, #64           write
         "010000d4"  # svc  #0
-        "1f0000f1"  # cmp  x0, #0
-        "000080d2"  # mov  x0, #0
-        "4a000054"  # b.ge exit
-        "e00f80d2"  # mov  x0, #127
+        "690080d2"  # closing: mov x9, #3
+        "e00309aa"  # next: mov x0, x9
+        "280780d2"  # mov  x8, #57           close
+        "010000d4"  # svc  #0
+        "290500f1"  # subs x9, x9, #1
+        "85ffff54"  # b.pl next
+        "00008092"  # waiting: mov x0, #-1
+        "e1030091"  # mov  x1, sp
+        "020080d2"  # mov  x2, #0
+        "030080d2"  # mov  x3, #0
+        "882080d2"  # mov  x8, #260          wait4
+        "010000d4"  # svc  #0
+        "1f1000b1"  # cmn  x0, #4            EINTR
+        "20ffff54"  # b.eq waiting
+        "e90340f9"  # ldr  x9, [sp]
+        "201940f2"  # ands x0, x9, #127      the signal
+        "60000054"  # b.eq exited
+        "00000291"  # add  x0, x0, #128
+        "02000014"  # b    exit
+        "203d48d3"  # exited: ubfx x0, x9, #8, #8
         "c80b80d2"  # exit: mov x8, #94      exit_group
         "010000d4"  # svc  #0
         "a81380d2"  # child: mov x8, #157    setsid

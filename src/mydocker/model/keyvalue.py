@@ -21,15 +21,26 @@ _IPC_SYSCTLS = (
 def environment(options: list[str], files: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> list[str]:
     """KEY=VALUE for the container, each key once; the last word on it wins, options after files.
 
-    files: (path, text). A KEY alone takes its value from environ, and is dropped if that has none.
+    files: (path, text). A KEY alone takes its value from environ; if that has none, it stays a KEY alone, which takes a
+    variable of the image away: see overlay().
     """
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     for key, value in _pairs(options, files, "environment variable"):
-        if value is None:
-            value = environ.get(key)
-        if value is not None:
-            found[key] = value
-    return [f"{key}={value}" for key, value in found.items()]
+        found[key] = environ.get(key) if value is None else value
+    return [key if value is None else f"{key}={value}" for key, value in found.items()]
+
+
+def overlay(below: Iterable[str], above: Iterable[str]) -> list[str]:
+    """The rows of `below`, and over them those of `above`, each variable where it was first. A KEY alone takes the
+    variable away."""
+    found: dict[str, str] = {}
+    for row in (*below, *above):
+        key, sign, _ = row.partition("=")
+        if sign:
+            found[key] = row
+        else:
+            found.pop(key, None)
+    return list(found.values())
 
 
 def labels(options: list[str], files: Iterable[tuple[str, str]]) -> dict[str, str]:

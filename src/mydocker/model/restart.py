@@ -17,6 +17,7 @@ _MOST = 10**9  # restarts
 BY_HAND = "by hand"
 BY_REMOVAL = "by removal"  # by hand, and what is written of its end is not meant to last
 BY_SHUTDOWN = "by shutdown"
+BY_RESTART = "by restart"  # it is started again at once; until then it stays, even with --rm
 
 _SHORTEST, _LONGEST = 100, 60_000  # ms between two lives
 _SETTLED = 10_000  # ms of life that make up for the failures before

@@ -9,8 +9,8 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import capabilities, seccomp_profile, units
-from mydocker.model.annotations import INIT, NETWORK_OF, SECCOMP, USER
+from mydocker.model import capabilities, keyvalue, seccomp_profile, units
+from mydocker.model.annotations import INIT, NETWORK_OF, SECCOMP, TERM, USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def build(
     """
     nodes = list(nodes)
     bounding = capabilities.bounding(request.cap_add, request.cap_drop, request.privileged, host.capabilities)
-    name, hostname, files = shared or ("", request.hostname or container_id[:12], folder)
+    own_name = host.hostname if request.network == "host" else container_id[:12]
+    name, hostname, files = shared or ("", request.hostname or own_name, folder)
     hostname = "" if request.uts == "host" else hostname
     spec: Json = {
         "ociVersion": "1.0.2",
@@ -136,6 +137,8 @@ def build(
         spec["annotations"][NETWORK_OF] = request.network.partition(":")[2]
     if request.user:
         spec["annotations"][USER] = request.user
+    if _has_default_term(request):
+        spec["annotations"][TERM] = "true"
     if request.init:
         spec["annotations"][INIT] = "true"
     if request.seccomp not in ("", "unconfined"):
@@ -180,11 +183,12 @@ def user_ids(text: str) -> tuple[int, int]:
 
 def environment(request: CreateRequest, hostname: str) -> list[str]:
     """KEY=VALUE. HOME is the runtime's to add, from the container's /etc/passwd, as runc does."""
-    env = {"PATH": PATH, "HOSTNAME": hostname}
-    if request.tty:
-        env["TERM"] = "xterm"
-    env.update({key: value for key, _, value in (pair.partition("=") for pair in request.env)})
-    return [f"{key}={value}" for key, value in env.items()]
+    own = [f"PATH={PATH}", f"HOSTNAME={hostname}", *(["TERM=xterm"] if request.tty else [])]
+    return keyvalue.overlay(own, request.env)
+
+
+def _has_default_term(request: CreateRequest) -> bool:
+    return request.tty and not any(row.partition("=")[0] == "TERM" for row in request.env)
 
 
 def _rlimits(request: CreateRequest, host: HostFacts) -> list[Json]:

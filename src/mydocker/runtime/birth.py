@@ -77,8 +77,8 @@ class _Birth:
         except Exception as cause:
             error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
             self.monitor.take_back()
-            self._record_failure(error)
             self._keep_trace()
+            state.save_failure(self.found, str(error), error.exit_code)
             os.close(self.orders.lock)
             self.monitor.say(b"F", error.details())
             return error
@@ -253,16 +253,6 @@ class _Birth:
             self.monitor.listen(control.listen(found.folder))
         state.save(found)
         state.publish(found)
-
-    def _record_failure(self, error: MydockerError) -> None:
-        found = self.found
-        found.status = "exited" if found.finished_at else "created"
-        found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
-        found.pid, found.exit_code, found.error = 0, error.exit_code, str(error)
-        try:
-            state.save(found)
-        except (OSError, HostError):
-            pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
 
     def _say_started(self) -> None:
         life, orders = self.life, self.orders

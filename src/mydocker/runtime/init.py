@@ -121,9 +121,11 @@ def _hand_over(kind: bytes, descriptors: list[int]) -> None:
 
 
 def variables(rows: list[str], home: str) -> dict[str, str]:
-    """The environment from the spec's KEY=VALUE rows; HOME, unless it is set, is the user's by /etc/passwd."""
+    """The environment from the spec's KEY=VALUE rows; HOME, unless it is set to something, is the user's by
+    /etc/passwd."""
     environment = dict(row.split("=", 1) for row in rows if "=" in row[1:])
-    environment.setdefault("HOME", home)
+    if not environment.get("HOME"):
+        environment["HOME"] = home
     return environment
 
 

@@ -14,7 +14,7 @@ from time import sleep
 
 from mydocker import jsontext, state
 from mydocker.errors import CorruptRecord, HostError, MydockerError
-from mydocker.kernel import cgroups
+from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import read_regular
 from mydocker.model import restart
 from mydocker.model.netmode import is_mode
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mydocker.model.network import Endpoint, Network, Wires
     from mydocker.runtime.control import Control
 
+_PATIENCE_AT_END = 30  # seconds for what was killed to end
 _PATIENCE = 3.0  # seconds until a monitor makes itself small: what starts many at once has better use for the processor
 
 
@@ -171,7 +172,8 @@ class Monitor:
         self.life.signal(_signal.SIGKILL)
         if self.life.pid > 0:
             try:
-                os.waitpid(self.life.pid, 0)
+                if process.ends_within(self.life.pidfd, _PATIENCE_AT_END):  # else nobody could ever ask for it again
+                    os.waitpid(self.life.pid, 0)
             except ChildProcessError:
                 pass  # it was reaped before
         self._clear_up()
@@ -213,7 +215,8 @@ class Monitor:
             found.status, found.pid, found.exit_code = "exited", 0, code
             found.finished_at, found.error = state.now(), problems
             state.leave_code(held, found)
-            if found.auto_remove:
+            self._hear_record()
+            if found.auto_remove and found.ended_by != restart.BY_RESTART:
                 self._vanish(code)
                 return
             self._rest_or_end()
@@ -236,8 +239,8 @@ class Monitor:
             self.say(b"X", code)
             self.life.client.drop()
 
-    def _rest_or_end(self) -> None:
-        """Whether it lives again, by its restart policy and what was asked for meanwhile."""
+    def _hear_record(self) -> None:
+        """What was asked for while it ran."""
         found = self.found
         try:
             on_disk = state.stored(found.id)
@@ -246,6 +249,10 @@ class Monitor:
             found.networks, found.published = [end.asked().to_json() for end in on_disk.endpoints], on_disk.published
         except CorruptRecord:
             pass
+
+    def _rest_or_end(self) -> None:
+        """Whether it lives again, by its restart policy."""
+        found = self.found
         if self.life.told_to_end and not found.ended_by:
             found.ended_by = restart.BY_SHUTDOWN
         lived = (parse_rfc3339(found.finished_at) - parse_rfc3339(found.started_at)) // 10**6

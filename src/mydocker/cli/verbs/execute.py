@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def execute(params: dict[str, Any]) -> int:
     """The command's exit code, or 0 once it runs detached."""
-    if params["tty"] and not params["detach"] and not os.isatty(0):
-        raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
+    if params["tty"] and params["interactive"] and not params["detach"] and not os.isatty(0):
+        raise InvalidArgument("-it needs a terminal, and stdin is none", "leave out -t for a pipe, or -i")
     env_files = [(path, read_text(path)) for path in params["env_file"]]
     request = ExecRequest(
         command=params["command"],

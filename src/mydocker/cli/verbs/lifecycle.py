@@ -78,7 +78,7 @@ def restart(params: dict[str, Any]) -> int:
 
     def one(reference: str) -> None:
         found = state.find(reference)
-        lifecycle.stop(found, timeout, signal)
+        lifecycle.stop_to_restart(found, timeout, signal)
         starting.start(found)
         print(reference)
 

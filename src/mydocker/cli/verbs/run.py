@@ -22,8 +22,8 @@ def run(params: dict[str, Any]) -> int:
     """The container's exit code, or 0 once it runs detached."""
     facts = host.look()
     asked = request.from_params(params, os.environ, facts)
-    if asked.tty and not asked.detach and not os.isatty(0):
-        raise InvalidArgument("-t needs a terminal, and stdin is none", "leave out -t, or use -i alone for a pipe")
+    if asked.tty and asked.interactive and not asked.detach and not os.isatty(0):
+        raise InvalidArgument("-it needs a terminal, and stdin is none", "leave out -t for a pipe, or -i")
     form = params["format"]
     if form and not (asked.explain or asked.dry_run):
         raise InvalidArgument("--format goes with --explain or --dry-run", "or see 'mydocker explain'")
@@ -42,7 +42,10 @@ def run(params: dict[str, Any]) -> int:
         stdin = asked.interactive and not asked.detach
         result = starting.start(found, not asked.detach, stdin, asked.explain, trace, made)
     except BaseException as error:
-        _give_up(found.id, asked)
+        if asked.detach:
+            print(found.id)  # without --rm it is there, with the error in its record
+        if found.auto_remove:
+            _remove(found.id)
         if asked.explain and getattr(error, "trace", None):
             _explain(error.trace, form)  # type: ignore[attr-defined]
         raise
@@ -69,19 +72,17 @@ def _remark(notes: list[str]) -> None:
         tell(MydockerError(note))
 
 
-def _give_up(container_id: str, asked: request.CreateRequest) -> None:
-    """A run that never ran leaves no container. One that did is its monitor's."""
+def _remove(container_id: str) -> None:
+    """With --rm, a run that never ran leaves no container, even if its monitor was killed. One that ran is its
+    monitor's."""
     from mydocker.engine import lifecycle
 
     try:
         found = state.load(container_id)
-        if found.status != "created" and (found.watched() or not found.auto_remove):
-            return
-        lifecycle.remove(container_id, force=True, volumes=True)
+        if found.status == "created" or not found.watched():
+            lifecycle.remove(container_id, force=True, volumes=True)
     except NotFound:
-        pass  # somebody was quicker
-    if asked.cidfile:
-        os.unlink(asked.cidfile)
+        pass
 
 
 def _explain(trace: dict[str, Any], form: str | None) -> None:

@@ -1,0 +1,60 @@
+"""Why a container that was killed does not end: what to say where a wait has come to its bound."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def why(pid: int) -> str:
+    """Of a container's first process, which ends only after all others of its PID namespace have been reaped."""
+    for other in _with(pid):
+        name, state, parent = _look(other)
+        if state == "Z":
+            reaper, _, _ = _look(parent)
+            return f"its process {other} ({name}) is a zombie that process {parent} ({reaper}) does not reap"
+        if state == "D":
+            return f"its process {other} ({name}) waits in the kernel, for a disk or a network file system"
+    return f"look at process {pid}: 'cat /proc/{pid}/status'; is its cgroup frozen?"
+
+
+def holder(path: str) -> str:
+    """Who holds the flock on a file, by /proc/locks: "process 123 (name)"; "" if that does not say."""
+    inode = f":{os.stat(path).st_ino}"
+    with open("/proc/locks", encoding="utf-8") as table:
+        for row in map(str.split, table):
+            if row[1] == "FLOCK" and row[5].endswith(inode):
+                return f"process {row[4]} ({_look(int(row[4]))[0]})"
+    return ""
+
+
+def _with(pid: int) -> Iterator[int]:
+    """The first process, and all that are in the PID namespace that it has for itself."""
+    yield pid
+    namespace = _namespace(pid)
+    if namespace in ("", _namespace(os.getpid())):
+        return
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != pid and _namespace(int(entry)) == namespace:
+            yield int(entry)
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def _look(pid: int) -> tuple[str, str, int]:
+    """(name, state, parent)"""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="backslashreplace") as file:
+            before, _, after = file.read().rpartition(")")
+    except OSError:
+        return "?", "", 0
+    state, parent, *_ = after.split()
+    return before.partition("(")[2], state, int(parent)
