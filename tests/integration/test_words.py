@@ -141,7 +141,7 @@ class TestTheLineSaysWhatToType:
         machine.shell(f"echo in >{path}/FILE")
 
         def hints(*words: str) -> list[str]:
-            return self.quoted(mydocker.fails(*words).partition("(yet): ")[2])
+            return self.quoted(mydocker.fails(*words, rc=125).partition("(yet): ")[2])
 
         (ps,), (top,) = hints("top"), hints("stats")
         assert "sleep 1000" in self.typed(machine, ps, path, ("CONTAINER", name))
@@ -164,7 +164,9 @@ class TestTheLineSaysWhatToType:
     def test_images_that_skopeo_moves(self, machine, mydocker, name, path):
         if not machine.local or not shutil.which("skopeo"):
             pytest.skip("no skopeo here")
-        (saving,), (loading,) = (self.quoted(mydocker.fails(verb).partition("(yet): ")[2]) for verb in ("save", "load"))
+        (saving,), (loading,) = (
+            self.quoted(mydocker.fails(verb, rc=125).partition("(yet): ")[2]) for verb in ("save", "load")
+        )
         policy = ("skopeo", "skopeo --insecure-policy")
         self.typed(machine, saving, path, ("NAME:TAG", "busybox:latest"), ("FILE", "tar"), policy)
         self.typed(machine, loading, path, ("NAME:TAG", f"{name}:1"), ("FILE", "tar"), policy)
@@ -290,15 +292,15 @@ json.dump(index, open(f"{root}/index.json", "w"))
 
     def test_with_other_commands(self, machine, mydocker, name, folder):
         mydocker.ok("volume", "create", "-d", "local", name)
-        assert "nfs" in mydocker.fails("volume", "create", "-d", "nfs", f"{name}-2")
+        assert "nfs" in mydocker.fails("volume", "create", "-d", "nfs", f"{name}-2", rc=125)
         assert mydocker.ok("volume", "rm", name) == name
         mydocker.ok("network", "create", "--ipam-driver", "default", "--scope", "local", f"n{name}")
         mydocker.ok("network", "rm", f"n{name}")
         for options in (("--ipam-driver", "dhcp"), ("--scope", "swarm")):
-            assert options[1] in mydocker.fails("network", "create", *options, f"n{name}")
+            assert options[1] in mydocker.fails("network", "create", *options, f"n{name}", rc=125)
         mydocker.ok("create", "--net", "none", "--name", name, "busybox", "sleep", "1000")
         mydocker.ok("export", "-o", f"{folder}/tar", name)
-        assert "s390" in mydocker.fails("import", "--platform", "linux/s390", f"{folder}/tar", name)
+        assert "s390" in mydocker.fails("import", "--platform", "linux/s390", f"{folder}/tar", name, rc=125)
         mydocker.ok("import", "--platform", "linux", f"{folder}/tar", name)
         assert mydocker("commit", "-p", name, name).stderr == ""  # what does not run needs no pause
         mydocker.ok("start", name)
@@ -459,5 +461,5 @@ class TestPrune:
 @pytest.mark.parametrize("number", ["abc", "0", "-1", "1.5", "07", "²"])
 def test_a_fault_that_no_step_can_have_is_an_error(mydocker, number):
     for command in (("run", *QUICK, "busybox", "true"), ("network", "ls")):
-        line = mydocker.fails(*command, env={"MYDOCKER_FAULT": number})
+        line = mydocker.fails(*command, rc=125, env={"MYDOCKER_FAULT": number})
         assert line == f"mydocker: invalid MYDOCKER_FAULT '{number}' (the number of the step that is to fail, from 1)"
