@@ -100,6 +100,13 @@ def number(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
+def test_the_set_up_lines_of_readme_are_those_tried_on_fresh_machines():
+    section = text("README.md").partition("## Two commands")[2].partition("\n## ")[0]
+    shown = [re.split("  +", line.strip())[0] for line in section.splitlines() if line.startswith("    ")]
+    tried = re.search(r'(?s)\nLINES="(.*?)"\n', text("script/fresh"))[1].replace(" $TESTS", "").replace(" -y ", " ")
+    assert tried.splitlines() == [line for line in shown if not line.startswith("dnf ")]  # the stand-in's
+
+
 class TestUnit:
     @pytest.mark.parametrize("key", ["ExecStart", "ExecStop"])
     def test_it_calls_a_command_that_is_there(self, key):
