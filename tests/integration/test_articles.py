@@ -195,8 +195,10 @@ class TestChapter5:
         mydocker.ok("wait", "test1")
         mydocker.ok("run", "-d", "-name", "test2", "top", "-b")
         running, both = mydocker.ok("ps"), mydocker.ok("ps", "-a")
-        for column in ("ID", "NAME", "PID", "STATUS", "COMMAND", "CREATED"):
+        for column in ("ID", "NAME", "STATUS", "COMMAND", "CREATED"):  # the articles' PID is no column of docker's
             assert column in running.splitlines()[0]
+        table = mydocker.ok("ps", "--format", "table {{.Names}}\\t{{.Pid}}")
+        assert [row.split() for row in table.splitlines()] == [["NAMES", "PID"], ["test2", str(mydocker.pid("test2"))]]
         assert "test1" not in running
         assert "test2" in running
         assert [row.count("Exited (0)") for row in both.splitlines() if "test1" in row] == [1]

@@ -35,6 +35,19 @@ class TestHelp:
         assert words[-1].strip("-") in mydocker.fails(*words, rc=125)
 
 
+class TestErrorsOnATerminal:
+    def test_end_their_lines_at_blanks(self, mydocker):
+        words = ("run", "-p", "99999", "busybox")
+        line = mydocker.fails(*words)
+        for columns in (40, 80):
+            with mydocker.terminal(*words, columns=columns) as terminal:
+                terminal.wait()
+            shown = terminal.seen.splitlines()
+            assert len(shown) > 1
+            assert " ".join(shown) == line.rstrip("\n")
+            assert [row for row in shown if len(row) > columns and " " in row] == []
+
+
 def test_version(mydocker):
     assert re.search(r"\b\d+\.\d+\.\d+\b", mydocker.ok("--version"))
     assert re.search(r"\b\d+\.\d+\.\d+\b", mydocker.ok("version"))

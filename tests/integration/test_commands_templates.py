@@ -179,6 +179,18 @@ class TestWithoutDocker:
             key = path.split(".")[2]
             assert f'map has no entry for key "{key}"' in mydocker.fails("inspect", "-f", f"{{{{{path}}}}}", name)
 
+    def test_the_exit_codes(self, docker, mydocker):
+        mydocker.ok("tag", "busybox", "busybox")
+        for words, rc in (
+            (["inspect", "-f", "{{.Nope}}", "busybox"], 1),
+            (["inspect", "-f", "{{.Nope", "busybox"], 64),
+            (["version", "--format", "{{.Nope"], 64),
+            (["info", "--format", "{{.Nope}}"], 1),
+            (["ps", "--format", "{{.Nope"], 1),
+            (["images", "--format", "{{.Nope}}"], 1),
+        ):
+            assert (mydocker(*words).rc, docker(*words).rc) == (rc, rc), words
+
     def test_of_a_network_and_a_volume(self, mydocker, name):
         mydocker.ok("network", "create", name)
         mydocker.ok("volume", "create", name)

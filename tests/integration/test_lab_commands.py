@@ -154,13 +154,14 @@ def test_volumes(machine, mydocker, name):
     assert mydocker.ok("volume", "ls", "-q") == ""
 
 
-@command("network create", "network ls", "network inspect", "network rm", "network prune")
+@command("network create", "network ls", "network list", "network inspect", "network rm", "network prune")
 def test_networks(machine, mydocker, name):
     net = f"n{name}"
     assert len(mydocker.ok("network", "create", "--subnet", "10.93.7.0/24", net)) == 64
     bridge = device(mydocker, net)
     assert "10.93.7.1/24" in machine.run("ip", "addr", "show", "dev", bridge).stdout
     assert net in mydocker.ok("network", "ls", "--format", "{{.Name}}").split()
+    assert net in mydocker.ok("network", "list").split()
     assert mydocker.ok("network", "rm", net) == net
     assert machine.run("ip", "link", "show", bridge).rc != 0
     mydocker.ok("network", "create", net)

@@ -133,13 +133,13 @@ class TestListing:
     def test_table_as_docker_prints_it(self):
         other = row(name="né日本", pid=1, command=["sh"], image="a:b", status="created")
         assert listing(CONTAINERS, [row(), other]).splitlines() == [
-            "CONTAINER ID   IMAGE            COMMAND    CREATED         STATUS         PID       PORTS     NAMES",
-            '0123456789ab   busybox:latest   "top -b"   3 minutes ago   Up 2 minutes   4321                bird',
-            '0123456789ab   a:b              "sh"       3 minutes ago   Created                            né日本',
+            "CONTAINER ID   IMAGE            COMMAND    CREATED         STATUS         PORTS     NAMES",
+            '0123456789ab   busybox:latest   "top -b"   3 minutes ago   Up 2 minutes             bird',
+            '0123456789ab   a:b              "sh"       3 minutes ago   Created                  né日本',
         ]
 
     def test_no_rows_leave_the_heading(self):
-        expected = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PID       PORTS     NAMES\n"
+        expected = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"
         assert listing(CONTAINERS, []) == listing(CONTAINERS, [], "table", columns=200) == expected
         assert listing(CONTAINERS, [], "{{.ID}}") == listing(CONTAINERS, [], "json") == ""
 
@@ -188,11 +188,35 @@ class TestListing:
         for columns in (85, 90, 100, 120, 140):
             lines = listing(CONTAINERS, [long, row()], columns=columns).splitlines()
             assert max(map(width, lines)) <= columns
-            assert all("0123456789ab" in line and " 4321" in line for line in lines[1:])
+            assert all("0123456789ab" in line for line in lines[1:])
             assert "…" in lines[1]
-            assert "bird" in lines[2]
+            assert lines[1].endswith(" a-name-that-is-long")
+            assert lines[2].endswith(" bird")
         assert listing(CONTAINERS, [long], columns=300) == listing(CONTAINERS, [long])
         assert listing(CONTAINERS, [long], columns=80, trunc=False) == listing(CONTAINERS, [long])
+
+    def test_names_and_ports_stay_whole_at_80_columns(self):
+        ports = ["127.0.0.1:8080:80/tcp", "127.0.0.1:8443:443/tcp"]
+        long = row(
+            image="registry.example.com/name:tag",
+            name="a-name-that-is-long",
+            command=["x" * 30],
+            ports=ports,
+            networks=[{"network": "bridge"}],
+        )
+        for columns in (80, 40):
+            head, line = listing(CONTAINERS, [long], columns=columns).splitlines()
+            assert head.split() == "CONTAINER ID IMAGE COMMAND STATUS PORTS NAMES".split()
+            assert line.endswith(" 127.0.0.1:8080->80/tcp, 127.0.0.1:8443->443/tcp  a-name-that-is-long")
+        short = row(image="busybox", name="web-server-1", ports=["8080:80/tcp"], networks=[{"network": "bridge"}])
+        lines = listing(CONTAINERS, [short], columns=80).splitlines()
+        assert max(map(width, lines)) <= 80
+        assert lines[1].endswith(" 0.0.0.0:8080->80/tcp  web-server-1")
+        assert "CREATED" in listing(CONTAINERS, [short], columns=100)
+
+    def test_a_networks_or_volumes_name_stays_whole(self):
+        volume = {"Driver": "local", "Name": "v" * 64, "Mountpoint": "", "Scope": "local", "Labels": {}}
+        assert "v" * 64 in listing(output.VOLUMES, [volume], columns=40)
 
     @given(st.text(), st.sampled_from([None, "{{.Names}} {{.Image}}", "table {{.Image}}\\t{{.Names}}", "json"]))
     def test_nothing_steers_the_terminal(self, text, form):

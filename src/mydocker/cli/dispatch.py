@@ -42,6 +42,7 @@ VERBS = {
     "volume prune": "volumes:prune",
     "network create": "networks:create",
     "network ls": "networks:ls",
+    "network list": "networks:list_",
     "network inspect": "networks:inspect",
     "network rm": "networks:rm",
     "network prune": "networks:prune",

@@ -774,6 +774,24 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--format": "format",
         },
     ),
+    ("network", "list"): (
+        False,
+        (),
+        {
+            "quiet": False,
+            "no_trunc": False,
+            "filter": [],
+            "format": None,
+        },
+        {
+            "-q": "quiet",
+            "--quiet": "quiet",
+            "--no-trunc": "no_trunc",
+            "-f": "filter",
+            "--filter": "filter",
+            "--format": "format",
+        },
+    ),
     ("network", "inspect"): (
         False,
         (("networks", True, True),),
@@ -853,9 +871,8 @@ COMMANDS: dict[tuple[str, ...], Command] = {
 }
 
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("volume", "list"): ("volume", "ls"),
     ("volume", "remove"): ("volume", "rm"),
-    ("network", "list"): ("network", "ls"),
+    ("volume", "list"): ("volume", "ls"),
     ("network", "remove"): ("network", "rm"),
     ("container", "run"): ("run",),
     ("container", "create"): ("create",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from mydocker import jsontext
-from mydocker.errors import InvalidArgument
+from mydocker.errors import FAILED, InvalidArgument
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -30,13 +30,15 @@ class Listing:
     """A kind of thing that is listed. Its rows are dicts with all of these fields.
 
     headings: field -> what a table calls it. columns: those of the default table. key: the field that -q prints.
-    giving_way: the columns that are shortened on a narrow terminal; of two that are as wide, the first.
+    giving_way: the columns that are shortened on a narrow terminal, the widest first; the others stay whole.
+    dispensable: the column that goes where even that is not enough, or "".
     """
 
     headings: dict[str, str]
     columns: list[str]
     key: str
     giving_way: list[str]
+    dispensable: str = ""
 
 
 CONTAINERS = Listing(
@@ -46,39 +48,45 @@ CONTAINERS = Listing(
         "Labels": "LABELS", "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS",
         "Size": "SIZE",
     },
-    ["ID", "Image", "Command", "RunningFor", "Status", "Pid", "Ports", "Names"],
+    ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"],
     "ID",
-    ["Command", "Image", "Ports", "Names"],
+    ["Command", "Image", "Status"],
+    "RunningFor",
 )  # fmt: skip
 IMAGES = Listing(
     {
         "Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE",
-        "CreatedAt": "CREATED AT", "Digest": "DIGEST",
+        "CreatedAt": "CREATED AT", "Digest": "DIGEST", "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE",
+        "UniqueSize": "UNIQUE SIZE", "VirtualSize": "VIRTUAL SIZE",
     },
     ["Repository", "Tag", "ID", "CreatedSince", "Size"],
     "ID",
     ["Repository", "Tag"],
 )  # fmt: skip
 VOLUMES = Listing(
-    {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE", "Labels": "LABELS"},
+    {
+        "Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE", "Labels": "LABELS",
+        "Links": "LINKS", "Size": "SIZE",
+    },
     ["Driver", "Name"],
     "Name",
-    ["Name"],
-)
+    [],
+)  # fmt: skip
 NETWORKS = Listing(
     {
         "ID": "NETWORK ID", "Name": "NAME", "IpRange": "IPRANGE", "Driver": "DRIVER", "Scope": "SCOPE",
         "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
     },
-    ["ID", "Name", "IpRange", "Driver", "Scope"],
+    ["ID", "Name", "Driver", "Scope"],
     "ID",
-    ["Name"],
+    [],
 )  # fmt: skip
+NETWORKS_OF_THE_BOOK = Listing(NETWORKS.headings, ["ID", "Name", "IpRange", "Driver", "Scope"], "ID", [])
 
 
 def with_size(kind: Listing) -> Listing:
     """The same with the column SIZE, for `ps -s`."""
-    return Listing(kind.headings, [*kind.columns, "Size"], kind.key, kind.giving_way)
+    return Listing(kind.headings, [*kind.columns, "Size"], kind.key, kind.giving_way, kind.dispensable)
 
 
 def emit(data: str | bytes, descriptor: int = 1) -> None:
@@ -165,16 +173,25 @@ def listing(
     if form == "table":
         if quiet:
             return "".join(f"{printable(row[kind.key])}\n" for row in rows)
-        cells = [[kind.headings[field] for field in kind.columns]]
-        cells += [[printable(row[field]) for field in kind.columns] for row in rows]
-        if columns and trunc:
-            return _fitted(cells, [kind.columns.index(field) for field in kind.giving_way], columns)
-        return _aligned(cells, _GAP, _NARROWEST)
+        shown = kind.columns
+        text = _table(kind, rows, shown, columns if trunc else None)
+        if columns and trunc and kind.dispensable and max(map(width, text.splitlines())) > columns:
+            shown = [field for field in shown if field != kind.dispensable]
+            text = _table(kind, rows, shown, columns)
+        return text
     if form == "json":
         from mydocker.cli import goformat
 
         return "".join(goformat.json(_fields(row)) + "\n" for row in rows)
     return _by_template(kind, rows, form, columns is not None)
+
+
+def _table(kind: Listing, rows: Sequence[Row], shown: list[str], columns: int | None) -> str:
+    cells = [[kind.headings[field] for field in shown]]
+    cells += [[printable(row[field]) for field in shown] for row in rows]
+    if columns:
+        return _fitted(cells, [shown.index(field) for field in kind.giving_way], columns)
+    return _aligned(cells, _GAP, _NARROWEST)
 
 
 def _fields(row: Row) -> Row:
@@ -191,7 +208,10 @@ def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) 
 
     table = form.startswith("table")
     text = (form[5:] if table else form).strip(" ").replace("\\t", "\t").replace("\\n", "\n")
-    template = Template(text)
+    try:
+        template = Template(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(error.message, error.hint, FAILED) from None
     # In a table a tab or a line's end in a value would be one in the table.
     shown: Callable[[str], str] | None = printable if table else _for_terminal if terminal else None
     lines = []
@@ -200,7 +220,7 @@ def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) 
             lines.append(template.render(_fields(row), {"Label": _label_of(row)}, shown))
         except InvalidArgument as error:
             fields = " ".join(f".{field}" for field in kind.headings)
-            raise InvalidArgument(error.message, f"the fields are {fields}") from None
+            raise InvalidArgument(error.message, f"the fields are {fields}", FAILED) from None
     if not table:
         return "".join(f"{line}\n" for line in lines)
     try:
@@ -243,17 +263,14 @@ def _aligned(lines: list[list[str]], gap: int, narrowest: int) -> str:
 
 
 def _fitted(cells: list[list[str]], giving_way: Sequence[int], columns: int) -> str:
-    """The table on a terminal: where it is too wide, its gaps and then some of its columns are made smaller."""
+    """The table on a terminal: where it is too wide, its gaps and then some of its columns are made smaller, as far as
+    they say anything then."""
     widths = [max(width(row[column]) for row in cells) for column in range(len(cells[0]))]
     if sum(max(wide + _GAP, _NARROWEST) for wide in widths[:-1]) + widths[-1] <= columns:
         return _aligned(cells, _GAP, _NARROWEST)
-    for column in giving_way:
-        if not any(row[column] for row in cells[1:]):  # it says nothing, so it goes first
-            others = [other - (other > column) for other in giving_way if other != column]
-            return _fitted([row[:column] + row[column + 1 :] for row in cells], others, columns)
     gap = _GAP - 1
     excess = sum(widths) + gap * (len(widths) - 1) - columns
-    while excess > 0:
+    while excess > 0 and giving_way:
         widest = max(giving_way, key=lambda column: widths[column])
         if widths[widest] <= _FLOOR:
             break

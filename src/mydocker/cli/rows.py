@@ -88,6 +88,8 @@ def image(found: Image, now: int, trunc: bool = True) -> list[Row]:
                 "CreatedSince": ago(found.created, now) if dated else "N/A",
                 "Size": human_size(found.size, 3),
                 "Digest": found.manifest,
+                **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only docker's `system df` knows
+                "VirtualSize": human_size(found.size),
             }
         )
     return rows

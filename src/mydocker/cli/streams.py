@@ -62,7 +62,22 @@ def tell(error: MydockerError) -> int:
     except OSError:
         pass  # the entry point's own flush fails as well, and that is reported
     try:
-        os.write(2, f"mydocker: {error}\n".encode(errors="backslashreplace"))
+        os.write(2, _for_terminal(f"mydocker: {error}").encode(errors="backslashreplace") + b"\n")
     except OSError:
         pass  # nobody to tell
     return error.exit_code
+
+
+def _for_terminal(line: str) -> str:
+    """One line, or on a terminal as many as it takes: it would end them in the middle of words."""
+    try:
+        columns = os.get_terminal_size(2).columns
+    except OSError:
+        return line
+    lines = [""]
+    for word in line.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > columns > 0:
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(lines)

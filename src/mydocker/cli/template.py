@@ -14,7 +14,7 @@ from mydocker.cli import goformat
 from mydocker.cli.gofunctions import FUNCTIONS, to_bytes
 from mydocker.cli.golexer import SPACES, number, tokens, unquoted
 from mydocker.cli.govalues import Map, Nil, Struct
-from mydocker.errors import InvalidArgument
+from mydocker.errors import FAILED, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Function = tuple[str, Callable[..., Any]]  # as in gofunctions.py
     Functions = dict[str, Function]
 
+_NO_TEMPLATE = 64  # docker's exit code, but for what lists
 _DEEPEST = 50  # blocks and parentheses inside each other
 _CONSTANTS: dict[str, object] = {"true": True, "false": False, "nil": None}
 _KEYWORDS = ("if", "range", "with", "else", "end")
@@ -85,7 +86,7 @@ class _Where:
         line_start = self.text.rfind("\n", 0, self.mark) + 1
         line = self.text.count("\n", 0, self.mark) + 1
         column = len(to_bytes(self.text[line_start : self.mark]))
-        raise InvalidArgument(f'template: :{line}:{column}: executing "" at <{self.source()}>: {message}')
+        raise InvalidArgument(f'template: :{line}:{column}: executing "" at <{self.source()}>: {message}', "", FAILED)
 
 
 class _Term:
@@ -314,7 +315,7 @@ class _Parser:
 
     def fail(self, message: str, start: int) -> NoReturn:
         line = self.text.count("\n", 0, start) + 1
-        raise InvalidArgument(f"template: :{line}: {message}")
+        raise InvalidArgument(f"template: :{line}: {message}", "", _NO_TEMPLATE)
 
     def unexpected(self, token: Token, context: str) -> NoReturn:
         _, text, start = token

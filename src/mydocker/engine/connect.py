@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mydocker import ops, state
-from mydocker.engine import bundle, endpoints, etc, networks
+from mydocker.engine import builtin, bundle, endpoints, etc, networks
 from mydocker.engine.lifecycle import hold
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
@@ -31,6 +31,7 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
 
     Raises MydockerError; then everything is as before.
     """
+    builtin.check_joinable(network)
     target = endpoints.asked_for(network)
     _, (asked,) = attachments.parse([target.name], ip, "", aliases)
     if asked.wanted_ip:
@@ -109,6 +110,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
 
 def disconnect(network: str, container: str, force: bool) -> None:
     """Take a container off a network. force: also off one whose record is gone."""
+    builtin.check_joinable(network)
     found = state.find(container)
     name = network
     try:

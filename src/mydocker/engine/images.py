@@ -9,6 +9,7 @@ import os
 import sys
 
 from mydocker import jsontext, ops, state
+from mydocker.engine import listing
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
 from mydocker.image import lookup, store, writer
 from mydocker.kernel import files
@@ -38,7 +39,7 @@ def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], stor
     key, equals, value = text.partition("=")
     key, value = key.strip().lower(), value.strip()
     if not equals or key not in FILTERS or (key == "dangling" and value not in ("true", "false", "1", "0")):
-        raise InvalidArgument(f"invalid filter '{text}'", f"KEY=VALUE, with {', '.join(FILTERS)} as the key")
+        raise listing.invalid(text, f"KEY=VALUE, with {', '.join(FILTERS)} as the key")
     if key == "reference":
         return lambda image: _only_named(image, value)
     if key == "dangling":

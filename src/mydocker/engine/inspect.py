@@ -59,6 +59,6 @@ def volume(name: str) -> dict[str, Any]:
 
 
 def network(name: str) -> dict[str, Any]:
-    from mydocker.engine import networks
+    from mydocker.engine import builtin
 
-    return networks.described(networks.find(name))
+    return builtin.described(builtin.find(name))

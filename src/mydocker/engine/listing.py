@@ -5,7 +5,7 @@ command.
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+from mydocker.errors import FAILED, OWN, Conflict, CorruptRecord, InvalidArgument, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,9 +63,14 @@ def parse(filters: list[str], makers: dict[str, Maker] | None = None) -> dict[st
         key, equals, value = text.partition("=")
         key, value = key.strip().lower(), value.strip()
         if not equals or key not in makers:
-            raise InvalidArgument(f"invalid filter '{text}'", f"KEY=VALUE, with {', '.join(makers)} as the key")
+            raise invalid(text, f"KEY=VALUE, with {', '.join(makers)} as the key")
         wanted.setdefault(key, []).append(makers[key](value))
     return wanted
+
+
+def invalid(text: str, hint: str) -> InvalidArgument:
+    """docker's client refuses what has no `=`, its daemon the rest: so are the exit codes."""
+    return InvalidArgument(f"invalid filter '{text}'", hint, FAILED if "=" in text else OWN)
 
 
 def fits(thing: object, wanted: dict[str, list[Test]]) -> bool:
@@ -85,7 +90,7 @@ def pattern(of: Callable[[Any], str]) -> Maker:
             search = re.compile(value).search
         except re.error as error:
             raise InvalidArgument(
-                f"invalid filter pattern '{value}': {error}", "a regular expression, or a plain word"
+                f"invalid filter pattern '{value}': {error}", "a regular expression, or a plain word", FAILED
             ) from None
         return lambda thing: search(of(thing)) is not None
 
@@ -97,7 +102,7 @@ def choice(key: str, values: str, test: Callable[[Any, str], bool]) -> Maker:
 
     def make(value: str) -> Test:
         if value not in values.split():
-            raise InvalidArgument(f"invalid filter '{key}={value}'", f"{key} is one of {', '.join(values.split())}")
+            raise invalid(f"{key}={value}", f"{key} is one of {', '.join(values.split())}")
         return lambda thing: test(thing, value)
 
     return make
@@ -121,7 +126,7 @@ def _name(value: str) -> Test:
 
 def _exited(value: str) -> Test:
     if not (value.isascii() and value.lstrip("+-").isdigit()):
-        raise InvalidArgument(f"invalid filter 'exited={value}'", "an exit code, 0 to 255")
+        raise invalid(f"exited={value}", "an exit code, 0 to 255")
     code = int(value)
     return lambda found: found.status == "exited" and found.exit_code == code
 
@@ -163,16 +168,14 @@ def _network(value: str) -> Test:
     """A network's name, or its ID or the beginning of one."""
     names = {value}
     if value and set(value) <= set("0123456789abcdef"):
-        from mydocker.engine import networks
+        from mydocker.engine import builtin, networks
 
-        names |= {each.name for each in networks.networks() if each.id.startswith(value)}
+        names |= {each.name for each in networks.networks() + builtin.both() if each.id.startswith(value)}
     return lambda found: not value or not names.isdisjoint(_networks(found))
 
 
 def _networks(found: state.Record) -> list[str]:
-    if found.network in ("none", "host"):
-        return [found.network]
-    return [end["network"] for end in found.networks]
+    return [found.network] if found.network in ("none", "host") else [end["network"] for end in found.networks]
 
 
 def _publish(value: str) -> Test:
@@ -180,7 +183,7 @@ def _publish(value: str) -> Test:
     span, protocol = _ports("publish", value)
 
     def test(found: state.Record) -> bool:
-        if found.status != "running":
+        if found.status != "running" or not found.networks:  # without a network there is no port to reach
             return False
         from mydocker.model.ports import publish
 
@@ -194,7 +197,7 @@ def _expose(value: str) -> Test:
     span, protocol = _ports("expose", value)
 
     def test(found: state.Record) -> bool:
-        if found.status != "running":
+        if found.status != "running" or not found.networks:  # without a network there is no port to reach
             return False
         from mydocker.model.ports import publish
 
@@ -211,12 +214,10 @@ def _ports(key: str, value: str) -> tuple[range, str]:
     first, dash, last = numbers.partition("-")
     bounds = [first, last if dash else first]
     if not all(text.isascii() and text.isdigit() and int(text) <= _LAST_PORT for text in bounds):
-        raise InvalidArgument(
-            f"invalid filter '{key}={value}'", "PORT[-LAST][/PROTOCOL], such as 80, 8000-8009 or 53/udp"
-        )
+        raise invalid(f"{key}={value}", "PORT[-LAST][/PROTOCOL], such as 80, 8000-8009 or 53/udp")
     span = range(int(bounds[0]), int(bounds[1]) + 1)
     if not span:
-        raise InvalidArgument(f"invalid filter '{key}={value}'", "a range begins with the lower port")
+        raise invalid(f"{key}={value}", "a range begins with the lower port")
     return span, protocol or "tcp"
 
 

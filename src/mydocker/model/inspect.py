@@ -11,7 +11,7 @@ from __future__ import annotations
 from mydocker import paths
 from mydocker.model import restart, times, timestamp
 from mydocker.model.netmode import is_mode
-from mydocker.model.network import DEFAULT, endpoint_id
+from mydocker.model.network import BUILTIN, DEFAULT, builtin_id, endpoint_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -311,13 +311,18 @@ def _network_settings(record: Record, networks: dict[str, str], hostname: str) -
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         **(_addresses(first, record, networks) if first else _NO_ADDRESS),
-        "Networks": {end.network: _endpoint(end, record, networks, hostname) for end in ends} or _mode(record.network),
+        "Networks": {end.network: _endpoint(end, record, networks, hostname) for end in ends} or _mode(record),
     }
 
 
-def _mode(network: str) -> Json:
+def _mode(record: Record) -> Json:
     """One that is on no network has its mode in the place of one, unless it has left all."""
-    return {network: {**_UNCONNECTED, **_NO_ADDRESS}} if is_mode(network) else {}
+    network = record.network
+    shown: Json = {**_UNCONNECTED, **_NO_ADDRESS}
+    if network in BUILTIN and record.status == "running":
+        shown["NetworkID"] = builtin_id(network)
+        shown["EndpointID"] = endpoint_id(shown["NetworkID"], record.id)
+    return {network: shown} if is_mode(network) else {}
 
 
 _UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}

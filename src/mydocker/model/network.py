@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 DEFAULT = "bridge"  # the network of a container that names none; made on first use
 DEFAULT_DEVICE = "mydocker0"
+BUILTIN = {"host": "host", "none": "null"}  # what has a network's name but is none -> docker's driver of it
 
 
 @record
@@ -88,6 +89,11 @@ class Wires:
 def with_hostname(network: str, aliases: list[str], hostname: str) -> list[str]:
     """The aliases of an endpoint; where containers have names, --hostname is the last of them, as in docker."""
     return [*aliases, hostname] if hostname and network != DEFAULT and hostname not in aliases else aliases
+
+
+def builtin_id(name: str) -> str:
+    """The same on every host: the name in ASCII, and zeros."""
+    return name.encode().hex().ljust(64, "0")
 
 
 def endpoint_id(network_id: str, container_id: str) -> str:

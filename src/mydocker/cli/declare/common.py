@@ -4,12 +4,15 @@ All of declare/ works with typer 0.7 to 0.20, whose common ground has no Annotat
 evaluates annotations: no `from __future__ import annotations` here. Click is only met through Typer's own classes.
 """
 
+import inspect
+import textwrap
 from typing import Any, Callable, Dict, List, Tuple, TypeVar
 
 import typer
 import typer.core
 
 _GENERAL = "Options"
+_NARROWEST = 20  # columns of an option's description
 _COMMAND_PANELS = ("Containers", "Images", "Volumes", "Networks", "System", "Commands")
 
 _Body = TypeVar("_Body", bound=Callable[..., int])
@@ -61,6 +64,12 @@ class _Help:
         for part in ("usage", "help_text", "options", "epilog"):
             getattr(self, f"format_{part}")(ctx, formatter)
 
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        _write_prose(formatter, self.help or "")  # type: ignore[attr-defined]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_prose(formatter, self.epilog or "")  # type: ignore[attr-defined]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         rows: _Rows = {}
         for param in self.get_params(ctx):  # type: ignore[attr-defined]
@@ -73,10 +82,29 @@ class _Help:
 
 def _write(formatter: Any, sections: _Rows) -> None:
     """Write the sections with one width for all their first columns."""
-    width = max(len(names) for rows in sections.values() for names, _ in rows)
+    width = max(len(names) for rows in sections.values() for names, _ in rows) + 2
     for title, rows in sections.items():
         with formatter.section(title):
-            formatter.write_dl([(names.ljust(width), about) for names, about in rows], col_max=width)
+            indent = " " * formatter.current_indent
+            for names, about in rows:
+                first, *more = _wrapped(about, formatter.width - len(indent) - width) or [""]
+                formatter.write(f"{indent}{names.ljust(width)}{first}".rstrip() + "\n")
+                for line in more:
+                    formatter.write(f"{indent}{' ' * width}{line}\n")
+
+
+def _write_prose(formatter: Any, text: str) -> None:
+    """Paragraphs, in click's notation: one that begins with \\b keeps its lines."""
+    for paragraph in inspect.cleandoc(text).split("\n\n") if text else []:
+        formatter.write_paragraph()
+        first, *kept = paragraph.split("\n")
+        for line in kept if first == "\b" else _wrapped(paragraph, formatter.width - 2):
+            formatter.write(f"  {line}".rstrip() + "\n")
+
+
+def _wrapped(text: str, width: int) -> List[str]:
+    """Lines that end at a blank, never within a word: click's own also end at a hyphen, and where a word is long."""
+    return textwrap.wrap(text, max(width, _NARROWEST), break_long_words=False, break_on_hyphens=False)
 
 
 class Command(_Help, typer.core.TyperCommand):

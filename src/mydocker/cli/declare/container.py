@@ -54,9 +54,7 @@ def run(
     volume: List[str] = many(
         "SOURCE:TARGET[:ro]", "Mount a host folder or a named volume", "-v", "--volume", panel=_STORAGE
     ),
-    mount: List[str] = many(
-        "MOUNT", "Mount, such as type=bind,source=/a,target=/b,readonly", "--mount", panel=_STORAGE
-    ),
+    mount: List[str] = many("MOUNT", "Mount, such as type=bind,src=/a,dst=/b,readonly", "--mount", panel=_STORAGE),
     tmpfs: List[str] = many("TARGET[:OPTIONS]", "Mount a tmpfs", "--tmpfs", panel=_STORAGE),
     volume_driver: Optional[str] = text("DRIVER", "local, as ever", "--volume-driver", panel=_STORAGE),
     read_only: bool = flag("Make the root file system read-only", "--read-only", panel=_STORAGE),

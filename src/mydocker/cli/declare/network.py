@@ -40,6 +40,17 @@ def ls(
     return dispatch("network ls", locals())
 
 
+@command(app, "list")
+def list_(
+    quiet: bool = flag("Print IDs only", "-q", "--quiet"),
+    no_trunc: bool = flag("Print whole IDs", "--no-trunc"),
+    filter: List[str] = many("KEY=VALUE", "Show only what matches, such as driver=bridge", "-f", "--filter"),
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Name}}'", "--format"),
+) -> int:
+    """List networks with their addresses"""
+    return dispatch("network list", locals())
+
+
 @command(app, "inspect")
 def inspect(
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Id}}'", "-f", "--format"),

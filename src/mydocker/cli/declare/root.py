@@ -67,5 +67,6 @@ def build() -> Any:
         )
     for group in ("volume", "network"):
         names = root.commands[group].commands
-        names.update(list=names["ls"], remove=names["rm"])
+        names.update(remove=names["rm"])
+        names.setdefault("list", names["ls"])
     return root

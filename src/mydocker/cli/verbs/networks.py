@@ -9,11 +9,11 @@ from mydocker import jsontext
 from mydocker.cli import ask, output, rows
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
+from mydocker.engine import builtin, listing, networks
 from mydocker.engine import inspect as inspection
-from mydocker.engine import listing, networks
 from mydocker.engine import reload as reloading
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
-from mydocker.model.network import DEFAULT, Network
+from mydocker.model.network import BUILTIN, DEFAULT, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,10 +29,19 @@ def create(params: dict[str, Any]) -> int:
 
 
 def ls(params: dict[str, Any]) -> int:
+    return _list(output.NETWORKS, params)
+
+
+def list_(params: dict[str, Any]) -> int:
+    """The book's spelling of it, with the book's column IpRange."""
+    return _list(output.NETWORKS_OF_THE_BOOK, params)
+
+
+def _list(kind: output.Listing, params: dict[str, Any]) -> int:
     trunc = not params["no_trunc"]
     found = [rows.network(each, trunc) for each in _filtered(params["filter"])]
     columns = output.terminal_width()
-    output.emit(output.listing(output.NETWORKS, found, params["format"], params["quiet"], trunc, columns))
+    output.emit(output.listing(kind, found, params["format"], params["quiet"], trunc, columns))
     return _tell_broken()
 
 
@@ -43,11 +52,16 @@ def _tell_broken() -> int:
 
 def _filtered(filters: list[str]) -> list[Network]:
     wanted = listing.parse(filters, _FILTERS)
-    return [each for each in networks.networks() if listing.fits(each, wanted)]
+    known = sorted([*networks.networks(), *builtin.both()], key=lambda each: each.name)
+    return [each for each in known if listing.fits(each, wanted)]
+
+
+def _is_own(found: Network) -> bool:
+    return found.name != DEFAULT and found.name not in BUILTIN
 
 
 def _is_idle(found: Network) -> bool:
-    return found.name != DEFAULT and not networks.users(found.name)
+    return _is_own(found) and not networks.users(found.name)
 
 
 _FILTERS: dict[str, listing.Maker] = {
@@ -56,9 +70,7 @@ _FILTERS: dict[str, listing.Maker] = {
     "driver": lambda value: lambda found: found.driver == value,
     "label": listing.label,
     "scope": lambda value: lambda _: value == "local",
-    "type": listing.choice(
-        "type", "builtin custom", lambda found, value: (found.name == DEFAULT) == (value == "builtin")
-    ),
+    "type": listing.choice("type", "builtin custom", lambda found, value: _is_own(found) == (value == "custom")),
     "dangling": listing.truth("dangling", lambda found: _is_idle(found)),
 }
 
@@ -67,11 +79,16 @@ def inspect(params: dict[str, Any]) -> int:
     return show(params["networks"], params["format"], lambda name: ("network", inspection.network(name)))
 
 
+def _removed(name: str) -> list[str]:
+    builtin.check_removable(name)
+    return networks.remove(networks.find_broken_too(name))
+
+
 def rm(params: dict[str, Any]) -> int:
     code = 0
     for name in params["networks"]:
         try:
-            _remark(networks.remove(networks.find_broken_too(name)))
+            _remark(_removed(name))
             print(name)
         except NotFound as error:
             if not params["force"]:

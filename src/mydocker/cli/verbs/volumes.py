@@ -29,7 +29,15 @@ def create(params: dict[str, Any]) -> int:
 def ls(params: dict[str, Any]) -> int:
     found, broken = _filtered(params["filter"])
     rows = [
-        {"Driver": "local", "Name": each.name, "Mountpoint": each.path, "Scope": "local", "Labels": each.labels}
+        {
+            "Driver": "local",
+            "Name": each.name,
+            "Mountpoint": each.path,
+            "Scope": "local",
+            "Labels": each.labels,
+            "Links": "N/A",  # only docker's `system df` knows
+            "Size": "N/A",
+        }
         for each in found
     ]
     columns = output.terminal_width()
