@@ -505,7 +505,8 @@ def attributes(place: int | str) -> dict[str, bytes] | None:
     place: a descriptor, or a path whose last part is not followed."""
     follow = isinstance(place, int)
     try:
-        names = sorted(filter(tar.is_carried, os.listxattr(place, follow_symlinks=follow)))
+        names = os.listxattr(place, follow_symlinks=follow)
+        names = sorted(filter(tar.is_carried, names)) if names else names  # nearly always there are none
         return {name: os.getxattr(place, name, follow_symlinks=follow) for name in names}
     except OSError as error:
         if error.errno == errno.E2BIG:

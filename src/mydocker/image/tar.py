@@ -182,7 +182,7 @@ class Reader:
             entry.size, entry.data = self._content, None
             if kind == _GNU_SPARSE:
                 self._gnu_map(entry, block)
-            elif any(key.startswith("GNU.sparse.") for key in records):
+            elif records and any(key.startswith("GNU.sparse.") for key in records):
                 self._pax_map(entry, records)
         except (KeyError, ValueError) as error:
             raise _damaged(f"the header of '{os.fsdecode(name)}': {error}") from None
@@ -336,14 +336,16 @@ class Writer:
         kind = LINK if link else _TYPES[stat.S_IFMT(info.st_mode)]
         size = info.st_size if kind == FILE else 0
         name = os.fsencode(f"{path.rstrip('/')}/" if kind == FOLDER else path)
-        records = {_key(attribute): value for attribute, value in (xattrs or {}).items()}
-        pieces, table = _pieces(content, size) if size else [], b""
-        if pieces != [(0, size)] and size:
+        records = {_key(attribute): value for attribute, value in xattrs.items()} if xattrs else {}
+        pieces, table = [(0, size)], b""
+        if size >= _SMALLEST_HOLE:
+            pieces = _pieces(content, size)
+        if pieces != [(0, size)]:
             table = _table(pieces, size)
             records["GNU.sparse.major"], records["GNU.sparse.minor"] = b"1", b"0"
             records["GNU.sparse.name"], records["GNU.sparse.realsize"] = name, b"%d" % size
             name = b"GNUSparseFile.0/" + name  # under which a program that does not know of holes unpacks map and data
-        length = len(table) + sum(length for _, length in pieces)
+        length = len(table) + sum(length for _, length in pieces) if table else size
         self._header(
             name,
             kind,
@@ -353,10 +355,11 @@ class Writer:
             info.st_rdev if kind in _DEVICES else 0,
             records,
         )
-        self._out.write(table)
-        for offset, count in pieces:
-            self._copy(content, offset, count)
-        self._out.write(bytes(-length % BLOCK))
+        if length:
+            self._out.write(table)
+            for offset, count in pieces:
+                self._copy(content, offset, count)
+            self._out.write(bytes(-length % BLOCK))
 
     def add_empty(self, path: str) -> None:
         """An empty file of root's, from 1970."""
