@@ -198,12 +198,12 @@ def _check(found: Record) -> None:
     if not paths.is_entry(found.name):
         raise ValueError(f"name is '{found.name}'")
     for end in found.networks:
-        for key, value in end.items():
-            if not (_IS["list[str]"] if key == "aliases" else _is_text)(value):
-                raise ValueError(f"networks: {key} is {type(value).__name__}")
+        other = [key for key, value in end.items() if type(value) is not str]
+        if other and not (other == ["aliases"] and _IS["list[str]"](end["aliases"])):
+            raise ValueError(f"networks: {other[0]} is no text")
         if not end.get("network"):
             raise ValueError("networks: network is missing")
-    if found.restart != "no":
+    if found.restart not in ("no", "always", "unless-stopped"):
         from mydocker.model import restart
 
         restart.parse(found.restart)
@@ -634,6 +634,15 @@ def containers() -> Iterator[Record]:
         try:
             yield load(container_id)
         except NotFound:
+            continue
+
+
+def readable() -> Iterator[Record]:
+    """As containers(), for who can do without those that are corrupt."""
+    for container_id in ids():
+        try:
+            yield load(container_id)
+        except (NotFound, CorruptRecord):
             continue
 
 

@@ -129,3 +129,13 @@ def test_a_config_yaml_that_is_nested_without_end(machine, mydocker, folder):
     machine.run("sh", "-c", f"cat >{folder}/config.yaml", input=b"[" * 20000)
     line = mydocker.fails("info", rc=125, env={"MYDOCKER_CONFIG": f"{folder}/config.yaml"})
     assert f"can't read {folder}/config.yaml: " in line
+
+
+def test_others_ports_and_commits_are_not_held_up(machine, mydocker, two):
+    """What looks at all containers names the right one, not the damaged."""
+    holder = f"{two.name}-holder"
+    mydocker.ok("run", "-d", "--name", holder, "-p", "28088:80", "busybox", "sleep", "1000")
+    machine.run("truncate", "-s", "5", f"{two.folder}/record.json")
+    line = mydocker.fails("run", "--rm", "-p", "28088:80", "busybox", "true")
+    assert holder in line
+    assert "no such container: nosuch" in mydocker.fails("commit", "nosuch", f"{two.name}-image")

@@ -276,7 +276,7 @@ def _publisher(taken: Port) -> str:
     """The name of the container that has a port of that number, if one of this store has."""
     from mydocker.model import ports
 
-    for each in state.containers():
+    for each in state.readable():
         if each.ports and each.alive():
             for port in ports.publish(each.ports):
                 same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last

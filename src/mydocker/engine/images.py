@@ -158,7 +158,7 @@ def _to_commit(container: str, name: str | None) -> tuple[state.Record, str]:
     try:
         return state.find(container), _new_name(name) if name else ""
     except NotFound:
-        running = [found for found in state.containers() if found.alive()]
+        running = [found for found in state.readable() if found.alive()]
         if name or len(running) != 1:
             raise
         return running[0], _new_name(container)
