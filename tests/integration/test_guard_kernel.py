@@ -180,6 +180,9 @@ def test_the_host_becomes_no_router(alone, world):
     made, said = create(ipv6=True)
     assert len(said) == 2
     later = lan(world, 3)
+    run("sysctl -qw net.ipv6.conf.lan3.accept_ra=1")
+    networks.remove(create("two", "10.201.27.0/24", ipv6=True)[0])
+    assert cgroups.read("/proc/sys/net/ipv6/conf/lan3/accept_ra") == "2"
     check(
         (one, "tcp:198.18.2.2:80", "nothing"),
         (two, "tcp:198.18.1.2:80", "nothing"),

@@ -432,9 +432,10 @@ class AddNetworkRules(Op):
         there = {rule.spec for rule in firewall.parse(iptables.save(version))[0]}
         if not all(rule.spec in there for rule in rules + (guard or [])):
             raise OSError(errno.EIO, "iptables has not done what it was told, and did not say so")
-        if guard is not None and cgroups.read(_forwarding(version)) == "0":
-            self.turned_on = (*self.turned_on, version)
-            _turn_on_forwarding(version)
+        if guard is not None:
+            if cgroups.read(_forwarding(version)) == "0":
+                self.turned_on = (*self.turned_on, version)
+            _turn_on_forwarding(version)  # also where it is on: a link may have come that hears no advertisements now
 
     def undo(self) -> None:
         """What was on before stays on: somebody may have come to need it."""
