@@ -151,7 +151,7 @@ class TestRemove:
     def test_an_unknown_one_does_not_keep_the_others(self, mydocker):
         made = mydocker.ok("create", "busybox")
         result = mydocker("rm", "no-such", made)
-        assert (result.rc, result.stdout.strip()) == (125, made)
+        assert (result.rc, result.stdout.strip()) == (1, made)
         assert result.stderr.count("no-such") == 1
         assert mydocker.ok("ps", "-aq") == ""
 

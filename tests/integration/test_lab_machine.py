@@ -68,6 +68,6 @@ def test_it_survives_the_end_of_the_session_that_started_it(machine, mydocker, n
 def test_somebody_without_rights_gets_a_clear_error(machine):
     for words in (("ps",), ("run", "--rm", "busybox", "true"), ("network", "ls")):
         result = machine.run("runuser", "-u", "nobody", "--", "mydocker", *words)
-        assert (result.rc, result.stdout) == (125, "")
+        assert (result.rc, result.stdout) == (125 if words[0] == "run" else 1, "")
         assert result.stderr.startswith("mydocker: must run as root")
         assert "Traceback" not in result.stderr

@@ -166,7 +166,7 @@ class TestLimits:
 
         def modes(mask):
             store = f"{folder}/{mask}"
-            line = f"{machine.program} create --name x busybox && cd {store} && find . -printf '%m %P\\n'"
+            line = f"{machine.program} create --name one busybox && cd {store} && find . -printf '%m %P\\n'"
             env = {"MYDOCKER_ROOT": store, "MYDOCKER_RUN": f"{store}/run"}
             rows = machine.shell(f"umask {mask}; {line}", env=env).lines
             return sorted(row for row in rows if "containers/" not in row and len(row.split()) == 2)

@@ -51,6 +51,24 @@ def test_it_goes_away_before_it_is_given_output(attached):
     assert life.client is None
 
 
+def test_output_that_never_ends_is_left_after_a_while(attached, monkeypatch):
+    """Of a process that is not the container's, and was given its pipe."""
+    life, writer, theirs = attached
+    theirs.close()
+    monkeypatch.setattr(watch, "_LONGEST_DRAIN", 0.3)
+    writes = os.fork()
+    if not writes:
+        while True:
+            os.write(writer, b"x" * 4096)
+    try:
+        life.status = 0
+        life.drain()
+        assert life.outputs
+    finally:
+        os.kill(writes, 9)
+        os.waitpid(writes, 0)
+
+
 def test_it_goes_away_before_it_is_told_of_the_start(attached):
     life, _, theirs = attached
     theirs.close()

@@ -14,6 +14,7 @@ from mydocker.engine import bundle, endpoints, filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
+from mydocker.kernel import process
 from mydocker.record import record
 from mydocker.runtime import launch, memo
 from mydocker.trace import Trace, describe
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mydocker.engine.create import Draft
 
 _MESSAGE = 1 << 18
+_PATIENCE = 30  # seconds for a monitor to end that has said its last word
 
 
 @record
@@ -148,7 +150,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     console.serve({channel.fileno(): hear})
     channel.close()
     if failure or (attach and result.exit_code is None):
-        os.waitpid(pid, 0)
+        process.reap(pid, _PATIENCE)
     if failure and console.early:
         raise MydockerError(f"interrupted before {found.name} ran", exit_code=128 + console.early)
     if failure:

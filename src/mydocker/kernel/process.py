@@ -195,6 +195,16 @@ def ends_within(pidfd: int, seconds: float | None) -> bool:
             return False
 
 
+def reap(pid: int, seconds: float) -> None:
+    """Wait for the end of a child, but not for ever."""
+    pidfd = pidfd_open(pid)
+    try:
+        if ends_within(pidfd, seconds):
+            os.waitpid(pid, 0)
+    finally:
+        os.close(pidfd)
+
+
 def close_from(lowest: int) -> None:
     """Close every descriptor from `lowest` up."""
     syscall("close_range", lowest, 0xFFFFFFFF, _CLOSE_RANGE_UNSHARE, about="close_range")

@@ -39,6 +39,7 @@ BARE, FULL = "mydocker.runtime.watch", "mydocker.runtime.monitor"
 REST = "mydocker.engine.restarting"  # a name only: nothing here may know the engine
 _PIECE = 65536
 _LINGER = 200  # ms: how long output may still come when the container has ended, and somebody else holds the pipe
+_LONGEST_DRAIN = 10.0  # seconds
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from {} import resume; resume(int(sys.argv[2]))"
 _HELD_BACK = (_signal.SIGTERM, _signal.SIGALRM)
 
@@ -124,8 +125,10 @@ class Watch:
         return not self.client and not (self.resolver and self.resolver.busy())
 
     def drain(self) -> None:
-        """Take what output is left of a container that has ended."""
-        while self.outputs:
+        """Take what output is left of a container that has ended. Somebody outside who has its pipes may go on writing:
+        that is nobody's output any more after a while."""
+        deadline = monotonic() + _LONGEST_DRAIN
+        while self.outputs and monotonic() < deadline:
             ready = self._poll()
             if not ready:
                 return  # somebody outside still holds the pipe
