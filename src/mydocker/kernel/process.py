@@ -173,11 +173,8 @@ def set_domainname(name: str) -> None:
 
 def parent(pid: int) -> int:
     """0 if there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
 
 
 def ends_within(pidfd: int, seconds: float | None) -> bool:
@@ -216,6 +213,12 @@ def start_time(pid: int) -> int:
     With the PID and the boot ID it names one process for ever. Raises OSError where nothing can be said: too many files
     are open, say.
     """
+    fields = _stat(pid)
+    return 0 if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the third on, its state; [] if there is no such process. Raises OSError."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -223,6 +226,5 @@ def start_time(pid: int) -> int:
         finally:
             os.close(descriptor)
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+        return []
+    return stat[stat.rindex(b")") + 2 :].split()
