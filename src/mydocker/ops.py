@@ -650,6 +650,39 @@ class MakeLink(Op):
 
 
 @record
+class MarkRoot(Op):
+    """What programs look for: /.dockerenv, by which they know that they are in a container, and /etc/mtab. What the
+    image has there stays."""
+
+    root: str
+    topic = "root"
+
+    def do(self) -> None:
+        top = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            os.close(os.open(".dockerenv", flags, 0o755, dir_fd=top))
+        except FileExistsError:
+            pass
+        finally:
+            os.close(top)
+        folder = mounts.open_point(self.root, "/etc", "folder")
+        try:
+            os.symlink("/proc/mounts", "mtab", dir_fd=folder)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(folder)
+
+    def phrase(self) -> str:
+        return "have /.dockerenv and /etc/mtab"
+
+    def shell(self) -> str:
+        root = quote(self.root)
+        return f"touch {root}/.dockerenv; ln -s /proc/mounts {root}/etc/mtab"
+
+
+@record
 class MakeFolder(Op):
     """A folder inside `root`, and those above it, where they are missing."""
 

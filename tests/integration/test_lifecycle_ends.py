@@ -247,3 +247,30 @@ def test_on_the_hosts_network_it_has_the_hosts_name(mydocker, name):
     assert own.split() == ["own"] * 3
     mydocker.ok("create", "--net", "host", "--name", name, "busybox")
     assert mydocker.inspect(name, "Config", "Hostname") == host
+
+
+def test_it_has_what_programs_look_for(mydocker, name):
+    """/.dockerenv and /etc/mtab, as docker's; neither is part of a commit, as each container gets its own."""
+    script = "stat -c '%F %a %s' /.dockerenv && readlink /etc/mtab && grep -q ' / ' /etc/mtab"
+    expected = "regular empty file 755 0\n/proc/mounts"
+    for options in ([], ["--read-only"]):
+        words = ("run", "--rm", "--net", "none", *options, "busybox", "sh", "-c", script)
+        assert mydocker.ok(*words) == expected
+    mydocker.ok("run", "--net", "none", "--name", name, "busybox", "touch", "/own")
+    mydocker.ok("start", name)  # again: they are there by now
+    mydocker.ok("commit", name, f"img{name}")
+    mydocker.ok("run", "--rm", "--net", "none", f"img{name}", "true")  # its layers are unpacked by now
+    find = f"find {mydocker.machine.store}/lib/layers -mindepth 2 -name own -printf '%h\\n'"
+    (layer,) = mydocker.machine.shell(find).lines
+    there = mydocker.machine.run("find", layer, "-printf", "%P\n").lines
+    assert {"own", "etc/hosts"} <= set(there)
+    assert not {".dockerenv", "etc/mtab"} & set(there)
+    mydocker.ok("rm", name)
+    mydocker.ok("rmi", f"img{name}")
+
+
+def test_what_programs_look_for_is_dockers(docker):
+    script = "stat -c '%F %a %s' /.dockerenv && readlink /etc/mtab"
+    assert docker.ok("run", "--rm", "--net", "none", "busybox", "sh", "-c", script) == (
+        "regular empty file 755 0\n/proc/mounts"
+    )

@@ -197,9 +197,9 @@ def test_another_user_is_told_to_be_root(machine, mydocker, folder):
     """By a copy: the checkout may be in a folder that is closed to others, as /root is."""
     machine.shell(f"cp -r {CHECKOUT}/bin {CHECKOUT}/src {folder}; chmod -R a+rX {folder}")
     other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"{folder}/bin/mydocker")
-    for command in ("run --rm busybox true", "ps", "images"):
+    for command, code in ("run --rm busybox true", 125), ("ps", 1), ("images", 1):
         result = machine.run(*other, *command.split())
-        assert (result.rc, result.stdout) == (125, "")
+        assert (result.rc, result.stdout) == (code, "")
         assert "root" in result.stderr
         assert len(result.stderr.splitlines()) == 1
 

@@ -42,6 +42,7 @@ SAMPLES = [
     ops.FillVolume("/r", ODD, "/volume"),
     ops.MakeDevice("/r", ODD, "c", 1, 3, 0o666),
     ops.MakeLink("/r", "pts/ptmx", ODD),
+    ops.MarkRoot(ODD),
     ops.MakeFolder("/r", ODD),
     ops.PivotRoot(ODD),
     ops.MaskPath("/r", ODD),

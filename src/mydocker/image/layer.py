@@ -412,6 +412,17 @@ def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
             os.close(parent)
 
 
+def _is_ours(entry: Entry) -> bool:
+    """What each container gets at its start: ops.MarkRoot."""
+    if entry.path == ".dockerenv":
+        return stat.S_ISREG(entry.info.st_mode) and not entry.info.st_size
+    return (
+        entry.path == "etc/mtab"
+        and stat.S_ISLNK(entry.info.st_mode)
+        and os.readlink(entry.name, dir_fd=entry.parent) == "/proc/mounts"
+    )
+
+
 class Packer:
     """`with Packer(folder, out) as packer:` a tar of that folder, of what is then added. It ends well or not at all.
     left_out: at the end, what a tar or layer can't hold, a sentence each."""
@@ -442,7 +453,7 @@ class Packer:
         """The entries for a layer: a name that would be taken for a whiteout is left out, with all that is in it."""
         inside = None
         for entry in self.entries():
-            if inside and entry.path.startswith(inside):
+            if (inside and entry.path.startswith(inside)) or _is_ours(entry):
                 continue
             if entry.name.startswith(WHITEOUT):
                 inside = f"{entry.path}/"

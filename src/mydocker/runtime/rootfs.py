@@ -34,7 +34,7 @@ _KERNEL_FILE_SYSTEMS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"
 def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout) -> list[ops.Op]:
     """root: the mount point of the container's root. root_ops: what mounts it there, by the storage driver."""
     slave = spec.get("linux", {}).get("rootfsPropagation", "rprivate").endswith("slave")
-    steps: list[ops.Op] = [ops.SetPropagation("/", "slave" if slave else "private"), *root_ops]
+    steps: list[ops.Op] = [ops.SetPropagation("/", "slave" if slave else "private"), *root_ops, ops.MarkRoot(root)]
     fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
     asked = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
     # From the image alone: its mount point may be a link into /proc or /sys, which must not be there yet.
