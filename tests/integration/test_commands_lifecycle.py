@@ -228,11 +228,12 @@ class TestPs:
         assert (row["ID"], row["Names"], row["State"]) == (made[:12], name, "created")
 
     @pytest.mark.parametrize(
-        "options", [["--filter", "bogus=1"], ["--filter", "x"], ["--format", "{{.Bogus}}"], ["-n", "x"]]
+        ("options", "rc"),
+        [(["--filter", "bogus=1"], 1), (["--filter", "x"], 125), (["--format", "{{.Bogus}}"], 1), (["-n", "x"], 125)],
     )
-    def test_a_bad_option_is_one_line(self, mydocker, name, options):
+    def test_a_bad_option_is_one_line(self, mydocker, name, options, rc):
         mydocker.ok("create", "--name", name, "busybox")
-        mydocker.fails("ps", "-a", *options, rc=125)
+        mydocker.fails("ps", "-a", *options, rc=rc)
 
     def test_a_long_line_is_cut_only_on_a_terminal(self, mydocker, name):
         mydocker.ok("create", "--name", name, "busybox", "echo", "x" * 100)

@@ -91,7 +91,7 @@ def test_rm_f_of_what_is_not_there_says_so_and_goes_on(mydocker, name):
 
 
 def test_what_is_typed_wrong_is_125(mydocker, containers):
-    for words in (["kill", "-s", "BOGUS", containers["UP"]], ["ps", "--filter", "bogus=1"], ["rm"], ["bogus"]):
+    for words in (["kill", "-s", "BOGUS", containers["UP"]], ["ps", "--filter", "bogus"], ["rm"], ["bogus"]):
         mydocker.fails(*words, rc=125)
 
 
