@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from archives import busybox
-from machine import CHECKOUT, Machine, Mydocker
+from machine import CHECKOUT, Machine, Mydocker, until
 from oracle import Docker, docker_host, missing
 
 _numbers = itertools.count(1)
@@ -122,6 +122,9 @@ def _set_up(machine: Machine) -> None:
         machine.run(machine.program, kind, "create", "first")
         machine.run(machine.program, kind, "rm", "first")
     machine.run(machine.program, "run", "--rm", "busybox", "true")
+    # Its monitor still removes its files. A snapshot meanwhile would miss them later.
+    containers = f"{machine.store}/lib/containers"
+    until(lambda: not machine.run("ls", "-A", containers).stdout, "a store without containers")
 
 
 @pytest.fixture(scope="module")
