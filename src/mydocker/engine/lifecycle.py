@@ -115,6 +115,8 @@ def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
             state.save(found, durable=rested)
             recorded = True
         except (OSError, HostError):
+            if found.auto_remove:
+                raise  # its monitor would take the stop for its end, and remove it with its data
             recorded = False  # a full disk: that is no reason to let it run
         if rested:
             _tell_monitor(found, wait=True)  # it rests: under the lock it can't be on its way to start it
