@@ -139,3 +139,25 @@ def test_others_ports_and_commits_are_not_held_up(machine, mydocker, two):
     line = mydocker.fails("run", "--rm", "-p", "28088:80", "busybox", "true")
     assert holder in line
     assert "no such container: nosuch" in mydocker.fails("commit", "nosuch", f"{two.name}-image")
+
+
+def test_a_container_whose_record_has_a_wrong_pid_can_be_ended(machine, mydocker, name):
+    mydocker.ok("run", "-d", "--net", "none", "--stop-timeout", "1", "--name", name, "busybox", "sleep", "1000")
+    record = f"{machine.store}/lib/containers/{mydocker.inspect(name, 'Id')}/record.json"
+    machine.run("sed", "-i", r's/"pid": *[0-9]*/"pid":1/', record)
+    mydocker.ok("stop", name, timeout=25)
+    state = mydocker.state(name)
+    assert (state["Status"], state["ExitCode"]) == ("exited", 137)
+    mydocker.ok("rm", name)
+
+
+def test_a_removal_kills_nobody_in_a_cgroup_of_others(machine, mydocker, two):
+    """By a damaged path it did, and the hierarchy's root is no more than that."""
+    mydocker.ok("run", "-d", "--net", "none", "--name", f"{two.name}-up", "busybox", "sleep", "1000")
+    up = mydocker.inspect(f"{two.name}-up", "Id")
+    own = f"{two.folder}/config.json"
+    machine.run("sed", "-i", f's|/{mydocker.inspect(two.name, "Id")}"|/{up}"|', own)
+    assert "linux.cgroupsPath is '/" in mydocker.fails("rm", two.name)
+    assert two.tried("start {0}") == []
+    assert mydocker.inspect(up, "State", "Status") == "running"
+    mydocker.ok("rm", "-f", up)

@@ -104,10 +104,16 @@ def misfit(value: Any, shape: Any, where: str = "it") -> str:
 def load_spec(found: Record) -> dict[str, Any]:
     """config.json, the OCI bundle, with the parts that a container needs. Raises CorruptRecord."""
     spec = _load(found, "config.json")
-    wrong = misfit(spec, _SPEC)
+    wrong = misfit(spec, _SPEC) or _wrong_cgroup(found, spec["linux"]["cgroupsPath"])
     if wrong:
         raise _corrupt(found, "config.json", wrong)
     return spec
+
+
+def _wrong_cgroup(found: Record, path: str) -> str:
+    """What is wrong with it. A removal kills whoever is in there: in the hierarchy's root that would be the host."""
+    own = path.endswith(f"/{found.id}") and ".." not in path.split("/")
+    return "" if own else f"linux.cgroupsPath is '{path}'"
 
 
 def load_request(found: Record) -> CreateRequest:

@@ -17,6 +17,7 @@ from mydocker.kernel.files import read_regular
 from mydocker.model import restart
 
 _PATIENCE = 30  # seconds for a monitor to do what it has to; one that takes longer hangs
+_PATIENCE_UNSIGNALLED = 3  # for the end of a container to be recorded whose process is not there
 _PATIENCE_KILLED = 10  # for a container to end that was killed, as docker has it
 
 
@@ -61,7 +62,22 @@ def stop(
             pass
         finally:
             os.close(pidfd)
+    elif found.status == "running" and not _ends_soon(found):
+        _tell_monitor(found)  # it has another process than its record says: only the monitor can end that
     wait_recorded(found)
+
+
+def _ends_soon(found: state.Record) -> bool:
+    """Whether the end of one whose first process is not there is recorded, as it is when that has just ended."""
+    deadline = monotonic() + _PATIENCE_UNSIGNALLED
+    while monotonic() < deadline:
+        try:
+            if state.load(found.id).status != "running":
+                return True
+        except NotFound:
+            return True
+        sleep(0.05)
+    return False
 
 
 def _wait_killed(found: state.Record, pidfd: int) -> None:
@@ -310,7 +326,7 @@ def _remove_cgroup(container_id: str) -> None:
 
     try:
         path = jsontext.loads(read_regular(f"{paths.container(container_id)}/config.json"))["linux"]["cgroupsPath"]
-        if os.path.basename(path) == container_id:
+        if os.path.basename(path) == container_id and ".." not in path.split("/"):
             for mount in cgroups.layout().folders():
                 cgroups.remove(mount + path)
     except (OSError, ValueError, KeyError, TypeError):
