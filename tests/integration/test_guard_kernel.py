@@ -15,6 +15,7 @@ from world import DOCKER, World, check
 from mydocker import paths
 from mydocker.engine import check as checking
 from mydocker.engine import networks
+from mydocker.errors import Conflict
 from mydocker.kernel import bridge, cgroups, iptables
 from mydocker.network import firewall
 
@@ -209,6 +210,41 @@ def test_the_host_becomes_no_router(alone, world):
             (later, "tcp:198.18.1.2:80", "lan1 198.18.3.2"),
         )
         networks.remove(made)
+
+
+def test_the_guard_of_an_older_version_is_replaced(alone, world):
+    """It was one rule, without a note of the host's links: those that are here then count, whatever their kind."""
+    one, _ = lan(world, 1), lan(world, 2)
+    made, _ = create()
+    run("iptables -F FORWARD; iptables -F MYDOCKER-GUARD")
+    run(f'iptables -A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP')
+    with open(networks._TURNED_ON, "w") as note:
+        note.write("4\n")
+    assert checking.repair()[1] == []
+    later = lan(world, 3)
+    assert checking.check() == []
+    run(f'iptables -C FORWARD -i lan1 -m comment --comment "{firewall.GUARD}" -j MYDOCKER-GUARD')
+    check(
+        (one, "tcp:198.18.2.2:80", "nothing"),
+        (later, "tcp:198.18.1.2:80", "lan1 198.18.3.2"),
+    )
+    networks.remove(made)
+
+
+def test_links_of_odd_names(alone, world):
+    """The kernel takes nearly every name. What no rule can hold ends the creation, with the command that helps."""
+    one, _ = lan(world, 1, "we~ird#@=,^"), lan(world, 2, "x=1")
+    run("ip link add name 'a+' type veth peer name 'q\"x'")
+    for link in ("a+", 'q"x'):
+        with pytest.raises(Conflict) as caught:
+            create()
+        assert caught.value.message == f"no firewall rule can name the host's link {link!r}, to keep it apart"
+        assert cgroups.read(FORWARD) == "0"
+        run(f"ip link set dev '{link}' name plain{len(link)}")
+    made, _ = create()
+    assert checking.check() == []
+    check((one, "tcp:198.18.2.2:80", "nothing"))
+    networks.remove(made)
 
 
 @pytest.mark.parametrize(

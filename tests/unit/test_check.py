@@ -245,6 +245,12 @@ class TestForwarding:
         assert found.wrong.endswith("do not know wlan0")
         assert found.steps[0].own_links == ["eth0", "eth1", "lan", "wlan0"]
 
+    def test_a_network_card_has_come_that_no_rule_can_name(self, facts):
+        facts.noted = firewall.Guard([4], ["eth0", "eth1", "lan"])
+        facts.plugs = {**facts.plugs, **self.CARDS, "usb+": Plug(True, "", False)}
+        facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
+        assert "no firewall rule can name 'usb+'" in only(facts).wrong
+
     def test_forwarding_was_left_on_for_others(self, facts):
         """No network needs it any more."""
         facts.noted, facts.networks, facts.was_up, facts.running = firewall.Guard([4], ["eth0"]), [], set(), []

@@ -255,6 +255,10 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
         if version in facts.off:
             wrong, remedy = "does not forward", "turned on again, for containers only"
             found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
+        elif version in facts.noted.versions and firewall.strange(guard.links):
+            names = " and ".join(map(repr, firewall.strange(guard.links)))
+            wrong = f"IPv{version}: no firewall rule can name {names}, to keep it apart from the host's other links"
+            found.append(Finding("this host", wrong, networks.RENAME))
         elif version in facts.noted.versions:
             wrong = _guarding(facts.saved[version], guard)
             if wrong:

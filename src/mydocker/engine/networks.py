@@ -38,6 +38,7 @@ _DEFAULT_PARAMS: dict[str, Any] = {
 }  # fmt: skip
 
 _UNKNOWN = "unknown"  # in the place of an ID or a device's name; there is neither of that name
+RENAME = "'ip link set dev NAME name NEWNAME'"
 _TURNED_ON = paths.leases(".forwarding")  # no network's name begins so
 
 
@@ -414,13 +415,16 @@ def versions(found: Network) -> tuple[int, ...]:
 
 
 def guard_now(found: Network, off: list[int]) -> firewall.Guard:
-    """guard_of() the host as it is. off: not_forwarded()."""
+    """guard_of() the host as it is. off: not_forwarded(). Raises Conflict if no rule can name one of its links."""
     noted = turned_on()
     if found.internal or not set(versions(found)) & {*off, *noted.versions}:
         return firewall.Guard()
     from mydocker.kernel import bridge
 
-    return guard_of(found, off, noted, bridge.plugs())
+    guard = guard_of(found, off, noted, bridge.plugs())
+    for link in firewall.strange(guard.links):
+        raise Conflict(f"no firewall rule can name the host's link {link!r}, to keep it apart", RENAME)
+    return guard
 
 
 def guard_of(found: Network, off: list[int], noted: firewall.Guard, links: dict[str, Plug]) -> firewall.Guard:
@@ -447,12 +451,22 @@ def not_forwarded(found: Network) -> list[int]:
 
 def turned_on() -> firewall.Guard:
     """What mydocker has turned forwarding on for since the host was booted; without bridges."""
+    numbers, _, names = _noted().partition("\n")
+    versions_on, links = [int(word) for word in numbers.split()], names.split()
+    if versions_on and not names:  # by an older version, whose guard was for all links: those that are here now count
+        from mydocker.kernel import bridge
+        from mydocker.network import forwarding
+
+        links = forwarding.own_links(bridge.plugs(), firewall.Guard())
+    return firewall.Guard(versions_on, links)
+
+
+def _noted() -> str:
     try:
         with open(_TURNED_ON, encoding="utf-8") as file:
-            numbers, _, names = file.read().partition("\n")
-            return firewall.Guard([int(word) for word in numbers.split()], names.split())
+            return file.read()
     except FileNotFoundError:
-        return firewall.Guard()
+        return ""
 
 
 def note_turned_on(guard: firewall.Guard) -> None:
@@ -461,8 +475,9 @@ def note_turned_on(guard: firewall.Guard) -> None:
 
 
 def _note(numbers: list[int], links: list[str]) -> None:
-    if firewall.Guard(numbers, links) != turned_on():
-        write_atomic(_TURNED_ON, f"{' '.join(map(str, numbers))}\n{' '.join(links)}\n".encode())
+    text = f"{' '.join(map(str, numbers))}\n{' '.join(links)}\n"
+    if numbers and text != _noted():
+        write_atomic(_TURNED_ON, text.encode())
 
 
 def _unneeded(last: Network) -> list[int]:

@@ -45,6 +45,7 @@ _GUARD_CHAIN = "MYDOCKER-GUARD"
 # Bridges of docker, libvirt, podman, CNI, LXC, LXD and Incus: their own rules decide who gets in.
 OTHERS = ("docker+", "br-+", "virbr+", "podman+", "cni+", "lxcbr+", "lxdbr+", "incusbr+")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-:/[]")
+_LINK = _PLAIN | frozenset("#,=@^~")  # not first; a + at the end would be any link that begins so
 _LONGEST_NAME = 200  # a comment has 255 bytes
 
 
@@ -128,13 +129,20 @@ def guard_rules(guard: Guard) -> list[Rule]:
     runtimes what their own tables accept. Nor is a bridge a way from itself to itself: with br_netfilter, what it
     carries between its ports looks like that. What was given another destination on this host is somebody's published
     port. Rules, as a chain's policy is not ours; at the end, so that an ACCEPT of the administrator's still counts."""
-    links = [_plain(link) for link in guard.links]
+    links = guard.links
+    if strange(links):
+        raise ValueError(f"{strange(links)[0]!r} can't stand in a firewall rule")
     ways_in = [f"-i {link} ! -o {link}" if link in guard.bridges else f"-i {link}" for link in links]
     return [
         *(Rule("filter", "FORWARD", way, _GUARD_CHAIN, GUARD) for way in ways_in),
         Rule("filter", _GUARD_CHAIN, "-m conntrack --ctstate DNAT", "RETURN", GUARD),
         *(Rule("filter", _GUARD_CHAIN, f"-o {link}", "DROP", GUARD) for link in links),
     ]
+
+
+def strange(links: list[str]) -> list[str]:
+    """Those links whose names no rule can hold. The kernel takes every name without blanks and slashes."""
+    return [link for link in links if not (_PLAIN.issuperset(link[:1]) and _LINK.issuperset(link))]
 
 
 def network_rules(version: int, owner: str, device: str, subnet: str, internal: bool = False) -> list[Rule]:
