@@ -134,13 +134,13 @@ class TestCheck:
         ],
     )
     def test_ports_that_cannot(self, networks, text, says):
-        with pytest.raises(InvalidArgument) as caught:
+        with pytest.raises(Conflict) as caught:
             endpoints.check_ports([text], [NETWORKS[name] for name in networks])
         assert says in caught.value.message
         assert caught.value.hint
 
     def test_ports_that_cannot_are_known_before_the_start(self):
-        with pytest.raises(InvalidArgument, match="network bridge has no IPv6"):
+        with pytest.raises(Conflict, match="network bridge has no IPv6"):
             endpoints.check(request("bridge", published=["[::1]:8080:80/tcp"]))
 
     @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import os
 
 from mydocker import state
 from mydocker.engine import etc
-from mydocker.errors import Conflict, InvalidArgument, NotFound
+from mydocker.errors import Conflict, NotFound
 from mydocker.model.network import DEFAULT, Wires
 from mydocker.record import record
 
@@ -113,10 +113,10 @@ def check_ports(texts: list[str], found: list[Network]) -> None:
 
     outward = next((network for network in found if not network.internal), None)
     if not outward:
-        raise InvalidArgument("no port can be published on an internal network", "add a network that is not")
+        raise Conflict("no port can be published on an internal network", "add a network that is not")
     for port in ports.publish(texts):
         if ":" in port.host_ip and not outward.subnet6:
-            raise InvalidArgument(
+            raise Conflict(
                 f"port {port.source} can't be published: network {outward.name} has no IPv6",
                 "'mydocker network create --ipv6 NAME' makes one that has",
             )
