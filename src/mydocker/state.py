@@ -439,15 +439,17 @@ def reserve(container_id: str, name: str) -> Lock:
     left. The lock on the container is the caller's; reveal() shows what it has made."""
     for folder in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
         make_private(folder)
-    held = Lock(f"{unseen(container_id)}.lock")
-    os.write(held.descriptor, b"\n")  # room for leave_code(), also when the disk is full by then
-    os.mkdir(unseen(container_id), 0o700)
-    os.rename(f"{unseen(container_id)}.lock", f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
+    lock = f"{unseen(container_id)}.lock"
+    held = Lock(lock)
     try:
+        os.write(held.descriptor, b"\n")  # room for leave_code(), also when the disk is full by then
+        os.mkdir(unseen(container_id), 0o700)
+        os.rename(lock, f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
         _take_name(container_id, name)
     except BaseException:
         hide(container_id, name)  # an interrupt may have come when it was taken
         remove_tree(unseen(container_id))
+        remove_tree(lock)
         held.release()
         raise
     return held

@@ -72,10 +72,8 @@ class TestChapter6:
         try:
             made = machine.run("sh", "-c", script, "sh", *names, timeout=110)
             assert (made.rc, made.stderr) == (0, "")
-            rows = [
-                row.split() for row in mydocker.ok("network", "list", "--format", "{{.Name}} {{.IpRange}}").splitlines()
-            ]
-            subnets = {row[0]: row[1] for row in rows}
+            rows = mydocker.ok("network", "list", "--format", "{{.Name}} {{.IpRange}}").splitlines()
+            subnets = dict(row.split(" ") for row in rows)
             assert len({subnets[each] for each in names}) == 100
             last = gateway(mydocker, names[-1])
             assert REPLY in mydocker.ok("run", "--rm", "-net", names[-1], "busybox", *PING, last)
