@@ -201,3 +201,19 @@ def test_json_of_tables(mydocker, runs):
     for command in (["ps"], ["images"], ["volume", "ls"]):
         rows = [json.loads(row) for row in mydocker.ok(*command, "--format", "json").splitlines()]
         assert all(isinstance(row, dict) and row for row in rows)
+
+
+def test_an_exec_says_that_its_container_has_ended(mydocker, name):
+    """Whatever the kernel says then: no such process, no memory, no such file."""
+    said = set()
+    for _ in range(4):
+        mydocker.detached("--name", name, "busybox", "sleep", "1000")
+        running = [mydocker.start("exec", name, "sleep", "100") for _ in range(4)]
+        mydocker.ok("rm", "-f", name)
+        said |= {each.communicate(timeout=30)[1].decode().strip() for each in running}
+    assert said <= {
+        "",  # it had entered
+        f"mydocker: no such container: {name} (see 'mydocker ps -a')",
+        f"mydocker: container {name} is not running ('mydocker start {name}')",
+        "mydocker: the container ended while exec was entering it (see 'mydocker ps -a')",
+    }

@@ -161,3 +161,13 @@ def test_a_removal_kills_nobody_in_a_cgroup_of_others(machine, mydocker, two):
     assert two.tried("start {0}") == []
     assert mydocker.inspect(up, "State", "Status") == "running"
     mydocker.ok("rm", "-f", up)
+
+
+@pytest.mark.parametrize(("field", "other"), [("ports", ["zz"]), ("published", ["zz"]), ("stop_signal", 999)])
+def test_what_has_the_right_type_and_makes_no_sense(machine, mydocker, two, field, other):
+    record = f"{two.folder}/record.json"
+    text = json.dumps({**json.loads(machine.read(record)), field: other})
+    machine.run("sh", "-c", f"cat >{record}", input=text.encode())
+    result = mydocker("inspect", two.name)
+    assert (result.rc, f"corrupt record: {record}: " in result.stderr) == (1, True), result
+    assert two.tried("ps -a") == []

@@ -11,6 +11,7 @@ ERRORS_OF_THINGS = {
     "rm UP": 1,
     "rm -f nope": 0,
     "rm -f nope none": 0,
+    "rm -f /": 1,
     "stop nope": 1,
     "kill nope": 1,
     "kill MADE": 1,
@@ -88,6 +89,7 @@ def test_rm_f_of_what_is_not_there_says_so_and_goes_on(mydocker, name):
     assert (result.rc, result.stdout) == (0, f"{name}\n")
     assert result.stderr == "mydocker: no such container: nope (see 'mydocker ps -a')\n"
     assert made not in mydocker.ok("ps", "-aq", "--no-trunc")
+    mydocker.fails("rm", "-f", "")  # as docker: a variable that is not set is a mistake
 
 
 def test_what_is_typed_wrong_is_125(mydocker, containers):

@@ -166,6 +166,7 @@ def test_the_container():
         ({"detach": True}, "Config.AttachStdout", False),
         ({"stop_signal": "TERM"}, "Config.StopSignal", "TERM"),
         ({"stop_timeout": "0"}, "Config.StopTimeout", 0),
+        ({"mac_address": "02:42:0a:08:00:09"}, "Config.MacAddress", "02:42:0a:08:00:09"),
         ({"config": {"ExposedPorts": {"80/tcp": {}}}}, "Config.ExposedPorts", {"80/tcp": {}}),
         ({"volume": ["/anon"]}, "Config.Volumes", {"/anon": {}}),
         ({"mount": ["dst=/anon"], "volume": ["data:/v"]}, "Config.Volumes", None),

@@ -369,6 +369,11 @@ class TestTypedFields:
         document = {**NOTHING, "NetworkSettings": {"Networks": {}}, "GraphDriver": {}}
         assert Template(text).render(govalues.document("container", document)) == expected
 
+    def test_of_ulimits_which_print_themselves(self):
+        limits = govalues.of("[]*units.Ulimit", [{"Name": "nofile", "Hard": 20, "Soft": 10}])
+        text = "{{.}} {{json .}} {{range .}}{{.Name}}{{end}}"
+        assert Template(text).render(limits) == '[nofile=10:20] [{"Name":"nofile","Hard":20,"Soft":10}] nofile'
+
     @pytest.mark.parametrize(
         ("kind", "text", "expected"),
         [
@@ -399,7 +404,7 @@ class TestTypedFields:
     def test_each_struct_of_the_table_can_be_looked_into(self):
         for struct in dockertypes.STRUCTS:
             value = govalues.of(struct, None)
-            assert goformat.text(value).startswith("{")
+            assert goformat.text(value) == value.string() or goformat.text(value).startswith("{")
             json.loads(goformat.json(value))
 
     def test_every_type_of_the_table_is_declared(self):

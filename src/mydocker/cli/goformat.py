@@ -47,7 +47,7 @@ def text(value: object) -> str:
     if isinstance(value, Pointer):
         return text(value.value)
     if isinstance(value, Struct):
-        return "{" + " ".join(map(text, value.values())) + "}"
+        return value.string() or "{" + " ".join(map(text, value.values())) + "}"
     return str(value)
 
 

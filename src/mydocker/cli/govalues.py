@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Field = tuple[str, str, str, bool, bool]  # name, key in JSON, type, left out of JSON when empty, embedded
 
 _SCALARS: dict[str, Any] = {"string": "", "bool": False, "interface{}": None}  # the others are numbers
+_STRINGS = {"units.Ulimit": "{Name}={Soft}:{Hard}"}
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -146,6 +147,10 @@ class Struct:
             if each[1] == name:
                 return self._value(each)
         raise KeyError(name)
+
+    def string(self) -> str:
+        """What its String() in Go returns, which fmt prints; "" if it has none."""
+        return _STRINGS.get(self.base, "").format_map(self.to_json())
 
     def values(self) -> list[Any]:
         return [self._value(each) for each in _fields(self.base)]

@@ -94,7 +94,12 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
         # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
-        joiner, pidfd = process.clone_into(_birthplace(found, path, layout), 0)
+        try:
+            joiner, pidfd = process.clone_into(_birthplace(found, path, layout), 0)
+        except OSError:
+            if process.ends_within(container, 0):
+                raise _ended(request) from None
+            raise
         if joiner == 0:
             console.forget()
             # Before it enters: in there /proc may be forged.
@@ -109,8 +114,8 @@ def execute(found: state.Record, request: ExecRequest) -> int:
             child.kill()
             child.failure = StepFailed(f"container {found.name} did not let exec in for {_PATIENCE} s", "is it frozen?")
         ours.close()
-        if not child.pid and not child.failure:
-            child.failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
+        if not child.pid and (not child.failure or process.ends_within(container, 0)):
+            child.failure = _ended(request)
         if child.failure or console.early:
             child.reap()
             if child.failure:
@@ -123,6 +128,13 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         code = child.reap()
         console.check()
         return code
+
+
+def _ended(request: ExecRequest) -> StepFailed:
+    """Whatever the kernel says of a step into a container that has ended (ESRCH, ENOMEM, ENOENT), this is why."""
+    failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
+    failure.exit_code = _code(failure, request)
+    return failure
 
 
 def _code(failure: MydockerError, request: ExecRequest) -> int:

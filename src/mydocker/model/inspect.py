@@ -276,6 +276,9 @@ def _config(record: Record, request: CreateRequest, spec: Json) -> Json:
     exposed = sorted({*request.exposed_ports, *_bindings(record.published, "")})
     if exposed:
         found["ExposedPorts"] = {port: {} for port in exposed}
+    mac = next((end.wanted_mac for end in record.endpoints if end.wanted_mac), "")
+    if mac:
+        found["MacAddress"] = mac
     if request.stop_signal:
         found["StopSignal"] = request.stop_signal
     if request.stop_timeout is not None:

@@ -102,7 +102,7 @@ def rm(params: dict[str, Any]) -> int:
         try:
             lifecycle.remove(reference, params["force"], params["volumes"])
         except NotFound as error:
-            if not params["force"]:
+            if not params["force"] or not reference.strip("/"):  # "": a script's variable is not set
                 raise
             tell(error)  # no failure, so that scripts under `set -e` go on, as with docker
             return
