@@ -203,6 +203,11 @@ def _check(found: Record) -> None:
             raise ValueError(f"networks: {other[0]} is no text")
         if not end.get("network"):
             raise ValueError("networks: network is missing")
+    if found.ports or found.published:
+        from mydocker.model.ports import publish
+
+        publish(found.ports)
+        publish(found.published)
     if not 1 <= found.stop_signal <= 64:
         raise ValueError(f"stop_signal is {found.stop_signal}")
     if found.restart not in ("no", "always", "unless-stopped"):

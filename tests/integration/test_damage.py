@@ -171,3 +171,18 @@ def test_what_has_the_right_type_and_makes_no_sense(machine, mydocker, two, fiel
     result = mydocker("inspect", two.name)
     assert (result.rc, f"corrupt record: {record}: " in result.stderr) == (1, True), result
     assert two.tried("ps -a") == []
+
+
+def test_a_port_that_is_none_takes_no_command_from_others(machine, mydocker, name):
+    mydocker.ok("run", "-d", "-p", "127.0.0.1:28089:80", "--name", name, "busybox", "sleep", "1000")
+    folder = f"{machine.store}/lib/containers/{mydocker.inspect(name, 'Id')}"
+    machine.run("sed", "-i", 's/"ports": *\\["[^"]*"/"ports":["zz"/', f"{folder}/record.json")
+    wrong = f"mydocker: corrupt record: {folder}/record.json: invalid port 'zz'"
+    for command in ("ps --filter publish=80", "ps --filter expose=80", f"port {name}", f"inspect {name}"):
+        assert mydocker(*command.split()).stderr.startswith(wrong)
+    assert "28089" in mydocker.fails("run", "--rm", "-p", "127.0.0.1:28089:80", "busybox", "true")
+    for command in ("network reload", "network check", "netmap", "system restore"):
+        result = mydocker(*command.split())
+        assert result.rc == 0 or folder in result.stderr, result
+    mydocker.ok("rm", "-f", name)
+    assert mydocker.ok("run", "--rm", "-p", "127.0.0.1:28089:80", "busybox", "echo", "free") == "free"

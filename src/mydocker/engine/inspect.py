@@ -26,10 +26,7 @@ def anything(name: str) -> tuple[str, dict[str, Any]]:
 
 def container(name: str) -> dict[str, Any]:
     found = state.find(name)
-    try:
-        return inspect.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
-    except InvalidArgument as error:  # its ports, say; but nobody has typed them now
-        raise state.unusable(found, error) from None
+    return inspect.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
 
 
 def _network_ids(found: state.Record) -> dict[str, str]:

@@ -202,6 +202,9 @@ class Monitor:
         try:
             # The record may tell of a network that a command line was killed in the middle of joining.
             on_disk = state.load(self.found.id).endpoints
+        except MydockerError:
+            on_disk = []  # damaged, or gone
+        try:
             leases.release_all(self.found.id, [*self.found.endpoints, *on_disk])
         except (OSError, MydockerError) as error:
             return [f"could not give its addresses back: {error}"]
