@@ -164,12 +164,12 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
     found: Json = {
         "Binds": [_bind(mount) for mount in written["volume"] if not mount["anonymous"]] or None,
         "ContainerIDFile": request.cidfile,
-        "LogConfig": {"Type": "cri", "Config": {}},
+        "LogConfig": {"Type": request.anyway.get("log_driver", "cri"), "Config": request.log_options},
         "NetworkMode": request.network,
         "PortBindings": _bindings(record.published, ""),
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": most},
         "AutoRemove": request.auto_remove,
-        "VolumeDriver": "",
+        "VolumeDriver": request.anyway.get("volume_driver", ""),
         "VolumesFrom": None,
         "ConsoleSize": [0, 0],
         "CapAdd": request.cap_add or None,
@@ -190,10 +190,10 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
         "ReadonlyRootfs": request.read_only,
         "SecurityOpt": request.security_opt or None,
         "UTSMode": request.uts,
-        "UsernsMode": "",
+        "UsernsMode": request.anyway.get("userns", ""),
         "ShmSize": request.shm_size,
-        "Runtime": "mydocker",
-        "Isolation": "",
+        "Runtime": request.anyway.get("runtime", "mydocker"),
+        "Isolation": request.anyway.get("isolation", ""),
         "CpuShares": request.cpu_shares,
         "Memory": request.memory,
         "NanoCpus": request.nano_cpus,
@@ -279,6 +279,8 @@ def _config(record: Record, request: CreateRequest, spec: Json) -> Json:
     mac = next((end.wanted_mac for end in record.endpoints if end.wanted_mac), "")
     if mac:
         found["MacAddress"] = mac
+    if request.no_healthcheck:
+        found["Healthcheck"] = {"Test": ["NONE"]}
     if request.stop_signal:
         found["StopSignal"] = request.stop_signal
     if request.stop_timeout is not None:

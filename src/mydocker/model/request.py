@@ -84,6 +84,9 @@ class CreateRequest:
     stop_timeout: int | None = None  # seconds; -1: never kill
     log_size: int = 0  # bytes of a log file, and
     log_files: int = 0  # how many of them; 0: the host's default
+    log_options: dict[str, str] = {}  # as typed
+    anyway: dict[str, str] = {}  # _ANYWAY's options as typed, for inspect to show
+    no_healthcheck: bool = False
     init: bool = False
     oom_score_adj: int = 0
     ulimits: list[Ulimit] = []
@@ -194,6 +197,9 @@ def from_params(
         stop_timeout=None if timeout is None else units.whole(timeout, "stop timeout", -1, _LONGEST_STOP),
         log_size=log_size,
         log_files=log_files,
+        log_options=dict(option.split("=", 1) for option in several("log_opt")),
+        anyway={key: text(key) for key in _ANYWAY if text(key)},
+        no_healthcheck=bool(params.get("no_healthcheck")),
         init=bool(params.get("init")),
         oom_score_adj=number("oom_score_adj", "OOM score adjustment", -1000, 1000),
         ulimits=list({limit["name"]: limit for limit in map(units.ulimit, several("ulimit"))}.values()),
