@@ -258,6 +258,9 @@ class TestForwarding:
         assert compare(facts) == []
         facts.saved = {4: ""}
         assert only(facts).remedy == "'sysctl -w net.ipv4.ip_forward=0', or a network"
+        guard = saved(4, guard=firewall.Guard([4], ["eth0"]))
+        facts.saved = {4: "\n".join(line for line in guard.split("\n") if not line.startswith("-A FORWARD "))}
+        assert only(facts).wrong.endswith("are not as they were made")  # iptables -F FORWARD
 
     def test_the_guard_of_an_older_version_drops_too_much(self, facts):
         facts.noted = firewall.Guard([4])

@@ -244,10 +244,11 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
     for version in (4, 6):
         network = next((each for each in active if not each.internal and version in networks.versions(each)), None)
         if not network:
-            if version in facts.noted.versions and not firewall.guarded(facts.saved[version]):
-                wrong = (
-                    f"IPv{version}: mydocker has left forwarding on, and the rules that keep it to containers are gone"
-                )
+            wrong = version in facts.noted.versions and _guarding(
+                facts.saved[version], networks.guard_for([version], facts.noted, facts.plugs)
+            )
+            if wrong:
+                wrong = f"IPv{version}: mydocker has left forwarding on, and {wrong}"
                 found.append(Finding("this host", wrong, f"'sysctl -w {firewall.FORWARDING[version]}=0', or a network"))
             continue
         guard = _guard(facts, network)
@@ -256,8 +257,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
             wrong, remedy = "does not forward", "turned on again, for containers only"
             found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
         elif version in facts.noted.versions and firewall.strange(guard.links):
-            names = " and ".join(map(repr, firewall.strange(guard.links)))
-            wrong = f"IPv{version}: no firewall rule can name {names}, to keep it apart from the host's other links"
+            wrong = f"IPv{version}: {_guarding(facts.saved[version], guard)}"
             found.append(Finding("this host", wrong, networks.RENAME))
         elif version in facts.noted.versions:
             wrong = _guarding(facts.saved[version], guard)
@@ -269,6 +269,9 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
 
 def _guarding(saved: str, guard: firewall.Guard) -> str:
     """What is wrong with the guard's rules, in words, or ""."""
+    strange = " and ".join(map(repr, firewall.strange(guard.links)))
+    if strange:
+        return f"no firewall rule can name {strange}, to keep it apart from the host's other links"
     if not firewall.guarded(saved):
         return "the rules that keep it to containers are gone"
     if firewall.guard_is(saved, firewall.guard_rules(guard)):

@@ -430,9 +430,14 @@ def guard_now(found: Network, off: list[int]) -> firewall.Guard:
 def guard_of(found: Network, off: list[int], noted: firewall.Guard, links: dict[str, Plug]) -> firewall.Guard:
     """Of those of its versions for which forwarding is mydocker's doing, or is about to be. off: not forwarded now;
     noted: turned_on(); links: the host's."""
+    needed = [] if found.internal else [version for version in versions(found) if version in [*off, *noted.versions]]
+    return guard_for(needed, noted, links)
+
+
+def guard_for(needed: list[int], noted: firewall.Guard, links: dict[str, Plug]) -> firewall.Guard:
+    """Of these versions of IP."""
     from mydocker.network import forwarding
 
-    needed = [] if found.internal else [version for version in versions(found) if version in [*off, *noted.versions]]
     if not needed:
         return firewall.Guard()
     own = forwarding.own_links(links, noted)
