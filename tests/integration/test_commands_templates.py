@@ -222,6 +222,9 @@ class TestSize:
         assert mydocker.ok("ps", "-as").splitlines()[0].endswith("NAMES" + " " * (len(name) - 2) + "SIZE")
         mydocker.ok("create", "--name", f"{name}-new", "busybox")
         assert f"0B (virtual {image})" in mydocker.ok("ps", "-as", "-f", f"name={name}-new")
+        mydocker.ok("start", f"{name}-new")
+        mydocker.ok("wait", f"{name}-new")
+        assert f"0B (virtual {image})" in mydocker.ok("ps", "-as", "-f", f"name={name}-new")  # /etc/mtab is not its own
 
     def test_as_docker(self, docker, mydocker, name, keeps_containers):
         for typed in (docker, mydocker):

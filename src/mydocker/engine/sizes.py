@@ -30,7 +30,8 @@ def of(found: state.Record) -> tuple[int, int]:
 
 
 def _bytes(folder: str) -> int:
-    """Of all that is no folder, a file with several names once. 0 where there is no such folder yet."""
+    """Of all that is no folder, a file with several names once; without what each container gets at its start. 0 where
+    there is no such folder yet."""
     try:
         root = os.open(folder, files.FOLDER)
     except FileNotFoundError:
@@ -39,7 +40,7 @@ def _bytes(folder: str) -> int:
         sizes = {
             (entry.info.st_dev, entry.info.st_ino): entry.info.st_size
             for entry in layer.walk(root)
-            if not stat.S_ISDIR(entry.info.st_mode)
+            if not (stat.S_ISDIR(entry.info.st_mode) or layer.is_mark(entry))
         }
     finally:
         os.close(root)

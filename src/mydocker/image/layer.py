@@ -412,7 +412,7 @@ def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
             os.close(parent)
 
 
-def _is_ours(entry: Entry) -> bool:
+def is_mark(entry: Entry) -> bool:
     """What each container gets at its start: ops.MarkRoot."""
     if entry.path == ".dockerenv":
         return stat.S_ISREG(entry.info.st_mode) and not entry.info.st_size
@@ -453,7 +453,7 @@ class Packer:
         """The entries for a layer: a name that would be taken for a whiteout is left out, with all that is in it."""
         inside = None
         for entry in self.entries():
-            if (inside and entry.path.startswith(inside)) or _is_ours(entry):
+            if (inside and entry.path.startswith(inside)) or is_mark(entry):
                 continue
             if entry.name.startswith(WHITEOUT):
                 inside = f"{entry.path}/"
