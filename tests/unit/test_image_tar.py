@@ -178,13 +178,17 @@ def test_a_map_of_holes_that_makes_no_sense(version, pieces, size):
         {"GNU.sparse.major": "2", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"},
         {"GNU.sparse.major": "1", "GNU.sparse.minor": "1", "GNU.sparse.realsize": "1"},
         {"GNU.sparse.map": "0,1"},
+        {"GNU.sparse.map": "0,0_1", "GNU.sparse.size": "1"},
+        {"GNU.sparse.map": "0," + "9" * 1000, "GNU.sparse.size": "1"},
+        {"uid": "1_000"},
+        {"mtime": "9" * 1000},
         {"GNU.sparse.map": "0,1,2", "GNU.sparse.size": "1"},
         {"GNU.sparse.offset": "0", "GNU.sparse.size": "1"},
         {"GNU.sparse.numbytes": "1", "GNU.sparse.size": "1"},
         {"GNU.sparse.name": "x"},
     ],
 )
-def test_an_unknown_form_of_sparse_file_is_refused(records):
+def test_records_that_make_no_sense_are_refused(records):
     info, content = member("x", b"1")
     info.pax_headers = records
     with pytest.raises(InvalidArgument, match="damaged"):

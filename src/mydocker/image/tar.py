@@ -173,12 +173,13 @@ class Reader:
             entry.name = os.fsdecode(name)
             entry.type = FOLDER if kind == b"\0" and name.endswith(b"/") else FILE if kind in _FILES else kind
             entry.mode = _number(mode) & 0o7777
-            entry.uid = int(records["uid"]) if "uid" in records else _number(uid)
-            entry.gid = int(records["gid"]) if "gid" in records else _number(gid)
+            entry.uid = _decimal(records["uid"]) if "uid" in records else _number(uid)
+            entry.gid = _decimal(records["gid"]) if "gid" in records else _number(gid)
             entry.time = _nanoseconds(records["mtime"]) if "mtime" in records else _number(mtime) * 1_000_000_000
             entry.target = os.fsdecode(records.get("linkpath", target.partition(b"\0")[0]))
             entry.major, entry.minor = (_number(major), _number(minor)) if entry.type in _DEVICES else (0, 0)
-            self._set_size(0 if entry.type in _HEADER_ONLY else int(records["size"]) if "size" in records else size)
+            length = _decimal(records["size"]) if "size" in records else size
+            self._set_size(0 if entry.type in _HEADER_ONLY else length)
             entry.size, entry.data = self._content, None
             if kind == _GNU_SPARSE:
                 self._gnu_map(entry, block)
@@ -206,8 +207,8 @@ class Reader:
         if "GNU.sparse.name" in records:
             entry.name = os.fsdecode(records["GNU.sparse.name"])
         if version in (b"0.0", b"0.1"):
-            numbers = [int(number) for number in records.get("GNU.sparse.map", b"").split(b",") if number]
-            self._set_map(entry, numbers, int(records["GNU.sparse.size"]))
+            numbers = [_decimal(number) for number in records.get("GNU.sparse.map", b"").split(b",") if number]
+            self._set_map(entry, numbers, _decimal(records["GNU.sparse.size"]))
             return
         if version != b"1.0":
             raise ValueError("a sparse file of an unknown format")
@@ -218,9 +219,9 @@ class Reader:
             table += self._read(BLOCK)
             self._content -= BLOCK
             if b"\n" in table:
-                lines = 1 + 2 * int(table[: table.index(b"\n")])
-        numbers = [int(number) for number in table.split(b"\n")[1:lines]]
-        self._set_map(entry, numbers, int(records["GNU.sparse.realsize"]))
+                lines = 1 + 2 * _decimal(table[: table.index(b"\n")])
+        numbers = [_decimal(number) for number in table.split(b"\n")[1:lines]]
+        self._set_map(entry, numbers, _decimal(records["GNU.sparse.realsize"]))
 
     def _set_map(self, entry: Entry, numbers: list[int], size: int) -> None:
         """numbers: offset, length, offset, length … of the data. size: of the file with its holes."""
@@ -257,11 +258,20 @@ def _number(field: bytes) -> int:
     return int(field.partition(b"\0")[0].strip(b" ") or b"0", 8)
 
 
+def _decimal(text: bytes) -> int:
+    """A number of an extended header or a map of holes. int() alone takes underscores and blanks, and needs quadratic
+    time for many digits where Python has no limit on them."""
+    digits = text[1:] if text.startswith(b"-") else text
+    if len(digits) > 20 or not digits.isdigit():
+        raise ValueError(f"{text[:20]!r} is no number")
+    return int(text)
+
+
 def _nanoseconds(seconds: bytes) -> int:
     """A pax header's time, such as -1.5."""
     whole, _, fraction = seconds.partition(b".")
-    part = int(fraction[:9].ljust(9, b"0"))
-    return int(whole) * 1_000_000_000 + (-part if whole.startswith(b"-") else part)
+    part = _decimal(fraction[:9].ljust(9, b"0"))
+    return _decimal(whole) * 1_000_000_000 + (-part if whole.startswith(b"-") else part)
 
 
 def _pax_records(data: bytes) -> dict[str, bytes]:
