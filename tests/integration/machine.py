@@ -281,7 +281,7 @@ class Mydocker:
                 self("rm", "-f", *ids)
             return not ids
 
-        until(none_left, "a store without containers")
+        until(none_left, "a store without containers", timeout=60)  # on an emulated machine rm takes seconds
         self.made.clear()
 
     def clean_up(self) -> None:
