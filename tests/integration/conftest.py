@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from archives import busybox
 from machine import CHECKOUT, Machine, Mydocker, until
-from oracle import Docker, docker_host, missing
+from oracle import docker_host, missing
 
 _numbers = itertools.count(1)
 
@@ -196,12 +196,14 @@ def _docker():
 
 
 @pytest.fixture
-def docker(request, machine) -> Docker:
+def docker(request, machine):
     """docker, where its daemon is installed, for tests on this machine: it has a host of its own."""
     reason = missing() if machine.local else "docker is asked on the tests' own machine"
     if reason:
         pytest.skip(reason)
-    return request.getfixturevalue("_docker")
+    found = request.getfixturevalue("_docker")
+    yield found
+    found.clear()
 
 
 @pytest.fixture

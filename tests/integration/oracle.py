@@ -48,6 +48,18 @@ class Docker:
         assert result.rc == 0, f"docker {shlex.join(args)}: exit {result.rc}\n{result.stdout}{result.stderr}"
         return result.stdout.rstrip("\n")
 
+    def clear(self) -> None:
+        """Remove all that a test has made: the next one counts what there is."""
+        script = """
+            docker ps -aq | xargs -r docker rm -fv
+            docker network prune -f
+            docker volume prune -f
+            docker images --format '{{.Repository}}:{{.Tag}}' | grep -v -e '<none>' -e '^busybox:latest$' |
+                xargs -r docker rmi -f
+            docker image prune -f
+        """
+        assert self.shell(script).rc == 0
+
 
 def _busybox(folder: str) -> bytes:
     """The files of mydocker's own image."""
