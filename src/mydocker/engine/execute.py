@@ -18,6 +18,7 @@ process of the container's cgroup. Imports are restricted: this is a hot command
 from __future__ import annotations
 
 import _signal
+import errno
 import fcntl
 import os
 from _socket import (
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 _PIECE = 65536
 _MESSAGE = 1 << 18
 _PATIENCE = 60  # seconds
+# What a container says that is about to end: its namespaces take nobody a moment before its first process has ended.
+_ENDING, _LAST_MOMENT = (errno.ENOMEM, errno.ESRCH), 2  # seconds
 
 
 @record
@@ -114,7 +117,8 @@ def execute(found: state.Record, request: ExecRequest) -> int:
             child.kill()
             child.failure = StepFailed(f"container {found.name} did not let exec in for {_PATIENCE} s", "is it frozen?")
         ours.close()
-        if not child.pid and (not child.failure or process.ends_within(container, 0)):
+        moment = _LAST_MOMENT if child.errno in _ENDING else 0
+        if not child.pid and (not child.failure or process.ends_within(container, moment)):
             child.failure = _ended(request)
         if child.failure or console.early:
             child.reap()
@@ -221,6 +225,7 @@ class _Child:
         self.pid, self.pidfd, self.stdin, self.master = 0, -1, stdin, -1
         self.joiner, self.joiner_fd = joiner, joiner_fd
         self.failure: MydockerError | None = None
+        self.errno = 0  # of the failure, as far as it has one
 
     def hear(self, channel: socket, command: str) -> bool:
         """One message; False at the end of them."""
@@ -230,11 +235,13 @@ class _Child:
             self.pid, self.pidfd = number, self._hold(number)
         elif number < 0:
             self.failure = init.exec_failed(command, -number)
+            self.errno = -number
         elif data[:1] == b"P":
             self.master = unpack("i", ancillary[0][2][:4])[0]
             self.stdin = os.dup(self.master)
         elif data[:1] == b"E":
             self.failure = from_details(jsontext.loads(data[1:]))
+            self.errno = getattr(self.failure, "errno", 0)
         return bool(data)
 
     def _hold(self, pid: int) -> int:
