@@ -20,7 +20,7 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 
 def document(kind: str, json: dict[str, Any]) -> Struct:
-    """What is inspected, as docker's client sees it. kind: of DOCUMENTS."""
+    """The inspected thing, as docker's client sees it. kind: of DOCUMENTS."""
     return Struct(DOCUMENTS[kind], json)
 
 
@@ -149,7 +149,7 @@ class Struct:
         raise KeyError(name)
 
     def string(self) -> str:
-        """What its String() in Go returns, which fmt prints; "" if it has none."""
+        """The text that its String() in Go returns, which fmt prints; "" if it has none."""
         return _STRINGS.get(self.base, "").format_map(self.to_json())
 
     def values(self) -> list[Any]:

@@ -74,7 +74,7 @@ _REQUEST = {  # request.from_json() looks at the fields themselves
 
 
 def misfit(value: Any, shape: Any, where: str = "it") -> str:
-    """What is wrong with a value that shall have this shape, and where; "" if nothing is."""
+    """Say what is wrong with a value that must have this shape, and where; "" if nothing is."""
     if isinstance(shape, tuple):
         wrong = [misfit(value, each, where) for each in shape]
         return "" if "" in wrong else wrong[0]
@@ -111,7 +111,7 @@ def load_spec(found: Record) -> dict[str, Any]:
 
 
 def _wrong_cgroup(found: Record, path: str) -> str:
-    """What is wrong with it. A removal kills whoever is in there: in the hierarchy's root that would be the host."""
+    """Say what is wrong with it. A removal kills whoever is in it: in the hierarchy's root that would be the host."""
     own = path.endswith(f"/{found.id}") and ".." not in path.split("/")
     return "" if own else f"linux.cgroupsPath is '{path}'"
 

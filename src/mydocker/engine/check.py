@@ -268,7 +268,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
 
 
 def _guarding(saved: str, guard: firewall.Guard) -> str:
-    """What is wrong with the guard's rules, in words, or ""."""
+    """Describe what is wrong with the guard's rules; "" if nothing is."""
     strange = " and ".join(map(repr, firewall.strange(guard.links)))
     if strange:
         return f"no firewall rule can name {strange}, to keep it apart from the host's other links"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def removals() -> list[RemoveOldFlavour]:
-    """What takes them away. Raises OSError or HostError."""
+    """Plan the removal of our rules in the other flavour. Raises OSError or HostError."""
     flavour = iptables.other_flavour()
     if not flavour:
         return []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def anything(name: str) -> tuple[str, dict[str, Any]]:
-    """What bears that name or ID, and of which kind it is: a container, else an image, a volume, a network. Raises
+    """Find the thing of that name or ID, and its kind: a container, else an image, a volume, a network. Raises
     NotFound if nothing does."""
     looks = {"container": container, "image": image, "volume": volume, "network": network}
     for kind, look in looks.items():

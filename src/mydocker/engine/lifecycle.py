@@ -68,7 +68,7 @@ def stop(
 
 
 def _ends_soon(found: state.Record) -> bool:
-    """Whether the end of one whose first process is not there is recorded, as it is when that has just ended."""
+    """True if the end of a container whose first process is gone is recorded, as it is when that has just ended."""
     deadline = monotonic() + _PATIENCE_UNSIGNALLED
     while monotonic() < deadline:
         try:
@@ -305,7 +305,7 @@ def clear_up(found: state.Record) -> None:
 
 
 def _clear_up(found: state.Record, force: bool) -> None:
-    """What it says of itself may make no sense: that is an error unless force is used."""
+    """Its record may make no sense: that is an error unless force is used."""
     try:
         clear_up(found)
     except (CorruptRecord, InvalidArgument):

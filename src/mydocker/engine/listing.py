@@ -144,7 +144,7 @@ def _ancestor(value: str) -> Test:
 
 
 def _descends(image: Image, above: Image) -> bool:
-    """Whether all that one image was made of stands at the beginning of another's layers and history."""
+    """True if all that one image was made of stands at the beginning of another's layers and history."""
     older, newer = above.config.get("history") or [], image.config.get("history") or []
     begins_so = newer[: len(older)] == older and image.layers[: len(above.layers)] == above.layers
     return begins_so and len(newer) > len(older)

@@ -217,7 +217,7 @@ def _kernel_subnets() -> dict[str, str]:
 
 
 def remove(found: Network) -> list[str]:
-    """What a person should know of it, in lines for stderr.
+    """Notes for the user, in lines for stderr.
 
     Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
     with leases.lock(found.name):
@@ -288,7 +288,7 @@ def is_up(found: Network) -> bool:
 
 
 def _alias(device: str) -> str:
-    """What a link says of itself; "" if there is no such link."""
+    """Read a link's alias; "" if there is no such link."""
     try:
         with open(f"/sys/class/net/{device}/ifalias", encoding="utf-8", errors="replace") as file:
             return file.read().rstrip("\n")
@@ -358,7 +358,7 @@ def join_zone(found: Network) -> list[str]:
 
 
 def _zone_plan(found: Network, zones: dict[str, str] | None) -> list[Op]:
-    """What an internal network's bridge forwards goes nowhere, so it needs no zone. An administrator's choice
+    """An internal network's bridge forwards to nowhere, so it needs no zone. An administrator's choice
     counts."""
     if zones is None or found.internal or found.device in zones:
         return []
@@ -455,7 +455,7 @@ def not_forwarded(found: Network) -> list[int]:
 
 
 def turned_on() -> firewall.Guard:
-    """What mydocker has turned forwarding on for since the host was booted; without bridges."""
+    """Read what mydocker has turned forwarding on for since the host was booted; without bridges."""
     numbers, _, names = _noted().partition("\n")
     versions_on, links = [int(word) for word in numbers.split()], names.split()
     if versions_on and not names:  # by an older version, whose guard was for all links: those that are here now count
@@ -493,7 +493,7 @@ def _unneeded(last: Network) -> list[int]:
 
 
 def _who_needs_forwarding() -> str:
-    """Whose links or rules need the host to forward, in words, or "". In doubt, they do."""
+    """Name the links or rules of others that need the host to forward; "" if none do. In doubt, they do."""
     from mydocker.kernel import bridge
     from mydocker.network import foreign, forwarding
 

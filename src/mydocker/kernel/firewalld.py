@@ -45,7 +45,7 @@ def parse(listed: str) -> dict[str, str]:
 
 
 def rules_are_loaded() -> bool:
-    """Whether the kernel has its rules, whatever zones() says."""
+    """True if the kernel has its rules, whatever zones() says."""
     if not programs.find("firewall-cmd") or not programs.find("nft"):
         return False
     try:
