@@ -63,7 +63,7 @@ def test_on_a_network_of_the_users(mydocker, imported, name):
     mydocker.ok("network", "create", name)
     loaded = imported("run", "--rm", "--net", name, "busybox", "true")
     mydocker.ok("network", "rm", name)
-    assert "mydocker.engine.networks" in loaded
+    assert "mydocker.engine.network.networks" in loaded
     assert sorted(loaded & set(BANNED)) == []
 
 

@@ -19,7 +19,7 @@ from netspace import own_namespace, run
 from world import DOCKER, HOST, LAN, Net, World, check, inside, talk
 
 from mydocker import paths, state
-from mydocker.engine import networks, reload
+from mydocker.engine.network import networks, reload
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.kernel import cgroups, iptables, programs
 from mydocker.model.network import Endpoint, Network

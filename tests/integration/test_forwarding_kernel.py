@@ -9,7 +9,7 @@ import pytest
 from netspace import own_namespace, run
 
 from mydocker import paths
-from mydocker.engine import check, networks, reload
+from mydocker.engine.network import check, networks, reload
 from mydocker.kernel import bridge, cgroups, iptables, programs
 from mydocker.network import firewall
 from mydocker.network.ops import RemoveOldFlavour

@@ -13,8 +13,8 @@ from netspace import own_namespace, run
 from world import DOCKER, World, check
 
 from mydocker import paths
-from mydocker.engine import check as checking
-from mydocker.engine import networks
+from mydocker.engine.network import check as checking
+from mydocker.engine.network import networks
 from mydocker.errors import Conflict
 from mydocker.kernel import bridge, cgroups, iptables
 from mydocker.network import firewall

@@ -6,8 +6,8 @@ import pytest
 
 from mydocker import jsontext
 from mydocker.cli.verbs import networks as verb
-from mydocker.engine import check
-from mydocker.engine.check import Facts, compare
+from mydocker.engine.network import check
+from mydocker.engine.network.check import Facts, compare
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge, Plug
 from mydocker.model.network import Endpoint, Network

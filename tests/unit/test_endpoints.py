@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mydocker.engine import endpoints, etc, networks
+from mydocker.engine.network import endpoints, etc, networks
 from mydocker.errors import Conflict, InvalidArgument
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.request import CreateRequest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mydocker.engine import flavours
+from mydocker.engine.network import flavours
 from mydocker.kernel.bridge import Plug
 from mydocker.network import firewall
 from mydocker.network.ops import RemoveOldFlavour

@@ -6,7 +6,7 @@ import pytest
 
 from mydocker.cli import netmap as drawing
 from mydocker.cli.verbs import netmap as verb
-from mydocker.engine import netmap
+from mydocker.engine.network import netmap
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge
 from mydocker.model.network import Endpoint, Network

@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from mydocker import state
-from mydocker.engine import lifecycle, networks, reload
+from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
+from mydocker.engine.network import networks, reload
 from mydocker.errors import MydockerError, NotFound
 from mydocker.model import restart
 from mydocker.trace import describe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine import networks
+from mydocker.engine.network import networks
 from mydocker.errors import Conflict, CorruptRecord, NotFound
 from mydocker.model.network import BUILTIN, Network, builtin_id, endpoint_id
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 
 from mydocker import config, jsontext, paths, state
-from mydocker.engine import endpoints, filters, volumes
+from mydocker.engine import filters, volumes
 from mydocker.engine.bundle import load_spec
+from mydocker.engine.network import endpoints
 from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
@@ -58,7 +59,7 @@ class Draft:
         name, wires = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
         made = plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=self.program)
         if wires:
-            from mydocker.engine import networks
+            from mydocker.engine.network import networks
 
             made.bridges = [op for network, _ in wires.joined for op in networks.bring_up_plan(network)]
         return made

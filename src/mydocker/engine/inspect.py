@@ -33,7 +33,7 @@ def _network_ids(found: state.Record) -> dict[str, str]:
     """Of the networks that it is on; one that is gone has none."""
     if not found.networks:
         return {}
-    from mydocker.engine import networks
+    from mydocker.engine.network import networks
 
     ids = {}
     for end in found.endpoints:

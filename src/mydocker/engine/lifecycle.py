@@ -289,7 +289,7 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
 def clear_up(found: state.Record) -> None:
     """Take back what the host still has of a container whose monitor was killed. The container does not run, its lock
     is the caller's. Raises OSError, MydockerError."""
-    from mydocker.engine import endpoints
+    from mydocker.engine.network import endpoints
     from mydocker.kernel import cgroups
     from mydocker.runtime import plan
     from mydocker.trace import take_back

@@ -168,7 +168,8 @@ def _network(value: str) -> Test:
     """A network's name, or its ID or the beginning of one."""
     names = {value}
     if value and set(value) <= set("0123456789abcdef"):
-        from mydocker.engine import builtin, networks
+        from mydocker.engine import builtin
+        from mydocker.engine.network import networks
 
         names |= {each.name for each in networks.networks() + builtin.both() if each.id.startswith(value)}
     return lambda found: not value or not names.isdisjoint(_networks(found))

@@ -10,8 +10,9 @@ from _struct import unpack
 from time import monotonic_ns
 
 from mydocker import config, jsontext, state
-from mydocker.engine import bundle, endpoints, filters
+from mydocker.engine import bundle, filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
+from mydocker.engine.network import endpoints
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
 from mydocker.image.drivers import choice
 from mydocker.kernel import process

@@ -6,8 +6,8 @@ from mydocker import jsontext
 from mydocker.cli import netmap as drawing
 from mydocker.cli import output
 from mydocker.cli.streams import tell
-from mydocker.engine import netmap as engine
-from mydocker.engine import networks
+from mydocker.engine.network import netmap as engine
+from mydocker.engine.network import networks
 from mydocker.errors import InvalidArgument
 
 TYPE_CHECKING = False

@@ -9,16 +9,17 @@ from mydocker import jsontext
 from mydocker.cli import ask, output, rows
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
-from mydocker.engine import builtin, listing, networks
+from mydocker.engine import builtin, listing
 from mydocker.engine import inspect as inspection
-from mydocker.engine import reload as reloading
+from mydocker.engine.network import networks
+from mydocker.engine.network import reload as reloading
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
 from mydocker.model.network import BUILTIN, DEFAULT, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mydocker.engine.check import Finding
+    from mydocker.engine.network.check import Finding
 
 
 def create(params: dict[str, Any]) -> int:
@@ -117,21 +118,21 @@ def prune(params: dict[str, Any]) -> int:
 
 
 def connect(params: dict[str, Any]) -> int:
-    from mydocker.engine import connect as connection
+    from mydocker.engine.network import connect as connection
 
     _remark(connection.connect(params["network"], params["container"], params["ip"] or "", params["alias"]))
     return 0
 
 
 def disconnect(params: dict[str, Any]) -> int:
-    from mydocker.engine import connect as connection
+    from mydocker.engine.network import connect as connection
 
     connection.disconnect(params["network"], params["container"], params["force"])
     return 0
 
 
 def check(params: dict[str, Any]) -> int:
-    from mydocker.engine import check as engine
+    from mydocker.engine.network import check as engine
 
     if params["format"] not in (None, "json"):
         raise InvalidArgument(f"unknown format '{params['format']}'", "json")

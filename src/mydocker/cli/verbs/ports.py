@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mydocker.engine import ports
+from mydocker.engine.network import ports
 from mydocker.errors import InvalidArgument
 
 TYPE_CHECKING = False

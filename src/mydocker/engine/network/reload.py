@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine import flavours, networks
+from mydocker.engine.network import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.model.network import Wires
 from mydocker.network import foreign, leases, ops, plan

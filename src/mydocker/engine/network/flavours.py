@@ -7,7 +7,7 @@ A second store's are told from ours by its bridges, which are up.
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine import networks
+from mydocker.engine.network import networks
 from mydocker.kernel import bridge, iptables
 from mydocker.network import firewall
 from mydocker.network.ops import RemoveOldFlavour

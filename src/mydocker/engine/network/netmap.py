@@ -13,7 +13,8 @@ The map is JSON:
 
 from __future__ import annotations
 
-from mydocker.engine import listing, networks
+from mydocker.engine import listing
+from mydocker.engine.network import networks
 from mydocker.kernel import bridge, iptables
 from mydocker.model.ports import publish
 from mydocker.network import firewall

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from mydocker import ops, state
-from mydocker.engine import builtin, bundle, endpoints, etc, networks
+from mydocker.engine import builtin, bundle
 from mydocker.engine.lifecycle import hold
+from mydocker.engine.network import endpoints, etc, networks
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model import attachments

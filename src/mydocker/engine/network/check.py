@@ -10,7 +10,7 @@ import os
 from time import sleep
 
 from mydocker import ops, paths, state
-from mydocker.engine import flavours, networks
+from mydocker.engine.network import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
 from mydocker.model.addresses import cidr, parse

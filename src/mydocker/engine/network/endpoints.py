@@ -9,7 +9,7 @@ import fcntl
 import os
 
 from mydocker import state
-from mydocker.engine import etc
+from mydocker.engine.network import etc
 from mydocker.errors import Conflict, NotFound
 from mydocker.model.network import DEFAULT, Wires
 from mydocker.record import record
@@ -63,7 +63,7 @@ class Prepared:
 
 def network_of(name: str, make: bool = True) -> Network:
     """Raises NotFound; but the default network is made if it is not there. make: if False, it is only drawn up."""
-    from mydocker.engine import networks
+    from mydocker.engine.network import networks
 
     return networks.default(make) if name == DEFAULT else networks.load(name)
 
@@ -91,7 +91,7 @@ def check(wanted: CreateRequest) -> list[str]:
 
 def asked_for(name: str, make: bool = True) -> Network:
     """network_of() what a person names, also by an ID. In a record are names: an ID of another network may begin so."""
-    from mydocker.engine import networks
+    from mydocker.engine.network import networks
 
     return network_of(name, make) if name == DEFAULT else networks.find(name)
 
@@ -196,7 +196,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
 
 def _ready(name: str) -> tuple[Network, list[str]]:
     """The network with its bridge up, and what a person should know of that."""
-    from mydocker.engine import networks
+    from mydocker.engine.network import networks
 
     network = network_of(name)
     return network, [] if networks.is_up(network) else networks.bring_up(network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine import endpoints, networks
+from mydocker.engine.network import endpoints, networks
 from mydocker.errors import Conflict, InvalidArgument, NotFound
 from mydocker.model import ports
 from mydocker.model.network import Wires
