@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from mydocker.cli import dockertypes, govalues
+from mydocker.gotemplate import dockertypes, values
 
 NOTHING = ["create", "--name", "NAME", "busybox"]
 EVERYTHING = [
@@ -59,13 +59,13 @@ def walk(kind: str, value, path: str = ""):
     base = dockertypes.NAMED.get(kind, kind)
     if path:
         yield path, kind, value
-    if isinstance(value, govalues.Struct):
+    if isinstance(value, values.Struct):
         for name, inner in fields(value.base):
             yield from walk(inner, value.field(name), f"{path}.{name}")
-    elif isinstance(value, govalues.Map) and value and not kind.startswith("nat."):  # Go wants a nat.Port as its key
+    elif isinstance(value, values.Map) and value and not kind.startswith("nat."):  # Go wants a nat.Port as its key
         key = sorted(value)[0]
         yield from walk(value.inner, value[key], f'(index {path} "{key}")')
-    elif isinstance(value, govalues.Slice) and value:
+    elif isinstance(value, values.Slice) and value:
         yield from walk(base.partition("]")[2], value[0], f"(index {path} 0)")
 
 
@@ -76,7 +76,7 @@ def answers(typed, what: list[str], form: str, paths: list[str]) -> list[str]:
 
 
 def is_leaf(value) -> bool:
-    return not isinstance(value, (govalues.Struct, govalues.Map, govalues.Slice)) or not value
+    return not isinstance(value, (values.Struct, values.Map, values.Slice)) or not value
 
 
 def kinds(his: str, own: str) -> bool:
@@ -90,7 +90,7 @@ def differences(docker, mydocker, kind: str, name: str) -> list[tuple[str, str, 
     what = [kind, "inspect", name] if kind != "container" else ["inspect", name]
     ours = [*what[1:]] if kind == "image" else what
     found, mine = (
-        list(walk(dockertypes.DOCUMENTS[kind], govalues.document(kind, json.loads(typed.ok(*words))[0])))
+        list(walk(dockertypes.DOCUMENTS[kind], values.document(kind, json.loads(typed.ok(*words))[0])))
         for typed, words in ((docker, what), (mydocker, ours))
     )
     # An entry of a list that is empty on mydocker's side can't be asked for; the list itself is.

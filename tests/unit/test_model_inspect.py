@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mydocker import jsontext, paths
-from mydocker.cli import goformat, govalues
+from mydocker.gotemplate import formats, values
 from mydocker.model import host, inspect, names, request, spec
 from mydocker.model.network import Endpoint
 from mydocker.record import record
@@ -110,7 +110,7 @@ def test_dockers_paths_are_all_there_and_no_others(path):
 def test_templates_know_every_field_of_it():
     """What the table of Go's types lacks, `{{json .}}` would lose."""
     made = show()
-    typed = jsontext.loads(goformat.json(govalues.document("container", made)))
+    typed = jsontext.loads(formats.json(values.document("container", made)))
     assert typed == {**made, "HostConfig": {key: made["HostConfig"][key] for key in typed["HostConfig"]}}
     assert set(made["HostConfig"]) == set(typed["HostConfig"])
 

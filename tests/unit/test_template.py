@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mydocker.cli import dockertypes, goformat, govalues
-from mydocker.cli.gofunctions import HEADING_FUNCTIONS
-from mydocker.cli.template import Template
 from mydocker.errors import InvalidArgument
+from mydocker.gotemplate import dockertypes, formats, values
+from mydocker.gotemplate.functions import HEADING_FUNCTIONS
+from mydocker.gotemplate.template import Template
 
 VALUE = {
     "Id": "abc",
     "State": {"Status": "running", "ExitCode": 3},
-    "Config": {"Labels": govalues.Map("map[string]string", {"a": "b"}), "Cmd": ["top", "-b"], "Volumes": None},
+    "Config": {"Labels": values.Map("map[string]string", {"a": "b"}), "Cmd": ["top", "-b"], "Volumes": None},
     "Zz": {
         "b": 2,
         "a": "x y",
@@ -312,12 +312,12 @@ def test_json_reads_back(value):
 
 @given(st.text())
 def test_quoted_is_one_printable_line(text):
-    assert goformat.quote(text).isprintable()
+    assert formats.quote(text).isprintable()
 
 
 @given(st.floats())
 def test_floats_read_back(value):
-    shown = goformat.text(value)
+    shown = formats.text(value)
     assert float(shown) == value or value != value
 
 
@@ -367,10 +367,10 @@ class TestTypedFields:
     )
     def test_of_a_container(self, text, expected):
         document = {**NOTHING, "NetworkSettings": {"Networks": {}}, "GraphDriver": {}}
-        assert Template(text).render(govalues.document("container", document)) == expected
+        assert Template(text).render(values.document("container", document)) == expected
 
     def test_of_ulimits_which_print_themselves(self):
-        limits = govalues.of("[]*units.Ulimit", [{"Name": "nofile", "Hard": 20, "Soft": 10}])
+        limits = values.of("[]*units.Ulimit", [{"Name": "nofile", "Hard": 20, "Soft": 10}])
         text = "{{.}} {{json .}} {{range .}}{{.Name}}{{end}}"
         assert Template(text).render(limits) == '[nofile=10:20] [{"Name":"nofile","Hard":20,"Soft":10}] nofile'
 
@@ -392,20 +392,20 @@ class TestTypedFields:
     )
     def test_of_other_things(self, kind, text, expected):
         document = {"Id": "abc", "Config": {}, "Created": "2026-11-29T20:43:01.660Z"}
-        assert Template(text).render(govalues.document(kind, document)) == expected
+        assert Template(text).render(values.document(kind, document)) == expected
 
     @pytest.mark.parametrize(
         "text", ["{{.Nope}}", "{{.State.Nope}}", "{{.State.Health.Status}}", "{{.HostConfig.Binds.x}}"]
     )
     def test_what_docker_does_not_know_is_an_error(self, text):
         with pytest.raises(InvalidArgument):
-            Template(text).render(govalues.document("container", NOTHING))
+            Template(text).render(values.document("container", NOTHING))
 
     def test_each_struct_of_the_table_can_be_looked_into(self):
         for struct in dockertypes.STRUCTS:
-            value = govalues.of(struct, None)
-            assert goformat.text(value) == value.string() or goformat.text(value).startswith("{")
-            json.loads(goformat.json(value))
+            value = values.of(struct, None)
+            assert formats.text(value) == value.string() or formats.text(value).startswith("{")
+            json.loads(formats.json(value))
 
     def test_every_type_of_the_table_is_declared(self):
         for struct, text in dockertypes.STRUCTS.items():

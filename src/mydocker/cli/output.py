@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from mydocker.cli.template import Template
+    from mydocker.gotemplate.template import Template
 
     Row = dict[str, Any]  # field -> text; Labels -> dict[str, str]
     Document = tuple[str, dict[str, Any]]  # its kind, as dockertypes.DOCUMENTS has it, and its JSON
@@ -180,9 +180,9 @@ def listing(
             text = _table(kind, rows, shown, columns)
         return text
     if form == "json":
-        from mydocker.cli import goformat
+        from mydocker.gotemplate import formats
 
-        return "".join(goformat.json(_fields(row)) + "\n" for row in rows)
+        return "".join(formats.json(_fields(row)) + "\n" for row in rows)
     return _by_template(kind, rows, form, columns is not None)
 
 
@@ -203,8 +203,8 @@ def _fields(row: Row) -> Row:
 
 
 def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) -> str:
-    from mydocker.cli.gofunctions import HEADING_FUNCTIONS
-    from mydocker.cli.template import Template
+    from mydocker.gotemplate.functions import HEADING_FUNCTIONS
+    from mydocker.gotemplate.template import Template
 
     table = form.startswith("table")
     text = (form[5:] if table else form).strip(" ").replace("\\t", "\t").replace("\\n", "\n")
@@ -288,10 +288,10 @@ def inspection(documents: list[Document], form: str | None = None, terminal: boo
     if not form:
         return jsontext.pretty(values) + "\n"
     if form == "json":
-        from mydocker.cli import goformat
+        from mydocker.gotemplate import formats
 
-        return goformat.json(values) + "\n"
-    from mydocker.cli.template import Template
+        return formats.json(values) + "\n"
+    from mydocker.gotemplate.template import Template
 
     template = Template(form)
     shown = _for_terminal if terminal else None
@@ -300,10 +300,10 @@ def inspection(documents: list[Document], form: str | None = None, terminal: boo
 
 def _rendered(template: Template, document: Document, shown: Callable[[str], str] | None) -> str:
     """As docker does it: with the document's types; where that fails, with JSON's, which say what is wrong."""
-    from mydocker.cli import govalues
+    from mydocker.gotemplate import values
 
     kind, value = document
     try:
-        return template.render(govalues.document(kind, value), shown=shown)
+        return template.render(values.document(kind, value), shown=shown)
     except InvalidArgument:
         return template.render(value, shown=shown)

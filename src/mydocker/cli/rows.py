@@ -131,6 +131,6 @@ def _one_line(text: str) -> str:
     """As Go quotes it. Few commands need that: the rest does not load it."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return text
-    from mydocker.cli.goformat import quote
+    from mydocker.gotemplate.formats import quote
 
     return quote(text)[1:-1]

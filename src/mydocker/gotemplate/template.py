@@ -10,18 +10,18 @@ on values of JSON's types, or of Go's (govalues.py). Imports are restricted: ps 
 
 from __future__ import annotations
 
-from mydocker.cli import goformat
-from mydocker.cli.gofunctions import FUNCTIONS, to_bytes
-from mydocker.cli.golexer import SPACES, number, tokens, unquoted
-from mydocker.cli.govalues import Map, Nil, Struct
 from mydocker.errors import FAILED, InvalidArgument
+from mydocker.gotemplate import formats
+from mydocker.gotemplate.functions import FUNCTIONS, to_bytes
+from mydocker.gotemplate.lexer import SPACES, number, tokens, unquoted
+from mydocker.gotemplate.values import Map, Nil, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-    from mydocker.cli.golexer import Token
+    from mydocker.gotemplate.lexer import Token
 
     Part = Callable[["_Run", Any], None]  # a stretch of the template: writes its output, given the dot
     Pipeline = Callable[["_Run", Any], Any]  # its value, given the dot
@@ -152,7 +152,7 @@ class _Path(_Term):
             holder = Map(holder.type, {}) if holder.is_map else []
         if isinstance(holder, dict):
             if name not in holder and not isinstance(holder, Map):
-                self.where.fail(f"map has no entry for key {goformat.quote(name)}")
+                self.where.fail(f"map has no entry for key {formats.quote(name)}")
             return holder.get(name)
         if holder is None:
             if run.typed:
@@ -209,7 +209,7 @@ def _fitting(kind: str, value: Any, term: _Term) -> Any:
     if fits and not fits(value):
         if isinstance(term, _Constant):
             term.where.fail(f"expected {wanted}; found {term.where.source()}")
-        found = "interface {}" if value is None else goformat.type_name(value)
+        found = "interface {}" if value is None else formats.type_name(value)
         term.where.fail(f"wrong type for value; expected {wanted}; got {found}")
     return value
 
@@ -229,7 +229,7 @@ def _action(pipeline: Pipeline, prints: bool) -> Part:
     def action(run: _Run, dot: Any) -> None:
         value = pipeline(run, dot)
         if prints:
-            text = "<no value>" if value is None else goformat.text(value)
+            text = "<no value>" if value is None else formats.text(value)
             run.out.append(run.shown(text) if run.shown else text)
 
     return action
@@ -260,7 +260,7 @@ def _range(where: _Where, pipeline: Pipeline, slots: list[int], body: Part, othe
         elif value is None or (isinstance(value, Nil) and not value.is_pointer):
             pairs = []
         else:
-            where.fail(f"range can't iterate over {goformat.text(value)}")
+            where.fail(f"range can't iterate over {formats.text(value)}")
         for pair in pairs:
             for slot, part in zip(reversed(slots), reversed(pair)):
                 run.variables[slot] = part
@@ -319,7 +319,7 @@ class _Parser:
 
     def unexpected(self, token: Token, context: str) -> NoReturn:
         _, text, start = token
-        shown = goformat.quote(text[:10]) + ("..." if len(text) > 10 else "")
+        shown = formats.quote(text[:10]) + ("..." if len(text) > 10 else "")
         if text in (*_KEYWORDS, ".", "nil"):
             shown = f"<{text}>"
         self.fail(f"unexpected {shown} in {context}", start)
@@ -457,7 +457,7 @@ class _Parser:
         for scope in reversed(self.scopes):
             if name in scope:
                 return scope[name]
-        self.fail(f"undefined variable {goformat.quote(name)}", start)
+        self.fail(f"undefined variable {formats.quote(name)}", start)
 
     def command(self, context: str) -> tuple[_Term, Sequence[_Term]]:
         """One command, with the | after it: the term that it starts with, and the others."""
@@ -488,7 +488,7 @@ class _Parser:
             return term
         mark = self.peek()[2]
         if not isinstance(term, (_Path, _Function)) or term.where.source() == ".":
-            self.fail(f"unexpected . after term {goformat.quote(term.where.source())}", mark)
+            self.fail(f"unexpected . after term {formats.quote(term.where.source())}", mark)
         base, names = (term.base, list(term.names)) if isinstance(term, _Path) else (term.value, [])
         while self.peek()[0] == "field":
             names.append(self.next()[1][1:])
@@ -505,7 +505,7 @@ class _Parser:
             if text in _CONSTANTS:
                 return _Constant(self.where(first), _CONSTANTS[text])
             if text not in self.functions:
-                self.fail(f"function {goformat.quote(text)} not defined", start)
+                self.fail(f"function {formats.quote(text)} not defined", start)
             return _Function(self.where(first), text, self.functions[text])
         if kind == ".":
             self.next()
@@ -535,7 +535,7 @@ class _Parser:
             body = unquoted(text[1:-1])
             return body if kind == "string" else ord(body)
         except OverflowError:
-            self.fail(f"integer overflow: {goformat.quote(text)}", start)
+            self.fail(f"integer overflow: {formats.quote(text)}", start)
         except (ValueError, TypeError):
-            wrong = {"number": f"bad number syntax: {goformat.quote(text)}", "string": "invalid syntax"}
+            wrong = {"number": f"bad number syntax: {formats.quote(text)}", "string": "invalid syntax"}
             self.fail(wrong.get(kind, f"malformed character constant: {text}"), start)

@@ -5,7 +5,7 @@ Strings, numbers and booleans are Python's own. The document is taken apart as f
 
 from __future__ import annotations
 
-from mydocker.cli.dockertypes import DOCUMENTS, NAMED, STRUCTS
+from mydocker.gotemplate.dockertypes import DOCUMENTS, NAMED, STRUCTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _json import encode_basestring, make_encoder
 
-from mydocker.cli.govalues import Nil, Pointer, Struct, Time
+from mydocker.gotemplate.values import Nil, Pointer, Struct, Time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ here.
 
 from __future__ import annotations
 
-from mydocker.cli import goformat
-from mydocker.cli.govalues import Map, Nil, Pointer, Struct, Time
+from mydocker.gotemplate import formats
+from mydocker.gotemplate.values import Map, Nil, Pointer, Struct, Time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _truncate(text: str, length: int) -> str:
 
 
 def _html(*values: object) -> str:
-    text = goformat.sprint(*values)
+    text = formats.sprint(*values)
     for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&#34;"), ("'", "&#39;")):
         text = text.replace(char, entity)
     return text
@@ -56,7 +56,7 @@ def _len(value: Any) -> int:
         return len(to_bytes(value))
     if isinstance(value, (list, dict)) or (isinstance(value, Nil) and not value.is_pointer):
         return len(value)
-    raise ValueError("len of nil pointer" if value is None else f"len of type {goformat.type_name(value)}")
+    raise ValueError("len of nil pointer" if value is None else f"len of type {formats.type_name(value)}")
 
 
 def _index(value: Any, *keys: Any) -> Any:
@@ -65,7 +65,7 @@ def _index(value: Any, *keys: Any) -> Any:
             raise ValueError("index of nil pointer" if place else "index of untyped nil")
         if isinstance(value, dict):
             if not isinstance(key, str):
-                raise ValueError(f"value has type {goformat.type_name(key)}; should be string")
+                raise ValueError(f"value has type {formats.type_name(key)}; should be string")
             value = value[key] if key in value else value.zero() if isinstance(value, Map) else None
         elif isinstance(value, Nil) and value.is_map:
             value = Map(value.type, {}).zero()
@@ -73,13 +73,13 @@ def _index(value: Any, *keys: Any) -> Any:
             raise ValueError(f"index out of range: {key}")
         elif isinstance(value, (list, str)):
             if type(key) is not int:
-                raise ValueError(f"cannot index slice/array with type {goformat.type_name(key)}")
+                raise ValueError(f"cannot index slice/array with type {formats.type_name(key)}")
             items = to_bytes(value) if isinstance(value, str) else value
             if not 0 <= key < len(items):
                 raise ValueError(f"index out of range: {key}")
             value = items[key]
         else:
-            raise ValueError(f"can't index item of type {goformat.type_name(value)}")
+            raise ValueError(f"can't index item of type {formats.type_name(value)}")
     return value
 
 
@@ -89,7 +89,7 @@ def _slice(value: Any, *bounds: Any) -> Any:
     if value is None:
         raise ValueError("slice of untyped nil")
     if not isinstance(value, (list, str)):
-        raise ValueError(f"can't slice item of type {goformat.type_name(value)}")
+        raise ValueError(f"can't slice item of type {formats.type_name(value)}")
     if len(bounds) > 3:
         raise ValueError(f"too many slice indexes: {len(bounds)}")
     if len(bounds) == 3 and isinstance(value, str):
@@ -97,7 +97,7 @@ def _slice(value: Any, *bounds: Any) -> Any:
     items = to_bytes(value) if isinstance(value, str) else value
     for bound in bounds:
         if type(bound) is not int:
-            raise ValueError(f"cannot index slice/array with type {goformat.type_name(bound)}")
+            raise ValueError(f"cannot index slice/array with type {formats.type_name(bound)}")
         if not 0 <= bound <= len(items):
             raise ValueError(f"index out of range: {bound}")
     for low, high in zip(bounds, bounds[1:]):
@@ -115,7 +115,7 @@ def _same_type(first: Any, second: Any) -> None:
     if type(first) is not type(second):
         raise ValueError("incompatible types for comparison")
     if isinstance(first, (list, dict)):
-        raise ValueError(f"non-comparable type {goformat.text(first)}: {goformat.type_name(first)}")
+        raise ValueError(f"non-comparable type {formats.text(first)}: {formats.type_name(first)}")
 
 
 def _eq(first: Any, *others: Any) -> bool:
@@ -155,11 +155,11 @@ FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "len": ("a", _len),
     "index": ("a*", _index),
     "slice": ("a*", _slice),
-    "print": ("*", goformat.sprint),
-    "println": ("*", goformat.sprintln),
-    "printf": ("s*", goformat.sprintf),
+    "print": ("*", formats.sprint),
+    "println": ("*", formats.sprintln),
+    "printf": ("s*", formats.sprintf),
     "html": ("*", _html),
-    "json": ("a", goformat.json),
+    "json": ("a", formats.json),
     "join": ("ls", lambda items, separator: separator.join(items)),
     "split": ("ss", lambda text, separator: text.split(separator) if separator else list(text)),
     "lower": ("s", str.lower),
