@@ -13,7 +13,7 @@ import shutil
 import pytest
 
 from mydocker.cli import dockerwords
-from mydocker.cli.fasttable import ALIASES, COMMANDS
+from mydocker.generated.fasttable import ALIASES, COMMANDS
 
 QUICK = ("--rm", "--net", "none")
 

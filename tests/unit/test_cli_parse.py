@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from mydocker import __version__, paths
 from mydocker.cli import app, fastargs
 from mydocker.cli.declare import container, image, network, system, volume
-from mydocker.cli.fasttable import ALIASES, COMMANDS
 from mydocker.cli.normalize import normalize
 from mydocker.errors import InvalidArgument
+from mydocker.generated.fasttable import ALIASES, COMMANDS
 
 ROOT = app.command_line()
 USAGE_ERROR = typer.BadParameter.__base__

@@ -7,8 +7,8 @@ from pathlib import Path
 import test_lab_commands
 import yaml
 
-from mydocker.cli.fasttable import COMMANDS
 from mydocker.config import KEYS
+from mydocker.generated.fasttable import COMMANDS
 
 ROLE = Path(__file__).parents[2] / "ansible/roles/mydocker"
 

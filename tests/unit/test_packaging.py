@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mydocker import __version__, config, paths
-from mydocker.cli.fasttable import ALIASES, COMMANDS
+from mydocker.generated.fasttable import ALIASES, COMMANDS
 
 ROOT = Path(__file__).parents[2]
 FILES = ("mydocker", "_mydocker", "mydocker.fish")

@@ -17,14 +17,14 @@ taken apart that is a long option and a cluster (`ps -all`: `--all`, or `-a -l -
 
 from __future__ import annotations
 
-from mydocker.cli.fasttable import ALIASES, COMMANDS
 from mydocker.errors import InvalidArgument
+from mydocker.generated.fasttable import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.cli.fasttable import Command
+    from mydocker.generated.fasttable import Command
 
 # What Go's strconv.ParseBool knows.
 _BOOLEANS = {

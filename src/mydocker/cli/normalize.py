@@ -9,15 +9,15 @@ import difflib
 
 from mydocker.cli import dockerwords
 from mydocker.cli.fastargs import UnknownFlag, scan
-from mydocker.cli.fasttable import ALIASES, COMMANDS
 from mydocker.errors import InvalidArgument
+from mydocker.generated.fasttable import ALIASES, COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from mydocker.cli.fasttable import Command
+    from mydocker.generated.fasttable import Command
 
 _HELP = ("--help", "-help", "-h")
 _VERSION = ("--version", "-version", "-v")

@@ -19,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_COMPILER = [f"{libc.__file__.rpartition('/')[0]}/{name}.py" for name in ("seccomp_compiler", "syscalls")]
+_ROOT = libc.__file__.rpartition("/kernel/")[0]
+_COMPILER = [f"{_ROOT}/kernel/seccomp_compiler.py", f"{_ROOT}/generated/syscalls.py"]
 
 
 def program(spec: dict[str, Any]) -> bytes:
