@@ -12,7 +12,7 @@ import os
 from mydocker import jsontext, paths
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.kernel.files import make_private, read_regular, write_atomic
-from mydocker.model.addresses import IPV4, cidr
+from mydocker.model.options.addresses import IPV4, cidr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ class Record:
     """record.json. Times: RFC 3339 with nanoseconds, UTC, "" if it has not happened. layers: chain ids, bottom first.
     mounts: host paths and names of volumes. log_size (bytes a file), log_files: 0 for the host's default. own_volumes:
     those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
-    published: the ports asked for, and ports: those in effect while it runs, as model.ports writes them. exposed:
+    published: the ports asked for, and ports: those in effect while it runs, as options.ports writes them. exposed:
     what it says it listens on, 80/tcp. restart: model.restart's text. restart_count: how often that was done since a
     person has started it. rest: milliseconds between its last life and this one, or the next. ended_by: a word of
     model.restart's, from when it was told to end until it is started."""
@@ -204,14 +204,14 @@ def _check(found: Record) -> None:
         if not end.get("network"):
             raise ValueError("networks: network is missing")
     if found.ports or found.published:
-        from mydocker.model.ports import publish
+        from mydocker.options.ports import publish
 
         publish(found.ports)
         publish(found.published)
     if not 1 <= found.stop_signal <= 64:
         raise ValueError(f"stop_signal is {found.stop_signal}")
     if found.restart not in ("no", "always", "unless-stopped"):
-        from mydocker.model import restart
+        from mydocker.model.options import restart
 
         restart.parse(found.restart)
 

@@ -1,4 +1,4 @@
-"""The contract in the middle: runc starts the config.json that model/spec.py writes, and does what it says."""
+"""The contract in the middle: runc starts the config.json that model/oci/spec.py writes, and does what it says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import shutil
 import pytest
 
 from mydocker import jsontext
-from mydocker.model import host, request, spec
+from mydocker.model import host
+from mydocker.model.oci import spec
+from mydocker.model.options import request
 
 pytestmark = pytest.mark.local
 

@@ -23,7 +23,7 @@ from mydocker.engine.network import networks, reload
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.kernel import cgroups, iptables, programs
 from mydocker.model.network import Endpoint, Network
-from mydocker.model.ports import Port
+from mydocker.model.options.ports import Port
 from mydocker.network import ports
 from mydocker.network.firewall import network_owner
 from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules, RemovePorts

@@ -21,7 +21,7 @@ import pytest
 
 from mydocker.generated.syscalls import X32_BIT, numbers
 from mydocker.kernel import libc, process, seccomp, seccomp_compiler
-from mydocker.model import seccomp_profile
+from mydocker.model.oci import seccomp_profile
 
 MACHINE = platform.machine()
 pytestmark = [

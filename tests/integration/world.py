@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from netspace import run, sleeper
 
-from mydocker.model.ports import Port
+from mydocker.model.options.ports import Port
 from mydocker.network import ports
 from mydocker.network.firewall import network_owner
 from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules

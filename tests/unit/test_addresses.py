@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import addresses
-from mydocker.model.addresses import IPV4, IPV6, Cidr, cidr
+from mydocker.model.options import addresses
+from mydocker.model.options.addresses import IPV4, IPV6, Cidr, cidr
 
 NETWORK = st.one_of(
     st.tuples(st.ip_addresses(v=4), st.integers(0, 32)), st.tuples(st.ip_addresses(v=6), st.integers(0, 128))

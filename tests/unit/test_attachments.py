@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext
 from mydocker.errors import InvalidArgument
-from mydocker.model import attachments
-from mydocker.model.netmode import is_mode
 from mydocker.model.network import Endpoint
+from mydocker.model.options import net
+from mydocker.model.options.netmode import is_mode
 
 
 def parse(*options, ip="", mac="", aliases=()):
-    return attachments.parse(list(options), ip, mac, list(aliases))
+    return net.parse(list(options), ip, mac, list(aliases))
 
 
 def refused(*options, **beside):
@@ -136,7 +136,7 @@ WORDS = st.lists(PIECES, max_size=6).map("".join) | st.text(max_size=20)
 @given(st.lists(WORDS, max_size=4), WORDS, WORDS, st.lists(WORDS, max_size=3))
 def test_whatever_is_typed_is_understood_or_refused(options, ip, mac, aliases):
     try:
-        mode, ends = attachments.parse(options, ip, mac, aliases)
+        mode, ends = net.parse(options, ip, mac, aliases)
     except InvalidArgument:
         return
     assert mode == (ends[0].network if ends else mode)

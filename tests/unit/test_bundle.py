@@ -12,7 +12,9 @@ from mydocker.cli import rows
 from mydocker.engine import bundle
 from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.kernel.cgroups import Layout
-from mydocker.model import host, inspect, request, spec
+from mydocker.model import docker, host
+from mydocker.model.oci import spec
+from mydocker.model.options import request
 from mydocker.runtime import plan
 
 ID = "0123456789ab" + "c" * 52
@@ -108,7 +110,7 @@ def test_config_json(folder):
     def use(document):
         (folder / "config.json").write_text(jsontext.dumps(document))
         found = bundle.load_spec(RECORD)
-        inspect.container(RECORD, WANTED, found, {})
+        docker.container(RECORD, WANTED, found, {})
         try:
             plan.plan(found, str(folder), V2)
         except (ValueError, LookupError):
@@ -120,7 +122,7 @@ def test_config_json(folder):
 def test_request_json(folder):
     def use(document):
         (folder / "request.json").write_text(jsontext.dumps(document))
-        inspect.container(RECORD, bundle.load_request(RECORD), SPEC, {})
+        docker.container(RECORD, bundle.load_request(RECORD), SPEC, {})
 
     assert unforeseen(WANTED.to_json(), use) == []
 
@@ -130,7 +132,7 @@ def test_record_json(folder):
         found = state.parse(jsontext.dumps(document).encode(), "record.json", ID)
         assert all(isinstance(end.network, str) for end in found.endpoints)
         rows.container(found, time_ns())
-        inspect.container(found, WANTED, SPEC, {})
+        docker.container(found, WANTED, SPEC, {})
 
     use(dict(RECORD.__dict__))
     assert unforeseen(dict(RECORD.__dict__), use) == []

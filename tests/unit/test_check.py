@@ -11,7 +11,7 @@ from mydocker.engine.network.check import Facts, compare
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge, Plug
 from mydocker.model.network import Endpoint, Network
-from mydocker.model.ports import publish
+from mydocker.model.options.ports import publish
 from mydocker.network import firewall
 from mydocker.network.leases import Lease
 from mydocker.network.ops import (

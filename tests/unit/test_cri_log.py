@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.cli import logview
-from mydocker.model.times import parse_rfc3339
+from mydocker.model.options.times import parse_rfc3339
 from mydocker.runtime import crilog, crireader
 from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.crireader import LogReader

@@ -1,4 +1,5 @@
-"""engine/endpoints.py and etc.py where they are pure: files of /etc, what is known before a start, --dry-run."""
+"""engine/network/endpoints.py and etc.py where they are pure: files of /etc, what is known before a start,
+--dry-run."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import pytest
 from mydocker.engine.network import endpoints, etc, networks
 from mydocker.errors import Conflict, InvalidArgument
 from mydocker.model.network import Endpoint, Network
-from mydocker.model.request import CreateRequest
+from mydocker.model.options.request import CreateRequest
 from mydocker.network import ipam, leases, resolvconf
 
 ID = "0123456789ab" + "c" * 52

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.kernel.iptables import _failed_line
-from mydocker.model.ports import Port
+from mydocker.model.options.ports import Port
 from mydocker.network import firewall
 
 ID, OTHER, CONTAINER = "1" * 64, "2" * 64, "3" * 64

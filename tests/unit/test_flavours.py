@@ -1,4 +1,4 @@
-"""engine/flavours.py: which of the rules in the other flavour of iptables are this store's."""
+"""engine/network/flavours.py: which of the rules in the other flavour of iptables are this store's."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.addresses import cidr, parse
 from mydocker.model.network import Network
+from mydocker.model.options.addresses import cidr, parse
 from mydocker.network import ipam
 
 

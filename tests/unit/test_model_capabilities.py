@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import capabilities
+from mydocker.model.oci import capabilities
 
 DOCKER = {
     f"CAP_{name}"

@@ -6,8 +6,10 @@ import pytest
 
 from mydocker import jsontext, paths
 from mydocker.gotemplate import formats, values
-from mydocker.model import host, inspect, names, request, spec
+from mydocker.model import docker, host
 from mydocker.model.network import Endpoint
+from mydocker.model.oci import spec
+from mydocker.model.options import names, request
 from mydocker.record import record
 
 ID = "0123456789ab" + "c" * 52
@@ -91,7 +93,7 @@ def show(state=None, config=None, command=("top", "-b"), **given):
     )
     for key, value in (state or {}).items():
         setattr(found, key, value)
-    made = inspect.container(found, wanted, spec.build(wanted, ID, "/c", facts, sources), {"lab": "f" * 64})
+    made = docker.container(found, wanted, spec.build(wanted, ID, "/c", facts, sources), {"lab": "f" * 64})
     assert jsontext.loads(jsontext.dumps(made)) == made
     return made
 
@@ -366,7 +368,7 @@ class TestImage:
     }
 
     def test_image(self):
-        made = inspect.image(
+        made = docker.image(
             "sha256:5", self.CONFIG, CHAIN, ["bb:latest", "bb@sha256:7"], 1982270, "2026-11-23T18:46:54Z"
         )
         assert {key: made[key] for key in ("Id", "Comment", "Created", "Author", "Architecture", "Os", "Size")} == {
@@ -389,11 +391,11 @@ class TestImage:
         )
 
     def test_the_images_user_and_folder(self):
-        made = inspect.image("sha256:5", {"config": {"User": "www", "WorkingDir": "/w"}}, [], [], 0)["Config"]
+        made = docker.image("sha256:5", {"config": {"User": "www", "WorkingDir": "/w"}}, [], [], 0)["Config"]
         assert (made["User"], made["WorkingDir"]) == ("www", "/w")
 
     def test_an_image_that_says_nothing(self):
-        made = inspect.image("sha256:5", {}, [], [], 0)
+        made = docker.image("sha256:5", {}, [], [], 0)
         assert (made["Created"], made["Comment"], made["Config"]["Env"], made["RootFS"]["Layers"]) == (
             "0001-01-01T00:00:00Z",
             "",
@@ -404,7 +406,7 @@ class TestImage:
 
 
 def test_volume():
-    assert inspect.volume("data", "2026-11-23T18:47:58.5Z") == {
+    assert docker.volume("data", "2026-11-23T18:47:58.5Z") == {
         "CreatedAt": "2026-11-23T18:47:58Z",
         "Driver": "local",
         "Labels": None,
@@ -413,4 +415,4 @@ def test_volume():
         "Options": None,
         "Scope": "local",
     }
-    assert inspect.volume(names.volume_name("v2"), "2026-11-23T18:47:58Z", {"x": "y"})["Labels"] == {"x": "y"}
+    assert docker.volume(names.volume_name("v2"), "2026-11-23T18:47:58Z", {"x": "y"})["Labels"] == {"x": "y"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import mounts
+from mydocker.model.options import mounts
 
 CWD = "/here/now"
 HEX = set("0123456789abcdef")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import keyvalue, names, references
+from mydocker.model.options import keyvalue, names, references
 
 HEX64 = "0123456789abcdef" * 4
 

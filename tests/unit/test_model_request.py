@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
-from mydocker.model import request
-from mydocker.model.capabilities import ALL, SYS_RESOURCE
 from mydocker.model.host import HostFacts
 from mydocker.model.network import Endpoint
+from mydocker.model.oci.capabilities import ALL, SYS_RESOURCE
+from mydocker.model.options import request
 
 MIB = 1 << 20
 HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")

@@ -1,4 +1,4 @@
-"""model/restart.py: docker's policies, and how long a container rests between two lives."""
+"""model/options/restart.py: docker's policies, and how long a container rests between two lives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import restart
+from mydocker.model.options import restart
 
 POLICIES = ("no", "on-failure", "on-failure:3", "always", "unless-stopped")
 codes = st.integers(0, 255)

@@ -6,7 +6,9 @@ import pytest
 
 from mydocker import jsontext
 from mydocker.errors import InvalidArgument
-from mydocker.model import capabilities, host, request, spec
+from mydocker.model import host
+from mydocker.model.oci import capabilities, spec
+from mydocker.model.options import request
 
 ID = "0123456789ab" + "c" * 52
 FOLDER = f"/var/lib/mydocker/containers/{ID}"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import times, timestamp
+from mydocker.model import timestamp
+from mydocker.model.options import times
 
 SECOND, MINUTE, HOUR, DAY = 10**9, 60 * 10**9, 3600 * 10**9, 86400 * 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import signals, units
+from mydocker.model.options import signals, units
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 

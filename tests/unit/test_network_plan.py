@@ -7,10 +7,12 @@ import pytest
 from mydocker import ops
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
-from mydocker.model import host, request, spec
-from mydocker.model.addresses import mac_of
-from mydocker.model.annotations import FILL
+from mydocker.model import host
 from mydocker.model.network import Endpoint, Network, Wires
+from mydocker.model.oci import spec
+from mydocker.model.oci.annotations import FILL
+from mydocker.model.options import request
+from mydocker.model.options.addresses import mac_of
 from mydocker.network import plan
 from mydocker.network.firewall import Guard
 from mydocker.network.ops import (

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import Conflict, InvalidArgument, MydockerError
-from mydocker.model import network_request
-from mydocker.model.addresses import Cidr, cidr
+from mydocker.model.options import network_request
+from mydocker.model.options.addresses import Cidr, cidr
 
 POOL = cidr("10.200.0.0/13")
 NOTHING = {

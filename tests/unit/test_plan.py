@@ -10,8 +10,10 @@ from mydocker import jsontext, ops
 from mydocker.errors import HostError
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model import capabilities, host, request, spec
-from mydocker.model.annotations import FILL
+from mydocker.model import host
+from mydocker.model.oci import capabilities, spec
+from mydocker.model.oci.annotations import FILL
+from mydocker.model.options import request
 from mydocker.runtime import plan, security
 
 ID = "0123456789ab" + "c" * 52

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import ports
-from mydocker.model.ports import Port, publish
+from mydocker.model.options import ports
+from mydocker.model.options.ports import Port, publish
 
 NUMBER = st.integers(1, 65535)
 RANGE = st.tuples(NUMBER, NUMBER).map(sorted)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import resolver_options
+from mydocker.model.options import resolver
 from mydocker.network.resolvconf import Settings, hosts, is_loopback, of_host, parse, resolv_conf
 
 HOST = Settings(["192.0.2.1", "2001:db8::1", "fe80::1%eth0"], ["lab.example"], ["edns0", "trust-ad"])
@@ -90,7 +90,7 @@ def test_hosts():
 
 
 def test_the_host_by_name():
-    extra = [resolver_options.extra_host("host.docker.internal:host-gateway")]
+    extra = [resolver.extra_host("host.docker.internal:host-gateway")]
     assert "10.0.0.1\thost.docker.internal\n" in hosts("web", ["10.0.0.2"], extra, "10.0.0.1")
     with pytest.raises(InvalidArgument, match="no address"):
         hosts("web", [], extra)
@@ -107,7 +107,7 @@ def test_the_host_by_name():
     ],
 )
 def test_extra_hosts(text, found):
-    assert resolver_options.extra_host(text) == found
+    assert resolver.extra_host(text) == found
 
 
 @pytest.mark.parametrize(
@@ -127,43 +127,43 @@ def test_extra_hosts(text, found):
 )
 def test_no_extra_hosts(text):
     with pytest.raises(InvalidArgument, match="to add"):
-        resolver_options.extra_host(text)
+        resolver.extra_host(text)
 
 
 @pytest.mark.parametrize("text", ["192.168.1.1", "2001:db8::1", "[2001:db8::1]"])
 def test_servers(text):
-    assert resolver_options.server(text) == text.strip("[]")
+    assert resolver.server(text) == text.strip("[]")
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "1.2.3.4:53", "1.2.3.4\n", "fe80::1%eth0", "1\0"])
 def test_no_servers(text):
     with pytest.raises(InvalidArgument, match="DNS server"):
-        resolver_options.server(text)
+        resolver.server(text)
 
 
 @pytest.mark.parametrize("text", [".", "lab", "lab.example.com", "lab.example.com.", "_tcp.lab"])
 def test_search_domains(text):
-    assert resolver_options.search(text) == text
+    assert resolver.search(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "..", "a..b", "-a", "a b", "x" * 64, "lab\noptions x", ".".join(["x" * 63] * 5)])
 def test_no_search_domains(text):
     with pytest.raises(InvalidArgument, match="search domain"):
-        resolver_options.search(text)
+        resolver.search(text)
 
 
 @pytest.mark.parametrize("text", ["ndots:2", "edns0"])
 def test_dns_options(text):
-    assert resolver_options.option(text) == text
+    assert resolver.option(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a\nnameserver 6.6.6.6", "\0", "é", "x" * 256])
 def test_no_dns_options(text):
     with pytest.raises(InvalidArgument, match="DNS option"):
-        resolver_options.option(text)
+        resolver.option(text)
 
 
-PARSERS = [resolver_options.server, resolver_options.search, resolver_options.option, resolver_options.extra_host]
+PARSERS = [resolver.server, resolver.search, resolver.option, resolver.extra_host]
 
 
 @pytest.mark.parametrize("parser", PARSERS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.generated.syscalls import MULTIPLEXED, X32_BIT, numbers
 from mydocker.kernel import libc, seccomp, seccomp_compiler
-from mydocker.model import seccomp_profile
+from mydocker.model.oci import seccomp_profile
 
 # <linux/seccomp.h>, written out once more: a slip in the module's own table must show.
 ALLOW, LOG, TRACE, ERRNO, TRAP, KILL_THREAD, KILL = 0x7FFF0000, 0x7FFC0000, 0x7FF00000, 0x50000, 0x30000, 0, 0x80000000

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.generated.syscalls import numbers
 from mydocker.kernel import seccomp, seccomp_compiler
-from mydocker.model import seccomp_profile
-from mydocker.model.seccomp_profile import default, from_file
+from mydocker.model.oci import seccomp_profile
+from mydocker.model.oci.seccomp_profile import default, from_file
 
 DOCKERS = ["CAP_CHOWN", "CAP_MKNOD", "CAP_SYS_CHROOT"]
 

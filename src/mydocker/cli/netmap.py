@@ -1,4 +1,4 @@
-"""How netmap is drawn: a tree for a terminal, or DOT for graphviz, from the map of engine/netmap.py."""
+"""How netmap is drawn: a tree for a terminal, or DOT for graphviz, from the map of engine/network/netmap.py."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 from time import localtime, strftime
 
 from mydocker.cli.output import shorten
-from mydocker.model.times import ago, human_duration, parse_rfc3339
+from mydocker.model.options.times import ago, human_duration, parse_rfc3339
+from mydocker.model.options.units import human_size
 from mydocker.model.timestamp import SECOND
-from mydocker.model.units import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def size(found: Record) -> str:
 def _ports(found: Record) -> str:
     if not found.networks or not (found.ports or found.exposed):
         return ""
-    from mydocker.model.ports import publish, summary
+    from mydocker.model.options.ports import publish, summary
 
     return summary(publish(found.ports), found.exposed)
 

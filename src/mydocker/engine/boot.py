@@ -9,7 +9,7 @@ from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
 from mydocker.engine.network import networks, reload
 from mydocker.errors import MydockerError, NotFound
-from mydocker.model import restart
+from mydocker.model.options import restart
 from mydocker.trace import describe
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.model.request import CreateRequest
+    from mydocker.model.options.request import CreateRequest
     from mydocker.state import Record
 
 
@@ -118,7 +118,7 @@ def _wrong_cgroup(found: Record, path: str) -> str:
 
 def load_request(found: Record) -> CreateRequest:
     """request.json, what was asked for when it was created. Raises CorruptRecord."""
-    from mydocker.model import request
+    from mydocker.model.options import request
 
     asked = _load(found, "request.json")
     wrong = misfit(asked, _REQUEST)

@@ -16,9 +16,11 @@ from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_new
-from mydocker.model import host, names, references, request, signals, spec
-from mydocker.model.annotations import DRIVER, FILL, LAYERS
+from mydocker.model import host
 from mydocker.model.network import with_hostname
+from mydocker.model.oci import spec
+from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS
+from mydocker.model.options import names, references, request, signals
 from mydocker.record import record
 from mydocker.runtime import limits
 

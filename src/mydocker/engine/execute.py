@@ -40,8 +40,8 @@ from mydocker.engine.lifecycle import hold
 from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
-from mydocker.model import keyvalue
-from mydocker.model.annotations import TERM
+from mydocker.model.oci.annotations import TERM
+from mydocker.model.options import keyvalue
 from mydocker.record import record
 from mydocker.runtime import cgroup, init, security, users
 from mydocker.trace import Trace

@@ -13,7 +13,7 @@ from mydocker.engine import listing
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
 from mydocker.image import lookup, store, writer
 from mydocker.kernel import files
-from mydocker.model import references
+from mydocker.model.options import references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker import state
 from mydocker.engine import bundle
 from mydocker.errors import InvalidArgument, NotFound
-from mydocker.model import inspect
+from mydocker.model import docker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def anything(name: str) -> tuple[str, dict[str, Any]]:
 
 def container(name: str) -> dict[str, Any]:
     found = state.find(name)
-    return inspect.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
+    return docker.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
 
 
 def _network_ids(found: state.Record) -> dict[str, str]:
@@ -48,14 +48,14 @@ def image(name: str) -> dict[str, Any]:
     from mydocker.image import lookup
 
     found = lookup.find(name, make=False)
-    return inspect.image(found.id, found.config, found.layers, found.names, found.size)
+    return docker.image(found.id, found.config, found.layers, found.names, found.size)
 
 
 def volume(name: str) -> dict[str, Any]:
     from mydocker.engine import volumes
 
     found = volumes.load(name)
-    return inspect.volume(found.name, found.created, found.labels)
+    return docker.volume(found.name, found.created, found.labels)
 
 
 def network(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mydocker.engine.bundle import load_spec
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import read_regular
-from mydocker.model import restart
+from mydocker.model.options import restart
 
 _PATIENCE = 30  # seconds for a monitor to do what it has to; one that takes longer hangs
 _PATIENCE_UNSIGNALLED = 3  # for the end of a container to be recorded whose process is not there
@@ -237,7 +237,7 @@ def wait(found: state.Record) -> int:
 
 
 def update(found: state.Record, policy: str) -> None:
-    """Change its restart policy, a text of model.restart; it holds from the container's next end on."""
+    """Change its restart policy, a text of model.options.restart; it holds from the container's next end on."""
     if found.auto_remove and policy != restart.NO:
         raise Conflict(f"container {found.name} is removed at its end (--rm)", "it can't be started again then")
     with state.lock(found):

@@ -186,7 +186,7 @@ def _publish(value: str) -> Test:
     def test(found: state.Record) -> bool:
         if found.status != "running" or not found.networks:  # without a network there is no port to reach
             return False
-        from mydocker.model.ports import publish
+        from mydocker.model.options.ports import publish
 
         return any(port.host in span and port.protocol == protocol for port in publish(found.ports))
 
@@ -200,7 +200,7 @@ def _expose(value: str) -> Test:
     def test(found: state.Record) -> bool:
         if found.status != "running" or not found.networks:  # without a network there is no port to reach
             return False
-        from mydocker.model.ports import publish
+        from mydocker.model.options.ports import publish
 
         targets = [*found.exposed, *(port.target for port in publish(found.ports))]
         pairs = [target.partition("/") for target in targets]

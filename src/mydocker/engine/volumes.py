@@ -94,7 +94,7 @@ def load(name: str) -> Volume:
     """Raises NotFound, or CorruptRecord naming the file."""
     if not paths.is_entry(name) or not os.path.isdir(paths.volume(name)):
         raise NotFound(f"no such volume: {name}", "see 'mydocker volume ls'")
-    from mydocker.model.times import parse_rfc3339
+    from mydocker.model.options.times import parse_rfc3339
 
     try:
         found = Volume(**jsontext.loads(read_regular(_file(name))))

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import signals
+from mydocker.model.options import signals
 
 if TYPE_CHECKING:
     from typing import Any, Callable

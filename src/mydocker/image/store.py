@@ -19,8 +19,8 @@ import sys
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel import files
-from mydocker.model import references
-from mydocker.model.times import parse_rfc3339
+from mydocker.model.options import references
+from mydocker.model.options.times import parse_rfc3339
 from mydocker.record import record
 
 TYPE_CHECKING = False

@@ -84,7 +84,7 @@ _WORD = 0xFFFFFFFF
 
 
 def compile(profile: dict[str, Any], machine: str) -> bytes:
-    """The program for an OCI `linux.seccomp` object (see model/seccomp_profile.py, which also checks such objects).
+    """The program for an OCI `linux.seccomp` object (see model/oci/seccomp_profile.py, which also checks such objects).
 
     As runc and libseccomp have it:
     - A rule without arguments settles its calls whatever other rules say; the first one does. Among rules with

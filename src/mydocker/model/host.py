@@ -9,14 +9,15 @@ import os
 import stat
 
 from mydocker.errors import HostError
-from mydocker.model import capabilities, units
+from mydocker.model.oci import capabilities
+from mydocker.model.options import units
 from mydocker.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypedDict
 
-    from mydocker.model.mounts import Device
+    from mydocker.model.options.mounts import Device
 
     class Node(TypedDict):
         """An entry of OCI's linux.devices, and what of r, w, m the container may do with it."""

@@ -68,7 +68,7 @@ class Endpoint:
 
 @record
 class Wires:
-    """A container's networks at one start. ports: in effect, as model.ports writes them. named: whether names are
+    """A container's networks at one start. ports: in effect, as options.ports writes them. named: whether names are
     resolved for it, which is so on networks that users have made."""
 
     id: str

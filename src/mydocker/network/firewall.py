@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mydocker.model.ports import Port
+    from mydocker.model.options.ports import Port
 
 TABLES = {
     "mangle": ("MYDOCKER-ISOLATE",),

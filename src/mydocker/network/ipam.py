@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.addresses import IPV4, IPV6, cidr, parse, show
+from mydocker.model.options.addresses import IPV4, IPV6, cidr, parse, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import os
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, NotFound
 from mydocker.kernel.files import make_private, read_regular, write_atomic
-from mydocker.model.addresses import parse
+from mydocker.model.options.addresses import parse
 from mydocker.network import ipam
 from mydocker.record import record
 

@@ -11,7 +11,7 @@ import os
 
 from mydocker.kernel import cgroups, conntrack, iptables, rtnetlink
 from mydocker.kernel.rtnetlink import Netlink
-from mydocker.model.ports import publish
+from mydocker.model.options.ports import publish
 from mydocker.network import firewall
 from mydocker.ops import Op, quote
 from mydocker.record import record
@@ -500,10 +500,10 @@ class RemoveNetworkRules(Op):
 
 @record
 class PublishPorts(Op):
-    """The rules of a container's ports, one each. ports: in effect (model/ports.py's text). address, address6: the
-    container's, without prefix. before: the ports in effect before, which undo() brings back: none at a start. link:
-    the host's end of its pair. With bridge-nf-call-iptables=1, which docker sets, a packet that the container sends to
-    its own port gets its new destination inside of the bridge, and has to go back by the link that it came by.
+    """The rules of a container's ports, one each. ports: in effect (model/options/ports.py's text). address, address6:
+    the container's, without prefix. before: the ports in effect before, which undo() brings back: none at a start.
+    link: the host's end of its pair. With bridge-nf-call-iptables=1, which docker sets, a packet that the container
+    sends to its own port gets its new destination inside of the bridge, and has to go back by the link that it came by.
 
     A start adds its rules without a look at what is there: 1.5 ms instead of 5 beside 200 others."""
 

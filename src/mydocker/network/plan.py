@@ -13,7 +13,7 @@ Imports are restricted: this is on the way of every start with a network.
 from __future__ import annotations
 
 from mydocker import ops
-from mydocker.model.addresses import cidr, mac_of
+from mydocker.model.options.addresses import cidr, mac_of
 from mydocker.network import ops as steps
 from mydocker.network.firewall import Guard, network_owner
 from mydocker.network.resolvconf import RESOLVER

@@ -16,7 +16,7 @@ from mydocker.network.firewall import versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.model.ports import Port
+    from mydocker.model.options.ports import Port
 
 _ATTEMPTS = 16  # for a port of the kernel's choice that has to be free for both versions of IP
 

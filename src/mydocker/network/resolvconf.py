@@ -6,7 +6,7 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.resolver_options import HOST_GATEWAY, address
+from mydocker.model.options.resolver import HOST_GATEWAY, address
 from mydocker.record import record
 
 RESOLVER = "127.0.0.11"  # where a container on a user-made network asks; docker's address, which people know by heart

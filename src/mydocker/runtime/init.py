@@ -37,7 +37,7 @@ from mydocker import jsontext, ops
 from mydocker.errors import MydockerError
 from mydocker.kernel import process, trampoline
 from mydocker.kernel.title import set_title
-from mydocker.model.annotations import INIT
+from mydocker.model.oci.annotations import INIT
 from mydocker.runtime import users
 from mydocker.trace import Trace, step_failed
 

@@ -16,9 +16,9 @@ from mydocker import jsontext, state
 from mydocker.errors import CorruptRecord, HostError, MydockerError
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import read_regular
-from mydocker.model import restart
-from mydocker.model.netmode import is_mode
-from mydocker.model.times import parse_rfc3339
+from mydocker.model.options import restart
+from mydocker.model.options.netmode import is_mode
+from mydocker.model.options.times import parse_rfc3339
 from mydocker.runtime import init, watch
 from mydocker.runtime.launch import last_words
 from mydocker.runtime.plan import Plan, plan

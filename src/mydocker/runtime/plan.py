@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker import ops
 from mydocker.image.drivers import choice
 from mydocker.kernel import trampoline
-from mydocker.model.annotations import DRIVER, LAYERS
+from mydocker.model.oci.annotations import DRIVER, LAYERS
 from mydocker.record import record
 from mydocker.runtime import cgroup, rootfs, security
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mydocker import jsontext, ops
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model.annotations import FILL
+from mydocker.model.oci.annotations import FILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mydocker import ops
 from mydocker.kernel import seccomp
-from mydocker.model import capabilities
-from mydocker.model.annotations import SECCOMP
+from mydocker.model.oci import capabilities
+from mydocker.model.oci.annotations import SECCOMP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

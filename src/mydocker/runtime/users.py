@@ -11,7 +11,7 @@ import os
 import stat
 
 from mydocker.errors import MydockerError
-from mydocker.model.annotations import USER
+from mydocker.model.oci.annotations import USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from mydocker import state
 from mydocker.engine.execute import ExecRequest
 from mydocker.engine.execute import execute as run_in
 from mydocker.errors import InvalidArgument
-from mydocker.model import keyvalue, names
-from mydocker.model.request import read_text
+from mydocker.model.options import keyvalue, names
+from mydocker.model.options.request import read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

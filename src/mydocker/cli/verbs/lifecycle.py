@@ -14,8 +14,8 @@ from mydocker import state
 from mydocker.cli.streams import tell
 from mydocker.engine import lifecycle
 from mydocker.errors import FAILED, InvalidArgument, MydockerError, NotFound
-from mydocker.model import restart as policies
-from mydocker.model import signals, units
+from mydocker.model.options import restart as policies
+from mydocker.model.options import signals, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from time import time_ns
 from mydocker import state
 from mydocker.cli import logview
 from mydocker.errors import MydockerError
-from mydocker.model import times, units
+from mydocker.model.options import times, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.model.ports import Port
+    from mydocker.model.options.ports import Port
 
 
 def port(params: dict[str, Any]) -> int:

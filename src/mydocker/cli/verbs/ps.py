@@ -10,7 +10,7 @@ from mydocker.cli.rows import container
 from mydocker.cli.streams import tell
 from mydocker.engine import listing
 from mydocker.errors import CorruptRecord, InvalidArgument
-from mydocker.model import units
+from mydocker.model.options import units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

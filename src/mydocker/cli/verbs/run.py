@@ -10,7 +10,8 @@ from mydocker.cli.streams import tell
 from mydocker.engine import create as creation
 from mydocker.engine import start as starting
 from mydocker.errors import InvalidArgument, MydockerError, NotFound
-from mydocker.model import host, request
+from mydocker.model import host
+from mydocker.model.options import request
 from mydocker.trace import Trace
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ from mydocker.cli import output
 from mydocker.cli.streams import tell
 from mydocker.engine import system
 from mydocker.errors import MydockerError
-from mydocker.model import units
+from mydocker.model.options import units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
-from mydocker.model import keyvalue, names, units
+from mydocker.model.options import keyvalue, names, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from mydocker import ops, paths, state
 from mydocker.engine.network import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
-from mydocker.model.addresses import cidr, parse
 from mydocker.model.network import Wires
-from mydocker.model.ports import publish
+from mydocker.model.options.addresses import cidr, parse
+from mydocker.model.options.ports import publish
 from mydocker.network import firewall, leases, plan
 from mydocker.network.ops import (
     AddNetworkRules,

@@ -10,9 +10,9 @@ from mydocker.engine.lifecycle import hold
 from mydocker.engine.network import endpoints, etc, networks
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
-from mydocker.model import attachments
-from mydocker.model.netmode import is_mode
 from mydocker.model.network import DEFAULT, Endpoint, Network, Wires, with_hostname
+from mydocker.model.options import net
+from mydocker.model.options.netmode import is_mode
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
@@ -34,7 +34,7 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
     """
     builtin.check_joinable(network)
     target = endpoints.asked_for(network)
-    _, (asked,) = attachments.parse([target.name], ip, "", aliases)
+    _, (asked,) = net.parse([target.name], ip, "", aliases)
     if asked.wanted_ip:
         ipam.check(target, asked.wanted_ip)
     found = state.find(container)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.model.network import Endpoint, Network
-    from mydocker.model.ports import Port
-    from mydocker.model.request import CreateRequest
+    from mydocker.model.options.ports import Port
+    from mydocker.model.options.request import CreateRequest
 
 
 @record
@@ -99,17 +99,17 @@ def asked_for(name: str, make: bool = True) -> Network:
 def _name_networks(wanted: CreateRequest, names: list[str]) -> None:
     if names == [each["network"] for each in wanted.networks]:
         return
-    from mydocker.model import attachments
     from mydocker.model.network import Endpoint
+    from mydocker.model.options import net
 
     for each, name in zip(wanted.networks, names):
         each["network"] = name
     wanted.network = names[0]
-    attachments.check_names([Endpoint(**each) for each in wanted.networks])
+    net.check_names([Endpoint(**each) for each in wanted.networks])
 
 
 def check_ports(texts: list[str], found: list[Network]) -> None:
-    from mydocker.model import ports
+    from mydocker.model.options import ports
 
     outward = next((network for network in found if not network.internal), None)
     if not outward:
@@ -126,8 +126,8 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
     """The wires of a start that is not done: with the addresses and ports that it would get now."""
     if not wanted.networks:
         return None
-    from mydocker.model.addresses import parse
     from mydocker.model.network import Endpoint
+    from mydocker.model.options.addresses import parse
     from mydocker.network import ipam, leases
 
     joined = []
@@ -220,7 +220,7 @@ def take(found: state.Record, network: Network, end: Endpoint, number: int) -> E
 
 
 def _addressed(end: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
-    from mydocker.model.addresses import cidr, mac_of
+    from mydocker.model.options.addresses import cidr, mac_of
     from mydocker.network import ipam
 
     joined = end.asked()
@@ -235,7 +235,7 @@ def _addressed(end: Endpoint, network: Network, address: str, container_id: str,
 
 def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
     """Bind the ports: each one's text as it is in effect -> its sockets. Those that know their number come first."""
-    from mydocker.model import ports
+    from mydocker.model.options import ports
     from mydocker.network.ports import PortTaken, bind
 
     wanted = ports.publish(texts)
@@ -257,7 +257,7 @@ def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
 
 def hold_ipv6(texts: list[str]) -> dict[str, list[int]]:
     """Bind ports in effect that were held at IPv4 only, at IPv6 too: as hold() gives them."""
-    from mydocker.model import ports
+    from mydocker.model.options import ports
     from mydocker.network.ports import bind
 
     held: dict[str, list[int]] = {}
@@ -274,7 +274,7 @@ def hold_ipv6(texts: list[str]) -> dict[str, list[int]]:
 
 def _publisher(taken: Port) -> str:
     """The name of the container that has a port of that number, if one of this store has."""
-    from mydocker.model import ports
+    from mydocker.model.options import ports
 
     for each in state.readable():
         if each.ports and each.alive():

@@ -10,13 +10,13 @@ import os
 from mydocker.errors import HostError
 from mydocker.kernel.files import read_regular, write_atomic
 from mydocker.model.network import DEFAULT
-from mydocker.model.resolver_options import HOST_GATEWAY
+from mydocker.model.options.resolver import HOST_GATEWAY
 from mydocker.network import resolvconf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.model.network import Endpoint, Network
-    from mydocker.model.request import CreateRequest
+    from mydocker.model.options.request import CreateRequest
 
 
 def files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:

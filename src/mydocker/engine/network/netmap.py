@@ -16,7 +16,7 @@ from __future__ import annotations
 from mydocker.engine import listing
 from mydocker.engine.network import networks
 from mydocker.kernel import bridge, iptables
-from mydocker.model.ports import publish
+from mydocker.model.options.ports import publish
 from mydocker.network import firewall
 
 TYPE_CHECKING = False

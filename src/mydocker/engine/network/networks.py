@@ -18,8 +18,8 @@ from _socket import if_nametoindex
 from mydocker import config, jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
 from mydocker.kernel.files import make_private, read_regular, remove_tree, write_atomic
-from mydocker.model.addresses import cidr, mac_of, parse
 from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network, endpoint_id
+from mydocker.model.options.addresses import cidr, mac_of, parse
 from mydocker.network import firewall, ipam, leases
 from mydocker.trace import Trace
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.bridge import Plug
-    from mydocker.model.addresses import Cidr
+    from mydocker.model.options.addresses import Cidr
     from mydocker.ops import Op
 
 _DEFAULT_PARAMS: dict[str, Any] = {
@@ -133,7 +133,7 @@ def create(params: dict[str, Any]) -> tuple[Network, list[str]]:
 
     Raises MydockerError; then nothing is left.
     """
-    from mydocker.model import network_request
+    from mydocker.model.options import network_request
 
     network_request.name(params["network"])
     with lock():
@@ -183,7 +183,7 @@ def _reserve(params: dict[str, Any]) -> Network:
 
 
 def _draft(params: dict[str, Any]) -> Network:
-    from mydocker.model import network_request
+    from mydocker.model.options import network_request
 
     settings, others = config.load(), networks()
     taken = _own_subnets(others) + _host_subnets()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mydocker import state
 from mydocker.engine.network import endpoints, networks
 from mydocker.errors import Conflict, InvalidArgument, NotFound
-from mydocker.model import ports
 from mydocker.model.network import Wires
+from mydocker.model.options import ports
 from mydocker.network import ops, plan
 from mydocker.runtime import control
 from mydocker.trace import Trace

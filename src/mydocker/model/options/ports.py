@@ -6,8 +6,8 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import addresses
-from mydocker.model.units import is_number
+from mydocker.model.options import addresses
+from mydocker.model.options.units import is_number
 from mydocker.record import record
 
 TYPE_CHECKING = False

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 
 from mydocker.errors import InvalidArgument
+from mydocker.model.options.units import is_number
 from mydocker.model.timestamp import SECOND
-from mydocker.model.units import is_number
 
 NEVER = "0001-01-01T00:00:00Z"  # what docker shows for a time that has not come
 _UNITS = {"h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": 10**6, "us": 1000, "µs": 1000, "ns": 1}

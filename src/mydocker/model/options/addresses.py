@@ -8,7 +8,7 @@ from __future__ import annotations
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.units import is_number
+from mydocker.model.options.units import is_number
 from mydocker.record import record
 
 IPV4, IPV6 = 32, 128  # bits of an address

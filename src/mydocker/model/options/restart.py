@@ -7,7 +7,7 @@ on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import units
+from mydocker.model.options import units
 
 NO = "no"
 _KINDS = (NO, "on-failure", "always", "unless-stopped")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import names, units
+from mydocker.model.options import names, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

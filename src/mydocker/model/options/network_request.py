@@ -10,9 +10,9 @@ import re
 from typing import Any, Callable
 
 from mydocker.errors import Conflict, InvalidArgument
-from mydocker.model import keyvalue, units
-from mydocker.model.addresses import IPV4, IPV6, Cidr, cidr, parse, show
 from mydocker.model.network import DEFAULT, Network
+from mydocker.model.options import keyvalue, units
+from mydocker.model.options.addresses import IPV4, IPV6, Cidr, cidr, parse, show
 
 DRIVERS = ("bridge",)
 RESERVED = ("none", "host", DEFAULT, "default")

@@ -6,8 +6,8 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.addresses import parse, show
-from mydocker.model.names import DIGITS, LETTERS
+from mydocker.model.options.addresses import parse, show
+from mydocker.model.options.names import DIGITS, LETTERS
 
 HOST_GATEWAY = "host-gateway"  # stands for the host, as seen from the container
 _NAME = frozenset(LETTERS + DIGITS + "_-")

@@ -8,18 +8,8 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, NotFound
-from mydocker.model import (
-    attachments,
-    capabilities,
-    keyvalue,
-    mounts,
-    names,
-    ports,
-    resolver_options,
-    restart,
-    signals,
-    units,
-)
+from mydocker.model.oci import capabilities
+from mydocker.model.options import keyvalue, mounts, names, net, ports, resolver, restart, signals, units
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -28,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.model.host import HostFacts
-    from mydocker.model.mounts import Device, Mount
-    from mydocker.model.units import Ulimit
+    from mydocker.model.options.mounts import Device, Mount
+    from mydocker.model.options.units import Ulimit
 
 SCHEMA = 1
 DEFAULT_IMAGE = "busybox:latest"  # what `run COMMAND` runs in
@@ -172,7 +162,7 @@ def from_params(
         if text(key) and text(key) not in taken:
             raise InvalidArgument(f"--{key.replace('_', '-')} {text(key)} is not supported", why)
     entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
-    mode, endpoints = attachments.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
+    mode, endpoints = net.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
     ipc = _namespace("ipc", text("ipc"), ("host", "private"))
     no_new_privileges, seccomp = _security(several("security_opt"), read)
     log_size, log_files = _log_options(several("log_opt"))
@@ -209,10 +199,10 @@ def from_params(
         published=[port.text for port in ports.publish(several("publish"))],
         publish_all=bool(params.get("publish_all")),
         exposed_ports=ports.expose(several("expose")),
-        dns=list(map(resolver_options.server, several("dns"))),
-        dns_search=list(map(resolver_options.search, several("dns_search"))),
-        dns_options=list(map(resolver_options.option, several("dns_option"))),
-        extra_hosts=[":".join(resolver_options.extra_host(row)) for row in several("add_host")],
+        dns=list(map(resolver.server, several("dns"))),
+        dns_search=list(map(resolver.search, several("dns_search"))),
+        dns_options=list(map(resolver.option, several("dns_option"))),
+        extra_hosts=[":".join(resolver.extra_host(row)) for row in several("add_host")],
         pid=_namespace("pid", text("pid"), ("host",)),
         ipc=ipc,
         uts=_namespace("uts", text("uts"), ("host",)),

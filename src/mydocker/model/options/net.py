@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import addresses, names
-from mydocker.model.netmode import is_mode
 from mydocker.model.network import DEFAULT, Endpoint
+from mydocker.model.options import addresses, names
+from mydocker.model.options.netmode import is_mode
 
 
 def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[str, list[Endpoint]]:

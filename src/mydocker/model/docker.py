@@ -9,17 +9,18 @@ Imports are restricted: inspect is quick.
 from __future__ import annotations
 
 from mydocker import paths
-from mydocker.model import restart, times, timestamp
-from mydocker.model.netmode import is_mode
+from mydocker.model import timestamp
 from mydocker.model.network import BUILTIN, DEFAULT, builtin_id, endpoint_id
+from mydocker.model.options import restart, times
+from mydocker.model.options.netmode import is_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from mydocker.model.mounts import Mount
     from mydocker.model.network import Endpoint
-    from mydocker.model.request import CreateRequest
+    from mydocker.model.options.mounts import Mount
+    from mydocker.model.options.request import CreateRequest
 
     Json = dict[str, Any]
 
@@ -373,7 +374,7 @@ def _bindings(texts: list[str], every: str) -> Json:
     """docker's {"80/tcp": [{"HostIp", "HostPort"}]}. every: how all of the host's addresses are written."""
     if not texts:
         return {}
-    from mydocker.model.ports import publish
+    from mydocker.model.options.ports import publish
 
     found: Json = {}
     for port in publish(texts):

@@ -9,8 +9,9 @@ Imports are restricted: this is on the way of every start.
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model import capabilities, keyvalue, seccomp_profile, units
-from mydocker.model.annotations import INIT, NETWORK_OF, SECCOMP, TERM, USER
+from mydocker.model.oci import capabilities, seccomp_profile
+from mydocker.model.oci.annotations import INIT, NETWORK_OF, SECCOMP, TERM, USER
+from mydocker.model.options import keyvalue, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.model.host import HostFacts, Node
-    from mydocker.model.mounts import Mount
-    from mydocker.model.request import CreateRequest
+    from mydocker.model.options.mounts import Mount
+    from mydocker.model.options.request import CreateRequest
 
     Json = dict[str, Any]
 

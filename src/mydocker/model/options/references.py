@@ -7,7 +7,7 @@ Source: https://github.com/distribution/reference. Imports are restricted: this 
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.names import DIGITS, LETTERS
+from mydocker.model.options.names import DIGITS, LETTERS
 from mydocker.record import record
 
 _HEX = frozenset("0123456789abcdef")
