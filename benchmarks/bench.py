@@ -33,9 +33,9 @@ def main() -> int:
         raise SystemExit("bench: needs root")
     start = time.monotonic()
     print("the contestants …", file=sys.stderr)
-    with contestants(ALL) as (folder, peers, absent):
+    with contestants(ALL) as (directory, peers, absent):
         s = cases.Bench(peers, absent, args.rounds or (1 if args.quick else 5))
-        s.folder, s.sizes = folder, cases.QUICK if args.quick else cases.Sizes()
+        s.directory, s.sizes = directory, cases.QUICK if args.quick else cases.Sizes()
         s.play({name: cases.CASES[name] for name in args.only})
     versions = {peer.name: peer.version for peer in peers}
     about = {"machine": machine(), "versions": versions, "seconds": time.monotonic() - start, "quick": args.quick}

@@ -39,10 +39,10 @@ QUICK = Sizes(runs=3, starts=16, detached=5, listed=(1, 30), crowd=(0, 10), imag
 
 
 class Bench(Sitting):
-    """A sitting that knows how much of everything there is to be. folder: for files; busybox.tar is there."""
+    """A sitting that knows how much of everything there is to be. directory: for files; busybox.tar is there."""
 
     sizes = Sizes()
-    folder = ""
+    directory = ""
 
     def each(self, *words: str) -> None:
         """Have every contestant do this."""
@@ -209,7 +209,7 @@ def bare_pipe(script: str) -> float:
 def images(s: Bench) -> None:
     """import, export and commit of 500 MB"""
     megabytes = s.sizes.images[-1]
-    tar, out, image, few = image_tar(s, megabytes), f"{s.folder}/out.tar", f"{IMAGE}-{megabytes}", s.few
+    tar, out, image, few = image_tar(s, megabytes), f"{s.directory}/out.tar", f"{IMAGE}-{megabytes}", s.few
 
     def import_(peer: Peer) -> list[float]:
         seconds = peer.took(["import", tar, image])
@@ -238,9 +238,9 @@ def images(s: Bench) -> None:
 
 def image_tar(s: Bench, megabytes: int) -> str:
     """The tar of a busybox with so many bytes more: three fifths can't be compressed, the rest are small files."""
-    path = f"{s.folder}/{megabytes}.tar"
+    path = f"{s.directory}/{megabytes}.tar"
     if not os.path.exists(path):
-        shutil.copyfile(f"{s.folder}/busybox.tar", path)
+        shutil.copyfile(f"{s.directory}/busybox.tar", path)
         with tarfile.open(path, "a") as tar:
             for name, data in files(megabytes * 10**6):
                 member = tarfile.TarInfo(f"benchmark/{name}")

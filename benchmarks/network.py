@@ -156,11 +156,11 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure these")
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE")
     args = parser.parse_args()
-    with contestants(MAKERS) as (folder, peers, absent), contextlib.ExitStack() as stack:
-        tools = f"{folder}/tools.tar"
+    with contestants(MAKERS) as (directory, peers, absent), contextlib.ExitStack() as stack:
+        tools = f"{directory}/tools.tar"
         sh("mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PACKAGES)}", "bookworm", tools)
         s = Stage(peers, absent, args.rounds)
-        s.lans = {peer.name: stack.enter_context(host(f"{folder}/lan-{peer.name}")) for peer in peers}
+        s.lans = {peer.name: stack.enter_context(host(f"{directory}/lan-{peer.name}")) for peer in peers}
         for peer in peers:
             connect(peer.host, s.lans[peer.name])
             peer("import", tools, TOOLS)

@@ -2,9 +2,9 @@
 
 A host is a set of namespaces: network, mounts, processes. In it, /run is empty, and so is each contestant's part of
 /etc and /var/lib; what is written elsewhere below these two is dropped. So every contestant runs as it is installed,
-with its default folders, sockets, bridges and rules, and neither touches the real host's nor sees the others'. A host
-lives as long as its first process, which reads a pipe from the benchmark: when that ends, however it ends, the
-kernel takes the host down with all that runs in it. Left are files in the benchmark's folder, and control groups.
+with its default directories, sockets, bridges and rules, and neither touches the real host's nor sees the others'. A
+host lives as long as its first process, which reads a pipe from the benchmark: when that ends, however it ends, the
+kernel takes the host down with all that runs in it. Left are files in the benchmark's directory, and control groups.
 """
 
 from __future__ import annotations
@@ -92,15 +92,15 @@ def sh(*words: str, text: str = "") -> str:
 
 
 class Host:
-    """folder: what is its own; pid: its first process; enter: the command prefix that leads into it."""
+    """directory: what is its own; pid: its first process; enter: the command prefix that leads into it."""
 
-    def __init__(self, folder: str, pid: int) -> None:
-        self.folder, self.pid = folder, pid
+    def __init__(self, directory: str, pid: int) -> None:
+        self.directory, self.pid = directory, pid
         self.enter = ["nsenter", "--net", "--mount", "--pid", f"--target={pid}"]
 
     def write(self, path: str, text: str) -> None:
-        """A file in one of the folders that are the host's own, such as /etc/containers."""
-        Path(f"{self.folder}/own{path}").write_text(text)
+        """A file in one of the directories that are the host's own, such as /etc/containers."""
+        Path(f"{self.directory}/own{path}").write_text(text)
 
     def processes(self) -> set[int]:
         """Those that run on the host itself: neither its first one nor the containers' own."""
@@ -114,17 +114,17 @@ class Host:
 
 
 @contextlib.contextmanager
-def host(folder: str) -> Iterator[Host]:
+def host(directory: str) -> Iterator[Host]:
     """For the time of the block. Raises Failure."""
-    os.makedirs(folder)
-    words = ["unshare", "--net", "--mount", "--pid", "--fork", "sh", "-euc", HOST, folder]
+    os.makedirs(directory)
+    words = ["unshare", "--net", "--mount", "--pid", "--fork", "sh", "-euc", HOST, directory]
     pipe = subprocess.PIPE
     # Its own session: Ctrl-C is for the benchmark, which ends the host by closing the pipe, and waits for that.
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, start_new_session=True) as holder:
         assert holder.stdout is not None
         if holder.stdout.readline() != b"ready\n":
             raise Failure("no host of its own could be set up")
-        yield Host(folder, int(Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text()))
+        yield Host(directory, int(Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text()))
 
 
 def cgroups() -> set[str]:
@@ -132,14 +132,14 @@ def cgroups() -> set[str]:
 
 
 @contextlib.contextmanager
-def swept_cgroups(folder: str) -> Iterator[None]:
-    """Remove the control groups that the hosts below `folder` leave, and nobody else's."""
+def swept_cgroups(directory: str) -> Iterator[None]:
+    """Remove the control groups that the hosts below `directory` leave, and nobody else's."""
     before = cgroups()
     try:
         yield
     finally:
         stores = ("mydocker/containers", "docker/containers", "containers/storage/overlay-containers")
-        ours = {path.name for store in stores for path in Path(folder).glob(f"*/own/var/lib/{store}/*")} | {IMAGE}
+        ours = {path.name for store in stores for path in Path(directory).glob(f"*/own/var/lib/{store}/*")} | {IMAGE}
         parents = {"docker", "libpod_parent", "conmon", "mydocker"}
         for path in sorted(cgroups() - before, key=len, reverse=True):
             name = os.path.basename(path)
@@ -199,7 +199,7 @@ class Runtime(Peer):
 
     def __init__(self, name: str, host: Host, busybox: str) -> None:
         super().__init__(name, host, [name])
-        self.bundle = f"{host.folder}/bundle"
+        self.bundle = f"{host.directory}/bundle"
         os.makedirs(f"{self.bundle}/rootfs")
         sh("tar", "-xf", busybox, "-C", f"{self.bundle}/rootfs")
         # One bundle for both, so that they have the same to do.
@@ -221,7 +221,7 @@ class Runtime(Peer):
 
 @contextlib.contextmanager
 def contestants(makers: dict[str, Maker]) -> Iterator[tuple[str, list[Peer], dict[str, str]]]:
-    """For the time of the block: a folder on disk, the contestants, and for those that could not be had, why.
+    """For the time of the block: a directory on disk, the contestants, and for those that could not be had, why.
 
     Each is on its host, has the image, and has run a container. mydocker comes first; raises Failure without it.
     SIGTERM and SIGHUP end the block as Ctrl-C does; nothing disturbs the clearing up after it.
@@ -229,14 +229,14 @@ def contestants(makers: dict[str, Maker]) -> Iterator[tuple[str, list[Peer], dic
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     temporary = tempfile.TemporaryDirectory(prefix="mydocker-benchmark.", dir="/var/tmp")
-    with temporary as folder, swept_cgroups(folder), contextlib.ExitStack() as hosts:
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
+    with temporary as directory, swept_cgroups(directory), contextlib.ExitStack() as hosts:
+        os.environ["TMPDIR"] = tempfile.tempdir = directory
         peers: list[Peer] = []
         absent: dict[str, str] = {}
         try:
             for name, make in makers.items():
                 try:
-                    peer = make(name, hosts.enter_context(host(f"{folder}/{name}")), f"{folder}/busybox.tar")
+                    peer = make(name, hosts.enter_context(host(f"{directory}/{name}")), f"{directory}/busybox.tar")
                     peer(*peer.start)
                     if name not in RUNTIMES:
                         peer("run", "--rm", IMAGE, "true")  # what is made once: the bridge, its rules
@@ -245,7 +245,7 @@ def contestants(makers: dict[str, Maker]) -> Iterator[tuple[str, list[Peer], dic
                     if not peers:
                         raise
                     absent[name] = str(problem)
-            yield folder, peers, absent
+            yield directory, peers, absent
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
@@ -264,7 +264,7 @@ def mydocker(name: str, host: Host, busybox: str) -> Peer:
 def docker(name: str, host: Host, busybox: str, options: Sequence[str] = ()) -> Peer:
     """options: the daemon's. It ends with the host."""
     peer = Peer(name, host, ["docker"])
-    log = Path(f"{host.folder}/dockerd.log")
+    log = Path(f"{host.directory}/dockerd.log")
     with log.open("w") as file:
         daemon = subprocess.Popen(
             [*host.enter, "dockerd", *options], stdin=subprocess.DEVNULL, stdout=file, stderr=file

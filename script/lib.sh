@@ -1,4 +1,4 @@
-# Shared by the scripts beside it; sourced, after `set -eu`, with ROOT as the checkout's folder.
+# Shared by the scripts beside it; sourced, after `set -eu`, with ROOT as the checkout's directory.
 # shellcheck shell=sh
 
 # The distribution's own programs: a pyenv or conda in front of them would bring another Python.

@@ -4,7 +4,7 @@
 # shellcheck disable=SC2034  # for `need`, by the scripts
 VM_PACKAGES="mmdebstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils"
 
-# vm_make FOLDER SUITE [PACKAGE…]: a disk in FOLDER, with its kernel and a key for root beside it.
+# vm_make DIR SUITE [PACKAGE…]: a disk in DIR, with its kernel and a key for root beside it.
 vm_make() {
     vm=$1
     suite=$2
@@ -27,7 +27,7 @@ vm_make() {
     rm -rf --one-file-system "$vm/root"
 }
 
-# vm_up FOLDER PORT: boot it; its ssh is at 127.0.0.1:PORT. MYDOCKER_VM_TCG=1 keeps it off a KVM that does not work.
+# vm_up DIR PORT: boot it; its ssh is at 127.0.0.1:PORT. MYDOCKER_VM_TCG=1 keeps it off a KVM that does not work.
 vm_up() {
     accelerator="tcg,thread=multi"
     processor=Nehalem # newer ones take longer to emulate
@@ -49,16 +49,16 @@ vm_up() {
     done
 }
 
-# vm_ssh FOLDER PORT COMMAND…
+# vm_ssh DIR PORT COMMAND…
 vm_ssh() {
-    folder=$1
+    directory=$1
     port=$2
     shift 2
-    ssh -q -i "$folder/key" -p "$port" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+    ssh -q -i "$directory/key" -p "$port" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
         -o ConnectTimeout=5 -o BatchMode=yes root@127.0.0.1 "$@"
 }
 
-# vm_down FOLDER: pull the plug.
+# vm_down DIR: pull the plug.
 vm_down() {
     [ ! -e "$1/pid" ] || kill "$(cat "$1/pid")" 2>/dev/null || true
     rm -f "$1/pid"

@@ -73,7 +73,7 @@ def quote(word: str) -> str:
 
 @record
 class MakeCgroups(Op):
-    """The container's folder in every hierarchy. undo() kills what is still in there."""
+    """The container's directory in every hierarchy. undo() kills what is still in there."""
 
     paths: list[str]
     topic = "cgroup"
@@ -95,22 +95,24 @@ class MakeCgroups(Op):
 
 @record
 class EnableControllers(Op):
-    """cgroup v2: a folder's children have only the controllers that each folder above passes on."""
+    """cgroup v2: a directory's children have only the controllers that each directory above passes on."""
 
-    folders: list[str]
+    directories: list[str]
     controllers: list[str]
     topic = "cgroup"
 
     def do(self) -> None:
-        for folder in self.folders:
-            cgroups.write(f"{folder}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
+        for directory in self.directories:
+            cgroups.write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
 
     def phrase(self) -> str:
         return "pass the controllers on to it"
 
     def shell(self) -> str:
         wanted = " ".join(f"+{name}" for name in self.controllers)
-        return "; ".join(f"echo '{wanted}' > {quote(folder)}/cgroup.subtree_control" for folder in self.folders)
+        return "; ".join(
+            f"echo '{wanted}' > {quote(directory)}/cgroup.subtree_control" for directory in self.directories
+        )
 
 
 @record
@@ -122,12 +124,12 @@ class FillCpuset(Op):
 
     def do(self) -> None:
         for name in ("cpuset.cpus", "cpuset.mems"):
-            empty, folder = [], self.path
-            while not cgroups.read(f"{folder}/{name}"):
-                empty.append(folder)
-                folder = os.path.dirname(folder)
+            empty, directory = [], self.path
+            while not cgroups.read(f"{directory}/{name}"):
+                empty.append(directory)
+                directory = os.path.dirname(directory)
             for below in reversed(empty):
-                cgroups.write(f"{below}/{name}", cgroups.read(f"{folder}/{name}"))
+                cgroups.write(f"{below}/{name}", cgroups.read(f"{directory}/{name}"))
 
     def phrase(self) -> str:
         return "give the empty cpuset its parent's CPUs"
@@ -277,8 +279,8 @@ class JoinNetwork(Op):
 
 @record
 class ShowNamespace(Op):
-    """For `ip netns exec NAME`: a link in the folder where ip(8) looks. A namespace of that name that somebody else has
-    put there stays. pid: the container's first process, known only after the clone."""
+    """For `ip netns exec NAME`: a link in the directory where ip(8) looks. A namespace of that name that somebody else
+    has put there stays. pid: the container's first process, known only after the clone."""
 
     name: str
     pid: int = 0
@@ -455,9 +457,9 @@ _OURS = ("/proc", "/sys", "/dev")
 
 @record
 class Mount(Op):
-    """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that folder, resolved there, links
-    included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way are
-    followed (in the root) or refused; none may lead to the root itself, or into what the kernel or mydocker fills.
+    """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that directory, resolved there,
+    links included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way
+    are followed (in the root) or refused; none may lead to the root itself, or into what the kernel or mydocker fills.
     readonly: of a bind mount, with all below it."""
 
     source: str
@@ -475,7 +477,7 @@ class Mount(Op):
             mounts.mount(self.source, self.target, self.fstype, self.flags, self.data)
             return
         bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(self.source)
-        point = mounts.open_point(self.root, self.target, "file" if bind_file else "folder", self.follow)
+        point = mounts.open_point(self.root, self.target, "file" if bind_file else "directory", self.follow)
         try:
             there = mounts.place(self.root, point)
             if there != self.target and (there == "/" or there.startswith(_OURS)):
@@ -551,8 +553,8 @@ class RootReadOnly(Op):
 class FillVolume(Op):
     """A named volume that is still empty gets what the image has at its mount point, as with docker.
 
-    volume: its folder _data. The copy is made beside it, where no container looks, and then moved in: another container
-    that has the volume could replace a folder by a link while its owner and mode are being set.
+    volume: its directory _data. The copy is made beside it, where no container looks, and then moved in: another
+    container that has the volume could replace a directory by a link while its owner and mode are being set.
     """
 
     root: str
@@ -599,7 +601,7 @@ class MakeDevice(Op):
     topic = "devices"
 
     def do(self) -> None:
-        parent = mounts.open_point(self.root, os.path.dirname(self.path), "folder")
+        parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
         try:
             name = os.path.basename(self.path)
             kind = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_IFCHR}[self.kind]
@@ -636,7 +638,7 @@ class MakeLink(Op):
     topic = "devices"
 
     def do(self) -> None:
-        parent = mounts.open_point(self.root, os.path.dirname(self.path), "folder")
+        parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
         try:
             os.symlink(self.target, os.path.basename(self.path), dir_fd=parent)
         finally:
@@ -666,13 +668,13 @@ class MarkRoot(Op):
             pass
         finally:
             os.close(top)
-        folder = mounts.open_point(self.root, "/etc", "folder")
+        directory = mounts.open_point(self.root, "/etc", "directory")
         try:
-            os.symlink("/proc/mounts", "mtab", dir_fd=folder)
+            os.symlink("/proc/mounts", "mtab", dir_fd=directory)
         except FileExistsError:
             pass
         finally:
-            os.close(folder)
+            os.close(directory)
 
     def phrase(self) -> str:
         return "have /.dockerenv and /etc/mtab"
@@ -683,15 +685,15 @@ class MarkRoot(Op):
 
 
 @record
-class MakeFolder(Op):
-    """A folder inside `root`, and those above it, where they are missing."""
+class MakeDirectory(Op):
+    """A directory inside `root`, and those above it, where they are missing."""
 
     root: str
     path: str
     topic = "root"
 
     def do(self) -> None:
-        os.close(mounts.open_point(self.root, self.path, "folder"))
+        os.close(mounts.open_point(self.root, self.path, "directory"))
 
     def phrase(self) -> str:
         return f"make sure that {self.path} is there"
@@ -717,7 +719,7 @@ class PivotRoot(Op):
 
 @record
 class MaskPath(Op):
-    """Hide a file under /dev/null, a folder under an empty read-only tmpfs. What is not there needs no mask."""
+    """Hide a file under /dev/null, a directory under an empty read-only tmpfs. What is not there needs no mask."""
 
     root: str
     path: str
@@ -1054,7 +1056,7 @@ class CloseDescriptors(Op):
 
 
 @record
-class ChangeFolder(Op):
+class ChangeDirectory(Op):
     """The working directory, which must be inside the root: `WORKDIR /proc/self/fd/N` may not lead out."""
 
     path: str
@@ -1066,7 +1068,7 @@ class ChangeFolder(Op):
             here = os.getcwd()
         except FileNotFoundError:
             here = ""
-        # getcwd(2) names a folder outside the root "(unreachable)/…"; glibc turns that into ENOENT.
+        # getcwd(2) names a directory outside the root "(unreachable)/…"; glibc turns that into ENOENT.
         if not here.startswith("/"):
             raise OSError(errno.EPERM, "the working directory is outside of the container's root", self.path)
 

@@ -20,7 +20,7 @@ NETWORKS = f"{ROOT}/networks"  # <name>/network.json
 
 
 def is_entry(name: str) -> bool:
-    """Whether the text can be the name of a thing in one of these folders, and leads nowhere else."""
+    """Whether the text can be the name of a thing in one of these directories, and leads nowhere else."""
     return bool(name) and len(name) <= 255 and not name.startswith(".") and "/" not in name and "\0" not in name
 
 
@@ -29,7 +29,7 @@ def container(container_id: str) -> str:
 
 
 def layer(chain_id: str) -> str:
-    """The folder of an unpacked layer; chain_id with or without its `sha256:`."""
+    """The directory of an unpacked layer; chain_id with or without its `sha256:`."""
     return f"{LAYERS}/{chain_id.rpartition(':')[2]}"
 
 
@@ -42,5 +42,5 @@ def network(name: str) -> str:
 
 
 def leases(name: str) -> str:
-    """The folder of a network's leases, one file an address; gone after a reboot."""
+    """The directory of a network's leases, one file an address; gone after a reboot."""
     return f"{RUN}/_networks/{name}"

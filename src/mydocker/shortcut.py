@@ -112,8 +112,8 @@ def _row(name: str) -> Row:
     """By its .pyc. Raises ValueError if that is not of its source as it is now, OSError if there is none."""
     package = hasattr(sys.modules[name], "__path__")
     source = _source(name, package)
-    folder, _, tail = source.rpartition("/")
-    data, status = _read(f"{folder}/__pycache__/{tail[:-3]}.{_TAG}.pyc"), os.stat(source)
+    directory, _, tail = source.rpartition("/")
+    data, status = _read(f"{directory}/__pycache__/{tail[:-3]}.{_TAG}.pyc"), os.stat(source)
     # PEP 552: the magic number, flags (0: it goes by time and size), the source's time and size, four bytes each.
     if data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + _word(int(status.st_mtime)) + _word(status.st_size):
         raise ValueError(name)

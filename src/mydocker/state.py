@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mydocker.model.network import Endpoint
 
 SCHEMA = 1
-_VOLUMES_TOO = "volumes-too"  # a file in the folder of a container that is removed with its volumes
+_VOLUMES_TOO = "volumes-too"  # a file in the directory of a container that is removed with its volumes
 _ROOM = 4096  # bytes, at least, that a record's spare holds
 _LINK = "../containers/"  # a name's link is this and the ID
 STATUSES = ("created", "running", "restarting", "exited")
@@ -108,7 +108,7 @@ class Record:
     schema: int = SCHEMA
 
     @property
-    def folder(self) -> str:
+    def directory(self) -> str:
         return paths.container(self.id)
 
     @property
@@ -204,7 +204,7 @@ def _check(found: Record) -> None:
         if not end.get("network"):
             raise ValueError("networks: network is missing")
     if found.ports or found.published:
-        from mydocker.options.ports import publish
+        from mydocker.model.options.ports import publish
 
         publish(found.ports)
         publish(found.published)
@@ -218,7 +218,7 @@ def _check(found: Record) -> None:
 
 def unusable(found: Record, why: object) -> CorruptRecord:
     """The error for a record that could be read, and makes no sense all the same."""
-    return CorruptRecord(f"corrupt record: {found.folder}/record.json: {why}", _remedy(found.id))
+    return CorruptRecord(f"corrupt record: {found.directory}/record.json: {why}", _remedy(found.id))
 
 
 def check_types(found: object) -> None:
@@ -262,7 +262,7 @@ def save(found: Record, durable: bool = False) -> None:
 
     A full disk is no obstacle as long as the container has its record.spare. Raises HostError otherwise.
     """
-    path, text = f"{found.folder}/record.json", _text(found)
+    path, text = f"{found.directory}/record.json", _text(found)
     try:
         write_atomic(path, text, durable=durable)
     except HostError:
@@ -283,14 +283,14 @@ def _save_in_spare(found: Record, path: str, text: bytes, durable: bool) -> bool
             os.close(descriptor)
         exchange(spare, path)
         if durable:
-            sync(found.folder)
+            sync(found.directory)
     except OSError:
         return False
     return True
 
 
 def _spare(found: Record) -> str:
-    return f"{found.folder}/record.spare"
+    return f"{found.directory}/record.spare"
 
 
 def save_unseen(found: Record) -> None:
@@ -311,7 +311,7 @@ def save_failure(found: Record, why: str, code: int) -> None:
     try:
         save(found)
     except (OSError, HostError):
-        pass  # the disk is full, or the container's folder is gone: the caller hears of the first error
+        pass  # the disk is full, or the container's directory is gone: the caller hears of the first error
 
 
 def leave_code(held: Lock, found: Record) -> None:
@@ -329,7 +329,7 @@ class LastCode:
     def __init__(self, found: Record) -> None:
         """Raises NotFound."""
         try:
-            self._descriptor = os.open(f"{found.folder}/lock", REGULAR)
+            self._descriptor = os.open(f"{found.directory}/lock", REGULAR)
         except FileNotFoundError:
             raise no_such(found.name) from None
 
@@ -357,7 +357,7 @@ def keep(found: Record) -> None:
         except HostError:
             pass  # too late for that
         for path in ("config.json", "request.json", "record.json", ""):
-            sync(f"{found.folder}/{path}")
+            sync(f"{found.directory}/{path}")
         sync(paths.NAMES)
         sync(paths.CONTAINERS)
     except FileNotFoundError:
@@ -368,7 +368,7 @@ class Lock:
     """flock on a file. The descriptor is inherited by a fork, and the lock lasts until its last copy is closed."""
 
     def __init__(self, path: str, missing: str = "", wait: bool = True, make: bool = True) -> None:
-        """missing: whose lock it is, for NotFound if its folder is gone. wait: if False, BlockingIOError if it is
+        """missing: whose lock it is, for NotFound if its directory is gone. wait: if False, BlockingIOError if it is
         held. make: if False, a file that is not there is not made: NotFound.
         """
         import fcntl
@@ -389,7 +389,7 @@ class Lock:
                 except BaseException:
                     os.close(self.descriptor)
                     raise
-            # Who held it before may have removed the file with its folder: then this lock is of nothing.
+            # Who held it before may have removed the file with its directory: then this lock is of nothing.
             try:
                 if os.stat(path).st_ino == os.fstat(self.descriptor).st_ino:
                     return
@@ -430,22 +430,22 @@ class Lock:
 
 
 def lock(found: Record) -> Lock:
-    return Lock(f"{found.folder}/lock", found.name)
+    return Lock(f"{found.directory}/lock", found.name)
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------
 
 
 def unseen(container_id: str) -> str:
-    """Where a container's folder is while it is made and while it is removed: nobody lists it there."""
+    """Where a container's directory is while it is made and while it is removed: nobody lists it there."""
     return f"{paths.CONTAINERS}/.{container_id}"
 
 
 def reserve(container_id: str, name: str) -> Lock:
-    """Make the container's folder, unseen, and take its name. Raises Conflict if the name is another's; then nothing is
-    left. The lock on the container is the caller's; reveal() shows what it has made."""
-    for folder in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
-        make_private(folder)
+    """Make the container's directory, unseen, and take its name. Raises Conflict if the name is another's; then nothing
+    is left. The lock on the container is the caller's; reveal() shows what it has made."""
+    for directory in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
+        make_private(directory)
     lock = f"{unseen(container_id)}.lock"
     held = Lock(lock)
     try:
@@ -502,31 +502,31 @@ def _is_id(text: str) -> bool:
 def _abandoned(container_id: str) -> bool:
     """Whether who was making or removing it is gone: then nobody holds its lock, and what is left of it is removed, its
     name too."""
-    folder = unseen(container_id)
+    directory = unseen(container_id)
     try:
         # Who removes a container holds its lock, and has perhaps removed the file: a new one would be no lock at all.
-        held = Lock(f"{folder}/lock", wait=False, make=False)
+        held = Lock(f"{directory}/lock", wait=False, make=False)
     except NotFound:
-        return not os.path.isdir(folder)
+        return not os.path.isdir(directory)
     except BlockingIOError:
         return False
-    forget(container_id, name_of(container_id), _volumes_to_go(folder, container_id))
+    forget(container_id, name_of(container_id), _volumes_to_go(directory, container_id))
     held.release()
     return True
 
 
-def _volumes_to_go(folder: str, container_id: str) -> list[str]:
+def _volumes_to_go(directory: str, container_id: str) -> list[str]:
     """The volumes that an interrupted removal was to take along: see forget()."""
-    path = f"{folder}/record.json"
+    path = f"{directory}/record.json"
     try:
         found = parse(read_regular(path), path, container_id)
     except (OSError, CorruptRecord):
         return []
-    return found.own_volumes if found.auto_remove or os.path.exists(f"{folder}/{_VOLUMES_TOO}") else []
+    return found.own_volumes if found.auto_remove or os.path.exists(f"{directory}/{_VOLUMES_TOO}") else []
 
 
 def sweep() -> None:
-    """Remove what a crash has left half-made or half-removed: a folder with a lock that nobody holds, or without."""
+    """Remove what a crash has left half-made or half-removed: a directory with a lock that nobody holds, or without."""
     if not os.path.isdir(paths.CONTAINERS):
         return
     for entry in os.listdir(paths.CONTAINERS):
@@ -540,7 +540,8 @@ def sweep() -> None:
 
 
 def _sweep_unlocked(container_id: str) -> None:
-    """What of reserve() there is before the lock is in the folder; harmless if its maker has yet to take the lock."""
+    """What of reserve() there is before the lock is in the directory; harmless if its maker has yet to take the
+    lock."""
     path = f"{unseen(container_id)}.lock"
     try:
         held = Lock(path, wait=False, make=False)
@@ -565,17 +566,17 @@ def _sweep_rest(container_id: str) -> None:
 
 
 def publish(found: Record) -> None:
-    """/run/mydocker/<name> leads to the container's folder, for people and scripts; gone after a reboot."""
+    """/run/mydocker/<name> leads to the container's directory, for people and scripts; gone after a reboot."""
     link = f"{paths.RUN}/{found.name}"
     try:
-        os.symlink(found.folder, link)
+        os.symlink(found.directory, link)
     except FileExistsError:
-        if os.path.islink(link) and os.readlink(link) != found.folder:
+        if os.path.islink(link) and os.readlink(link) != found.directory:
             os.unlink(link)
-            os.symlink(found.folder, link)
+            os.symlink(found.directory, link)
     except FileNotFoundError:  # /run is empty after a reboot
         make_private(paths.RUN)
-        os.symlink(found.folder, link)
+        os.symlink(found.directory, link)
 
 
 def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -> None:
@@ -594,15 +595,15 @@ def hide(container_id: str, name: str) -> None:
     """From here on it is not there any more, and its name is free."""
     if not _is_id(container_id):
         raise ValueError(f"'{container_id}' is no container's ID")
-    folder = paths.container(container_id)
+    directory = paths.container(container_id)
     try:
-        os.rename(folder, unseen(container_id))
+        os.rename(directory, unseen(container_id))
     except FileNotFoundError:
         pass
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise  # but where a full disk has no room for one more name, it is removed in its place
-    for link, target in ((f"{paths.RUN}/{name}", folder), (f"{paths.NAMES}/{name}", _LINK + container_id)):
+    for link, target in ((f"{paths.RUN}/{name}", directory), (f"{paths.NAMES}/{name}", _LINK + container_id)):
         try:
             if os.readlink(link) == target:
                 os.unlink(link)
@@ -615,8 +616,8 @@ def erase(container_id: str, own_volumes: list[str]) -> None:
     for volume in own_volumes:
         if not _is_used(volume):
             discard(paths.volume(volume))
-    for folder in (paths.container(container_id), unseen(container_id)):
-        remove_tree(folder, last="lock")
+    for directory in (paths.container(container_id), unseen(container_id)):
+        remove_tree(directory, last="lock")
 
 
 def _is_used(volume: str) -> bool:

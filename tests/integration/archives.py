@@ -29,7 +29,7 @@ APPLETS = (
 def archive(*entries, compress: bool = False) -> bytes:
     """entries, in order:
 
-    ("name", b"content"), ("name", b"content", mode) a file; ("name", None) a folder;
+    ("name", b"content"), ("name", b"content", mode) a file; ("name", None) a directory;
     ("name", "link", target), ("name", "hard", target); ("name", "fifo");
     ("name", "device", major, minor), ("name", "block", major, minor).
     """

@@ -41,11 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
         text = f"Include {os.path.abspath(given)}\n" if given else _vagrant()
         names = _hosts(Path(given).read_text() if given else text)
         if names:
-            folder = Path(tempfile.mkdtemp(prefix="mydocker-test.ssh."))
-            config.add_cleanup(lambda: shutil.rmtree(folder))
+            directory = Path(tempfile.mkdtemp(prefix="mydocker-test.ssh."))
+            config.add_cleanup(lambda: shutil.rmtree(directory))
             # One connection for all commands: a new one takes a second.
-            (folder / "config").write_text(f"{text}Host *\n  ControlPath {folder}/%C\n  ServerAliveInterval 5\n")
-            config.option.ssh_config, config.option.sudo = str(folder / "config"), True
+            (directory / "config").write_text(f"{text}Host *\n  ControlPath {directory}/%C\n  ServerAliveInterval 5\n")
+            config.option.ssh_config, config.option.sudo = str(directory / "config"), True
             config.option.hosts = ",".join(f"ssh://{name}?timeout=60&controlpersist=20" for name in names)
     if config.option.hosts not in (None, "local://") and not config.option.markexpr:
         config.option.markexpr = "lab"
@@ -114,7 +114,7 @@ def _forwarding():
 
 
 def _set_up(machine: Machine) -> None:
-    """What is made once and stays: the image, folders, locks, the default network."""
+    """What is made once and stays: the image, directories, locks, the default network."""
     for _ in range(2):
         machine.run(machine.program, "create", "--name", "first", "busybox")
     machine.run(machine.program, "rm", "first")
@@ -213,9 +213,9 @@ def name() -> str:
 
 
 @pytest.fixture
-def folder(machine):
-    """A folder on the machine, outside the store."""
-    path = machine.folder()
+def directory(machine):
+    """A directory on the machine, outside the store."""
+    path = machine.directory()
     yield path
     machine.run("rm", "-rf", "--one-file-system", path)
 

@@ -119,9 +119,9 @@ class Machine:
         return Result(list(words), process.returncode, decode(out or b""), decode(err or b""))
 
     @staticmethod
-    def with_programs(folder: str) -> list[str]:
-        """Words before a command, for which the folder's programs are the host's own: the first that it finds."""
-        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr/local/sbin && exec "$@"', folder]
+    def with_programs(directory: str) -> list[str]:
+        """Words before a command, for which the directory's programs are the host's own: the first that it finds."""
+        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr/local/sbin && exec "$@"', directory]
 
     def shell(self, script: str, **options) -> Result:
         return self.run("sh", "-c", script, **options)
@@ -150,8 +150,8 @@ class Machine:
         assert found
         return int(found[1]) < 3850
 
-    def folder(self) -> str:
-        """A new folder of the tests', beside the store."""
+    def directory(self) -> str:
+        """A new directory of the tests', beside the store."""
         return self.run("mktemp", "-d", f"{self.store}-XXXXXX").stdout.strip()
 
     def terminal(self, *words: str, rows: int = 24, columns: int = 80) -> Terminal:

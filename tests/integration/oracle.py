@@ -61,9 +61,9 @@ class Docker:
         assert self.shell(script).rc == 0
 
 
-def _busybox(folder: str) -> bytes:
+def _busybox(directory: str) -> bytes:
     """The files of mydocker's own image."""
-    env = {**BARE, "MYDOCKER_ROOT": f"{folder}/lib", "MYDOCKER_RUN": f"{folder}/run"}
+    env = {**BARE, "MYDOCKER_ROOT": f"{directory}/lib", "MYDOCKER_RUN": f"{directory}/run"}
 
     def mydocker(*args: str) -> bytes:
         return subprocess.run([CHECKOUT / "bin/mydocker", *args], env=env, capture_output=True, check=True).stdout
@@ -78,12 +78,12 @@ def _busybox(folder: str) -> bytes:
 def docker_host(before_docker: str = "") -> Iterator[Docker]:
     """A docker that is this block's alone. before_docker: a shell script for its host that runs before it starts."""
     before = os.environ["PATH"]
-    with tempfile.TemporaryDirectory(prefix="mydocker-test.docker.", dir="/var/tmp") as folder:
-        tar = Path(folder, "busybox.tar")
-        tar.write_bytes(_busybox(folder))
+    with tempfile.TemporaryDirectory(prefix="mydocker-test.docker.", dir="/var/tmp") as directory:
+        tar = Path(directory, "busybox.tar")
+        tar.write_bytes(_busybox(directory))
         os.environ["PATH"] = PATH
         try:
-            with peers.swept_cgroups(folder), peers.host(f"{folder}/docker") as host:
+            with peers.swept_cgroups(directory), peers.host(f"{directory}/docker") as host:
                 docker = Docker(host)
                 result = docker.shell(before_docker)
                 assert result.rc == 0, result.stderr

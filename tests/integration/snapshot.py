@@ -35,9 +35,9 @@ def link(path):
         return ""
 
 
-def names(folder):
+def names(directory):
     try:
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(directory))
     except OSError:
         return []
 
@@ -80,8 +80,10 @@ def sort_out(kind, things):
 def busy_elsewhere(name):
     """Whether a control group has processes that are not to be seen from here: of another namespace of processes."""
     places = ["/sys/fs/cgroup", "/sys/fs/cgroup/pids"]
-    for folder in [f"{place}/{parent}/{name}" for place in places for parent in PARENTS]:
-        if read(f"{folder}/pids.current").strip() not in ("", "0") or "populated 1" in read(f"{folder}/cgroup.events"):
+    for directory in [f"{place}/{parent}/{name}" for place in places for parent in PARENTS]:
+        if read(f"{directory}/pids.current").strip() not in ("", "0") or "populated 1" in read(
+            f"{directory}/cgroup.events"
+        ):
             return True
     return False
 
@@ -112,11 +114,16 @@ def links():
 
 def ours(pid):
     """Whether the store is in its command line, environment or open files, or mounted in its own mount namespace."""
-    folder = f"/proc/{pid}"
-    texts = [read(f"{folder}/cmdline"), read(f"{folder}/environ"), link(f"{folder}/cwd"), link(f"{folder}/exe")]
-    texts += [link(f"{folder}/fd/{fd}") for fd in names(f"{folder}/fd")]
-    if link(f"{folder}/ns/mnt") not in ("", link("/proc/self/ns/mnt")):
-        texts.append(read(f"{folder}/mountinfo"))
+    directory = f"/proc/{pid}"
+    texts = [
+        read(f"{directory}/cmdline"),
+        read(f"{directory}/environ"),
+        link(f"{directory}/cwd"),
+        link(f"{directory}/exe"),
+    ]
+    texts += [link(f"{directory}/fd/{fd}") for fd in names(f"{directory}/fd")]
+    if link(f"{directory}/ns/mnt") not in ("", link("/proc/self/ns/mnt")):
+        texts.append(read(f"{directory}/mountinfo"))
     return any(store in text for text in texts)
 
 
@@ -128,20 +135,20 @@ def files():
     """The store down to its third level: a container, a layer, a blob, a name, a socket is a line each. Filters that
     were compiled stay for who comes next."""
     found = []
-    for top, folders, leaves in os.walk(store):
+    for top, directories, leaves in os.walk(store):
         if top.count("/") - store.count("/") >= 4 or "/containers/" in top or "/layers/" in top or "/volumes/" in top:
-            folders.clear()
+            directories.clear()
             continue
-        if "_seccomp" in folders:
-            folders.remove("_seccomp")
-        found += [f"{top}/{name}"[len(store) :] for name in folders + leaves]
+        if "_seccomp" in directories:
+            directories.remove("_seccomp")
+        found += [f"{top}/{name}"[len(store) :] for name in directories + leaves]
     return sorted(found)
 
 
 def temporary():
     """mydocker's; those of the tests, the benchmarks and the packages have prefixes of their own."""
     others = ("mydocker-test.", "mydocker-benchmark.", "mydocker-package.")
-    places = [(folder, name) for folder in ("/tmp", "/var/tmp", "/dev/shm") for name in names(folder)]
+    places = [(directory, name) for directory in ("/tmp", "/var/tmp", "/dev/shm") for name in names(directory)]
     return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith(others)]
 
 

@@ -29,7 +29,7 @@ PARTS = ["mydocker.runtime.birth", "mydocker.runtime.watch"]
 
 
 def hierarchies() -> int:
-    """How many of cgroup v1 and v2 there are: a start makes a folder in each."""
+    """How many of cgroup v1 and v2 there are: a start makes a directory in each."""
     return len(Path("/proc/self/cgroup").read_text().splitlines())
 
 
@@ -49,9 +49,9 @@ def _loaded(words: list[str], env: dict[str, str]) -> set[str]:
     return set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
 
 
-def syscalls(words: list[str], env: dict[str, str], folder: Path) -> dict[str, int]:
+def syscalls(words: list[str], env: dict[str, str], directory: Path) -> dict[str, int]:
     """Those of all processes, and how many processes: of one run after another has warmed everything up."""
-    report, log = folder / "calls", folder / "processes"
+    report, log = directory / "calls", directory / "processes"
     subprocess.run(["strace", "-f", "-c", "-o", str(report), PROGRAM, *words], env=env, check=True)
     subprocess.run(["strace", "-f", "-e", "trace=exit_group", "-o", str(log), PROGRAM, *words], env=env, check=True)
     total = report.read_text().splitlines()[-1].split()

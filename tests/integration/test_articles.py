@@ -108,11 +108,11 @@ class TestChapter3:
 
 class TestChapter4:
     @pytest.fixture
-    def tar(self, mydocker, folder, name):
+    def tar(self, mydocker, directory, name):
         """A busybox root file system, as a tar on the machine."""
         mydocker.ok("create", "--name", name, "busybox")
-        mydocker.ok("export", "-o", f"{folder}/root.tar", name)
-        return f"{folder}/root.tar"
+        mydocker.ok("export", "-o", f"{directory}/root.tar", name)
+        return f"{directory}/root.tar"
 
     def test_4_1_an_imported_root_file_system_is_the_root(self, machine, mydocker, shell, tar):
         mydocker.ok("import", tar, "mine")
@@ -129,13 +129,13 @@ class TestChapter4:
         mydocker.remove_all()
         mydocker.ok("rmi", "mine")
 
-    def test_4_1_export_of_what_runs(self, machine, mydocker, folder):
+    def test_4_1_export_of_what_runs(self, machine, mydocker, directory):
         identity = mydocker.ok("run", "-d", "busybox", "top", "-b")
         assert identity[:12] in mydocker.ok("ps")
-        mydocker.ok("export", "-o", f"{folder}/busybox.tar", identity)
-        assert machine.shell(f"mkdir {folder}/root && tar -xf {folder}/busybox.tar -C {folder}/root").rc == 0
-        assert {"bin", "etc", "tmp"} <= set(machine.run("ls", f"{folder}/root").lines)
-        assert machine.exists(f"{folder}/root/bin/sh")
+        mydocker.ok("export", "-o", f"{directory}/busybox.tar", identity)
+        assert machine.shell(f"mkdir {directory}/root && tar -xf {directory}/busybox.tar -C {directory}/root").rc == 0
+        assert {"bin", "etc", "tmp"} <= set(machine.run("ls", f"{directory}/root").lines)
+        assert machine.exists(f"{directory}/root/bin/sh")
 
     def test_4_2_the_image_does_not_change_and_the_write_layer_goes_with_rm(self, machine, mydocker, shell):
         first = shell("run", "-ti", "-name", "writer", "sh")
@@ -149,25 +149,25 @@ class TestChapter4:
         mydocker.ok("rm", "writer")
         assert not machine.exists(written)
 
-    def test_4_3_what_is_written_to_a_volume_stays_on_the_host(self, machine, mydocker, shell, folder):
-        terminal = shell("run", "-ti", "-v", f"{folder}/volumn/test:/test", "-v", f"{folder}/two:/two", "sh")
+    def test_4_3_what_is_written_to_a_volume_stays_on_the_host(self, machine, mydocker, shell, directory):
+        terminal = shell("run", "-ti", "-v", f"{directory}/volumn/test:/test", "-v", f"{directory}/two:/two", "sh")
         terminal.type("touch /test/test.txt /two/2.txt")
-        assert machine.exists(f"{folder}/volumn/test/test.txt")
+        assert machine.exists(f"{directory}/volumn/test/test.txt")
         terminal.send("exit\n")
         terminal.wait()
         mydocker.remove_all()
-        assert machine.exists(f"{folder}/volumn/test/test.txt")
-        assert machine.exists(f"{folder}/two/2.txt")
+        assert machine.exists(f"{directory}/volumn/test/test.txt")
+        assert machine.exists(f"{directory}/two/2.txt")
 
     @pytest.mark.parametrize("volume", ["a", ":b", "a:b:c:d"])
     def test_4_3_a_malformed_volume_is_an_error(self, mydocker, volume):
         assert volume in mydocker.fails("run", "-ti", "-v", volume, "sh")
 
-    def test_4_4_commit_of_the_only_running_container(self, machine, mydocker, folder):
+    def test_4_4_commit_of_the_only_running_container(self, machine, mydocker, directory):
         mydocker.ok("run", "-d", "sh", "-c", "echo kept >/kept; exec top -b")
-        mydocker.ok("commit", "-o", f"{folder}/image.tar", "image")
+        mydocker.ok("commit", "-o", f"{directory}/image.tar", "image")
         assert mydocker.ok("run", "--rm", "image", "cat", "/kept") == "kept"
-        assert "kept" in machine.run("tar", "-tf", f"{folder}/image.tar").stdout
+        assert "kept" in machine.run("tar", "-tf", f"{directory}/image.tar").stdout
         mydocker.ok("rmi", "image")
 
 
@@ -203,7 +203,7 @@ class TestChapter5:
         assert "test2" in running
         assert [row.count("Exited (0)") for row in both.splitlines() if "test1" in row] == [1]
 
-    def test_5_3_logs_and_the_folder_under_run(self, machine, mydocker, bird):
+    def test_5_3_logs_and_the_directory_under_run(self, machine, mydocker, bird):
         mydocker.wait_log("bird", "Mem:")
         assert {"config.json", "container.log"} <= set(machine.run("ls", f"{machine.store}/run/bird/").lines)
         assert json.loads(machine.read(f"{machine.store}/run/bird/config.json"))["process"]["args"] == ["top", "-b"]

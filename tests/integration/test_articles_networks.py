@@ -152,30 +152,30 @@ class TestChapter7:
     """The examples, typed as examples/README.md says."""
 
     @pytest.fixture(scope="class")
-    def folder(self, machine):
+    def directory(self, machine):
         """The examples on the machine, and their images in the store."""
         if machine.run("sh", "-c", "command -v mmdebstrap").rc != 0:
             pytest.skip("needs mmdebstrap")
-        folder = examples.copy_to(machine)
+        directory = examples.copy_to(machine)
         try:
             for title in examples.TITLES:
-                examples.type_in(machine, folder, examples.blocks(title, "sh")[0])
-            yield folder
+                examples.type_in(machine, directory, examples.blocks(title, "sh")[0])
+            yield directory
         finally:
             machine.run(machine.program, "rmi", "nginx", "redis", "counter")
-            machine.run("rm", "-rf", folder)
+            machine.run("rm", "-rf", directory)
 
     @pytest.mark.parametrize(("title", "port"), zip(examples.TITLES, (8080, 8000)))
-    def test_7_reached_from_the_lan(self, machine, mydocker, keeps_containers, folder, lan, title, port):
+    def test_7_reached_from_the_lan(self, machine, mydocker, keeps_containers, directory, lan, title, port):
         def page() -> str:
             """What the LAN sees; "" while the service is not ready."""
             head, _, body = lan.talk(lan.host, port, "GET / HTTP/1.0\r\n\r\n").stdout.partition("\r\n\r\n")
             return body if " 200 " in head else ""
 
         _, start, end = examples.blocks(title, "sh")
-        examples.type_in(machine, folder, start)
+        examples.type_in(machine, directory, start)
         assert [until(page, "an answer") for _ in examples.answers(title)] == examples.answers(title)
-        examples.type_in(machine, folder, end)
+        examples.type_in(machine, directory, end)
         assert mydocker.ok("ps", "-aq") == ""
 
 

@@ -26,7 +26,7 @@ echo interrupts=$(head -c 1 /proc/interrupts | wc -c) zero=$(head -c 1 /dev/zero
 
 
 @pytest.fixture
-def bundle(machine, folder):
+def bundle(machine, directory):
     """A bundle with a root file system of busybox alone, and what runs it: run(**options) -> Result."""
     if not machine.local:
         pytest.skip("needs the machine under test to be this one: the bundle is made in this process")
@@ -34,23 +34,23 @@ def bundle(machine, folder):
         pytest.skip("needs runc (apt-get install runc)")
     if not shutil.which("busybox"):
         pytest.skip("needs busybox (apt-get install busybox-static)")
-    machine.shell(f"cd {folder} && mkdir -p rootfs/bin rootfs/etc && cp $(command -v busybox) rootfs/bin/")
-    machine.shell(f"cd {folder}/rootfs/bin && for tool in $(./busybox --list); do ln -sf busybox $tool; done")
-    machine.shell(f"cd {folder} && for name in hostname hosts resolv.conf; do echo $name of ours > $name; done")
-    container = os.path.basename(folder)
+    machine.shell(f"cd {directory} && mkdir -p rootfs/bin rootfs/etc && cp $(command -v busybox) rootfs/bin/")
+    machine.shell(f"cd {directory}/rootfs/bin && for tool in $(./busybox --list); do ln -sf busybox $tool; done")
+    machine.shell(f"cd {directory} && for name in hostname hosts resolv.conf; do echo $name of ours > $name; done")
+    container = os.path.basename(directory)
 
     def run(*command: str, config: dict | None = None, **params):
         facts = host.look()
         asked = request.from_params({"image_and_command": ["busybox"], **params}, {}, facts)
         wanted = request.complete(asked, "busybox:latest", list(command), config or {})
-        made = spec.build(wanted, container, folder, facts, nodes=host.nodes(wanted.devices, wanted.privileged))
+        made = spec.build(wanted, container, directory, facts, nodes=host.nodes(wanted.devices, wanted.privileged))
         made["linux"]["cgroupsPath"] = f"/{container}"
-        with open(f"{folder}/config.json", "w") as file:
+        with open(f"{directory}/config.json", "w") as file:
             file.write(jsontext.dumps(made))
-        return machine.run("runc", "--root", f"{folder}/state", "run", "--bundle", folder, container)
+        return machine.run("runc", "--root", f"{directory}/state", "run", "--bundle", directory, container)
 
     yield run
-    machine.run("runc", "--root", f"{folder}/state", "delete", "--force", container)
+    machine.run("runc", "--root", f"{directory}/state", "delete", "--force", container)
 
 
 def test_the_defaults(bundle):
@@ -72,14 +72,14 @@ def test_the_defaults(bundle):
     assert seen.endswith("interrupts=0 zero=1\n")  # masked, and open
 
 
-def test_what_was_asked_for(machine, bundle, folder):
-    machine.shell(f"mkdir -m 777 {folder}/shared && echo from the host > {folder}/shared/file")
+def test_what_was_asked_for(machine, bundle, directory):
+    machine.shell(f"mkdir -m 777 {directory}/shared && echo from the host > {directory}/shared/file")
     result = bundle(
         "sh",
         "-c",
         f"{FACTS}cat /b/file; touch /b/x /root.txt; stat -c %F,%t,%T /dev/x; cat /etc/hosts",
         user="5:6",
-        volume=[f"{folder}/shared:/b:ro"],
+        volume=[f"{directory}/shared:/b:ro"],
         tmpfs=["/t:size=1m"],
         memory="50m",
         cpus="0.5",

@@ -1,4 +1,4 @@
-"""How the program starts, whatever its caller's environment, folder, descriptors and language are."""
+"""How the program starts, whatever its caller's environment, directory, descriptors and language are."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ def shell(machine):
 
 
 @pytest.mark.parametrize("arguments", ["--help", "run --help", "--version", "run --bogus"])
-def test_no_code_of_the_callers_runs(machine, shell, folder, arguments):
+def test_no_code_of_the_callers_runs(machine, shell, directory, arguments):
     for module in MODULES:
-        machine.shell(f'mkdir {folder}/{module}; echo \'open("{folder}/ran", "w")\' >{folder}/{module}/__init__.py')
-    hostile = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"), folder)
-    hostile |= {"PYTHONSTARTUP": f"{folder}/os/__init__.py", "PYTHONINSPECT": "1", "PYTHONDONTWRITEBYTECODE": ""}
+        machine.shell(
+            f'mkdir {directory}/{module}; echo \'open("{directory}/ran", "w")\' >{directory}/{module}/__init__.py'
+        )
+    hostile = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"), directory)
+    hostile |= {"PYTHONSTARTUP": f"{directory}/os/__init__.py", "PYTHONINSPECT": "1", "PYTHONDONTWRITEBYTECODE": ""}
     words = " ".join(f"{name}={value}" for name, value in hostile.items())
-    plain, attacked = shell(f"$mydocker {arguments}"), shell(f"cd {folder}; {words} $mydocker {arguments}")
+    plain, attacked = shell(f"$mydocker {arguments}"), shell(f"cd {directory}; {words} $mydocker {arguments}")
     assert (attacked.rc, attacked.stdout, attacked.stderr) == (plain.rc, plain.stdout, plain.stderr)
-    assert not machine.exists(f"{folder}/ran")
-    assert machine.shell(f"ls {folder}").lines == sorted(MODULES)
+    assert not machine.exists(f"{directory}/ran")
+    assert machine.shell(f"ls {directory}").lines == sorted(MODULES)
 
 
 HIDE = """
@@ -51,20 +53,20 @@ exec "$@"
         ("click", "run --help"),
     ],
 )
-def test_a_module_that_is_missing_is_named(machine, mydocker, name, folder, module, command):
+def test_a_module_that_is_missing_is_named(machine, mydocker, name, directory, module, command):
     """Each that is not of Python itself, in a mount namespace without it."""
-    machine.shell(f"echo 'log_files: 4' >{folder}/config.yaml")
+    machine.shell(f"echo 'log_files: 4' >{directory}/config.yaml")
     words = [word.replace("NAME", name) for word in command.split()]
     apart = ["unshare", "--mount", "sh", "-euc", HIDE, module, machine.program, *words]
-    result = machine.run(*apart, env={"MYDOCKER_CONFIG": f"{folder}/config.yaml"} if module == "yaml" else None)
+    result = machine.run(*apart, env={"MYDOCKER_CONFIG": f"{directory}/config.yaml"} if module == "yaml" else None)
     line = f"mydocker: the Python module '{module}' is missing (apt install python3-{module})\n"
     assert (result.rc, result.stdout, result.stderr) == (125, "", line)
     assert name not in mydocker.ok("network", "ls")
 
 
-def test_works_through_a_link(machine, shell, folder):
-    shell(f"ln -s $mydocker {folder}/link")
-    assert machine.run(f"{folder}/link", "--version").stdout.startswith("mydocker version ")
+def test_works_through_a_link(machine, shell, directory):
+    shell(f"ln -s $mydocker {directory}/link")
+    assert machine.run(f"{directory}/link", "--version").stdout.startswith("mydocker version ")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -13,7 +13,7 @@ from machine import until
 
 @pytest.fixture
 def runs(mydocker, name):
-    """A container that runs, with an environment, a folder and a user of its own."""
+    """A container that runs, with an environment, a directory and a user of its own."""
     mydocker.detached("--name", name, "-e", "A=1", "-w", "/tmp", "busybox", "sleep", "1000")
     return name
 

@@ -20,11 +20,11 @@ class TestExplain:
         assert "container" in result.stderr
         assert "total" in result.stderr.lower()
 
-    def test_of_more_mounts_than_a_message_holds(self, mydocker, folder):
-        many = [f"-v={folder}:/m/{number}:ro" for number in range(700)]
+    def test_of_more_mounts_than_a_message_holds(self, mydocker, directory):
+        many = [f"-v={directory}:/m/{number}:ro" for number in range(700)]
         result = mydocker("run", "--rm", "--net", "none", "--explain", *many, "busybox", "echo", "hello", timeout=60)
         assert (result.rc, result.stdout) == (0, "hello\n")
-        assert len(set(re.findall(rf"bind {folder} on /m/\d+", result.stderr))) == 700
+        assert len(set(re.findall(rf"bind {directory} on /m/\d+", result.stderr))) == 700
 
     def test_the_bridge_sees_the_link_before_the_program_runs(self, mydocker, name):
         """Until then it drops what the program sends."""
@@ -43,12 +43,12 @@ class TestExplain:
 
 
 class TestDryRun:
-    def test_shows_the_plan_and_does_nothing(self, machine, mydocker, folder):
+    def test_shows_the_plan_and_does_nothing(self, machine, mydocker, directory):
         before = machine.snapshot()
-        plan = mydocker("run", "--rm", "--dry-run", "-v", f"{folder}/made:/x", "busybox", "touch", "/x/y")
+        plan = mydocker("run", "--rm", "--dry-run", "-v", f"{directory}/made:/x", "busybox", "touch", "/x/y")
         assert plan.rc == 0, plan.stderr
         assert machine.changes_since(before) == []
-        assert not machine.exists(f"{folder}/made")
+        assert not machine.exists(f"{directory}/made")
         assert "pivot_root" in plan.stdout + plan.stderr
 
     def test_shows_the_bridge_that_would_be_made(self, machine, mydocker, name):

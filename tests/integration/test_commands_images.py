@@ -37,23 +37,23 @@ class TestBusybox:
         there = mydocker.sh("for f in /bin/* /sbin/* /usr/bin/* /usr/sbin/*; do basename $f; done").split()
         assert set(applets) - set(there) == set()
 
-    def test_is_made_the_same_on_every_machine(self, host, machine, mydocker, folder):
+    def test_is_made_the_same_on_every_machine(self, host, machine, mydocker, directory):
         def made(store):
             env = {"MYDOCKER_ROOT": store, "MYDOCKER_RUN": f"{store}/run", "TZ": "Asia/Tokyo"}
             assert mydocker("run", "--rm", "--net", "none", "busybox", "true", env=env).rc == 0
             return mydocker.ok("images", "-q", "--no-trunc", env=env)
 
-        assert made(f"{folder}/one") == mydocker.ok("images", "-q", "--no-trunc", "busybox")
+        assert made(f"{directory}/one") == mydocker.ok("images", "-q", "--no-trunc", "busybox")
 
     @pytest.mark.parametrize("busybox", ["missing", "dynamic"])
-    def test_a_host_without_static_busybox_is_told_what_to_install(self, machine, mydocker, folder, busybox):
+    def test_a_host_without_static_busybox_is_told_what_to_install(self, machine, mydocker, directory, busybox):
         """/usr/bin/busybox hidden, or another program in its place, in a mount namespace of the test's own."""
-        copy = f"mkdir {folder}/bin && cp -a /usr/bin/. {folder}/bin && rm {folder}/bin/busybox"
+        copy = f"mkdir {directory}/bin && cp -a /usr/bin/. {directory}/bin && rm {directory}/bin/busybox"
         hide = {
-            "missing": f"{copy} && mount --bind {folder}/bin /usr/bin",
+            "missing": f"{copy} && mount --bind {directory}/bin /usr/bin",
             "dynamic": "mount --bind /usr/bin/env /usr/bin/busybox",
         }[busybox]
-        env = {"MYDOCKER_ROOT": f"{folder}/root", "MYDOCKER_RUN": f"{folder}/run"}
+        env = {"MYDOCKER_ROOT": f"{directory}/root", "MYDOCKER_RUN": f"{directory}/run"}
         script = f"mount --make-rprivate / && {hide} && exec {machine.program} run --rm busybox true"
         result = machine.run("unshare", "-m", "sh", "-c", script, env=env)
         assert result.rc == 125, result
@@ -143,13 +143,13 @@ class TestCommit:
         assert (result.rc, result.stderr) == (0, "")
 
     @pytest.mark.parametrize("how", ["commit", "export"])
-    def test_a_huge_file_of_holes_costs_what_is_used(self, machine, mydocker, folder, name, image, how):
+    def test_a_huge_file_of_holes_costs_what_is_used(self, machine, mydocker, directory, name, image, how):
         script = "truncate -s 20G /big; echo end | dd of=/big bs=1 seek=10000000000 conv=notrunc"
         mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
         if how == "export":
-            mydocker.ok("export", "-o", f"{folder}/x.tar", name)
-            assert int(machine.run("stat", "-c", "%s", f"{folder}/x.tar").stdout) < 10_000_000
-            mydocker.ok("import", f"{folder}/x.tar", image)
+            mydocker.ok("export", "-o", f"{directory}/x.tar", name)
+            assert int(machine.run("stat", "-c", "%s", f"{directory}/x.tar").stdout) < 10_000_000
+            mydocker.ok("import", f"{directory}/x.tar", image)
         else:
             mydocker.ok("commit", name, image)
         script = "dd if=/big bs=1 skip=10000000000 count=3 2>/dev/null; stat -c '%s %b' /big"
@@ -157,9 +157,9 @@ class TestCommit:
         assert size == "end21474836480"
         assert int(blocks) < 100
 
-    def test_does_not_take_volumes_mount_points_or_secrets_of_the_run(self, mydocker, folder, name, image):
+    def test_does_not_take_volumes_mount_points_or_secrets_of_the_run(self, mydocker, directory, name, image):
         mydocker.ok(
-            "run", "--name", name, "-v", f"{folder}:/vol", "busybox", "sh", "-c", "touch /vol/inside /dev/shm/x"
+            "run", "--name", name, "-v", f"{directory}:/vol", "busybox", "sh", "-c", "touch /vol/inside /dev/shm/x"
         )
         mydocker.ok("commit", name, image)
         assert mydocker.ok("run", "--rm", image, "sh", "-c", "ls /vol; ls /dev/shm; cat /etc/hostname | wc -c") == "13"
@@ -191,10 +191,10 @@ class TestExportAndImport:
 
     @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
     @pytest.mark.parametrize("source", ["file", "-"])
-    def test_import(self, machine, mydocker, folder, image, compress, source):
+    def test_import(self, machine, mydocker, directory, image, compress, source):
         raw = busybox(("hello", b"world\n"), compress=compress)
         if source == "file":
-            source = f"{folder}/x.tar"
+            source = f"{directory}/x.tar"
             machine.run("tee", source, input=raw)
         options = ["--change", 'CMD ["cat", "/hello"]', "-m", "a note"]
         made = mydocker.ok("import", *options, source, image, input=raw)
@@ -264,17 +264,17 @@ class TestArchivesBesideDocker:
             mydocker.ok("rmi", made)
         docker.ok("rmi", "oracle")
 
-    def test_of_files_with_holes(self, docker, machine, mydocker, folder, name):
+    def test_of_files_with_holes(self, docker, machine, mydocker, directory, name):
         """GNU tar's four forms, of which docker refuses the first; and the one that `export` writes."""
-        made, tar = f"{folder}/t/holes", f"{folder}/x.tar"
+        made, tar = f"{directory}/t/holes", f"{directory}/x.tar"
         fill = "echo start >holes; truncate -s 3M holes; echo end >>holes; truncate -s 5M holes"
-        machine.shell(f"mkdir {folder}/t; cd {folder}/t; {fill}")
-        machine.run("tee", f"{folder}/base.tar", input=busybox())
+        machine.shell(f"mkdir {directory}/t; cd {directory}/t; {fill}")
+        machine.run("tee", f"{directory}/base.tar", input=busybox())
         right = machine.run("md5sum", made).stdout.split()[0]
         show = ("sh", "-c", "md5sum </t/holes | cut -c1-32; stat -c %s /t/holes")
         forms = ["gnu", *(f"posix --sparse-version={version}" for version in ("0.0", "0.1", "1.0"))]
         for form in forms:
-            machine.shell(f"tar -C {folder} -S --format={form} -cf {tar} t; tar -Af {tar} {folder}/base.tar")
+            machine.shell(f"tar -C {directory} -S --format={form} -cf {tar} t; tar -Af {tar} {directory}/base.tar")
             raw = Path(tar).read_bytes()
             made = mydocker.ok("import", tar)
             assert mydocker.ok("run", "--rm", "--net", "none", made, *show).split() == [right, "5242880"]
@@ -290,13 +290,13 @@ class TestArchivesBesideDocker:
         docker.ok("rmi", "oracle")
 
 
-def test_skopeo_reads_the_store(machine, mydocker, folder):
+def test_skopeo_reads_the_store(machine, mydocker, directory):
     if machine.run("which", "skopeo").rc:
         pytest.skip("needs skopeo")
     store = f"{machine.store}/lib/images"
     found = json.loads(machine.run("skopeo", "inspect", f"oci:{store}:busybox:latest").stdout or "{}")
     assert found["Os"] == "linux"
-    copied = machine.run("skopeo", "--insecure-policy", "copy", f"oci:{store}:busybox:latest", f"dir:{folder}/copy")
+    copied = machine.run("skopeo", "--insecure-policy", "copy", f"oci:{store}:busybox:latest", f"dir:{directory}/copy")
     assert copied.rc == 0, copied.stderr
     for blob in machine.shell(f"cd {store}/blobs/sha256 && sha256sum *").lines:
         digest, name = blob.split()

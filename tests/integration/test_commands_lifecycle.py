@@ -245,7 +245,7 @@ class TestPs:
 
 
 class TestInspect:
-    def test_docker_s_paths(self, mydocker, name, folder):
+    def test_docker_s_paths(self, mydocker, name, directory):
         options = [
             "-m",
             "50m",
@@ -263,7 +263,7 @@ class TestInspect:
             "-u",
             "5",
         ]
-        made = mydocker.detached("--name", name, *options, "-v", f"{folder}:/data:ro", "busybox", "sleep", "100")
+        made = mydocker.detached("--name", name, *options, "-v", f"{directory}:/data:ro", "busybox", "sleep", "100")
         found = mydocker.inspect(name)
         assert (found["Id"], found["Name"], found["Path"], found["Args"]) == (made, f"/{name}", "sleep", ["100"])
         assert found["Image"].startswith("sha256:")
@@ -289,15 +289,20 @@ class TestInspect:
         assert "A=1" in config["Env"]
         assert (host["Memory"], host["NanoCpus"], host["NetworkMode"]) == (50 * 2**20, 500_000_000, "none")
         assert (host["ReadonlyRootfs"], host["Privileged"], host["AutoRemove"]) == (True, False, False)
-        assert host["Binds"] == [f"{folder}:/data:ro"]
+        assert host["Binds"] == [f"{directory}:/data:ro"]
         (mount,) = found["Mounts"]
-        assert (mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) == ("bind", folder, "/data", False)
+        assert (mount["Type"], mount["Source"], mount["Destination"], mount["RW"]) == (
+            "bind",
+            directory,
+            "/data",
+            False,
+        )
         assert found["Driver"] == found["GraphDriver"]["Name"]
         assert found["LogPath"].endswith(".log")
 
-    def test_format(self, mydocker, name, folder):
+    def test_format(self, mydocker, name, directory):
         mydocker.ok(
-            "create", "--name", name, "-v", f"{folder}:/a", "-v", f"{folder}:/b", "-e", "A=1", "busybox", "true"
+            "create", "--name", name, "-v", f"{directory}:/a", "-v", f"{directory}:/b", "-e", "A=1", "busybox", "true"
         )
         assert (
             mydocker.ok("inspect", "--format", "{{.Name}} {{.State.Running}} {{.State.Pid}}", name)

@@ -56,10 +56,10 @@ def test_the_container_sees_its_own_part_of_the_cgroups(machine, mydocker, scrip
     v2 = machine.exists("/sys/fs/cgroup/cgroup.controllers")
     if v2 != (script == "memory.max"):
         pytest.skip(f"needs cgroup v{1 if v2 else 2}")
-    folder = "/sys/fs/cgroup" if v2 else "/sys/fs/cgroup/memory"
-    assert mydocker.sh(f"cat {folder}/{script}", "-m", "64m") == str(64 * 2**20)
-    assert mydocker.sh(f"cat {folder}/cgroup.procs | head -n 1") == "1"
-    assert "Read-only" in mydocker.sh(f"echo max >{folder}/{script} || true", "-m", "64m")
+    directory = "/sys/fs/cgroup" if v2 else "/sys/fs/cgroup/memory"
+    assert mydocker.sh(f"cat {directory}/{script}", "-m", "64m") == str(64 * 2**20)
+    assert mydocker.sh(f"cat {directory}/cgroup.procs | head -n 1") == "1"
+    assert "Read-only" in mydocker.sh(f"echo max >{directory}/{script} || true", "-m", "64m")
 
 
 @pytest.mark.parametrize(

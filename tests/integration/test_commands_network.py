@@ -74,9 +74,9 @@ class TestCreate:
         assert len(set(subnets)) == 3
         assert all(subnet.startswith("10.20") and subnet.endswith("/20") for subnet in subnets)
 
-    def test_the_pool_can_be_set(self, mydocker, net, machine, folder):
-        machine.run("sh", "-c", f"printf 'network_pool: 10.251.64.0/18\\nnetwork_size: 27\\n' >{folder}/config.yaml")
-        mydocker.ok("network", "create", net, env={"MYDOCKER_CONFIG": f"{folder}/config.yaml"})
+    def test_the_pool_can_be_set(self, mydocker, net, machine, directory):
+        machine.run("sh", "-c", f"printf 'network_pool: 10.251.64.0/18\\nnetwork_size: 27\\n' >{directory}/config.yaml")
+        mydocker.ok("network", "create", net, env={"MYDOCKER_CONFIG": f"{directory}/config.yaml"})
         machine.run("rm", f"{machine.store}/lib/config.json")
         assert described(mydocker, net, "IPAM", "Config", 0, "Subnet") == "10.251.64.0/27"
 
@@ -190,11 +190,11 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("script", "said"), [("echo no >&2; exit 1", "no"), ("exit 0", "iptables has not done what it was told")]
     )
-    def test_where_the_rules_cannot_be_made(self, machine, mydocker, net, folder, script, said):
+    def test_where_the_rules_cannot_be_made(self, machine, mydocker, net, directory, script, said):
         """An iptables-restore that fails, or one that SELinux keeps from reading what it is given, and that says that
         all is well: neither the record nor the bridge stays."""
-        machine.shell(f"printf '#!/bin/sh\\n{script}\\n' >{folder}/iptables-restore; chmod +x {folder}/*")
-        failed = machine.run(*machine.with_programs(folder), machine.program, "network", "create", net)
+        machine.shell(f"printf '#!/bin/sh\\n{script}\\n' >{directory}/iptables-restore; chmod +x {directory}/*")
+        failed = machine.run(*machine.with_programs(directory), machine.program, "network", "create", net)
         assert (failed.rc, failed.stdout) == (1, "")
         assert said in failed.stderr
         assert names(mydocker) == []

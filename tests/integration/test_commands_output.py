@@ -62,18 +62,16 @@ def test_info_says_which_driver_and_why(machine, mydocker):
 
 
 class TestDrivers:
-    def test_copy_works_where_it_is_asked_for(self, mydocker, machine, folder):
+    def test_copy_works_where_it_is_asked_for(self, mydocker, machine, directory):
         """A store on an overlay file system, where overlay can't stand on overlay: `copy` is chosen by itself."""
         script = f"""
             set -e
-            mkdir {folder}/low {folder}/up {folder}/work {folder}/merged
+            mkdir {directory}/low {directory}/up {directory}/work {directory}/merged
             mount --make-rprivate /
-            mount -t overlay x -o lowerdir={folder}/low,upperdir={folder}/up,workdir={folder}/work {folder}/merged
-            export MYDOCKER_ROOT={folder}/merged/root MYDOCKER_RUN={folder}/merged/run
-            {machine.program} info --format '{{{{.Driver}}}}'
-            {machine.program} run --rm --net none busybox sh -c 'echo ran; rm /bin/ls'
-            {machine.program} run --rm --net none busybox ls -d /tmp
-            {machine.program} ps -aq
+            mount -t overlay x -o lowerdir={directory}/low,upperdir={directory}/up,workdir={directory}/work
+            {directory}/merged export MYDOCKER_ROOT={directory}/merged/root MYDOCKER_RUN={directory}/merged/run
+            {machine.program} info --format '{{{{.Driver}}}}' {machine.program} run --rm --net none busybox sh -c 'echo
+            ran; rm /bin/ls' {machine.program} run --rm --net none busybox ls -d /tmp {machine.program} ps -aq
         """
         result = machine.run("unshare", "-m", "sh", "-c", script)
         assert (result.rc, result.lines) == (0, ["copy", "ran", "/tmp"]), result
@@ -116,46 +114,46 @@ class TestDamage:
         machine.run("sh", "-c", f'printf "$1" >{path}', "sh", text)
         assert path in mydocker.fails("inspect", name, stdout="[]\n")
 
-    def test_of_the_image_index_is_one_line_that_names_it(self, machine, mydocker, folder):
-        env = {"MYDOCKER_ROOT": folder, "MYDOCKER_RUN": f"{folder}/run"}
+    def test_of_the_image_index_is_one_line_that_names_it(self, machine, mydocker, directory):
+        env = {"MYDOCKER_ROOT": directory, "MYDOCKER_RUN": f"{directory}/run"}
         mydocker.ok("run", "--net", "none", "--rm", "busybox", "true", env=env)
-        machine.shell(f"echo '{{' >{folder}/images/index.json")
-        assert f"{folder}/images/index.json" in mydocker.fails(
+        machine.shell(f"echo '{{' >{directory}/images/index.json")
+        assert f"{directory}/images/index.json" in mydocker.fails(
             "run", "--net", "none", "--rm", "busybox", "true", env=env
         )
 
 
 class TestFullDisk:
     @pytest.fixture
-    def small(self, machine, folder):
+    def small(self, machine, directory):
         """The environment of a store on a file system of 6 MB: the image fits, twice does not."""
-        machine.run("mount", "-t", "tmpfs", "-o", "size=6m", "small", folder)
-        yield {"MYDOCKER_ROOT": f"{folder}/root", "MYDOCKER_RUN": f"{folder}/run"}
-        machine.run("umount", folder)
+        machine.run("mount", "-t", "tmpfs", "-o", "size=6m", "small", directory)
+        yield {"MYDOCKER_ROOT": f"{directory}/root", "MYDOCKER_RUN": f"{directory}/run"}
+        machine.run("umount", directory)
 
-    def fill(self, machine, folder):
-        machine.shell(f"dd if=/dev/zero of={folder}/filler bs=1k 2>/dev/null")
+    def fill(self, machine, directory):
+        machine.shell(f"dd if=/dev/zero of={directory}/filler bs=1k 2>/dev/null")
 
-    def test_before_the_first_image(self, machine, mydocker, folder, small):
-        self.fill(machine, folder)
+    def test_before_the_first_image(self, machine, mydocker, directory, small):
+        self.fill(machine, directory)
         assert "space" in mydocker.fails("run", "--net", "none", "--rm", "busybox", "true", env=small)
-        machine.run("rm", f"{folder}/filler")
+        machine.run("rm", f"{directory}/filler")
         assert mydocker("run", "--net", "none", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
 
-    def test_before_a_container(self, machine, mydocker, folder, small):
+    def test_before_a_container(self, machine, mydocker, directory, small):
         mydocker.ok("run", "--net", "none", "--rm", "busybox", "true", env=small)
-        self.fill(machine, folder)
+        self.fill(machine, directory)
         assert "space" in mydocker.fails("run", "--net", "none", "--rm", "busybox", "true", env=small)
-        machine.run("rm", f"{folder}/filler")
-        assert machine.run("ls", f"{folder}/root/containers").stdout == ""
+        machine.run("rm", f"{directory}/filler")
+        assert machine.run("ls", f"{directory}/root/containers").stdout == ""
         assert mydocker("run", "--net", "none", "--rm", "busybox", "echo", "again", env=small).stdout == "again\n"
 
-    def test_while_it_runs_nothing_is_lost(self, machine, mydocker, folder, small):
+    def test_while_it_runs_nothing_is_lost(self, machine, mydocker, directory, small):
         """The container fills the disk with its own files: it ends as it would, and its end is recorded."""
         mydocker(
             "run", "--net", "none", "--name", "filler", "busybox", "sh", "-c", "cat /dev/zero >/big; exit 9", env=small
         )
-        mydocker.machine.run("rm", "-rf", f"{folder}/filler")
+        mydocker.machine.run("rm", "-rf", f"{directory}/filler")
         state = json.loads(mydocker.ok("inspect", "filler", env=small))[0]["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 9)
         mydocker.ok("rm", "filler", env=small)

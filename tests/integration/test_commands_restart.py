@@ -87,13 +87,13 @@ class TestPolicies:
             port = mydocker.ok("port", name, "80").rpartition(":")[2]
             assert [rule for rule in rules(machine, f"--dport {port}") if name in rule]
 
-    def test_one_that_cannot_be_started_again_says_why(self, machine, mydocker, name, folder):
-        machine.run("mkdir", f"{folder}/data")
+    def test_one_that_cannot_be_started_again_says_why(self, machine, mydocker, name, directory):
+        machine.run("mkdir", f"{directory}/data")
         mydocker.detached(
-            "--name", name, "--restart", "always", "--mount", f"type=bind,source={folder}/data,target=/data",
+            "--name", name, "--restart", "always", "--mount", f"type=bind,source={directory}/data,target=/data",
             "busybox", "sh", "-c", "sleep 0.3; exit 3",
         )  # fmt: skip
-        machine.run("rmdir", f"{folder}/data")
+        machine.run("rmdir", f"{directory}/data")
         until(lambda: status(mydocker, name) == "exited", "no further try")
         assert "data" in mydocker.state(name)["Error"]
 
@@ -319,13 +319,13 @@ class TestRestore:
             assert mydocker("network", "check").rc == 0
             assert mydocker.ok("system", "restore") == ""
 
-    def test_one_that_fails_does_not_keep_the_others(self, machine, mydocker, name, folder, boot):
-        machine.run("mkdir", f"{folder}/data")
-        bind = ("--mount", f"type=bind,source={folder}/data,target=/data")
+    def test_one_that_fails_does_not_keep_the_others(self, machine, mydocker, name, directory, boot):
+        machine.run("mkdir", f"{directory}/data")
+        bind = ("--mount", f"type=bind,source={directory}/data,target=/data")
         mydocker.detached("--name", f"{name}-bad", "--restart", "always", *bind, *SERVE)
         mydocker.detached("--name", f"{name}-good", "--restart", "always", *SERVE)
         boot()
-        machine.run("rmdir", f"{folder}/data")
+        machine.run("rmdir", f"{directory}/data")
         result = mydocker("system", "restore")
         assert result.rc == 1
         assert len(result.stderr.splitlines()) == 1

@@ -122,9 +122,9 @@ class TestExitCode:
     def test_of_a_command_that_cannot_start(self, mydocker, command, rc):
         assert command in mydocker.fails("run", "--rm", "busybox", command, rc=rc)
 
-    def test_of_a_foreign_binary_is_126(self, machine, mydocker, folder):
-        machine.shell(f"printf '\\177ELFgarbage' >{folder}/x; chmod +x {folder}/x")
-        assert "/v/x" in mydocker.fails("run", "--rm", "-v", f"{folder}:/v", "busybox", "/v/x", rc=126)
+    def test_of_a_foreign_binary_is_126(self, machine, mydocker, directory):
+        machine.shell(f"printf '\\177ELFgarbage' >{directory}/x; chmod +x {directory}/x")
+        assert "/v/x" in mydocker.fails("run", "--rm", "-v", f"{directory}:/v", "busybox", "/v/x", rc=126)
 
     def test_of_neither_image_nor_command_is_125(self, mydocker):
         line = mydocker.fails("run", "--rm", "no-such-thing")
@@ -202,10 +202,10 @@ class TestNamesAndIds:
         assert re.fullmatch(r"/[a-z0-9]+_[a-z0-9]+", name)
         assert mydocker.inspect(name[1:], "Id") == made
 
-    def test_cidfile(self, machine, mydocker, folder):
-        made = mydocker.ok("run", "-d", "--cidfile", f"{folder}/id", "busybox", "true")
-        assert machine.read(f"{folder}/id").strip() == made
-        assert f"{folder}/id" in mydocker.fails("run", "--rm", "--cidfile", f"{folder}/id", "busybox", "true")
+    def test_cidfile(self, machine, mydocker, directory):
+        made = mydocker.ok("run", "-d", "--cidfile", f"{directory}/id", "busybox", "true")
+        assert machine.read(f"{directory}/id").strip() == made
+        assert f"{directory}/id" in mydocker.fails("run", "--rm", "--cidfile", f"{directory}/id", "busybox", "true")
 
     def test_the_host_name_is_the_short_id(self, mydocker):
         made = mydocker.detached("busybox", "top", "-b")
@@ -224,10 +224,10 @@ class TestEnvironment:
         assert "GIVEN=by the caller" in inside
         assert "ABSENT" not in "".join(inside)
 
-    def test_file_and_options_the_option_wins(self, machine, mydocker, folder):
-        machine.shell(f"printf '# comment\\n\\nA=file\\nB=b=c\\nGIVEN\\n' >{folder}/env")
+    def test_file_and_options_the_option_wins(self, machine, mydocker, directory):
+        machine.shell(f"printf '# comment\\n\\nA=file\\nB=b=c\\nGIVEN\\n' >{directory}/env")
         script = 'echo "$A $B $GIVEN"'
-        assert mydocker.sh(script, "--env-file", f"{folder}/env", "-e", "A=mine", env={"GIVEN": "g"}) == "mine b=c g"
+        assert mydocker.sh(script, "--env-file", f"{directory}/env", "-e", "A=mine", env={"GIVEN": "g"}) == "mine b=c g"
 
 
 class TestNamespaces:
@@ -260,10 +260,10 @@ class TestRoot:
         names = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
         assert mydocker.sh("cd /dev; echo *") == names
 
-    def test_labels_and_their_file(self, machine, mydocker, folder, name):
-        machine.shell(f"printf 'a=file\\nb=2\\n' >{folder}/labels")
+    def test_labels_and_their_file(self, machine, mydocker, directory, name):
+        machine.shell(f"printf 'a=file\\nb=2\\n' >{directory}/labels")
         mydocker.ok(
-            "create", "--name", name, "--label-file", f"{folder}/labels", "-l", "a=1", "--label", "bare", "busybox"
+            "create", "--name", name, "--label-file", f"{directory}/labels", "-l", "a=1", "--label", "bare", "busybox"
         )
         assert mydocker.inspect(name, "Config", "Labels") == {"a": "1", "b": "2", "bare": ""}
 

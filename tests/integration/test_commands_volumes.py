@@ -16,52 +16,56 @@ def volume(mydocker, name):
 
 
 class TestBind:
-    def test_of_a_file(self, machine, mydocker, folder):
-        machine.shell(f"echo host >{folder}/file")
-        assert mydocker.sh("cat /etc/passwd; echo inside >>/etc/passwd", "-v", f"{folder}/file:/etc/passwd") == "host"
-        assert machine.read(f"{folder}/file") == "host\ninside\n"
+    def test_of_a_file(self, machine, mydocker, directory):
+        machine.shell(f"echo host >{directory}/file")
+        assert (
+            mydocker.sh("cat /etc/passwd; echo inside >>/etc/passwd", "-v", f"{directory}/file:/etc/passwd") == "host"
+        )
+        assert machine.read(f"{directory}/file") == "host\ninside\n"
 
-    def test_read_only(self, machine, mydocker, folder):
-        assert "Read-only file system" in mydocker.sh("touch /data/x || true", "-v", f"{folder}:/data:ro")
-        assert machine.run("ls", folder).stdout == ""
+    def test_read_only(self, machine, mydocker, directory):
+        assert "Read-only file system" in mydocker.sh("touch /data/x || true", "-v", f"{directory}:/data:ro")
+        assert machine.run("ls", directory).stdout == ""
 
     @pytest.mark.parametrize("option", ["readonly", "ro", "readonly=true"])
-    def test_mount_spelling(self, mydocker, folder, option):
-        mount = f"type=bind,source={folder},target=/data,{option}"
+    def test_mount_spelling(self, mydocker, directory, option):
+        mount = f"type=bind,source={directory},target=/data,{option}"
         assert "Read-only file system" in mydocker.sh("touch /data/x || true", "--mount", mount)
 
     def test_mount_tmpfs(self, mydocker):
         mount = "type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=700"
         assert mydocker.sh("stat -f -c '%T %b' /t; stat -c %a /t", "--mount", mount) == "tmpfs 256\n700"
 
-    def test_mount_does_not_make_the_host_folder(self, machine, mydocker, folder):
-        line = mydocker.fails("run", "--rm", "--mount", f"type=bind,src={folder}/no,dst=/x", "busybox", "true")
-        assert f"{folder}/no" in line
-        assert not machine.exists(f"{folder}/no")
+    def test_mount_does_not_make_the_host_directory(self, machine, mydocker, directory):
+        line = mydocker.fails("run", "--rm", "--mount", f"type=bind,src={directory}/no,dst=/x", "busybox", "true")
+        assert f"{directory}/no" in line
+        assert not machine.exists(f"{directory}/no")
 
-    def test_onto_each_other_the_outer_first(self, machine, mydocker, folder):
-        machine.shell(f"mkdir {folder}/a {folder}/b; touch {folder}/a/outer {folder}/b/inner")
-        out = mydocker.sh("ls /m /m/in", "-v", f"{folder}/b:/m/in", "-v", f"{folder}/a:/m")
+    def test_onto_each_other_the_outer_first(self, machine, mydocker, directory):
+        machine.shell(f"mkdir {directory}/a {directory}/b; touch {directory}/a/outer {directory}/b/inner")
+        out = mydocker.sh("ls /m /m/in", "-v", f"{directory}/b:/m/in", "-v", f"{directory}/a:/m")
         assert "outer" in out
         assert "inner" in out
 
-    def test_the_same_target_twice_is_an_error(self, mydocker, folder):
-        assert "/x" in mydocker.fails("run", "--rm", "-v", f"{folder}:/x", "-v", f"{folder}:/x:ro", "busybox", "true")
+    def test_the_same_target_twice_is_an_error(self, mydocker, directory):
+        assert "/x" in mydocker.fails(
+            "run", "--rm", "-v", f"{directory}:/x", "-v", f"{directory}:/x:ro", "busybox", "true"
+        )
 
-    def test_mounts_below_the_source_come_along_and_do_not_go_back(self, machine, mydocker, folder):
-        machine.shell(f"mkdir {folder}/sub; mount -t tmpfs test {folder}/sub; touch {folder}/sub/seen")
+    def test_mounts_below_the_source_come_along_and_do_not_go_back(self, machine, mydocker, directory):
+        machine.shell(f"mkdir {directory}/sub; mount -t tmpfs test {directory}/sub; touch {directory}/sub/seen")
         try:
             assert (
-                mydocker.sh("ls /d/sub; umount /d/sub 2>/dev/null; true", "-v", f"{folder}:/d", "--privileged")
+                mydocker.sh("ls /d/sub; umount /d/sub 2>/dev/null; true", "-v", f"{directory}:/d", "--privileged")
                 == "seen"
             )
-            assert machine.exists(f"{folder}/sub/seen")
+            assert machine.exists(f"{directory}/sub/seen")
         finally:
-            machine.run("umount", f"{folder}/sub")
+            machine.run("umount", f"{directory}/sub")
 
-    def test_the_last_folder_of_a_path_with_colon_like_names(self, machine, mydocker, folder):
-        machine.shell(f"mkdir '{folder}/with space' && echo ok >'{folder}/with space/f'")
-        assert mydocker.sh("cat '/in here/f'", "-v", f"{folder}/with space:/in here") == "ok"
+    def test_the_last_directory_of_a_path_with_colon_like_names(self, machine, mydocker, directory):
+        machine.shell(f"mkdir '{directory}/with space' && echo ok >'{directory}/with space/f'")
+        assert mydocker.sh("cat '/in here/f'", "-v", f"{directory}/with space:/in here") == "ok"
 
 
 class TestNamed:
@@ -108,14 +112,14 @@ class TestNamed:
         mydocker.fails("volume", "create", bad, rc=125)
 
 
-def test_nothing_is_written_where_a_link_of_the_image_leads(machine, mydocker, folder, name):
+def test_nothing_is_written_where_a_link_of_the_image_leads(machine, mydocker, directory, name):
     """A mount's target that is a link in the container is followed inside its root, never on the host."""
-    mydocker.ok("run", "--name", name, "busybox", "ln", "-s", f"{folder}/made", "/link")
+    mydocker.ok("run", "--name", name, "busybox", "ln", "-s", f"{directory}/made", "/link")
     mydocker.ok("commit", name, f"img{name}")
     mydocker.sh("true", "--tmpfs", "/tmp")
-    result = mydocker("run", "--rm", "-v", f"{folder}:/link/deep", f"img{name}", "ls", "/link/deep")
+    result = mydocker("run", "--rm", "-v", f"{directory}:/link/deep", f"img{name}", "ls", "/link/deep")
     assert result.rc in (0, 125)
-    assert not machine.exists(f"{folder}/made")
+    assert not machine.exists(f"{directory}/made")
     mydocker.remove_all()
     mydocker.ok("rmi", f"img{name}")
 
@@ -128,7 +132,7 @@ class TestBroken:
         "empty": ": >{0}",
         "cut": "truncate -s 20 {0}",
         "a FIFO": "rm {0}; mkfifo {0}",
-        "a folder": "rm {0}; mkdir {0}",
+        "a directory": "rm {0}; mkdir {0}",
         "of another type": """sed -i 's/"labels": {{}}/"labels": []/' {0}""",
         "of another": """sed -i 's/"name": "[^"]*"/"name": "other"/' {0}""",
     }
@@ -155,9 +159,9 @@ class TestBroken:
         assert machine.run("ls", "-A", store).lines == [".lock"]
 
     def test_one_without_a_record_is_taken_again_with_its_data(self, machine, mydocker, volume):
-        folder = f"{machine.store}/lib/volumes/{volume}"
+        directory = f"{machine.store}/lib/volumes/{volume}"
         mydocker.sh("echo kept >/d/x", "-v", f"{volume}:/d")
-        machine.run("rm", f"{folder}/volume.json")
+        machine.run("rm", f"{directory}/volume.json")
         assert mydocker.sh("cat /d/x", "-v", f"{volume}:/d") == "kept"
         assert mydocker.ok("volume", "ls", "-q") == volume
 

@@ -65,9 +65,9 @@ LINES = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
-    subprocess.run([SCRIPT, folder], check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
-    return folder
+    directory = tmp_path_factory.mktemp("made")
+    subprocess.run([SCRIPT, directory], check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    return directory
 
 
 @pytest.fixture(scope="module", params=START)
@@ -82,15 +82,15 @@ def shell(request, made, tmp_path_factory):
 
 
 class Shell:
-    def __init__(self, command: list[str], setup: str, made: Path, folder: Path) -> None:
-        self.notes = folder / "notes"
-        program = folder / "bin/mydocker"
+    def __init__(self, command: list[str], setup: str, made: Path, directory: Path) -> None:
+        self.notes = directory / "notes"
+        program = directory / "bin/mydocker"
         program.parent.mkdir()
         program.write_text(STAND_IN)
         program.chmod(0o755)
         environment = {
             "PATH": f"{program.parent}:/usr/bin:/bin",
-            "HOME": str(folder),
+            "HOME": str(directory),
             "TERM": "dumb",
             "LC_ALL": "C.UTF-8",
             "MADE": str(made),
@@ -98,7 +98,7 @@ class Shell:
         }
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
-            os.chdir(folder)
+            os.chdir(directory)
             os.execvpe(command[0], command, environment)
         self.type(f"{setup}\n")
         self.until(READY)

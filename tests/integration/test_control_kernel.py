@@ -1,6 +1,6 @@
 """runtime/control.py: what the command line tells a monitor, and what a monitor makes of whatever it is told.
 
-Both ends are here, in one process: the socket lies in a folder of the test's.
+Both ends are here, in one process: the socket lies in a directory of the test's.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Monitor:
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """Nothing on the machine is touched but a folder of the test's own."""
+    """Nothing on the machine is touched but a directory of the test's own."""
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def monitor():
 @pytest.fixture
 def ear(record, monitor, monkeypatch):
     monkeypatch.setattr(control, "_PATIENCE", 0.5)
-    found = control.Control(control.listen(record.folder), monitor)
+    found = control.Control(control.listen(record.directory), monitor)
     yield found
     found.close()
 
@@ -88,7 +88,7 @@ def say(record, data, descriptors=(), then=b"do"):
     """Send anything, and `then` to who has heard it; the last answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.settimeout(5)
-        control._at(record.folder, channel.connect)
+        control._at(record.directory, channel.connect)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         channel.sendmsg([data], rights)
         try:
@@ -194,13 +194,13 @@ class TestTell:
 
 class TestEar:
     def test_one_that_a_killed_monitor_has_left_is_replaced(self, record, monitor):
-        control.Control(control.listen(record.folder), monitor)  # never closed
-        control.Control(control.listen(record.folder), monitor).close()
+        control.Control(control.listen(record.directory), monitor)  # never closed
+        control.Control(control.listen(record.directory), monitor).close()
 
-    def test_a_long_folder(self, tmp_path, record, monitor, monkeypatch):
+    def test_a_long_directory(self, tmp_path, record, monitor, monkeypatch):
         monkeypatch.setattr(paths, "CONTAINERS", f"{tmp_path}/{'x' * 200}")
-        os.makedirs(record.folder)
-        ear = control.Control(control.listen(record.folder), monitor)
+        os.makedirs(record.directory)
+        ear = control.Control(control.listen(record.directory), monitor)
         with serving(ear):
             control.tell(record, [LAB], {}, [])
         ear.close()

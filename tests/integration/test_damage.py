@@ -9,7 +9,7 @@ import pytest
 
 INSTEAD = {
     "a FIFO": "mkfifo {0}",
-    "a folder": "mkdir {0}",
+    "a directory": "mkdir {0}",
     "a device": "mknod {0} c 1 5",
     "a socket": "python3 -c 'import os, sys; os.mknod(sys.argv[1], 0o140600)' {0}",
     "a loop": "ln -s {0} {0}",
@@ -24,14 +24,14 @@ class Two:
 
     def __init__(self, machine, mydocker, name: str) -> None:
         self.machine, self.mydocker, self.name, self.other = machine, mydocker, name, f"{name}-other"
-        self.folder = ""
+        self.directory = ""
 
     def make(self) -> None:
         for each in (self.other, self.name):
             if self.mydocker("inspect", each).rc:
                 self.mydocker.ok("run", "-d", "--net", "none", "--name", each, "busybox", "true")
                 self.mydocker.ok("wait", each)
-        self.folder = f"{self.machine.store}/lib/containers/{self.mydocker.inspect(self.name, 'Id')}"
+        self.directory = f"{self.machine.store}/lib/containers/{self.mydocker.inspect(self.name, 'Id')}"
 
     def tried(self, *commands: str) -> list[str]:
         """What is wrong with what these commands say, and that the other is listed and this one can be removed."""
@@ -44,11 +44,11 @@ class Two:
         listed = self.mydocker("ps", "-a", "--format", "{{.Names}}", timeout=20)
         if self.other not in listed.stdout.split():
             wrong.append(f"ps does not list the other: {listed.stderr}")
-        if self.name not in listed.stdout.split() and self.folder not in listed.stderr:
+        if self.name not in listed.stdout.split() and self.directory not in listed.stderr:
             wrong.append(f"ps neither lists nor names it: {listed.stderr}")
         if (removed := self.mydocker("rm", "-f", self.name, timeout=20)).rc:
             wrong.append(f"it can't be removed: {removed.stderr}")
-        if self.machine.exists(self.folder):
+        if self.machine.exists(self.directory):
             wrong.append("it is still there")
         return wrong
 
@@ -64,10 +64,10 @@ def two(machine, mydocker, name):
 @pytest.mark.parametrize("file", ["record.json", "config.json", "request.json", "container.log"])
 def test_something_else_in_the_place_of_a_file_is_named_and_never_waited_for(machine, two, file):
     wrong = {}
-    kinds = INSTEAD if file == "record.json" else ("a FIFO", "a folder", "nothing")
+    kinds = INSTEAD if file == "record.json" else ("a FIFO", "a directory", "nothing")
     for kind, script in ((kind, INSTEAD[kind]) for kind in kinds):
         two.make()
-        done = machine.shell(f"rm {two.folder}/{file}; {script.format(f'{two.folder}/{file}')}")
+        done = machine.shell(f"rm {two.directory}/{file}; {script.format(f'{two.directory}/{file}')}")
         assert done.rc == 0, done.stderr
         wrong[kind] = two.tried(*COMMANDS if kind == "a FIFO" else COMMANDS[:2])
     assert {kind: each for kind, each in wrong.items() if each} == {}
@@ -96,12 +96,12 @@ def replaced(document, path, other):
 @pytest.mark.parametrize("file", ["record.json", "config.json", "request.json"])
 def test_a_value_of_another_type_is_named(machine, two, file):
     """Some of the hundreds of ways; tests/unit/test_bundle.py tries all."""
-    document = json.loads(machine.read(f"{two.folder}/{file}"))
+    document = json.loads(machine.read(f"{two.directory}/{file}"))
     wrong = {}
     for path, other in random.Random(file).sample(list(damaged(document)), 5):
         two.make()
-        text = json.dumps(replaced(json.loads(machine.read(f"{two.folder}/{file}")), path, other))
-        machine.run("sh", "-c", f"cat >{two.folder}/{file}", input=text.encode())
+        text = json.dumps(replaced(json.loads(machine.read(f"{two.directory}/{file}")), path, other))
+        machine.run("sh", "-c", f"cat >{two.directory}/{file}", input=text.encode())
         wrong[path, str(other)] = two.tried("start {0}")
     assert {key: each for key, each in wrong.items() if each} == {}
 
@@ -109,7 +109,7 @@ def test_a_value_of_another_type_is_named(machine, two, file):
 @pytest.mark.parametrize("field", ["created", "started_at", "finished_at"])
 def test_a_bit_in_a_time(machine, mydocker, two, field):
     """`ps -a` failed for all, and named none."""
-    record = f"{two.folder}/record.json"
+    record = f"{two.directory}/record.json"
     machine.run("sed", "-i", f's/"{field}": "2/"{field}": "r/', record)
     listed = mydocker("ps", "-a", "--format", "{{.Names}}")
     assert two.other in listed.stdout.split()
@@ -117,25 +117,25 @@ def test_a_bit_in_a_time(machine, mydocker, two, field):
     assert two.tried("inspect {0}", "logs {0}") == []
 
 
-@pytest.mark.parametrize("kind", ["a FIFO", "a folder", "a device", "a socket"])
-def test_in_the_place_of_config_yaml(machine, mydocker, folder, kind):
-    machine.shell(INSTEAD[kind].format(f"{folder}/config.yaml"))
-    env = {"MYDOCKER_CONFIG": f"{folder}/config.yaml"}
+@pytest.mark.parametrize("kind", ["a FIFO", "a directory", "a device", "a socket"])
+def test_in_the_place_of_config_yaml(machine, mydocker, directory, kind):
+    machine.shell(INSTEAD[kind].format(f"{directory}/config.yaml"))
+    env = {"MYDOCKER_CONFIG": f"{directory}/config.yaml"}
     line = mydocker.fails("run", "--rm", "--net", "none", "busybox", "true", env=env, timeout=20)
-    assert f"can't read {folder}/config.yaml: " in line
+    assert f"can't read {directory}/config.yaml: " in line
 
 
-def test_a_config_yaml_that_is_nested_without_end(machine, mydocker, folder):
-    machine.run("sh", "-c", f"cat >{folder}/config.yaml", input=b"[" * 20000)
-    line = mydocker.fails("info", rc=125, env={"MYDOCKER_CONFIG": f"{folder}/config.yaml"})
-    assert f"can't read {folder}/config.yaml: " in line
+def test_a_config_yaml_that_is_nested_without_end(machine, mydocker, directory):
+    machine.run("sh", "-c", f"cat >{directory}/config.yaml", input=b"[" * 20000)
+    line = mydocker.fails("info", rc=125, env={"MYDOCKER_CONFIG": f"{directory}/config.yaml"})
+    assert f"can't read {directory}/config.yaml: " in line
 
 
 def test_others_ports_and_commits_are_not_held_up(machine, mydocker, two):
     """What looks at all containers names the right one, not the damaged."""
     holder = f"{two.name}-holder"
     mydocker.ok("run", "-d", "--name", holder, "-p", "28088:80", "busybox", "sleep", "1000")
-    machine.run("truncate", "-s", "5", f"{two.folder}/record.json")
+    machine.run("truncate", "-s", "5", f"{two.directory}/record.json")
     line = mydocker.fails("run", "--rm", "-p", "28088:80", "busybox", "true")
     assert holder in line
     assert "no such container: nosuch" in mydocker.fails("commit", "nosuch", f"{two.name}-image")
@@ -155,7 +155,7 @@ def test_a_removal_kills_nobody_in_a_cgroup_of_others(machine, mydocker, two):
     """By a damaged path it did, and the hierarchy's root is no more than that."""
     mydocker.ok("run", "-d", "--net", "none", "--name", f"{two.name}-up", "busybox", "sleep", "1000")
     up = mydocker.inspect(f"{two.name}-up", "Id")
-    own = f"{two.folder}/config.json"
+    own = f"{two.directory}/config.json"
     machine.run("sed", "-i", f's|/{mydocker.inspect(two.name, "Id")}"|/{up}"|', own)
     assert "linux.cgroupsPath is '/" in mydocker.fails("rm", two.name)
     assert two.tried("start {0}") == []
@@ -165,7 +165,7 @@ def test_a_removal_kills_nobody_in_a_cgroup_of_others(machine, mydocker, two):
 
 @pytest.mark.parametrize(("field", "other"), [("ports", ["zz"]), ("published", ["zz"]), ("stop_signal", 999)])
 def test_what_has_the_right_type_and_makes_no_sense(machine, mydocker, two, field, other):
-    record = f"{two.folder}/record.json"
+    record = f"{two.directory}/record.json"
     text = json.dumps({**json.loads(machine.read(record)), field: other})
     machine.run("sh", "-c", f"cat >{record}", input=text.encode())
     result = mydocker("inspect", two.name)
@@ -175,14 +175,14 @@ def test_what_has_the_right_type_and_makes_no_sense(machine, mydocker, two, fiel
 
 def test_a_port_that_is_none_takes_no_command_from_others(machine, mydocker, name):
     mydocker.ok("run", "-d", "-p", "127.0.0.1:28089:80", "--name", name, "busybox", "sleep", "1000")
-    folder = f"{machine.store}/lib/containers/{mydocker.inspect(name, 'Id')}"
-    machine.run("sed", "-i", 's/"ports": *\\["[^"]*"/"ports":["zz"/', f"{folder}/record.json")
-    wrong = f"mydocker: corrupt record: {folder}/record.json: invalid port 'zz'"
+    directory = f"{machine.store}/lib/containers/{mydocker.inspect(name, 'Id')}"
+    machine.run("sed", "-i", 's/"ports": *\\["[^"]*"/"ports":["zz"/', f"{directory}/record.json")
+    wrong = f"mydocker: corrupt record: {directory}/record.json: invalid port 'zz'"
     for command in ("ps --filter publish=80", "ps --filter expose=80", f"port {name}", f"inspect {name}"):
         assert mydocker(*command.split()).stderr.startswith(wrong)
     assert "28089" in mydocker.fails("run", "--rm", "-p", "127.0.0.1:28089:80", "busybox", "true")
     for command in ("network reload", "network check", "netmap", "system restore"):
         result = mydocker(*command.split())
-        assert result.rc == 0 or folder in result.stderr, result
+        assert result.rc == 0 or directory in result.stderr, result
     mydocker.ok("rm", "-f", name)
     assert mydocker.ok("run", "--rm", "-p", "127.0.0.1:28089:80", "busybox", "echo", "free") == "free"

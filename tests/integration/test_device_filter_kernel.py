@@ -45,8 +45,8 @@ def cgroup():
         pytest.skip("needs a writable cgroup2 mount")
     path = tempfile.mkdtemp(prefix="mydocker-test-", dir=mount)
     yield path
-    for folder, _, _ in os.walk(path, topdown=False):
-        os.rmdir(folder)
+    for directory, _, _ in os.walk(path, topdown=False):
+        os.rmdir(directory)
 
 
 def attach(path: str, devices: list[dict]) -> None:
@@ -91,8 +91,8 @@ def opened(path: str, flags: int = os.O_RDONLY) -> str:
 
 
 def made(major: int, minor: int, kind: int = stat.S_IFCHR) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        return tried(os.mknod, f"{folder}/device", 0o600 | kind, os.makedev(major, minor))
+    with tempfile.TemporaryDirectory() as directory:
+        return tried(os.mknod, f"{directory}/device", 0o600 | kind, os.makedev(major, minor))
 
 
 def test_without_a_filter(cgroup):

@@ -11,8 +11,8 @@ import pytest
 @pytest.fixture(scope="module", params=["none", "networks"])
 def options(machine, request):
     """A run with as many kinds of steps as one can have; its command would leave a mark on the host."""
-    folder = machine.folder()
-    machine.run("chmod", "777", folder)
+    directory = machine.directory()
+    machine.run("chmod", "777", directory)
     networks = ["--net", "none"]
     if request.param == "networks":
         networks = ["--net", "faults", "--net", "faults6", "-p", "28080:80", "-p", "127.0.0.1:28053:53/udp"]
@@ -33,11 +33,20 @@ def options(machine, request):
             "--cpus",
             "1",
         ),
-        *("--pids-limit", "100", "-v", f"{folder}:/mark", "--ulimit", "nofile=100", "--device", "/dev/full:/dev/brim"),
+        *(
+            "--pids-limit",
+            "100",
+            "-v",
+            f"{directory}:/mark",
+            "--ulimit",
+            "nofile=100",
+            "--device",
+            "/dev/full:/dev/brim",
+        ),
         *("--sysctl", "net.ipv4.ip_forward=1", "-u", "1000", "-w", "/tmp", "-h", "box", "--oom-score-adj", "10"),
         *("--security-opt", "no-new-privileges", "busybox", "touch", "/mark/ran"),
     ]
-    machine.run("rm", "-rf", folder)
+    machine.run("rm", "-rf", directory)
     if request.param == "networks":
         assert machine.run(machine.program, "network", "rm", "faults", "faults6").rc == 0
 

@@ -55,7 +55,7 @@ def router(monkeypatch, tmp_path):
                 if not path:
                     pytest.skip(f"needs {program}-{kind}{suffix}")
                 (tmp_path / f"{program}{suffix}").symlink_to(path)
-        monkeypatch.setattr(programs, "FOLDERS", (str(tmp_path), *programs.FOLDERS))
+        monkeypatch.setattr(programs, "DIRECTORIES", (str(tmp_path), *programs.DIRECTORIES))
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")  # of what the tests type
 
     with own_namespace():
@@ -385,7 +385,7 @@ def test_a_program_that_fails_or_is_missing(router, monkeypatch):
     router("legacy")
     with pytest.raises(OSError, match=r"iptables-restore.*: -A NOWHERE -j DROP.*iptables-restore --noflush -w 30"):
         iptables.restore(4, "*mangle\n-A NOWHERE -j DROP\nCOMMIT\n")
-    monkeypatch.setattr(programs, "FOLDERS", ("/nowhere",))
+    monkeypatch.setattr(programs, "DIRECTORIES", ("/nowhere",))
     with pytest.raises(HostError, match="iptables-save is not installed") as caught:
         iptables.save(4)
     assert caught.value.hint == "install the package iptables"

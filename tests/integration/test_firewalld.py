@@ -31,10 +31,10 @@ def nothing_left():
 def shell():
     """Types to a host of its own with firewalld; gives exit code, stdout and stderr."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mydocker-test.", dir="/var/tmp"))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="mydocker-test.", dir="/var/tmp"))
         stack.enter_context(pytest.MonkeyPatch.context()).setenv("PATH", PATH)
-        stack.enter_context(peers.swept_cgroups(folder))
-        host = stack.enter_context(peers.host(f"{folder}/host"))
+        stack.enter_context(peers.swept_cgroups(directory))
+        host = stack.enter_context(peers.host(f"{directory}/host"))
 
         def say(script: str) -> tuple[int, str, str]:
             result = Docker(host).shell(script)

@@ -123,7 +123,7 @@ def test_the_host_changes_its_flavour_of_iptables(alone, monkeypatch, tmp_path, 
                 link.unlink(missing_ok=True)
                 link.symlink_to(programs.find(f"{program}-{flavour}{suffix}") or pytest.skip(f"needs {flavour}"))
 
-    monkeypatch.setattr(programs, "FOLDERS", (str(tmp_path), *programs.FOLDERS))
+    monkeypatch.setattr(programs, "DIRECTORIES", (str(tmp_path), *programs.DIRECTORIES))
     # /sys tells of the namespace that it was mounted in.
     monkeypatch.setattr(networks, "is_up", lambda network: bridge.describe(network.device) is not None)
     choose(before)

@@ -24,7 +24,7 @@ GREEDY = {
     "bytes": "cat /dev/zero >>greedy",
     "inodes": "while true >greedy.$i; do i=$((i+1)); done",  # `:` would end the shell
 }
-# Where the kernel can't make that folder in an upper directory, it may mount overlay read-only instead.
+# Where the kernel can't make that directory in an upper directory, it may mount overlay read-only instead.
 NO_ROOM = ("No space left on device", "Read-only file system")
 UNTIL_TOLD = "trap 'exit 7' TERM; trap 'exit 3' USR1; while :; do sleep 0.05; done"
 
@@ -32,8 +32,8 @@ UNTIL_TOLD = "trap 'exit 7' TERM; trap 'exit 3' USR1; while :; do sleep 0.05; do
 class Disk:
     """A disk of its own for MYDOCKER_ROOT."""
 
-    def __init__(self, machine, mydocker: Mydocker, folder: str, kind: str) -> None:
-        self.machine, self.typed, self.path, self.kind = machine, mydocker, f"{folder}/disk", kind
+    def __init__(self, machine, mydocker: Mydocker, directory: str, kind: str) -> None:
+        self.machine, self.typed, self.path, self.kind = machine, mydocker, f"{directory}/disk", kind
         self.env = {"MYDOCKER_ROOT": f"{self.path}/lib"}
         made = machine.shell(f"mkdir {self.path} && {DISKS[kind].format(self.path)}")
         if made.rc and "loop" in made.stderr:
@@ -81,8 +81,8 @@ class Disk:
 
 
 @pytest.fixture(params=DISKS)
-def disk(machine, mydocker, folder, request):
-    made = Disk(machine, mydocker, folder, request.param)
+def disk(machine, mydocker, directory, request):
+    made = Disk(machine, mydocker, directory, request.param)
     yield made
     made.unmount()
 
@@ -102,7 +102,8 @@ def test_to_end_and_to_remove_needs_no_room(machine, disk):
         assert waits.communicate(timeout=20)[0] == b"137\n"
         until(lambda: disk.state("failed")["State"]["Status"] == "exited", "the end of one that ends by itself")
         again = until(lambda: (now := disk.state("again"))["State"]["Status"] != "restarting" and now, "a restart")
-        # overlay's mount makes a folder, which takes an inode, and on ext4 a block that somebody else may have by then.
+        # overlay's mount makes a directory, which takes an inode, and on ext4 a block that somebody else may have by
+        # then.
         restarted = ["again"] if again["State"]["Status"] == "running" else []
         if restarted or disk.kind == "tmpfs, bytes":
             assert (again["RestartCount"], again["State"]["Status"], again["State"]["Error"]) == (1, "running", "")

@@ -36,27 +36,27 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture
-def folder(tmp_path):
+def directory(tmp_path):
     """Scratch, on the file system of /var/tmp as a store would be: /tmp may be a tmpfs."""
     return tmp_path
 
 
 @pytest.fixture
-def places(folder, monkeypatch):
+def places(directory, monkeypatch):
     """A store of the test's own."""
     for name in ("ROOT", "RUN", "IMAGES", "LAYERS", "CONTAINERS"):
-        monkeypatch.setattr(paths, name, str(folder / "store" / ("" if name == "ROOT" else name.lower())))
-    return folder / "store"
+        monkeypatch.setattr(paths, name, str(directory / "store" / ("" if name == "ROOT" else name.lower())))
+    return directory / "store"
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(folder):
+def nothing_left(directory):
     """No mount, no unfinished work in a store, whatever the test did. (It takes the place of conftest's.)"""
     before = Path("/proc/self/mountinfo").read_text()
     yield
     assert Path("/proc/self/mountinfo").read_text() == before
-    assert list(folder.rglob(".new.*")) == []
-    assert list(folder.rglob("*.new")) == []
+    assert list(directory.rglob(".new.*")) == []
+    assert list(directory.rglob("*.new")) == []
 
 
 def shell(script: str) -> str:
@@ -72,11 +72,11 @@ def python(script: str, places: Path, **options) -> subprocess.Popen:
 
 
 def tree(top: Path) -> dict[str, tuple]:
-    """Everything in a folder, as far as a tar can tell it: path -> what it is."""
+    """Everything in a directory, as far as a tar can tell it: path -> what it is."""
     found = {}
     inodes: dict[int, str] = {}
-    for root, folders, names in os.walk(top):
-        for name in sorted(folders + names):
+    for root, directories, names in os.walk(top):
+        for name in sorted(directories + names):
             path = Path(root, name)
             info = path.lstat()
             kind = stat.S_IFMT(info.st_mode)
@@ -114,9 +114,9 @@ XATTRS = "--xattrs --xattrs-include='security.*' --xattrs-include='user.*'"
 
 
 @pytest.fixture
-def zoo(folder) -> Path:
-    """A folder with one of everything."""
-    top = folder / "zoo"
+def zoo(directory) -> Path:
+    """A directory with one of everything."""
+    top = directory / "zoo"
     (top / "deep/er").mkdir(parents=True)
     (top / "file").write_bytes(b"x" * 100_000)
     (top / "deep/er/empty").touch()
@@ -140,7 +140,7 @@ def zoo(folder) -> Path:
     os.setxattr(top / "file", "user.a=b", b"")
     (top / "sticky").mkdir()
     (top / "sticky").chmod(0o1777)
-    os.setxattr(top / "sticky", "user.of.a.folder", b"x" * 300)
+    os.setxattr(top / "sticky", "user.of.a.directory", b"x" * 300)
     os.chown(top / "sticky", 5, 6)
     for path in (*top.rglob("*"), top):
         os.utime(path, ns=(0, random.Random(os.fsencode(path)).randrange(1 << 31) * 10**9), follow_symlinks=False)
@@ -148,9 +148,9 @@ def zoo(folder) -> Path:
 
 
 class TestOpening:
-    def test_links_stay_inside_or_are_refused(self, folder):
-        (folder / "victim").write_text("outside")
-        root = folder / "root"
+    def test_links_stay_inside_or_are_refused(self, directory):
+        (directory / "victim").write_text("outside")
+        root = directory / "root"
         (root / "etc").mkdir(parents=True)
         (root / "etc/passwd").write_text("inside")
         (root / "absolute").symlink_to("/etc/passwd")
@@ -198,11 +198,11 @@ class TestOpening:
 
 
 class TestRemoval:
-    def test_of_one_of_everything(self, zoo, folder):
-        (folder / "victim").mkdir()
-        (folder / "victim/kept").touch()
-        (zoo / "out").symlink_to(folder / "victim")
-        (zoo / "deep/out").symlink_to(folder / "victim")
+    def test_of_one_of_everything(self, zoo, directory):
+        (directory / "victim").mkdir()
+        (directory / "victim/kept").touch()
+        (zoo / "out").symlink_to(directory / "victim")
+        (zoo / "deep/out").symlink_to(directory / "victim")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(zoo / "socket"))
         for number in range(5):  # the names that removal gives to what it moves
@@ -211,19 +211,19 @@ class TestRemoval:
         (zoo / "deep").chmod(0)
         files.remove_tree(str(zoo))
         assert not zoo.exists()
-        assert (folder / "victim/kept").exists()
+        assert (directory / "victim/kept").exists()
 
-    def test_of_a_link_a_file_and_nothing(self, folder):
-        (folder / "kept/inner").mkdir(parents=True)
-        (folder / "link").symlink_to("kept")
-        (folder / "file").touch()
+    def test_of_a_link_a_file_and_nothing(self, directory):
+        (directory / "kept/inner").mkdir(parents=True)
+        (directory / "link").symlink_to("kept")
+        (directory / "file").touch()
         for name in ("link", "file", "nothing"):
-            files.remove_tree(str(folder / name))
-        assert [path.name for path in folder.iterdir()] == ["kept"]
-        assert (folder / "kept/inner").exists()
+            files.remove_tree(str(directory / name))
+        assert [path.name for path in directory.iterdir()] == ["kept"]
+        assert (directory / "kept/inner").exists()
 
-    def test_of_any_depth(self, folder):
-        top = os.open(folder, os.O_RDONLY)
+    def test_of_any_depth(self, directory):
+        top = os.open(directory, os.O_RDONLY)
         at = os.dup(top)
         for level in range(5000):
             os.mkdir("d", dir_fd=at)
@@ -235,87 +235,87 @@ class TestRemoval:
             at = below
         os.close(at)
         os.close(top)
-        files.remove_tree(str(folder / "d"))
-        assert sorted(path.name for path in folder.iterdir()) == ["e", "link"]
+        files.remove_tree(str(directory / "d"))
+        assert sorted(path.name for path in directory.iterdir()) == ["e", "link"]
 
     @pytest.mark.parametrize("where", ["mounted", "deep/mounted", "deep/er/mounted"])
-    def test_stops_at_a_mount(self, folder, where):
-        source = folder / "source"
+    def test_stops_at_a_mount(self, directory, where):
+        source = directory / "source"
         source.mkdir()
         (source / "kept").touch()
-        point = folder / "tree" / where
+        point = directory / "tree" / where
         point.mkdir(parents=True)
         shell(f"mount --bind {source} {point}")
         try:
             with pytest.raises(Conflict, match="mounted"):
-                files.remove_tree(str(folder / "tree"))
+                files.remove_tree(str(directory / "tree"))
             assert (source / "kept").exists()
         finally:
             line = next(
-                line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{folder}/tree" in line
+                line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{directory}/tree" in line
             )
             shell(f"umount {line.split()[4]}")
-        files.remove_tree(str(folder / "tree"))
+        files.remove_tree(str(directory / "tree"))
 
 
 class TestCopying:
-    def test_brings_everything_along(self, zoo, folder):
+    def test_brings_everything_along(self, zoo, directory):
         os.mknod(zoo / "device", stat.S_IFCHR | 0o640, os.makedev(1, 3))
         os.setxattr(zoo / "deep", "user.note", b"x")
         os.setxattr(zoo / "deep", "trusted.overlay.opaque", b"y")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(zoo / "socket"))
-        files.copy_tree(str(zoo), str(folder / "copy"))
-        assert tree(folder / "copy") == tree(zoo)
-        assert (folder / "copy").stat().st_mtime_ns == zoo.stat().st_mtime_ns
-        assert (folder / "copy/holes").stat().st_blocks < 1000
+        files.copy_tree(str(zoo), str(directory / "copy"))
+        assert tree(directory / "copy") == tree(zoo)
+        assert (directory / "copy").stat().st_mtime_ns == zoo.stat().st_mtime_ns
+        assert (directory / "copy/holes").stat().st_blocks < 1000
 
-    def test_by_a_descriptor_s_path_into_a_folder_that_is_there(self, zoo, folder):
-        (folder / "copy").mkdir()
+    def test_by_a_descriptor_s_path_into_a_directory_that_is_there(self, zoo, directory):
+        (directory / "copy").mkdir()
         descriptor = os.open(zoo, os.O_PATH)
-        files.copy_tree(f"/proc/self/fd/{descriptor}", str(folder / "copy"))
+        files.copy_tree(f"/proc/self/fd/{descriptor}", str(directory / "copy"))
         os.close(descriptor)
-        assert tree(folder / "copy") == tree(zoo)
+        assert tree(directory / "copy") == tree(zoo)
 
-    def test_leaves_out_what_is_mounted(self, zoo, folder):
-        (folder / "source").mkdir()
-        (folder / "source/secret").touch()
-        shell(f"mount --bind {folder}/source {zoo}/sticky")
+    def test_leaves_out_what_is_mounted(self, zoo, directory):
+        (directory / "source").mkdir()
+        (directory / "source/secret").touch()
+        shell(f"mount --bind {directory}/source {zoo}/sticky")
         try:
-            files.copy_tree(str(zoo), str(folder / "copy"))
+            files.copy_tree(str(zoo), str(directory / "copy"))
         finally:
             shell(f"umount {zoo}/sticky")
-        assert (folder / "copy/sticky").is_dir()
-        assert not (folder / "copy/sticky/secret").exists()
+        assert (directory / "copy/sticky").is_dir()
+        assert not (directory / "copy/sticky/secret").exists()
 
-    def test_does_not_write_over_what_is_there(self, zoo, folder):
-        (folder / "copy").mkdir()
-        (folder / "copy/setuid").symlink_to("/etc/passwd")
+    def test_does_not_write_over_what_is_there(self, zoo, directory):
+        (directory / "copy").mkdir()
+        (directory / "copy/setuid").symlink_to("/etc/passwd")
         with pytest.raises(FileExistsError):
-            files.copy_tree(str(zoo), str(folder / "copy"))
+            files.copy_tree(str(zoo), str(directory / "copy"))
 
 
 class TestWriting:
-    def test_mode_is_exact_and_no_temporary_file_is_left(self, folder):
+    def test_mode_is_exact_and_no_temporary_file_is_left(self, directory):
         old = os.umask(0o077)
         try:
             for durable in (False, True):
-                files.write_atomic(str(folder / "x"), b"new", 0o644, durable)
-                assert ((folder / "x").read_bytes(), (folder / "x").stat().st_mode & 0o7777) == (b"new", 0o644)
+                files.write_atomic(str(directory / "x"), b"new", 0o644, durable)
+                assert ((directory / "x").read_bytes(), (directory / "x").stat().st_mode & 0o7777) == (b"new", 0o644)
         finally:
             os.umask(old)
-        assert os.listdir(folder) == ["x"]
+        assert os.listdir(directory) == ["x"]
 
-    def test_a_full_disk_is_an_error_that_names_the_file_and_the_old_one_stays(self, folder):
-        shell(f"mount -t tmpfs -o size=64k tmpfs {folder}")
+    def test_a_full_disk_is_an_error_that_names_the_file_and_the_old_one_stays(self, directory):
+        shell(f"mount -t tmpfs -o size=64k tmpfs {directory}")
         try:
-            files.write_atomic(str(folder / "x"), b"old")
-            with pytest.raises(HostError, match=f"{folder}/x: no space left"):
-                files.write_atomic(str(folder / "x"), bytes(1 << 20))
-            assert os.listdir(folder) == ["x"]
-            assert (folder / "x").read_bytes() == b"old"
+            files.write_atomic(str(directory / "x"), b"old")
+            with pytest.raises(HostError, match=f"{directory}/x: no space left"):
+                files.write_atomic(str(directory / "x"), bytes(1 << 20))
+            assert os.listdir(directory) == ["x"]
+            assert (directory / "x").read_bytes() == b"old"
         finally:
-            shell(f"umount {folder}")
+            shell(f"umount {directory}")
 
 
 D_L = (("d", None), ("l", "link", "/d"))
@@ -326,60 +326,60 @@ class TestUnpacking:
         "form",
         ["gnu", "pax", "gnu --sparse", *(f"pax --sparse --sparse-version={each}" for each in ("1.0", "0.1", "0.0"))],
     )
-    def test_is_what_tar_does(self, zoo, folder, form):
+    def test_is_what_tar_does(self, zoo, directory, form):
         xattrs = XATTRS if form.startswith("pax") else ""
-        shell(f"tar {xattrs} --format={form} -C {zoo} -cf {folder}/x.tar .")
-        ours = tree(unpacked((folder / "x.tar").read_bytes(), folder / "ours"))
+        shell(f"tar {xattrs} --format={form} -C {zoo} -cf {directory}/x.tar .")
+        ours = tree(unpacked((directory / "x.tar").read_bytes(), directory / "ours"))
         assert bool(ours["capable"][-1]) == bool(ours["sticky"][-1]) == bool(xattrs)
         assert ours == {path: row if xattrs else (*row[:-1], {}) for path, row in tree(zoo).items()}
         if form.endswith("sparse"):
-            assert (folder / "ours/holes").stat().st_blocks < 1000
+            assert (directory / "ours/holes").stat().st_blocks < 1000
 
-    def test_packing_is_the_way_back(self, zoo, folder):
+    def test_packing_is_the_way_back(self, zoo, directory):
         raw = packed(zoo)
         assert packed(zoo) == raw
         assert len(raw) < 300_000, "holes are none"
-        assert tree(unpacked(raw, folder / "ours")) == tree(zoo)
-        (folder / "theirs").mkdir()
-        (folder / "x.tar").write_bytes(raw)
-        shell(f"tar {XATTRS} -C {folder}/theirs -xpf {folder}/x.tar")
-        assert tree(folder / "theirs") == tree(zoo)
-        assert (folder / "theirs/holes").stat().st_blocks < 1000
-        assert unpacked(raw, folder / "again").stat().st_mtime == int(zoo.stat().st_mtime)
+        assert tree(unpacked(raw, directory / "ours")) == tree(zoo)
+        (directory / "theirs").mkdir()
+        (directory / "x.tar").write_bytes(raw)
+        shell(f"tar {XATTRS} -C {directory}/theirs -xpf {directory}/x.tar")
+        assert tree(directory / "theirs") == tree(zoo)
+        assert (directory / "theirs/holes").stat().st_blocks < 1000
+        assert unpacked(raw, directory / "again").stat().st_mtime == int(zoo.stat().st_mtime)
 
-    def test_of_two_entries_with_one_name_the_last_wins(self, folder):
-        (folder / "victim").write_text("safe")
+    def test_of_two_entries_with_one_name_the_last_wins(self, directory):
+        (directory / "victim").write_text("safe")
         raw = archive(
-            ("a", b"1"), ("a", b"22"), ("b", "link", str(folder / "victim")), ("b", b"333"), ("c", "fifo"),
+            ("a", b"1"), ("a", b"22"), ("b", "link", str(directory / "victim")), ("b", b"333"), ("c", "fifo"),
             ("c", "hard", "a"), ("d", None), ("d/x", b""), ("d", None), ("e", b""), ("e", "link", "a"),
         )  # fmt: skip
-        top = unpacked(raw, folder / "ours")
+        top = unpacked(raw, directory / "ours")
         assert [(top / name).read_text() for name in "abc"] == ["22", "333", "22"]
         assert (top / "d/x").exists()
         assert os.readlink(top / "e") == "a"
-        assert (folder / "victim").read_text() == "safe"
+        assert (directory / "victim").read_text() == "safe"
 
-    def test_missing_folders_are_made(self, folder):
+    def test_missing_directories_are_made(self, directory):
         deep = "/".join("d" for _ in range(1500))
-        top = unpacked(archive(("a/b/c", b"x"), (f"{deep}/x", b"y")), folder / "ours")
+        top = unpacked(archive(("a/b/c", b"x"), (f"{deep}/x", b"y")), directory / "ours")
         assert (top / "a/b/c").read_bytes() == b"x"
         assert (top / "a").stat().st_mode & 0o7777 == top.stat().st_mode & 0o7777 == 0o755
         files.remove_tree(str(top))
 
-    def test_the_devices_of_every_dev_are_left_out(self, folder):
+    def test_the_devices_of_every_dev_are_left_out(self, directory):
         devices = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
         devices.update(console=(5, 1), ptmx=(5, 2))
         raw = archive(("./dev/", None), *((f"./dev/{name}", "device", *numbers) for name, numbers in devices.items()))
-        assert os.listdir(unpacked(raw, folder / "ours") / "dev") == []
+        assert os.listdir(unpacked(raw, directory / "ours") / "dev") == []
 
-    def test_attributes_other_than_capabilities_and_users_stay_out(self, folder):
+    def test_attributes_other_than_capabilities_and_users_stay_out(self, directory):
         names = ("trusted.overlay.opaque", "trusted.a", "user.a", "security.ima", "system.posix_acl_access", "no.such")
         for kind in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE):
             info = tarfile.TarInfo("x")
             info.type, info.linkname = kind, "y" if kind == tarfile.SYMTYPE else ""
             info.pax_headers = {f"SCHILY.xattr.{name}": "y" for name in names}
             raw = info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
-            top = unpacked(raw, folder / f"ours{kind.decode()}")
+            top = unpacked(raw, directory / f"ours{kind.decode()}")
             kept = ["user.a"] if kind in (tarfile.REGTYPE, tarfile.DIRTYPE) else []  # the kernel has none on others
             assert os.listxattr(top / "x", follow_symlinks=False) == kept
 
@@ -401,10 +401,10 @@ class TestUnpacking:
         ],
         ids="/ .. hard below-a-link below-links ..-of-a-link link-replaced link-in-itself more-..-than-depth".split(),
     )
-    def test_names_are_taken_inside_the_root(self, folder, entries, expected):
+    def test_names_are_taken_inside_the_root(self, directory, entries, expected):
         """As docker 20.10 does it, and with the same result."""
-        (folder / "outside").mkdir()
-        top = unpacked(archive(*entries), folder / "ours")
+        (directory / "outside").mkdir()
+        top = unpacked(archive(*entries), directory / "ours")
         for path, content in expected.items():
             found = top / path
             if content is None:
@@ -414,20 +414,20 @@ class TestUnpacking:
                 assert os.readlink(found) == content[2:]
             else:
                 assert (found.read_text(), found.is_symlink()) == (content, False)
-        assert sorted(os.listdir(folder)) == ["ours", "outside"]
+        assert sorted(os.listdir(directory)) == ["ours", "outside"]
 
-    def test_devices_are_made_as_they_are(self, folder):
+    def test_devices_are_made_as_they_are(self, directory):
         devices = {"c": (tarfile.CHRTYPE, 1, 3), "b": (tarfile.BLKTYPE, 8, 0), "big": (tarfile.CHRTYPE, 4095, 1048575)}
         members = [
             entry(name, type=kind, devmajor=major, devminor=minor, mode=0o640, uid=3, mtime=5)[:-1024]
             for name, (kind, major, minor) in devices.items()
         ]
-        top = unpacked(b"".join(members), folder / "ours")
+        top = unpacked(b"".join(members), directory / "ours")
         for name, (kind, major, minor) in devices.items():
             info = (top / name).lstat()
             assert (stat.S_ISCHR(info.st_mode), info.st_rdev) == (kind == tarfile.CHRTYPE, os.makedev(major, minor))
             assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_mtime) == (0o640, 3, 5)
-        assert tree(unpacked(packed(top), folder / "again")) == tree(top)
+        assert tree(unpacked(packed(top), directory / "again")) == tree(top)
 
     @pytest.mark.parametrize("raw", [b"", bytes(1024), archive(("a", b""), ("b", b""))[:1024]], ids=["0", "end", "ab"])
     @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
@@ -440,17 +440,17 @@ class TestUnpacking:
     @pytest.mark.parametrize("behind", [b"\0", b"garbage!"], ids=["zeros", "garbage"])
     @pytest.mark.parametrize("mega", [1, 4, 20])
     @pytest.mark.parametrize("way", ["file", "gzip", "pipe"])
-    def test_whatever_is_behind_the_end_of_an_archive_is_taken_with_it(self, places, folder, behind, mega, way):
+    def test_whatever_is_behind_the_end_of_an_archive_is_taken_with_it(self, places, directory, behind, mega, way):
         """It belongs to the layer's digest, as with docker, and to its size. A pipe is read to its end."""
         raw = archive(("a", b"x"))[:2048] + behind * ((mega << 20) // len(behind))
         if way == "pipe":
-            (folder / "x").write_bytes(raw)
-            cat = subprocess.Popen(["cat", folder / "x"], stdout=subprocess.PIPE)
+            (directory / "x").write_bytes(raw)
+            cat = subprocess.Popen(["cat", directory / "x"], stdout=subprocess.PIPE)
             made = images.import_image(io.BufferedReader(cat.stdout), "", [], "")
             assert cat.wait() == 0
         else:
-            (folder / "x").write_bytes(gzip.compress(raw, 1) if way == "gzip" else raw)
-            made = images.import_image((folder / "x").open("rb"), "", [], "")
+            (directory / "x").write_bytes(gzip.compress(raw, 1) if way == "gzip" else raw)
+            made = images.import_image((directory / "x").open("rb"), "", [], "")
         (found,) = store.layer_descriptors(made.manifest)
         assert (found["digest"], found["size"]) == (f"sha256:{hashlib.sha256(raw).hexdigest()}", len(raw))
         assert os.stat(store.blob(found["digest"])).st_size == len(raw)
@@ -458,17 +458,17 @@ class TestUnpacking:
         assert lookup.find(made.id) == made
         assert os.listdir(paths.layer(made.layers[0])) == ["a"]
 
-    def test_a_huge_file_of_holes_costs_what_is_used(self, places, folder):
+    def test_a_huge_file_of_holes_costs_what_is_used(self, places, directory):
         """20 GB, of which 8 KB are used: packed, hashed, stored and unpacked as fast as any small file."""
-        (folder / "big").mkdir()
-        with (folder / "big/file").open("wb") as file:
+        (directory / "big").mkdir()
+        with (directory / "big/file").open("wb") as file:
             file.write(b"start")
             file.seek(12_345_678_901)
             file.write(b"end")
             file.truncate(20_000_000_000)
         parent = imported(("base", b""))
         before = os.times()
-        made = images.commit(lambda out: layer.pack(str(folder / "big"), out), parent, "", {}, "sh")
+        made = images.commit(lambda out: layer.pack(str(directory / "big"), out), parent, "", {}, "sh")
         after = os.times()
         assert after.user + after.system - before.user - before.system < 1
         copy = Path(paths.layer(made.layers[1])) / "file"
@@ -497,17 +497,17 @@ def hostile(outside: Path) -> dict[str, bytes]:
         "path without end": entry("/".join("nn" for _ in range(3000))),
         "target without end": entry("x", type=tarfile.SYMTYPE, linkname="t" * 5000),
         "hard link to itself": archive(("x", b"x"), ("x", "hard", "./x")),
-        "hard link to a folder": archive(("d", None), ("h", "hard", "d")),
+        "hard link to a directory": archive(("d", None), ("h", "hard", "d")),
         "hard link to nothing": archive(("h", "hard", "no/thing")),
         "hard link to the root": archive(("h", "hard", ".")),
-        "hard link over a folder": archive(("d", None), ("x", b""), ("d", "hard", "x")),
-        "file over a folder": archive(("d", None), ("d", b"")),
-        "file over a full folder": archive(("d", None), ("d/x", b""), ("d", b"")),
+        "hard link over a directory": archive(("d", None), ("x", b""), ("d", "hard", "x")),
+        "file over a directory": archive(("d", None), ("d", b"")),
+        "file over a full directory": archive(("d", None), ("d/x", b""), ("d", b"")),
         "file as the root": archive((".", b"x")),
         "device as the root": archive((".", "device", 1, 3)),
         "device of a number beyond all": archive(("d", "device", 4096, 0)),
         "device of a number below zero": archive(("d", "device", -1, 0)),
-        "device over a folder": archive(("d", None), ("d", "device", 1, 3)),
+        "device over a directory": archive(("d", None), ("d", "device", 1, 3)),
         "socket": entry("x", type=b"s"),
         "unknown type": entry("x", type=b"V"),
         "name above the root": archive(("a", None), ("a/../../x", b"")),
@@ -518,14 +518,14 @@ def hostile(outside: Path) -> dict[str, bytes]:
         "below a link to nothing": archive(("l", "link", "no/thing"), ("l/a/b/x", b"")),
         "below a link to itself": archive(("l", "link", "l"), ("l/x", b"")),
         "below a link to /proc": archive(("l", "link", "/proc/self/root"), (f"l{outside}/x", b"")),
-        "folder over a link": archive(("d", None), ("l", "link", "d"), ("l", None)),
+        "directory over a link": archive(("d", None), ("l", "link", "d"), ("l", None)),
         "hard link through a link to outside": archive(("l", "link", str(outside)), ("h", "hard", "l/victim")),
         "fifo below a link to outside": archive(("l", "link", str(outside)), ("l/p", "fifo")),
         "device below a link to outside": archive(("l", "link", str(outside)), ("l/d", "device", 1, 3)),
         "link below a link to outside": archive(("l", "link", str(outside)), ("l/m", "link", "/")),
         "attribute without end": entry("x", pax_headers={"SCHILY.xattr.user.a": "v" * 70_000}),
         "attribute of a long name": entry("x", pax_headers={f"SCHILY.xattr.user.{'n' * 300}": "v"}),
-        "whiteout as a folder": archive((".wh.d", None), (".wh.d/x", b"")),
+        "whiteout as a directory": archive((".wh.d", None), (".wh.d/x", b"")),
         "owner -1": entry("x", uid=(1 << 32) - 1),
         "owner without end": entry("x", pax_headers={"uid": "9" * 100}),
         "owner below zero": entry("x", pax_headers={"gid": "-5"}),
@@ -547,8 +547,8 @@ def hostile(outside: Path) -> dict[str, bytes]:
 class TestHostileArchives:
     @pytest.mark.parametrize("kind", hostile(Path("/x")))
     @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-    def test_are_refused_in_one_line_and_leave_nothing(self, places, folder, kind, compress):
-        outside = folder / "outside"
+    def test_are_refused_in_one_line_and_leave_nothing(self, places, directory, kind, compress):
+        outside = directory / "outside"
         outside.mkdir()
         (outside / "victim").touch()
         raw = hostile(outside)[kind]
@@ -566,12 +566,12 @@ class TestHostileArchives:
     @pytest.mark.parametrize(
         "name", [".wh.", ".wh..", ".wh...", "a/.wh..", ".wh..wh.x", ".wh.a/b", ".wh.a/.wh.b", "../.wh.x", ".wh.a\0b"]
     )
-    def test_whiteouts_of_nothing_are_refused_in_a_layer_too(self, folder, name):
+    def test_whiteouts_of_nothing_are_refused_in_a_layer_too(self, directory, name):
         with pytest.raises(InvalidArgument, match="refused archive entry"):
-            unpacked(entry("x", pax_headers={"path": name}), folder / "ours", [])
-        assert os.listdir(folder) == ["ours"]
+            unpacked(entry("x", pax_headers={"path": name}), directory / "ours", [])
+        assert os.listdir(directory) == ["ours"]
 
-    def test_a_full_disk_is_no_fault_of_the_archive_s(self, places, folder):
+    def test_a_full_disk_is_no_fault_of_the_archive_s(self, places, directory):
         places.mkdir()
         shell(f"mount -t tmpfs -o size=1m tmpfs {places}")
         try:
@@ -585,7 +585,7 @@ class TestHostileArchives:
 class TestLayers:
     """OCI layers: whiteouts, in overlay's form when unpacked."""
 
-    def test_whiteouts_and_opaque_folders(self, folder):
+    def test_whiteouts_and_opaque_directories(self, directory):
         raw = archive(
             ("etc", None), ("etc/.wh.gone", b""), ("etc/.wh..wh..opq", b""),
             ("both", b"new"), (".wh.both", b""),
@@ -593,27 +593,27 @@ class TestLayers:
             (".wh.e", b""), ("e", None), ("e/x", b""),
             (".wh.f", b""), ("f", b"again"),
         )  # fmt: skip
-        top = unpacked(raw, folder / "ours", [])
+        top = unpacked(raw, directory / "ours", [])
         assert files.is_whiteout((top / "etc/gone").lstat())
         assert {name for name in ("etc", "d", "e") if files.is_opaque(str(top / name))} == {"etc", "d", "e"}
         assert ((top / "both").read_text(), (top / "f").read_text()) == ("new", "again")
         assert list(top.rglob(".wh.*")) == []
 
-    def test_folders_that_are_left_out_look_as_below(self, folder):
-        lower = folder / "lower"
+    def test_directories_that_are_left_out_look_as_below(self, directory):
+        lower = directory / "lower"
         (lower / "tmp/x").mkdir(parents=True)
         (lower / "tmp").chmod(0o1777)
         os.chown(lower / "tmp/x", 7, 8)
         (lower / "link").symlink_to("tmp")
-        top = unpacked(archive(("tmp/x/file", b""), ("link/file", b"")), folder / "ours", [str(folder / "lower")])
+        top = unpacked(archive(("tmp/x/file", b""), ("link/file", b"")), directory / "ours", [str(directory / "lower")])
         assert (top / "tmp").stat().st_mode & 0o7777 == 0o1777
         assert ((top / "tmp/x").stat().st_uid, (top / "tmp/x").stat().st_gid) == (7, 8)
         assert (top / "link").is_dir()
         lower.chmod(0o711)
-        assert unpacked(archive(("x", b"")), folder / "again", [str(lower)]).stat().st_mode & 0o7777 == 0o711
+        assert unpacked(archive(("x", b"")), directory / "again", [str(lower)]).stat().st_mode & 0o7777 == 0o711
 
-    def test_pack_changes_is_the_way_back(self, folder):
-        top = folder / "upper"
+    def test_pack_changes_is_the_way_back(self, directory):
+        top = directory / "upper"
         (top / "opaque").mkdir(parents=True)
         os.setxattr(top / "opaque", "trusted.overlay.opaque", b"y")
         os.setxattr(top, "trusted.overlay.impure", b"y")
@@ -626,59 +626,59 @@ class TestLayers:
         layer.pack_changes(str(top), out)
         with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
             assert tar.getnames() == [".", ".wh.gone", "opaque", "opaque/.wh..wh..opq", "opaque/.wh.gone", "opaque/x"]
-        again = unpacked(out.getvalue(), folder / "again", [])
+        again = unpacked(out.getvalue(), directory / "again", [])
         (top / "socket").unlink()
         expected = tree(top)
         assert {path: row[4:] for path, row in tree(again).items()} == {path: row[4:] for path, row in expected.items()}
 
-    def test_whiteouts_below_a_link_of_the_layer(self, folder):
+    def test_whiteouts_below_a_link_of_the_layer(self, directory):
         raw = archive(("d", None), ("l", "link", "/d"), ("l/.wh.gone", b""), ("l/.wh..wh..opq", b""))
-        top = unpacked(raw, folder / "ours", [])
+        top = unpacked(raw, directory / "ours", [])
         assert files.is_whiteout((top / "d/gone").lstat())
         assert files.is_opaque(str(top / "d"))
 
-    def test_what_no_layer_can_hold_is_left_out_and_told(self, folder):
+    def test_what_no_layer_can_hold_is_left_out_and_told(self, directory):
         """docker takes such names for whiteouts, or loses them: a file .wh.passwd costs its image /etc/passwd."""
-        for name in ("d/.wh.x", "d/.wh..wh..opq", "d/.wh.folder/in", "d/stays"):
-            (folder / "upper" / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "upper" / name).touch()
-        os.link(folder / "upper/d/.wh.x", folder / "upper/d/other")
+        for name in ("d/.wh.x", "d/.wh..wh..opq", "d/.wh.directory/in", "d/stays"):
+            (directory / "upper" / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / "upper" / name).touch()
+        os.link(directory / "upper/d/.wh.x", directory / "upper/d/other")
         out = io.BytesIO()
-        said = layer.pack_changes(str(folder / "upper"), out)
-        assert [line.partition(": ")[0] for line in said] == ["/d/.wh..wh..opq", "/d/.wh.folder", "/d/.wh.x"]
+        said = layer.pack_changes(str(directory / "upper"), out)
+        assert [line.partition(": ")[0] for line in said] == ["/d/.wh..wh..opq", "/d/.wh.directory", "/d/.wh.x"]
         assert {line.partition(": ")[2] for line in said} == {"left out, in a layer such a name means a removal"}
-        top = unpacked(out.getvalue(), folder / "ours", [])
+        top = unpacked(out.getvalue(), directory / "ours", [])
         assert sorted(tree(top)) == ["d", "d/other", "d/stays"]
 
-    def test_what_is_nested_too_deeply_is_left_out_and_told(self, folder):
+    def test_what_is_nested_too_deeply_is_left_out_and_told(self, directory):
         long = "n" * 250
         for top in ("upper", "other"):
-            at = folder / top
+            at = directory / top
             for _ in range(9):
                 at = at / long
             at.mkdir(parents=True)
             (at / "file").touch()
-        at = folder / "upper" / "/".join([long] * 9)
-        os.rename(folder / "other", at / "other")  # 4,500 bytes deep
+        at = directory / "upper" / "/".join([long] * 9)
+        os.rename(directory / "other", at / "other")  # 4,500 bytes deep
         out = io.BytesIO()
-        (said,) = layer.pack_changes(str(folder / "upper"), out)
+        (said,) = layer.pack_changes(str(directory / "upper"), out)
         assert said.endswith("left out, paths in it are longer than 4096 bytes")
-        top = unpacked(out.getvalue(), folder / "ours", [])
+        top = unpacked(out.getvalue(), directory / "ours", [])
         there = (top / "/".join([long] * 9) / "other").is_dir()
         for name in ("upper", "ours"):
-            files.remove_tree(str(folder / name))
+            files.remove_tree(str(directory / name))
         assert there
 
-    def test_more_attributes_than_a_header_has_room_for(self, folder, monkeypatch):
+    def test_more_attributes_than_a_header_has_room_for(self, directory, monkeypatch):
         monkeypatch.setattr(tar, "LONGEST_ATTRIBUTES", 2000)
-        (folder / "upper/d").mkdir(parents=True)
+        (directory / "upper/d").mkdir(parents=True)
         for number in range(20):
-            os.setxattr(folder / "upper/d", f"user.{number}", b"x" * 100)
+            os.setxattr(directory / "upper/d", f"user.{number}", b"x" * 100)
         out = io.BytesIO()
-        assert layer.pack_changes(str(folder / "upper"), out) == [
+        assert layer.pack_changes(str(directory / "upper"), out) == [
             "/d: its extended attributes are left out, they are too long for a tar"
         ]
-        assert os.listxattr(unpacked(out.getvalue(), folder / "ours", []) / "d") == []
+        assert os.listxattr(unpacked(out.getvalue(), directory / "ours", []) / "d") == []
 
 
 def imported(*entries, name: str = "img:latest", changes: list[str] | None = None) -> store.Image:
@@ -879,28 +879,28 @@ def skopeo():
 
 
 class TestSkopeo:
-    def test_reads_what_we_make(self, places, folder, skopeo):
+    def test_reads_what_we_make(self, places, directory, skopeo):
         made = imported(("a", b"hello"), changes=["ENV X=1"])
         found = json.loads(skopeo("inspect", f"oci:{places}/images:img:latest"))
         assert (found["Env"], found["Digest"]) == (["X=1"], made.manifest)
-        skopeo("copy", f"oci:{places}/images:img:latest", f"docker-archive:{folder}/x.tar:img:latest")
-        assert "manifest.json" in shell(f"tar tf {folder}/x.tar")
+        skopeo("copy", f"oci:{places}/images:img:latest", f"docker-archive:{directory}/x.tar:img:latest")
+        assert "manifest.json" in shell(f"tar tf {directory}/x.tar")
 
     @pytest.mark.parametrize("name", ["img:latest", "host.example:5000/a/b:v1.2_x"])
-    def test_reads_every_name(self, places, folder, skopeo, name):
+    def test_reads_every_name(self, places, directory, skopeo, name):
         imported(("a", b"hello"), name=name)
         skopeo("inspect", f"oci:{places}/images:{name}")
 
-    def test_what_it_brings_is_unpacked_on_first_use(self, places, folder, skopeo):
+    def test_what_it_brings_is_unpacked_on_first_use(self, places, directory, skopeo):
         parent = imported(("a", b"hello"), ("gone", b""), ("d", None), ("d/old", b""))
         changes = archive(("b", b"more"), (".wh.gone", b""), ("d", None), ("d/.wh..wh..opq", b""))
         images.commit(lambda out: out.write(changes), parent, "two:latest", {}, "sh")
-        skopeo("copy", "--dest-compress", f"oci:{places}/images:two:latest", f"oci:{folder}/other:two:latest")
+        skopeo("copy", "--dest-compress", f"oci:{places}/images:two:latest", f"oci:{directory}/other:two:latest")
         own = store.resolve("two")
         writer.remove("two", False, list)
         writer.remove("img", False, list)
         assert os.listdir(places / "layers") == []
-        skopeo("copy", f"oci:{folder}/other:two:latest", f"oci:{places}/images:two:latest")
+        skopeo("copy", f"oci:{directory}/other:two:latest", f"oci:{places}/images:two:latest")
         found = lookup.find("two")
         assert (found.id, found.layers) == (own.id, own.layers)
         assert "gzip" in store.layer_descriptors(found.manifest)[0]["mediaType"]
@@ -962,12 +962,12 @@ class TestSkopeo:
             lookup.find("img")
 
     @pytest.mark.parametrize("damage", ["byte", "cut", "missing", "gzip"])
-    def test_a_blob_that_is_not_what_its_digest_says(self, places, folder, skopeo, damage):
+    def test_a_blob_that_is_not_what_its_digest_says(self, places, directory, skopeo, damage):
         made = imported(("a", os.urandom(100_000)))
         if damage == "gzip":
-            skopeo("copy", "--dest-compress", f"oci:{places}/images:img:latest", f"oci:{folder}/x:img:latest")
+            skopeo("copy", "--dest-compress", f"oci:{places}/images:img:latest", f"oci:{directory}/x:img:latest")
             writer.remove("img", False, list)
-            skopeo("copy", f"oci:{folder}/x:img:latest", f"oci:{places}/images:img:latest")
+            skopeo("copy", f"oci:{directory}/x:img:latest", f"oci:{places}/images:img:latest")
         else:
             files.remove_tree(paths.layer(made.layers[0]))
         digest = store.layer_descriptors(store.resolve("img").manifest)[0]["digest"]
@@ -983,27 +983,31 @@ class TestSkopeo:
 
 
 class Container:
-    """The folder of a container that is none: its root is mounted by what the driver's ops say in shell."""
+    """The directory of a container that is none: its root is mounted by what the driver's ops say in shell."""
 
     def __init__(self, places: Path, driver, image: store.Image, name: str = "c"):
-        self.folder = str(places / "containers" / name)
-        os.makedirs(self.folder)
+        self.directory = str(places / "containers" / name)
+        os.makedirs(self.directory)
         self.driver, self.image = driver, image
-        driver.prepare(self.folder, image.layers)
+        driver.prepare(self.directory, image.layers)
 
     def run(self, script: str, plan=None) -> str:
-        steps = (plan or self.driver.root_ops)(self.folder, self.image.layers)
+        steps = (plan or self.driver.root_ops)(self.directory, self.image.layers)
         lines = [
             "mount --make-rprivate /",
             *(op.shell() for op in steps),
-            f"cd {ops.quote(self.folder)}/rootfs",
+            f"cd {ops.quote(self.directory)}/rootfs",
             script,
         ]
         return shell(f"unshare -m sh -euc {ops.quote(chr(10).join(lines))}")
 
     def commit(self, name: str = "") -> store.Image:
         return images.commit(
-            lambda out: self.driver.changes(self.folder, self.image.layers, out), self.image, name, {"Cmd": ["x"]}, "sh"
+            lambda out: self.driver.changes(self.directory, self.image.layers, out),
+            self.image,
+            name,
+            {"Cmd": ["x"]},
+            "sh",
         )
 
 
@@ -1015,7 +1019,7 @@ cat file* a/b/* e f/*
 CHANGES = """
 echo new >file2; echo more >>a/b/one; chmod 600 a/b/two; chown 5:6 a/b/three; rm a/b/four; mv a/b/five a/six
 rm -r c; mkdir c; echo fresh >c/new; rm -r e; echo 'now a file' >e; rm f; mkdir f; echo in >f/in
-ln a/b/one linked; ln -s a/b soft; mkfifo fifo; rm -r g/h; touch -d @5 g; mkdir -p "deep/new/folder"; echo '
+ln a/b/one linked; ln -s a/b soft; mkfifo fifo; rm -r g/h; touch -d @5 g; mkdir -p "deep/new/directory"; echo '
 ' >"$(printf 'new\\nline')"
 """
 BASE = [
@@ -1025,7 +1029,7 @@ BASE = [
 ]  # fmt: skip
 
 
-NOTED = '("noted", "folder")'
+NOTED = '("noted", "directory")'
 
 
 class TestDrivers:
@@ -1074,7 +1078,7 @@ class TestDrivers:
 
     def test_commit_takes_whatever_a_container_can_make(self, places, driver):
         """Devices, attributes of users (also if nothing else has changed), names like whiteouts', sockets."""
-        base = [("etc/passwd", b"root"), ("noted", b"x"), ("folder", None), ("gone", b"x"), ("same", b"")]
+        base = [("etc/passwd", b"root"), ("noted", b"x"), ("directory", None), ("gone", b"x"), ("same", b"")]
         container = Container(places, driver, imported(*base))
         container.run(f"""
             mknod blk b 8 0; mknod chr c 1 3; mkfifo fifo; mkdir sub; touch etc/.wh.passwd sub/.wh..wh..opq sub/real
@@ -1132,7 +1136,7 @@ class TestDrivers:
     def test_prepare_again_keeps_what_changed(self, places, driver):
         container = Container(places, driver, imported(*BASE))
         container.run("echo kept >kept")
-        driver.prepare(container.folder, container.image.layers)
+        driver.prepare(container.directory, container.image.layers)
         assert container.run("cat kept") == "kept\n"
 
     def test_a_copy_that_was_cut_short_is_made_again(self, places):
@@ -1156,7 +1160,7 @@ class TestDrivers:
             assert len(image.layers) == 70
             container = Container(short, overlay, image)
             assert container.run("ls") == "base\nfile68\n"
-            files.remove_tree(container.folder)
+            files.remove_tree(container.directory)
             writer.remove("deep", True, list)
             for left in store.images():
                 writer.remove(left.id, True, list)
@@ -1164,8 +1168,8 @@ class TestDrivers:
         finally:
             files.remove_tree(str(short))
 
-    def test_a_store_whose_path_has_colons_and_commas(self, folder, monkeypatch):
-        odd = folder / "a:b,c\\d e"
+    def test_a_store_whose_path_has_colons_and_commas(self, directory, monkeypatch):
+        odd = directory / "a:b,c\\d e"
         for name in ("LAYERS", "IMAGES"):
             monkeypatch.setattr(paths, name, str(odd / name.lower()))
         container = Container(odd, overlay, imported(*BASE))

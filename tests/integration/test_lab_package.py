@@ -94,7 +94,7 @@ def test_purged(machine, installed, manager, name):
     """With a container that runs, and somebody else's mount inside, which stays as it is."""
     if manager is not APT:
         pytest.skip("rpm has no purge")
-    foreign = machine.folder()
+    foreign = machine.directory()
     machine.run("touch", f"{foreign}/theirs")
     try:
         typed(machine, f"mkdir /var/lib/mydocker/foreign && mount --bind {foreign} /var/lib/mydocker/foreign")

@@ -73,7 +73,7 @@ def test_of_a_monitor_that_is_killed(machine, mydocker, name):
     assert not machine.alive(pid)
 
 
-def test_of_a_container_whose_folder_was_deleted_under_it(machine, mydocker, name):
+def test_of_a_container_whose_directory_was_deleted_under_it(machine, mydocker, name):
     made = mydocker.detached("--name", name, "busybox", "sleep", "1000")
     mydocker.ok("kill", name)
     mydocker.ok("wait", name)

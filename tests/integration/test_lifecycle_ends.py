@@ -86,10 +86,10 @@ class TestRestartOfOneThatRemovesItself:
         mydocker.ok("kill", name)
         until(lambda: made not in mydocker.ok("ps", "-aq", "--no-trunc"), "its removal")
 
-    def test_one_that_cannot_be_started_again_is_removed(self, machine, mydocker, folder, name):
-        machine.shell(f"cp /bin/busybox {folder}/sleep")
-        mydocker.detached("--rm", "--name", name, "-v", f"{folder}:/b", "busybox", "/b/sleep", "1000")
-        machine.run("rm", f"{folder}/sleep")
+    def test_one_that_cannot_be_started_again_is_removed(self, machine, mydocker, directory, name):
+        machine.shell(f"cp /bin/busybox {directory}/sleep")
+        mydocker.detached("--rm", "--name", name, "-v", f"{directory}:/b", "busybox", "/b/sleep", "1000")
+        machine.run("rm", f"{directory}/sleep")
         assert "/b/sleep" in mydocker.fails("restart", "-t", "0", name)
         mydocker.fails("inspect", name, stdout="[]\n")
 

@@ -38,18 +38,18 @@ def port(machine) -> int:
 
 
 @pytest.fixture
-def slow(machine, folder):
+def slow(machine, directory):
     """slow(COMMAND…): mydocker with a firewall that takes a second, when that has begun."""
 
     def started(*words: str):
         script = f"""
         real=$(command -v iptables-restore)
-        printf '#!/bin/sh\\ntouch {folder}/began; sleep 1; exec %s "$@"\\n' "$real" > {folder}/iptables-restore
-        chmod +x {folder}/iptables-restore
+        printf '#!/bin/sh\\ntouch {directory}/began; sleep 1; exec %s "$@"\\n' "$real" > {directory}/iptables-restore
+        chmod +x {directory}/iptables-restore
         exec "$@"
         """
-        running = machine.start("sh", "-c", script, "sh", *machine.with_programs(folder), machine.program, *words)
-        until(lambda: machine.exists(f"{folder}/began"), "the rules on their way")
+        running = machine.start("sh", "-c", script, "sh", *machine.with_programs(directory), machine.program, *words)
+        until(lambda: machine.exists(f"{directory}/began"), "the rules on their way")
         return running
 
     return started

@@ -161,9 +161,9 @@ def test_a_link_is_gone(machine, mydocker, wired, flows):
 
 def test_leases(machine, mydocker, wired, flows):
     made, first, second, _ = wired
-    folder = f"{machine.store}/run/_networks/{made}"
+    directory = f"{machine.store}/run/_networks/{made}"
     there = sorted(leases(machine, made))
-    machine.shell(f"rm {folder}/{address(mydocker, first, made)}; echo {'e' * 64} nobody > {folder}/10.93.57.9")
+    machine.shell(f"rm {directory}/{address(mydocker, first, made)}; echo {'e' * 64} nobody > {directory}/10.93.57.9")
     told = wrong(mydocker)
     assert [line.split(":")[0] for line in told] == [f"container {first}", f"network {made}"]
     mends(mydocker, told)

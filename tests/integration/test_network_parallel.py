@@ -47,7 +47,7 @@ def test_200_starts_then_200_stops(machine, mydocker, net):
     stopping = [mydocker.start("stop", "-t", "0", container) for container in containers]
     assert [process.communicate(timeout=110)[1] for process in stopping] == [b""] * 200
     until(lambda: leases(machine, net) == [], "all addresses are free")
-    # Links go with their namespaces, a little later; stopped containers keep their folders and names.
+    # Links go with their namespaces, a little later; stopped containers keep their directories and names.
     until(lambda: machine.snapshot()["links"] == before["links"], "the links of before")
     assert {change.split()[1] for change in machine.changes_since(before)} == {"files:"}
 
@@ -110,9 +110,9 @@ def test_20_networks_of_one_name_one_wins(mydocker, name):
         mydocker("network", "rm", name)
 
 
-def test_the_default_network_is_made_once(machine, folder):
+def test_the_default_network_is_made_once(machine, directory):
     """Twenty runs on a store that is not there yet."""
-    env = {"MYDOCKER_ROOT": f"{folder}/root", "MYDOCKER_RUN": f"{folder}/run"}
+    env = {"MYDOCKER_ROOT": f"{directory}/root", "MYDOCKER_RUN": f"{directory}/run"}
 
     def links() -> list[str]:
         """A snapshot leaves out those of other stores."""

@@ -26,13 +26,13 @@ def test_100_runs_all_work_and_leave_nothing(mydocker):
     assert mydocker.ok("ps", "-aq") == ""
 
 
-def test_the_first_image_is_made_once(machine, mydocker, folder):
+def test_the_first_image_is_made_once(machine, mydocker, directory):
     """Twenty runs on a store that is not there yet."""
-    env = {"MYDOCKER_ROOT": f"{folder}/root", "MYDOCKER_RUN": f"{folder}/run"}
+    env = {"MYDOCKER_ROOT": f"{directory}/root", "MYDOCKER_RUN": f"{directory}/run"}
     line = f"{machine.program} run --rm --net none busybox echo worked"
     result = machine.shell(f"for i in $(seq 20); do {line} & done; wait", env=env)
     assert (result.lines, result.stderr) == (["worked"] * 20, "")
-    assert len(machine.run("ls", f"{folder}/root/layers").lines) == 1
+    assert len(machine.run("ls", f"{directory}/root/layers").lines) == 1
 
 
 @pytest.mark.parametrize("command", [["stop", "-t", "0"], ["rm", "-f"], ["kill"], ["restart", "-t", "0"]], ids=" ".join)

@@ -16,23 +16,23 @@ pytestmark = pytest.mark.local
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A folder with an sdist of the tracked files, and the wheel that is made of it."""
-    folder = tmp_path_factory.mktemp("pip")
-    source = folder / "source"
+    """A directory with an sdist of the tracked files, and the wheel that is made of it."""
+    directory = tmp_path_factory.mktemp("pip")
+    source = directory / "source"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, check=True, capture_output=True).stdout
     source.mkdir()
-    copy = ["tar", "--null", "--files-from=-", "--ignore-failed-read", "-cf", str(folder / "source.tar")]
+    copy = ["tar", "--null", "--files-from=-", "--ignore-failed-read", "-cf", str(directory / "source.tar")]
     subprocess.run(copy, cwd=CHECKOUT, input=files, check=True, stderr=subprocess.DEVNULL)
-    with tarfile.open(folder / "source.tar") as tar:
+    with tarfile.open(directory / "source.tar") as tar:
         tar.extractall(source)
     script = "from setuptools import build_meta as backend; import sys; print(backend.build_sdist(sys.argv[1]))"
-    tools = folder / "tools"
+    tools = directory / "tools"
     pip(sys.executable, "install", "--target", str(tools), "setuptools>=77")
-    done = [sys.executable, "-c", script, str(folder)]
+    done = [sys.executable, "-c", script, str(directory)]
     subprocess.run(done, cwd=source, env={"PATH": PATH, "PYTHONPATH": str(tools)}, check=True, capture_output=True)
-    (sdist,) = folder.glob("mydocker-*.tar.gz")
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(folder), str(sdist))
-    return folder
+    (sdist,) = directory.glob("mydocker-*.tar.gz")
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(directory), str(sdist))
+    return directory
 
 
 def pip(python: str, *words: str) -> None:

@@ -27,7 +27,7 @@ def store(tmp_path, monkeypatch):
 
 
 def killed_at(number, do):
-    """Do it in a process that is killed before its number-th change of a folder; whether it was."""
+    """Do it in a process that is killed before its number-th change of a directory; whether it was."""
     pid = os.fork()
     if not pid:
         left = [number]
@@ -53,8 +53,8 @@ def killed_at(number, do):
 @pytest.fixture
 def container(store):
     """made(): a container of some files, with a volume; forgotten(): its removal."""
-    for folder in (paths.VOLUMES, paths.RUN):
-        make_private(folder)
+    for directory in (paths.VOLUMES, paths.RUN):
+        make_private(directory)
 
     def made():
         with state.reserve(ID, "web"):
@@ -83,7 +83,7 @@ def test_removal(container, volumes):
         if state.ids():  # it was killed before anything was done
             state.forget(ID, "web", volumes)
         sweep_hidden(paths.VOLUMES)  # as the next `volume rm` does
-        rest = [os.listdir(folder) for folder in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
+        rest = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
         assert rest == [[], [], [], [] if volumes else ["data"]], number
         if not interrupted:
             break
@@ -119,5 +119,5 @@ def test_a_full_disk_has_no_room_for_another_name(container, monkeypatch):
 
     monkeypatch.setattr(os, "rename", full)
     state.forget(ID, "web", ["data"])
-    rest = [os.listdir(folder) for folder in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
+    rest = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
     assert rest == [[], [], [], []]

@@ -47,10 +47,10 @@ def call(function, *arguments: int) -> None:
         raise OSError(ctypes.get_errno(), f"{function.__name__}{arguments}")
 
 
-def serve(folder: str, channel: int) -> None:
+def serve(directory: str, channel: int) -> None:
     """The monitor, as a process: it lives in the namespace "host", its sockets are of the namespace "container"."""
     libc = ctypes.CDLL(None, use_errno=True)
-    paths.RUN = folder
+    paths.RUN = directory
     call(libc.unshare, _NEWNET | _NEWNS)
     link_up("lo")
     host = os.open("/proc/self/ns/net", os.O_RDONLY)
@@ -60,7 +60,7 @@ def serve(folder: str, channel: int) -> None:
     op = OpenResolver("127.0.0.11")
     op.do()
     call(libc.setns, host, 0)
-    resolver = adopt(op.descriptors, [LAB], HostServers([], f"{folder}/resolv.conf"))
+    resolver = adopt(op.descriptors, [LAB], HostServers([], f"{directory}/resolv.conf"))
     os.write(channel, f"/proc/{os.getpid()}/fd/{host} /proc/{os.getpid()}/fd/{container}".encode())
     while True:
         poller = select.poll()
@@ -74,9 +74,9 @@ def serve(folder: str, channel: int) -> None:
 class Inside:
     """Runs programs in the container's namespace, with the resolv.conf that it would have there."""
 
-    def __init__(self, folder: str):
-        self.folder = folder
-        os.makedirs(f"{folder}/_networks/lab")
+    def __init__(self, directory: str):
+        self.directory = directory
+        os.makedirs(f"{directory}/_networks/lab")
         self.lease("10.77.0.2", f"{'a' * 64} web www")
         self.lease("10.77.0.3", f"{'b' * 64} db www")
         self.write("resolv.conf", f"nameserver {SERVER}\n")
@@ -85,7 +85,7 @@ class Inside:
         self.pid = os.fork()
         if not self.pid:
             try:
-                serve(folder, writer)
+                serve(directory, writer)
             except BaseException as error:
                 os.write(2, f"{error!r}\n".encode())
             os._exit(1)
@@ -95,15 +95,15 @@ class Inside:
         self.started: list[subprocess.Popen] = []
 
     def write(self, name: str, text: str) -> None:
-        with open(f"{self.folder}/.new", "w") as file:
+        with open(f"{self.directory}/.new", "w") as file:
             file.write(text)
-        os.rename(f"{self.folder}/.new", f"{self.folder}/{name}")
+        os.rename(f"{self.directory}/.new", f"{self.directory}/{name}")
 
     def lease(self, address: str, text: str) -> None:
         self.write(f"_networks/lab/{address}", text + "\n")
 
     def start(self, namespace: str, *command: str) -> subprocess.Popen:
-        line = f'mount --bind {self.folder}/inside /etc/resolv.conf && exec "$@"'
+        line = f'mount --bind {self.directory}/inside /etc/resolv.conf && exec "$@"'
         found = subprocess.Popen(
             ["nsenter", f"--net={namespace}", "unshare", "-m", "sh", "-c", line, "sh", *command],
             stdout=subprocess.PIPE,
@@ -204,9 +204,9 @@ def test_a_long_answer_from_outside_comes_by_tcp(inside, outside):
 
 
 def test_a_name_follows_its_container_to_a_new_address(inside):
-    os.utime(f"{inside.folder}/_networks/lab", (1, 1))
+    os.utime(f"{inside.directory}/_networks/lab", (1, 1))
     assert inside.dig("web") == ["10.77.0.2"]
-    os.unlink(f"{inside.folder}/_networks/lab/10.77.0.2")
+    os.unlink(f"{inside.directory}/_networks/lab/10.77.0.2")
     inside.lease("10.77.0.8", f"{'a' * 64} web www")
     assert inside.dig("web") == ["10.77.0.8"]
 

@@ -14,9 +14,9 @@ DESCRIPTORS = "cd /proc/self/fd; echo *"
 @pytest.mark.parametrize(
     "env",
     [
-        {"PYTHONPATH": "FOLDER"},
+        {"PYTHONPATH": "DIR"},
         {"PYTHONHOME": "/nowhere"},
-        {"PYTHONSTARTUP": "FOLDER/os.py", "PYTHONINSPECT": "1"},
+        {"PYTHONSTARTUP": "DIR/os.py", "PYTHONINSPECT": "1"},
         {"PYTHONIOENCODING": "bogus", "PYTHONWARNINGS": "bogus", "PYTHONDEBUG": "9", "PYTHONVERBOSE": "1"},
         {"LC_ALL": "C"},
         {"LC_ALL": "no_SUCH", "LANG": "no_SUCH", "LANGUAGE": "x"},
@@ -28,9 +28,11 @@ DESCRIPTORS = "cd /proc/self/fd; echo *"
     ],
     ids=lambda env: " ".join(env).encode("ascii", "replace").decode(),
 )
-def test_environment(machine, mydocker, folder, env):
-    machine.shell(f"echo 'print(\"PWNED\")' | tee {folder}/os.py {folder}/mydocker.py {folder}/sitecustomize.py")
-    env = {key: value.replace("FOLDER", folder) for key, value in env.items()}
+def test_environment(machine, mydocker, directory, env):
+    machine.shell(
+        f"echo 'print(\"PWNED\")' | tee {directory}/os.py {directory}/mydocker.py {directory}/sitecustomize.py"
+    )
+    env = {key: value.replace("DIR", directory) for key, value in env.items()}
     result = mydocker("run", "--rm", "--net", "none", "busybox", "echo", "fine ü", env=env)
     assert (result.rc, result.stdout, result.stderr) == (0, "fine ü\n", "")
     assert mydocker("ps", env=env).rc == 0
@@ -38,27 +40,27 @@ def test_environment(machine, mydocker, folder, env):
     assert {row.partition("=")[0] for row in inside.splitlines()} == {"PATH", "HOSTNAME", "HOME"}
 
 
-def test_no_program_is_looked_up_in_its_path(machine, mydocker, folder, name):
+def test_no_program_is_looked_up_in_its_path(machine, mydocker, directory, name):
     programs = ("iptables", "ip6tables", "nft", "firewall-cmd", "busybox", "mount", "umount", "ps", "tar")
     for each in [
         *programs,
         *(f"ip{v}tables{kind}" for v in ("", "6") for kind in ("-save", "-restore", "-legacy-save")),
     ]:
         machine.shell(
-            f"printf '#!/bin/sh\necho {each} >>{folder}/ran; exit 1\n' >{folder}/{each}; chmod +x {folder}/{each}"
+            f"cd {directory}; printf '#!/bin/sh\necho {each} >>{directory}/ran; exit 1\n' >{each}; chmod +x {each}"
         )
-    env = {"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    env = {"PATH": f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin"}
     mydocker.ok("network", "create", name, env=env)
     mydocker.ok("run", "--rm", "--net", name, "-p", "80", "busybox", "true", env=env)
     for words in ("network reload", "network check", "netmap", "info", f"network rm {name}"):
         mydocker.ok(*words.split(), env=env)
-    assert not machine.exists(f"{folder}/ran")
+    assert not machine.exists(f"{directory}/ran")
 
 
-def test_code_in_the_current_folder_is_not_run(machine, mydocker, folder):
+def test_code_in_the_current_directory_is_not_run(machine, mydocker, directory):
     for module in ("os", "mydocker", "fcntl", "site", "encodings"):
-        machine.shell(f"echo 'raise SystemExit(77)' >{folder}/{module}.py")
-    result = machine.shell(f"cd {folder} && exec {machine.program} run --rm --net none busybox echo fine")
+        machine.shell(f"echo 'raise SystemExit(77)' >{directory}/{module}.py")
+    result = machine.shell(f"cd {directory} && exec {machine.program} run --rm --net none busybox echo fine")
     assert (result.rc, result.stdout) == (0, "fine\n")
 
 
@@ -94,18 +96,18 @@ class TestDescriptors:
 
     @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
     @pytest.mark.parametrize("options", ["--rm", "-i --rm", "-d"])
-    def test_closed_ones_are_not_taken_by_others(self, machine, mydocker, folder, closed, options):
+    def test_closed_ones_are_not_taken_by_others(self, machine, mydocker, directory, closed, options):
         """A file of ours opened as 1 or 2 would get the container's output; a log would get the host's."""
         script = "echo out; echo err >&2; ls /proc/self/fd >/mark/fds; touch /mark/ran"
-        run = f"{machine.program} run {options} --net none --cidfile {folder}/id -v {folder}:/mark"
+        run = f"{machine.program} run {options} --net none --cidfile {directory}/id -v {directory}:/mark"
         result = machine.shell(f"{run} busybox sh -c '{script}' {closed}; exit $?", timeout=20)
         assert "Traceback" not in result.stderr
         if options == "-d":
-            mydocker.ok("wait", machine.read(f"{folder}/id").strip())
-            assert mydocker.ok("logs", machine.read(f"{folder}/id").strip()).splitlines()[0] == "out"
+            mydocker.ok("wait", machine.read(f"{directory}/id").strip())
+            assert mydocker.ok("logs", machine.read(f"{directory}/id").strip()).splitlines()[0] == "out"
             mydocker.remove_all()
-        assert machine.exists(f"{folder}/ran")
-        assert machine.read(f"{folder}/fds").split() == ["0", "1", "2", "3"]
+        assert machine.exists(f"{directory}/ran")
+        assert machine.read(f"{directory}/fds").split() == ["0", "1", "2", "3"]
 
     @pytest.mark.parametrize(
         "command", ["ps", "images", "info", "run --rm busybox echo x", "inspect busybox", "--help"]
@@ -161,11 +163,11 @@ class TestLimits:
         assert "Traceback" not in result.stderr
 
     @pytest.mark.parametrize("mask", ["0777", "0000"])
-    def test_a_umask_changes_no_file(self, machine, mydocker, folder, mask):
+    def test_a_umask_changes_no_file(self, machine, mydocker, directory, mask):
         """A new store, its image, a container: every mode is as with the usual umask."""
 
         def modes(mask):
-            store = f"{folder}/{mask}"
+            store = f"{directory}/{mask}"
             line = f"{machine.program} create --name one busybox && cd {store} && find . -printf '%m %P\\n'"
             env = {"MYDOCKER_ROOT": store, "MYDOCKER_RUN": f"{store}/run"}
             rows = machine.shell(f"umask {mask}; {line}", env=env).lines
@@ -176,27 +178,27 @@ class TestLimits:
         assert modes(mask) == usual
 
 
-class TestCurrentFolder:
-    def test_that_was_deleted(self, machine, mydocker, folder):
-        line = f"mkdir {folder}/d; cd {folder}/d; rmdir {folder}/d; {machine.program} run --rm --net none busybox pwd"
+class TestCurrentDirectory:
+    def test_that_was_deleted(self, machine, mydocker, directory):
+        line = f"cd {directory}; mkdir d; cd d; rmdir ../d; {machine.program} run --rm --net none busybox pwd"
         result = machine.shell(line)
         assert (result.rc, result.stdout, result.stderr) == (0, "/\n", "")
 
     def test_is_not_the_containers(self, machine, mydocker):
         assert machine.shell(f"cd /etc; {machine.program} run --rm --net none busybox pwd").stdout == "/\n"
 
-    def test_is_not_kept_busy_by_the_monitor(self, machine, mydocker, folder, name):
-        machine.shell(f"cd {folder}; {machine.program} run -d --net none --name {name} busybox sleep 1000")
+    def test_is_not_kept_busy_by_the_monitor(self, machine, mydocker, directory, name):
+        machine.shell(f"cd {directory}; {machine.program} run -d --net none --name {name} busybox sleep 1000")
         mydocker.made.append(name)
         monitor = machine.read(f"/proc/{mydocker.pid(name)}/stat").rpartition(")")[2].split()[1]
-        assert machine.run("readlink", f"/proc/{monitor}/cwd").stdout != f"{folder}\n"
+        assert machine.run("readlink", f"/proc/{monitor}/cwd").stdout != f"{directory}\n"
 
 
 @pytest.mark.local
-def test_another_user_is_told_to_be_root(machine, mydocker, folder):
-    """By a copy: the checkout may be in a folder that is closed to others, as /root is."""
-    machine.shell(f"cp -r {CHECKOUT}/bin {CHECKOUT}/src {folder}; chmod -R a+rX {folder}")
-    other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"{folder}/bin/mydocker")
+def test_another_user_is_told_to_be_root(machine, mydocker, directory):
+    """By a copy: the checkout may be in a directory that is closed to others, as /root is."""
+    machine.shell(f"cp -r {CHECKOUT}/bin {CHECKOUT}/src {directory}; chmod -R a+rX {directory}")
+    other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"{directory}/bin/mydocker")
     for command, code in ("run --rm busybox true", 125), ("ps", 1), ("images", 1):
         result = machine.run(*other, *command.split())
         assert (result.rc, result.stdout) == (code, "")

@@ -15,7 +15,7 @@ def run(mydocker):
 
 
 def archives_that_reach_out(outside: str) -> dict[str, bytes]:
-    """Each tries to write into or link to something outside; `outside` is a folder on the host."""
+    """Each tries to write into or link to something outside; `outside` is a directory on the host."""
     up = "../" * 30
     return {
         "..": archive((f"{up}{outside}/escaped", FILE)),
@@ -23,7 +23,7 @@ def archives_that_reach_out(outside: str) -> dict[str, bytes]:
         "through a link": archive(("out", "link", outside), ("out/escaped", FILE)),
         "through a relative link": archive(("out", "link", f"{up}{outside}"), ("out/escaped", FILE)),
         "through two links": archive(("a", "link", outside), ("b", "link", "a"), ("b/escaped", FILE)),
-        "a folder replaced by a link": archive(("d", None), ("d", "link", outside), ("d/escaped", FILE)),
+        "a directory replaced by a link": archive(("d", None), ("d", "link", outside), ("d/escaped", FILE)),
         "a link as the root": archive((".", "link", outside), ("escaped", FILE)),
         "a file over a link": archive(("f", "link", f"{outside}/victim"), ("f/", None), ("f/escaped", FILE)),
         "hard link, absolute": archive(("h", "hard", f"{outside}/victim")),
@@ -35,38 +35,38 @@ def archives_that_reach_out(outside: str) -> dict[str, bytes]:
         "whiteout": archive((".wh.bin", b"")),
         "opaque whiteout": archive(("etc", None), ("etc/.wh..wh..opq", b"")),
         "empty name": archive(("", FILE)),
-        "a folder below a file": archive(("f", FILE), ("f/g", FILE)),
+        "a directory below a file": archive(("f", FILE), ("f/g", FILE)),
     }
 
 
 @pytest.mark.parametrize("kind", archives_that_reach_out("/x"))
-def test_an_archive_that_reaches_out_is_refused(machine, mydocker, folder, name, kind):
-    machine.shell(f"echo safe >{folder}/victim")
-    raw = archives_that_reach_out(folder)[kind]
+def test_an_archive_that_reaches_out_is_refused(machine, mydocker, directory, name, kind):
+    machine.shell(f"echo safe >{directory}/victim")
+    raw = archives_that_reach_out(directory)[kind]
     mydocker.fails("import", "-", f"img{name}", input=raw)
-    assert machine.run("ls", folder).lines == ["victim"]
-    assert machine.run("stat", "-c", "%h %s", f"{folder}/victim").stdout == "1 5\n"
+    assert machine.run("ls", directory).lines == ["victim"]
+    assert machine.run("stat", "-c", "%h %s", f"{directory}/victim").stdout == "1 5\n"
     assert f"img{name}" not in mydocker.ok("images")
 
 
-def test_names_that_seem_to_be_outside_are_taken_inside(machine, mydocker, make, run, folder):
+def test_names_that_seem_to_be_outside_are_taken_inside(machine, mydocker, make, run, directory):
     """As docker does it: a leading / is the root's, and a link of the archive leads where it does in the container."""
-    machine.shell(f"echo safe >{folder}/victim")
+    machine.shell(f"echo safe >{directory}/victim")
     up = "../" * 30
     image = make(
         [
-            (f"{folder}/victim", FILE),
-            ("out", "link", f"{up}{folder}"),
+            (f"{directory}/victim", FILE),
+            ("out", "link", f"{up}{directory}"),
             ("out/more", FILE),
-            ("/hard", "hard", f"{folder}/victim"),
+            ("/hard", "hard", f"{directory}/victim"),
             ("a/../b", FILE),
         ]
     )
-    script = f"cat {folder}/victim {folder}/more /hard /b; readlink /out"
-    assert run(image, "sh", "-c", script).stdout == "escaped\n" * 4 + f"{up}{folder}\n"
-    assert machine.run("ls", folder).lines == ["victim"]
-    assert machine.read(f"{folder}/victim") == "safe\n"
-    assert machine.run("stat", "-c", "%h", f"{folder}/victim").stdout == "1\n"
+    script = f"cat {directory}/victim {directory}/more /hard /b; readlink /out"
+    assert run(image, "sh", "-c", script).stdout == "escaped\n" * 4 + f"{up}{directory}\n"
+    assert machine.run("ls", directory).lines == ["victim"]
+    assert machine.read(f"{directory}/victim") == "safe\n"
+    assert machine.run("stat", "-c", "%h", f"{directory}/victim").stdout == "1\n"
 
 
 class TestDevices:
@@ -136,7 +136,7 @@ class TestUserDatabase:
             [("etc", None), ("etc/passwd", b"x" * 20_000_000)],
             [("etc", None), ("etc/passwd", b"nobody:x:99999999999:-7:a\nnobody\n\xff\xfe:::\n")],
         ],
-        ids=["fifo", "folder", "endless", "proc", "loop", "large", "nonsense"],
+        ids=["fifo", "directory", "endless", "proc", "loop", "large", "nonsense"],
     )
     def test_of_a_nasty_kind_neither_hangs_nor_leads_out(self, make, run, entries, user):
         result = run("-u", user, make(entries), "grep", "Uid", "/proc/self/status")
@@ -155,11 +155,11 @@ class TestUserDatabase:
 def test_the_name_service_of_an_image_is_never_loaded(machine, make, run):
     """Whatever opens one of these as host root hangs, and the test with it."""
     library = machine.shell("ls -d /lib/*-linux-gnu | head -n 1").stdout.strip().lstrip("/")
-    folders = ["etc", "lib", library, "usr", "usr/lib", "usr/lib/locale"]
+    directories = ["etc", "lib", library, "usr", "usr/lib", "usr/lib/locale"]
     files = "nsswitch.conf ld.so.cache ld.so.preload localtime group host.conf".split()
     traps = [f"etc/{name}" for name in files] + [f"{library}/{name}.so.2" for name in ("libnss_files", "libnss_compat")]
     traps += [f"{library}/libc.so.6", "usr/lib/locale/locale-archive"]
-    entries = [*((folder, None) for folder in folders), *((trap, "fifo") for trap in traps)]
+    entries = [*((directory, None) for directory in directories), *((trap, "fifo") for trap in traps)]
     image = make([*entries, ("etc/passwd", b"user:x:5:6::/:/bin/sh\n")])
     assert run("-u", "user", image, "id", "-u").stdout == "5\n"
 
@@ -169,9 +169,9 @@ import os, sys
 home = os.path.dirname(os.path.dirname(sys.argv[1]))
 places = [path for path in sys.path if os.path.isdir(path)] + ["/usr/lib/mydocker", home + "/src"]
 for place in places:
-    for top, folders, files in os.walk(place):
+    for top, directories, files in os.walk(place):
         if top.count("/") - place.count("/") > 1 or "-packages" in top:
-            folders.clear()
+            directories.clear()
         else:
             print(*(os.path.join(top, name) for name in files if name.endswith(".py")), sep="\\n")
 """
@@ -185,8 +185,8 @@ def test_the_python_of_an_image_is_never_imported(machine, make, run, kind):
     """
     files = [path.strip("/") for path in machine.python(FIND_MODULES, machine.program).lines if path]
     assert any(path.endswith("encodings/idna.py") for path in files)
-    folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
-    image = make([*((folder, None) for folder in sorted(folders)), *((path, *kind) for path in files)])
+    directories = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    image = make([*((directory, None) for directory in sorted(directories)), *((path, *kind) for path in files)])
     for args, rc in (
         ([image, "echo", "fine"], 0),
         (["-h", "xn--bcher-kva", "-u", "1:2", "-w", "/ü/名", "-e", "Ü=ü", image, "echo", "fine"], 0),
@@ -244,7 +244,7 @@ class TestInterpreter:
         assert {link for link in seen if not link.startswith(known)} <= {"/"}
 
 
-class TestWorkingFolder:
+class TestWorkingDirectory:
     """CVE-2024-21626: a descriptor that is still open at chdir leads to the host's root."""
 
     def refused(self, result) -> bool:
@@ -267,17 +267,17 @@ class TestWorkingFolder:
 
 class TestMountPoints:
     @pytest.mark.parametrize("point", "proc sys dev dev/pts dev/shm etc etc/hosts etc/resolv.conf opt".split())
-    @pytest.mark.parametrize("target", ["FOLDER", "/proc/self/cwd", "/proc/1/root", "/etc", "/POINT"])
-    def test_that_are_links_lead_nowhere_outside(self, machine, make, run, folder, point, target):
+    @pytest.mark.parametrize("target", ["DIR", "/proc/self/cwd", "/proc/1/root", "/etc", "/POINT"])
+    def test_that_are_links_lead_nowhere_outside(self, machine, make, run, directory, point, target):
         """Either the run is refused or the link is followed inside the root; on the host nothing is made or mounted."""
-        machine.shell(f"echo safe >{folder}/victim")
+        machine.shell(f"echo safe >{directory}/victim")
         parent = [("dev", None), ("etc", None)] if "/" in point else []
-        link = target.replace("FOLDER", folder).replace("POINT", point)
+        link = target.replace("DIR", directory).replace("POINT", point)
         result = run("--tmpfs", "/opt", make([*parent, (point, "link", link)]), "echo", "ran")
         assert (result.rc, result.stdout) in {(125, ""), (0, "ran\n")}, result
         assert "Traceback" not in result.stderr
-        assert machine.run("ls", folder).lines == ["victim"]
-        assert machine.read(f"{folder}/victim") == "safe\n"
+        assert machine.run("ls", directory).lines == ["victim"]
+        assert machine.read(f"{directory}/victim") == "safe\n"
 
     @pytest.mark.parametrize("point", ["proc", "sys", "dev"])
     def test_that_are_files_are_an_error(self, make, run, point):

@@ -96,24 +96,24 @@ def test_a_damaged_record_is_named_in_one_line(mydocker, network, damage):
 
 
 def test_a_creation_that_was_cut_short_takes_no_name(mydocker, name):
-    """A folder without a record, as a full disk or a kill leaves it, is no network."""
+    """A directory without a record, as a full disk or a kill leaves it, is no network."""
     mydocker.machine.run("mkdir", f"{mydocker.machine.store}/lib/networks/{name}")
     mydocker.ok("network", "create", name)
     mydocker.ok("network", "rm", name)
 
 
-def test_a_port_that_comes_too_late_leaves_no_rule(mydocker, name, folder):
+def test_a_port_that_comes_too_late_leaves_no_rule(mydocker, name, directory):
     """It would lead to whoever has that address next. Here the firewall is slow, and the container ends meanwhile."""
     container = mydocker.ok("run", "-d", "--name", name, "busybox", "sleep", "100")
     slow = f"""
     real=$(command -v iptables-restore)
-    printf '#!/bin/sh\ntouch {folder}/began; sleep 1; exec %s "$@"\n' "$real" > {folder}/iptables-restore
-    chmod +x {folder}/iptables-restore
+    printf '#!/bin/sh\ntouch {directory}/began; sleep 1; exec %s "$@"\n' "$real" > {directory}/iptables-restore
+    chmod +x {directory}/iptables-restore
     exec "$@" port add {name} 80
     """
-    typed = [*mydocker.machine.with_programs(folder), mydocker.machine.program]
+    typed = [*mydocker.machine.with_programs(directory), mydocker.machine.program]
     with mydocker.machine.start("sh", "-c", slow, "sh", *typed) as adding:
-        until(lambda: mydocker.machine.exists(f"{folder}/began"), "the rules on their way")
+        until(lambda: mydocker.machine.exists(f"{directory}/began"), "the rules on their way")
         mydocker.ok("rm", "-f", name)
         adding.wait(20)
     assert container[:12] not in mydocker.machine.run("iptables-save").stdout

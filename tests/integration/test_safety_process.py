@@ -227,7 +227,7 @@ class TestUsingUp:
         assert {"p", "n", "l", "r"} <= {row.removeprefix("./") for row in listed.lines}
         mydocker.ok("rm", name)
 
-    def test_a_very_deep_folder_is_removed(self, mydocker, name):
+    def test_a_very_deep_directory_is_removed(self, mydocker, name):
         """Deeper than a path may be long, and than Python may recurse."""
         script = """
             part=a; for i in 1 2 3 4 5 6 7 8 9; do part=$part/$part; done
@@ -253,9 +253,9 @@ def test_a_password_file_swapped_for_a_fifo_does_not_hold_exec(mydocker, name):
 def test_in_a_chroot_nothing_is_started(machine):
     """pivot_root there exchanges the chroot's root only: whoever enters the namespace later would be on the host."""
     script = f"""
-        folder=$(mktemp -d {machine.store}-XXXXXX)
-        unshare -m sh -c "mount --rbind / $folder && exec chroot $folder {machine.program} run --rm busybox true"
-        code=$?; rmdir "$folder"; exit $code
+        directory=$(mktemp -d {machine.store}-XXXXXX)
+        unshare -m sh -c "mount --rbind / $directory && exec chroot $directory {machine.program} run --rm busybox true"
+        code=$?; rmdir "$directory"; exit $code
     """
     result = machine.shell(script)
     assert (result.rc, result.stdout) == (125, ""), result.stderr

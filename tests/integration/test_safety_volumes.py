@@ -13,17 +13,17 @@ def test_a_volume_is_filled_from_the_image_alone(mydocker, make, target):
 
 
 @pytest.mark.parametrize("target", ["/proc", "/proc/self", "/sys", "/dev", "/"])
-def test_a_link_brings_no_volume_to_what_the_kernel_fills(mydocker, make, folder, target):
+def test_a_link_brings_no_volume_to_what_the_kernel_fills(mydocker, make, directory, target):
     """A forged /proc/self/stat was read by the next exec, as root."""
     image = make([("data", "link", target)])
-    line = mydocker.fails("run", "--rm", "--net", "none", "-v", f"{folder}:/data", image, "true")
+    line = mydocker.fails("run", "--rm", "--net", "none", "-v", f"{directory}:/data", image, "true")
     assert "/data" in line
     assert f"leads it to /{target.split('/')[1]}" in line
 
 
-def test_an_ordinary_link_may_carry_a_volume(mydocker, make, folder):
+def test_an_ordinary_link_may_carry_a_volume(mydocker, make, directory):
     image = make([("data", "link", "/srv/data")])
-    mydocker.ok("run", "--rm", "--net", "none", "-v", f"{folder}:/data", image, "touch", "/srv/data/x")
+    mydocker.ok("run", "--rm", "--net", "none", "-v", f"{directory}:/data", image, "touch", "/srv/data/x")
 
 
 def test_a_volume_is_filled_out_of_reach(mydocker, make, machine, name):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.local
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """Nothing on the machine is touched but a folder of the test's own."""
+    """Nothing on the machine is touched but a directory of the test's own."""
 
 
 @pytest.fixture

@@ -59,14 +59,14 @@ class TestNames:
             missing = mydocker("rmi", spelling)
             assert missing.stderr == f"mydocker: no such image: {spelling} (see 'mydocker images')\n"
 
-    def test_of_what_is_made(self, mydocker, machine, name, folder):
+    def test_of_what_is_made(self, mydocker, machine, name, directory):
         mydocker.ok("create", "--net", "none", "--name", name, "docker.io/library/busybox")
         assert mydocker.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Image}}") == "busybox"
         assert mydocker.inspect(name, "Config", "Image") == "docker.io/library/busybox"
-        mydocker.ok("export", "-o", f"{folder}/tar", name)
+        mydocker.ok("export", "-o", f"{directory}/tar", name)
         made = [f"{name}-1:latest", f"{name}-2:x", f"user/{name}:latest", f"quay.io/library/{name}:latest"]
         mydocker.ok("commit", name, f"docker.io/library/{name}-1")
-        mydocker.ok("import", f"{folder}/tar", f"library/{name}-2:x")
+        mydocker.ok("import", f"{directory}/tar", f"library/{name}-2:x")
         mydocker.ok("commit", name, f"index.docker.io/user/{name}")
         mydocker.ok("commit", name, f"quay.io/library/{name}")
         try:
@@ -107,19 +107,19 @@ class TestTheLineSaysWhatToType:
     def quoted(self, line: str) -> list[str]:
         return re.findall("'((?:mydocker|skopeo|tar|du) [^']*)'", line)
 
-    def typed(self, machine, line: str, folder: str, *changes: tuple[str, str]) -> str:
+    def typed(self, machine, line: str, directory: str, *changes: tuple[str, str]) -> str:
         for before, after in changes:
             assert before in line
             line = line.replace(before, after)
-        result = machine.shell(f"cd {folder}; PATH={folder}:$PATH; {line}")
+        result = machine.shell(f"cd {directory}; PATH={directory}:$PATH; {line}")
         assert result.rc == 0, f"{line}\n{result.stdout}{result.stderr}"
         return result.stdout
 
     @pytest.fixture
-    def path(self, machine, folder):
-        """A folder with a `mydocker` as typed."""
-        machine.shell(f"ln -s {machine.program} {folder}/mydocker")
-        return folder
+    def path(self, machine, directory):
+        """A directory with a `mydocker` as typed."""
+        machine.shell(f"ln -s {machine.program} {directory}/mydocker")
+        return directory
 
     def test_to_get_an_image(self, machine, mydocker, name, path):
         image = f"library/{name}"
@@ -290,7 +290,7 @@ json.dump(index, open(f"{root}/index.json", "w"))
         assert line == f"mydocker: image {name} is not for platform 'linux' (it is for linux/s390x)"
         mydocker.ok("rmi", name)
 
-    def test_with_other_commands(self, machine, mydocker, name, folder):
+    def test_with_other_commands(self, machine, mydocker, name, directory):
         mydocker.ok("volume", "create", "-d", "local", name)
         assert "nfs" in mydocker.fails("volume", "create", "-d", "nfs", f"{name}-2", rc=125)
         assert mydocker.ok("volume", "rm", name) == name
@@ -299,9 +299,9 @@ json.dump(index, open(f"{root}/index.json", "w"))
         for options in (("--ipam-driver", "dhcp"), ("--scope", "swarm")):
             assert options[1] in mydocker.fails("network", "create", *options, f"n{name}", rc=125)
         mydocker.ok("create", "--net", "none", "--name", name, "busybox", "sleep", "1000")
-        mydocker.ok("export", "-o", f"{folder}/tar", name)
-        assert "s390" in mydocker.fails("import", "--platform", "linux/s390", f"{folder}/tar", name, rc=125)
-        mydocker.ok("import", "--platform", "linux", f"{folder}/tar", name)
+        mydocker.ok("export", "-o", f"{directory}/tar", name)
+        assert "s390" in mydocker.fails("import", "--platform", "linux/s390", f"{directory}/tar", name, rc=125)
+        mydocker.ok("import", "--platform", "linux", f"{directory}/tar", name)
         assert mydocker("commit", "-p", name, name).stderr == ""  # what does not run needs no pause
         mydocker.ok("start", name)
         for option, said in (("--pause", f"container {name} was not paused"), ("--pause=false", "")):

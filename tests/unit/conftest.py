@@ -28,7 +28,7 @@ FORBIDDEN = {
     "socket.connect",
     "subprocess.Popen",
 }
-# event -> which of its arguments are paths that change, each with that of the folder's descriptor if there is one
+# event -> which of its arguments are paths that change, each with that of the directory's descriptor if there is one
 WRITES = {
     "os.chmod": [(0, 2)],
     "os.chown": [(0, 3)],
@@ -48,13 +48,13 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Guard:
-    """folder: where a test may write. seen: what it was refused."""
+    """directory: where a test may write. seen: what it was refused."""
 
     def __init__(self) -> None:
         self.armed = False
-        self.folder = ""
+        self.directory = ""
         self.seen: list[str] = []
-        self.opened_below = -1  # the folder's descriptor of an os.open(): the event does not tell it
+        self.opened_below = -1  # the directory's descriptor of an os.open(): the event does not tell it
 
     def __call__(self, event: str, args: tuple) -> None:
         if not self.armed:
@@ -63,8 +63,8 @@ class Guard:
             self.refuse(f"call {event}")
         if event == "open" and args[2] & WRITING:
             self.check(event, args[0], self.opened_below)
-        for path, folder in WRITES.get(event, ()):
-            self.check(event, args[path], -1 if folder is None else args[folder])
+        for path, directory in WRITES.get(event, ()):
+            self.check(event, args[path], -1 if directory is None else args[directory])
 
     def refuse(self, what: str) -> None:
         self.seen.append(what)
@@ -78,7 +78,7 @@ class Guard:
         place = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
         if event == "open":
             place = os.path.realpath(place)
-        if place not in NOWHERE and not f"{place}/".startswith(f"{self.folder}/"):
+        if place not in NOWHERE and not f"{place}/".startswith(f"{self.directory}/"):
             self.refuse(f"write: {event} {place}")
 
 
@@ -114,9 +114,9 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     monkeypatch.setattr(os, "mkfifo", unreported(os.mkfifo))
     monkeypatch.setattr(os, "open", open_below)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    GUARD.folder = os.path.realpath(tmp_path_factory.getbasetemp())
+    GUARD.directory = os.path.realpath(tmp_path_factory.getbasetemp())
     # What makes temporary files without a word about where makes them there.
-    monkeypatch.setattr(tempfile, "tempdir", GUARD.folder)
+    monkeypatch.setattr(tempfile, "tempdir", GUARD.directory)
     GUARD.seen = []
     GUARD.armed = True
     yield GUARD

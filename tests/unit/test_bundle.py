@@ -94,40 +94,40 @@ def unforeseen(document, use):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def directory(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CONTAINERS", str(tmp_path))
     (tmp_path / ID).mkdir()
     return tmp_path / ID
 
 
-def test_what_is_whole_is_read(folder):
-    (folder / "config.json").write_text(jsontext.dumps(SPEC))
-    (folder / "request.json").write_text(jsontext.dumps(WANTED.to_json()))
+def test_what_is_whole_is_read(directory):
+    (directory / "config.json").write_text(jsontext.dumps(SPEC))
+    (directory / "request.json").write_text(jsontext.dumps(WANTED.to_json()))
     assert (bundle.load_spec(RECORD), bundle.load_request(RECORD)) == (SPEC, WANTED)
 
 
-def test_config_json(folder):
+def test_config_json(directory):
     def use(document):
-        (folder / "config.json").write_text(jsontext.dumps(document))
+        (directory / "config.json").write_text(jsontext.dumps(document))
         found = bundle.load_spec(RECORD)
         docker.container(RECORD, WANTED, found, {})
         try:
-            plan.plan(found, str(folder), V2)
+            plan.plan(found, str(directory), V2)
         except (ValueError, LookupError):
             pass  # lifecycle.clear_up() names it
 
     assert unforeseen(SPEC, use) == []
 
 
-def test_request_json(folder):
+def test_request_json(directory):
     def use(document):
-        (folder / "request.json").write_text(jsontext.dumps(document))
+        (directory / "request.json").write_text(jsontext.dumps(document))
         docker.container(RECORD, bundle.load_request(RECORD), SPEC, {})
 
     assert unforeseen(WANTED.to_json(), use) == []
 
 
-def test_record_json(folder):
+def test_record_json(directory):
     def use(document):
         found = state.parse(jsontext.dumps(document).encode(), "record.json", ID)
         assert all(isinstance(end.network, str) for end in found.endpoints)

@@ -78,8 +78,8 @@ class TestLayout:
         assert cgroups._look().mounts == {"unified": "/a b"}
 
 
-class TestFolders:
-    """Plain folders in place of cgroups: they take the same system calls."""
+class TestDirectories:
+    """Plain directories in place of cgroups: they take the same system calls."""
 
     def test_made_with_the_parent_and_once_is_enough(self, tmp_path):
         path = f"{tmp_path}/mydocker/abc"
@@ -98,7 +98,7 @@ class TestFolders:
 
         def mkdir(path, *rest):
             calls.append(path)
-            if len(calls) == 3:  # the container's own folder, just after its parent was made
+            if len(calls) == 3:  # the container's own directory, just after its parent was made
                 os.rmdir(tmp_path / "mydocker")
             real(path, *rest)
 

@@ -121,7 +121,7 @@ class TestRefused:
         assert caught.value.hint
         assert not cache.exists()
 
-    def test_a_folder(self, write):
+    def test_a_directory(self, write):
         os.mkdir(paths.CONFIG)
         with pytest.raises(InvalidArgument, match="can't read"):
             config.load()

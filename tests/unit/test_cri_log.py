@@ -27,7 +27,7 @@ def path(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def directory(tmp_path_factory):
     return tmp_path_factory.mktemp("logs")
 
 
@@ -210,19 +210,19 @@ CHUNKS = st.lists(
 
 
 @given(CHUNKS, st.sampled_from([4096, 20_000, 10 << 20]))
-def test_round_trip(folder, chunks, size):
-    path = f"{folder}/round"
-    for name in os.listdir(folder):
-        os.unlink(f"{folder}/{name}")
+def test_round_trip(directory, chunks, size):
+    path = f"{directory}/round"
+    for name in os.listdir(directory):
+        os.unlink(f"{directory}/{name}")
     write(path, *chunks, max_size=size, max_files=1000)
     assert read(path) == everything(chunks)
 
 
 @given(CHUNKS, st.integers(0, 12), st.sampled_from([4096, 10 << 20]), st.sampled_from([7, 100, 32 << 10]))
-def test_tail_is_the_last_lines(folder, chunks, count, size, block):
-    path = f"{folder}/tail"
-    for name in os.listdir(folder):
-        os.unlink(f"{folder}/{name}")
+def test_tail_is_the_last_lines(directory, chunks, count, size, block):
+    path = f"{directory}/tail"
+    for name in os.listdir(directory):
+        os.unlink(f"{directory}/{name}")
     chunks = [(OUT, chunk) for _, chunk in chunks]
     write(path, *chunks, max_size=size, max_files=1000)
     text = everything(chunks)[OUT]

@@ -14,7 +14,7 @@ from mydocker.kernel.mounts import FLAGS
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = 4096
-FOLDER = f"/var/lib/mydocker/containers/{'c' * 64}"
+DIR = f"/var/lib/mydocker/containers/{'c' * 64}"
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def chain(count: int) -> list[str]:
     return [f"sha256:{hashlib.sha256(b'%d' % number).hexdigest()}" for number in range(count)]
 
 
-def folders(layers: list[str]) -> list[str]:
+def directories(layers: list[str]) -> list[str]:
     return [f"/var/lib/mydocker/layers/{layer[7:]}" for layer in layers]
 
 
@@ -37,44 +37,44 @@ def options(data: str) -> dict[str, str]:
 class TestOverlay:
     def test_root(self):
         layers = chain(3)
-        (mount,) = overlay.root_ops(FOLDER, layers)
+        (mount,) = overlay.root_ops(DIR, layers)
         assert isinstance(mount, ops.Mount)
-        assert (mount.source, mount.target, mount.fstype, mount.flags) == ("overlay", f"{FOLDER}/rootfs", "overlay", 0)
+        assert (mount.source, mount.target, mount.fstype, mount.flags) == ("overlay", f"{DIR}/rootfs", "overlay", 0)
         found = options(mount.data)
-        assert found["lowerdir"].split(":") == folders(layers)[::-1]
-        assert (found["upperdir"], found["workdir"]) == (f"{FOLDER}/upper", f"{FOLDER}/work")
+        assert found["lowerdir"].split(":") == directories(layers)[::-1]
+        assert (found["upperdir"], found["workdir"]) == (f"{DIR}/upper", f"{DIR}/work")
         assert (found["redirect_dir"], found["metacopy"], found["index"]) == ("nofollow", "off", "off")
 
     def test_view_has_the_changes_on_top_and_writes_nothing(self):
         layers = chain(2)
-        (mount,) = overlay.view_ops(FOLDER, layers)
+        (mount,) = overlay.view_ops(DIR, layers)
         found = options(mount.data)
-        assert found["lowerdir"].split(":") == [f"{FOLDER}/upper", *folders(layers)[::-1]]
+        assert found["lowerdir"].split(":") == [f"{DIR}/upper", *directories(layers)[::-1]]
         assert "upperdir" not in found
         assert mount.flags == FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
 
     @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
     def test_sixty_layers_and_more_fit_in_the_page_by_short_links(self, plan):
         layers = chain(80)
-        (mount,) = plan(FOLDER, layers)
+        (mount,) = plan(DIR, layers)
         assert len(mount.data) < PAGE
         lowers = options(mount.data)["lowerdir"].split(":")[-80:]
         assert len(set(lowers)) == 80
-        assert all(full.startswith(short) for short, full in zip(lowers[::-1], folders(layers)))
+        assert all(full.startswith(short) for short, full in zip(lowers[::-1], directories(layers)))
 
     @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
     def test_too_many_layers_are_an_error_that_says_so(self, plan):
         with pytest.raises(Conflict, match="too many layers for overlay: 200"):
-            plan(FOLDER, chain(200))
+            plan(DIR, chain(200))
 
     def test_no_layer_at_all_is_an_error(self):
         with pytest.raises(Conflict, match="no layers"):
-            overlay.root_ops(FOLDER, [])
+            overlay.root_ops(DIR, [])
 
     def test_what_parts_options_and_layers_is_escaped(self):
         assert overlay.escape("/a:b,c\\d") == "/a\\:b\\,c\\\\d"
 
-    def test_prepare_makes_folders_once_and_the_root_like_the_image_s(self, tmp_path, monkeypatch):
+    def test_prepare_makes_directories_once_and_the_root_like_the_image_s(self, tmp_path, monkeypatch):
         monkeypatch.setattr(paths, "LAYERS", str(tmp_path / "layers"))
         layers = chain(2)
         for layer, mode in zip(layers, (0o755, 0o711)):
@@ -106,25 +106,25 @@ class TestOverlay:
 class TestAufs:
     def test_root_is_the_book_s(self):
         layers = chain(2)
-        (mount,) = aufs.root_ops(FOLDER, layers)
-        bottom, top = folders(layers)
-        assert (mount.source, mount.target, mount.fstype, mount.flags) == ("none", f"{FOLDER}/rootfs", "aufs", 0)
-        assert mount.data == f"br:{FOLDER}/rw=rw:{top}=ro+wh:{bottom}=ro+wh"
+        (mount,) = aufs.root_ops(DIR, layers)
+        bottom, top = directories(layers)
+        assert (mount.source, mount.target, mount.fstype, mount.flags) == ("none", f"{DIR}/rootfs", "aufs", 0)
+        assert mount.data == f"br:{DIR}/rw=rw:{top}=ro+wh:{bottom}=ro+wh"
 
     def test_view_writes_nothing(self):
-        (mount,) = aufs.view_ops(FOLDER, chain(1))
-        assert mount.data == f"br:{FOLDER}/rw=ro+wh:{folders(chain(1))[0]}=ro+wh"
+        (mount,) = aufs.view_ops(DIR, chain(1))
+        assert mount.data == f"br:{DIR}/rw=ro+wh:{directories(chain(1))[0]}=ro+wh"
         assert mount.flags & FLAGS["ro"]
 
     def test_too_many_layers_are_an_error(self):
         with pytest.raises(Conflict, match="too many layers for aufs: 60"):
-            aufs.root_ops(FOLDER, chain(60))
+            aufs.root_ops(DIR, chain(60))
 
 
-def test_copy_binds_its_folder_on_itself():
-    (mount,) = copy.root_ops(FOLDER, chain(2))
-    assert (mount.source, mount.target, mount.flags) == (f"{FOLDER}/rootfs", f"{FOLDER}/rootfs", FLAGS["bind"])
-    assert copy.view_ops(FOLDER, chain(2)) == []
+def test_copy_binds_its_directory_on_itself():
+    (mount,) = copy.root_ops(DIR, chain(2))
+    assert (mount.source, mount.target, mount.flags) == (f"{DIR}/rootfs", f"{DIR}/rootfs", FLAGS["bind"])
+    assert copy.view_ops(DIR, chain(2)) == []
 
 
 class TestChoice:

@@ -19,7 +19,7 @@ from mydocker.cli.output import width
 from mydocker.errors import CorruptRecord, InvalidArgument
 
 ID = "0123456789abcdef" * 4
-FOLDER = paths.container(ID)
+DIR = paths.container(ID)
 LAYER = paths.layer("f" * 64)
 MS = 1_000_000
 
@@ -53,12 +53,12 @@ def span(side, name, shell, start, end):
 def trace():
     """A birth of 20 ms, recorded out of order, with times that begin anywhere."""
     t = 777 * MS
-    overlay = ops.Mount("overlay", "", "overlay", 0, f"lowerdir={LAYER},upperdir={FOLDER}/upper", f"{FOLDER}/rootfs")
+    overlay = ops.Mount("overlay", "", "overlay", 0, f"lowerdir={LAYER},upperdir={DIR}/upper", f"{DIR}/rootfs")
     spans = [
         op_span("container", overlay, t + 9 * MS, t + 14 * MS),
         op_span("container", ops.SetHostname("bird"), t + 8 * MS, t + 8 * MS + 12_000),
         span("container", "become the program", "exec sh -c 'echo hi'", t + 14 * MS, t + 15 * MS),
-        span("host", "read the bundle", f"cat {FOLDER}/config.json", t, t + 2 * MS),
+        span("host", "read the bundle", f"cat {DIR}/config.json", t, t + 2 * MS),
         op_span("host", ops.MakeCgroups([f"/sys/fs/cgroup/{n}/mydocker/{ID}" for n in "abcd"]), t + 2 * MS, t + 3 * MS),
         span("host", "clone the first process", "unshare --fork  # clone3(2), a long remark", t + 3 * MS, t + 7 * MS),
         span("host", "wait until the program runs", "wait", t + 7 * MS, t + 20 * MS),

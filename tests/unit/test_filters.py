@@ -70,5 +70,5 @@ def test_half_a_file(run):
 
 
 def test_where_nothing_can_be_written(compiled, run):
-    run.write_text("no folder")
+    run.write_text("no directory")
     assert filters.program(ALLOW) == expected(ALLOW)

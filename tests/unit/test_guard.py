@@ -73,7 +73,7 @@ def test_a_link_leads_nowhere_else(guard, tmp_path):
     guard.seen.clear()
 
 
-def test_a_folders_descriptor_counts(guard, tmp_path):
+def test_a_directories_descriptor_counts(guard, tmp_path):
     inside, outside = (os.open(path, os.O_RDONLY) for path in (tmp_path, os.path.dirname(THERE)))
     try:
         os.close(os.open("file", os.O_CREAT, dir_fd=inside))
@@ -93,8 +93,8 @@ def test_a_folders_descriptor_counts(guard, tmp_path):
 def test_what_is_its_own_a_test_may_write(guard, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("relative").write_text("x")
-    os.mkdir("folder")
-    shutil.move("relative", "folder/moved")
-    shutil.rmtree(tmp_path / "folder")
+    os.mkdir("directory")
+    shutil.move("relative", "directory/moved")
+    shutil.rmtree(tmp_path / "directory")
     with open(os.devnull, "w"), tempfile.TemporaryFile():
         assert guard.seen == []

@@ -21,18 +21,18 @@ def digest(data: bytes) -> str:
 class Layout:
     """An OCI image layout made without the code under test."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         self.rows = []
-        (folder / "blobs/sha256").mkdir(parents=True)
+        (directory / "blobs/sha256").mkdir(parents=True)
         self.write()
 
     def write(self):
-        (self.folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": self.rows}))
+        (self.directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": self.rows}))
 
     def blob(self, value) -> dict:
         data = json.dumps(value).encode()
-        (self.folder / "blobs/sha256" / digest(data)[7:]).write_bytes(data)
+        (self.directory / "blobs/sha256" / digest(data)[7:]).write_bytes(data)
         return {"mediaType": "x", "digest": digest(data), "size": len(data)}
 
     def manifest(self, number: int, layers: int = 1) -> dict:
@@ -50,7 +50,7 @@ class Layout:
         row = self.manifest(number, layers)
         for name in names or ("",):
             self.name(row, name)
-        return json.loads((self.folder / "blobs/sha256" / row["digest"][7:]).read_bytes())["config"]["digest"]
+        return json.loads((self.directory / "blobs/sha256" / row["digest"][7:]).read_bytes())["config"]["digest"]
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def test_docker_hubs_names_are_one(layout):
 
 def test_an_empty_or_missing_store(layout, tmp_path):
     assert store.images() == []
-    layout.folder.rename(tmp_path / "elsewhere")
+    layout.directory.rename(tmp_path / "elsewhere")
     assert store.images() == []
-    assert not layout.folder.exists()
+    assert not layout.directory.exists()
 
 
 def test_prefixes_of_ids(layout):
@@ -143,7 +143,7 @@ def test_all_images_newest_first_each_once(layout):
 
 def test_two_manifests_of_one_config_are_one_image(layout):
     image_id = layout.add(1, "plain")
-    config = json.loads((layout.folder / "blobs/sha256" / image_id[7:]).read_bytes())
+    config = json.loads((layout.directory / "blobs/sha256" / image_id[7:]).read_bytes())
     row = {"mediaType": store.LAYER + "+gzip", "digest": digest(b"gzip"), "size": 10}
     layout.name(layout.blob({"schemaVersion": 2, "config": layout.blob(config), "layers": [row]}), "packed")
     (image,) = store.images()
@@ -189,19 +189,19 @@ BAD_JSON = ["", "{", "[]", "null", "{}x", "\udcff", '{"a":' * 5000]
 def test_a_garbled_index_is_named_and_left_alone(layout, text):
     layout.add(1, "box")
     raw = text.encode(errors="surrogateescape")
-    (layout.folder / "index.json").write_bytes(raw)
+    (layout.directory / "index.json").write_bytes(raw)
     for read in (store.images, lambda: store.resolve("box")):
         with pytest.raises(CorruptRecord, match=r"images/index\.json"):
             read()
-    assert (layout.folder / "index.json").read_bytes() == raw
+    assert (layout.directory / "index.json").read_bytes() == raw
 
 
 def test_a_missing_index_is_not_an_empty_store(layout):
     layout.add(1, "box")
-    (layout.folder / "index.json").unlink()
+    (layout.directory / "index.json").unlink()
     with pytest.raises(CorruptRecord, match=r"images/index\.json: it is missing"):
         store.resolve("box")
-    assert not (layout.folder / "index.json").exists()
+    assert not (layout.directory / "index.json").exists()
 
 
 @pytest.mark.parametrize("text", [*BAD_JSON, "{}", None])
@@ -209,7 +209,7 @@ def test_a_missing_index_is_not_an_empty_store(layout):
 def test_a_garbled_blob_is_named_and_the_hint_says_how_to_get_rid_of_it(layout, which, text):
     image_id = layout.add(1, "box")
     victim = image_id if which == "config" else layout.rows[0]["digest"]
-    path = layout.folder / "blobs/sha256" / victim[7:]
+    path = layout.directory / "blobs/sha256" / victim[7:]
     if text is None:
         path.unlink()
     else:

@@ -82,7 +82,7 @@ def test_other_kinds():
         format=tarfile.USTAR_FORMAT,
     )
     entries = [entry for entry, _ in read(raw)]
-    assert [entry.type for entry in entries] == [tar.FOLDER, tar.FIFO, tar.CHARACTER, tar.FOLDER]
+    assert [entry.type for entry in entries] == [tar.DIR, tar.FIFO, tar.CHARACTER, tar.DIR]
     assert (entries[2].major, entries[2].minor) == (5, 2)
 
 
@@ -266,8 +266,8 @@ def test_no_entry_at_all_is_an_empty_archive(raw):
     assert read(raw) == []
 
 
-def test_a_name_with_a_slash_at_its_end_is_a_folder_only_in_the_oldest_format():
-    for kind, expected in ((tarfile.REGTYPE, tar.FILE), (tarfile.AREGTYPE, tar.FOLDER)):
+def test_a_name_with_a_slash_at_its_end_is_a_directory_only_in_the_oldest_format():
+    for kind, expected in ((tarfile.REGTYPE, tar.FILE), (tarfile.AREGTYPE, tar.DIR)):
         info, _ = member("f/", type=kind, size=3 if kind == tarfile.REGTYPE else 0)
         raw = info.tobuf(tarfile.USTAR_FORMAT) + (b"abc".ljust(512, b"\0") if info.size else b"")
         ((entry, content),) = read(raw)
@@ -319,8 +319,8 @@ def test_what_is_written_is_read(path, target, kind, owner, mtime, device, xattr
     writer.add(name, info, link="first")
     writer.finish()
     (entry, _), (link, _) = read(out.getvalue())
-    folder = kind == stat.S_IFDIR
-    assert (entry.name, entry.type) == (f"{name}/" if folder else name, tar._TYPES[kind])
+    directory = kind == stat.S_IFDIR
+    assert (entry.name, entry.type) == (f"{name}/" if directory else name, tar._TYPES[kind])
     assert (entry.mode, entry.uid, entry.gid, entry.time, entry.target) == (0o1750, owner, owner, mtime * 10**9, target)
     if kind in (stat.S_IFCHR, stat.S_IFBLK):
         assert (entry.major, entry.minor) == device
@@ -351,18 +351,18 @@ class TestWriter:
         xattrs = {tar.CAPABILITY: b"\x01\xff\0", "user.=": b""}
         archive = self.archive(
             (long, self.info(stat.S_IFREG | 0o4755, 7), {"content": descriptor, "xattrs": xattrs}),
-            ("folder", self.info(stat.S_IFDIR | 0o1777), {}),
+            ("directory", self.info(stat.S_IFDIR | 0o1777), {}),
             ("link", self.info(stat.S_IFLNK | 0o777), {"target": "../é\udcff"}),
             ("hard", self.info(stat.S_IFREG | 0o644, 7), {"link": long}),
             ("block", self.info(stat.S_IFBLK | 0o600), {}),
         )
         os.close(descriptor)
-        first, folder, link, hard, block, empty = archive.getmembers()
+        first, directory, link, hard, block, empty = archive.getmembers()
         assert (first.name, first.mode, first.uid, first.gid, first.mtime) == (long, 0o4755, 70000, 3000000, 5)
         assert archive.extractfile(first).read() == b"content"
         assert first.pax_headers["SCHILY.xattr.security.capability"] == "\x01\udcff\0"
         assert first.pax_headers["SCHILY.xattr.user.%3D"] == ""  # as GNU tar has it
-        assert (folder.isdir(), folder.mode) == (True, 0o1777)
+        assert (directory.isdir(), directory.mode) == (True, 0o1777)
         assert (link.issym(), link.linkname) == (True, "../é\udcff")
         assert (hard.islnk(), hard.linkname, hard.size) == (True, long, 0)
         assert (block.isblk(), block.devmajor, block.devminor) == (True, 8, 1)

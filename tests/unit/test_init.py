@@ -12,7 +12,7 @@ import pytest
 from mydocker.errors import MydockerError
 from mydocker.runtime import init
 
-PROGRAM, PLAIN, FOLDER = stat.S_IFREG | 0o755, stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755
+PROGRAM, PLAIN, DIR = stat.S_IFREG | 0o755, stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755
 PATH = "/usr/bin:/bin"
 
 
@@ -45,7 +45,7 @@ class TestFindProgram:
         files.update({"/usr/bin/ls": PROGRAM, "/bin/ls": PROGRAM})
         assert init.find_program("ls", PATH) == "/usr/bin/ls"
 
-    @pytest.mark.parametrize("worse", [PLAIN, FOLDER, errno.EACCES, errno.ENOTDIR, errno.ELOOP])
+    @pytest.mark.parametrize("worse", [PLAIN, DIR, errno.EACCES, errno.ENOTDIR, errno.ELOOP])
     def test_what_can_not_be_run_is_passed_over(self, files, worse):
         files.update({"/usr/bin/ls": worse, "/bin/ls": PROGRAM})
         assert init.find_program("ls", PATH) == "/bin/ls"
@@ -73,7 +73,7 @@ class TestFindProgram:
         ("found", "why"),
         [
             (PLAIN, "permission denied"),
-            (FOLDER, "is a directory"),
+            (DIR, "is a directory"),
             (errno.EACCES, "permission denied"),
             (errno.ELOOP, "too many levels of symbolic links"),
         ],
@@ -84,7 +84,7 @@ class TestFindProgram:
         assert refused(name) == (126, f"can't execute '{name}': {why}")
 
     def test_the_first_reason_is_told(self, files):
-        files.update({"/usr/bin/ls": FOLDER, "/bin/ls": PLAIN})
+        files.update({"/usr/bin/ls": DIR, "/bin/ls": PLAIN})
         assert refused("ls")[1].endswith("is a directory")
 
 

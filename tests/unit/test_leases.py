@@ -1,4 +1,4 @@
-"""leases.py, on folders of the test's own: who has an address, who loses it, and who never does."""
+"""leases.py, on directories of the test's own: who has an address, who loses it, and who never does."""
 
 from __future__ import annotations
 

@@ -390,7 +390,7 @@ class TestImage:
             made["Config"][key] for key in made["Config"] if key.startswith(("Attach", "Tty", "OpenS", "StdinO"))
         )
 
-    def test_the_images_user_and_folder(self):
+    def test_the_images_user_and_directory(self):
         made = docker.image("sha256:5", {"config": {"User": "www", "WorkingDir": "/w"}}, [], [], 0)["Config"]
         assert (made["User"], made["WorkingDir"]) == ("www", "/w")
 

@@ -11,7 +11,7 @@ from mydocker.model.oci import capabilities, spec
 from mydocker.model.options import request
 
 ID = "0123456789ab" + "c" * 52
-FOLDER = f"/var/lib/mydocker/containers/{ID}"
+DIR = f"/var/lib/mydocker/containers/{ID}"
 HOST = host.HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
 UNLIMITED = 2**64 - 1
 
@@ -19,7 +19,7 @@ UNLIMITED = 2**64 - 1
 def build(facts=HOST, volumes=None, nodes=(), command=("top",), config=None, **given):
     asked = request.from_params({"image_and_command": ["busybox"], **given}, {}, facts, lambda path: path)
     wanted = request.complete(asked, "busybox:latest", list(command), config or {})
-    return spec.build(wanted, ID, FOLDER, facts, volumes, nodes)
+    return spec.build(wanted, ID, DIR, facts, volumes, nodes)
 
 
 def mounts(made):
@@ -71,7 +71,7 @@ def test_where_its_cgroup_is(systemd, wanted, parent):
     assert spec.cgroup_parent(systemd, wanted) == parent
     facts = host.HostFacts(systemd=systemd)
     asked = request.from_params({"image_and_command": [], "network": ["none"]}, {}, facts)
-    made = spec.build(request.complete(asked, "busybox", ["true"], {}), ID, FOLDER, facts, parent=wanted)
+    made = spec.build(request.complete(asked, "busybox", ["true"], {}), ID, DIR, facts, parent=wanted)
     assert made["linux"]["cgroupsPath"] == f"{parent}/{ID}"
 
 
@@ -179,7 +179,7 @@ class TestMounts:
     def test_defaults_are_dockers(self):
         made = mounts(build())
         assert {path: (mount["type"], set(mount["options"])) for path, mount in made.items()} == self.DOCKERS
-        assert made["/etc/hosts"]["source"] == f"{FOLDER}/hosts"
+        assert made["/etc/hosts"]["source"] == f"{DIR}/hosts"
 
     def test_what_was_asked_for(self):
         made = mounts(
@@ -380,7 +380,7 @@ class TestHost:
         assert (facts.cpus, facts.nodes, facts.capabilities, facts.hard_limits) == ("0,2", "0", 0x1000020, {})
         assert (facts.swap, facts.masked) == (swap, masked)
 
-    def test_a_working_folder_that_is_gone(self, monkeypatch):
+    def test_a_working_directory_that_is_gone(self, monkeypatch):
         def gone() -> str:
             raise FileNotFoundError
 
@@ -388,7 +388,7 @@ class TestHost:
         with pytest.raises(InvalidArgument, match=r"invalid mount source '\./x'"):
             build(host.look(), volume=["./x:/y"])
 
-    def test_a_folder_of_nodes(self, monkeypatch):
+    def test_a_directory_of_nodes(self, monkeypatch):
         null = host.os.lstat("/dev/null")
         monkeypatch.setattr(
             host.os, "walk", lambda _: iter([("/dev/snd", ["b", "a"], ["y", "gone"]), ("/dev/snd/a", [], ["x"])])

@@ -201,34 +201,34 @@ class TestConfigureLink:
 
 class TestShowNamespace:
     @pytest.fixture(autouse=True)
-    def folder(self, tmp_path, monkeypatch):
+    def directory(self, tmp_path, monkeypatch):
         monkeypatch.setattr(ops, "NETNS", str(tmp_path / "netns"))
         return tmp_path / "netns"
 
-    def test_there_and_back(self, folder):
+    def test_there_and_back(self, directory):
         op = ShowNamespace("web", os.getpid())
         op.do()
-        assert os.readlink(folder / "web") == f"/proc/{os.getpid()}/ns/net"
+        assert os.readlink(directory / "web") == f"/proc/{os.getpid()}/ns/net"
         op.undo()
         op.undo()
-        assert os.listdir(folder) == []
+        assert os.listdir(directory) == []
 
-    def test_a_foreign_one_stays(self, folder):
-        folder.mkdir()
-        (folder / "file").touch()
-        (folder / "link").symlink_to("/proc/1/ns")
+    def test_a_foreign_one_stays(self, directory):
+        directory.mkdir()
+        (directory / "file").touch()
+        (directory / "link").symlink_to("/proc/1/ns")
         for name in ("file", "link"):
             op = ShowNamespace(name, os.getpid())
             op.do()
             op.undo()
-        assert sorted(os.listdir(folder)) == ["file", "link"]
-        assert os.readlink(folder / "link") == "/proc/1/ns"
+        assert sorted(os.listdir(directory)) == ["file", "link"]
+        assert os.readlink(directory / "link") == "/proc/1/ns"
 
-    def test_one_that_leads_nowhere_is_replaced(self, folder):
-        folder.mkdir()
-        (folder / "web").symlink_to("/proc/0/ns/net")
+    def test_one_that_leads_nowhere_is_replaced(self, directory):
+        directory.mkdir()
+        (directory / "web").symlink_to("/proc/0/ns/net")
         ShowNamespace("web", os.getpid()).do()
-        assert os.readlink(folder / "web") == f"/proc/{os.getpid()}/ns/net"
+        assert os.readlink(directory / "web") == f"/proc/{os.getpid()}/ns/net"
 
 
 class TestMakeBridge:

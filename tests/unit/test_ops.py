@@ -43,7 +43,7 @@ SAMPLES = [
     ops.MakeDevice("/r", ODD, "c", 1, 3, 0o666),
     ops.MakeLink("/r", "pts/ptmx", ODD),
     ops.MarkRoot(ODD),
-    ops.MakeFolder("/r", ODD),
+    ops.MakeDirectory("/r", ODD),
     ops.PivotRoot(ODD),
     ops.MaskPath("/r", ODD),
     ops.ReadOnlyPath("/r", ODD),
@@ -61,7 +61,7 @@ SAMPLES = [
     ops.OwnStreams(5),
     ops.DieWithMonitor(),
     ops.CloseDescriptors(5),
-    ops.ChangeFolder(ODD),
+    ops.ChangeDirectory(ODD),
 ]
 EACH = pytest.mark.parametrize("op", SAMPLES, ids=lambda op: type(op).__name__)
 
@@ -200,9 +200,11 @@ class TestDo:
         known = {"/t/cpuset.cpus": "0-3", "/t/cpuset.mems": "0"}
         monkeypatch.setattr(ops.cgroups, "read", lambda path: {**known, **dict(written)}.get(path, ""))
         ops.FillCpuset("/t/m.slice/containers/c").do()
-        folders = ["/t/m.slice", "/t/m.slice/containers", "/t/m.slice/containers/c"]
+        directories = ["/t/m.slice", "/t/m.slice/containers", "/t/m.slice/containers/c"]
         assert written == [
-            (f"{folder}/{name}", known[f"/t/{name}"]) for name in ("cpuset.cpus", "cpuset.mems") for folder in folders
+            (f"{directory}/{name}", known[f"/t/{name}"])
+            for name in ("cpuset.cpus", "cpuset.mems")
+            for directory in directories
         ]
 
     def test_controllers_are_passed_on_from_the_top(self, written):
@@ -253,9 +255,9 @@ class TestDo:
         for here in (FileNotFoundError, "(unreachable)/home"):  # glibc's answer, and the system call's
             monkeypatch.setattr(ops.os, "getcwd", lambda here=here: _answer(here))
             with pytest.raises(OSError, match="outside of the container's root"):
-                ops.ChangeFolder("/proc/self/fd/9").do()
+                ops.ChangeDirectory("/proc/self/fd/9").do()
         monkeypatch.setattr(ops.os, "getcwd", lambda: "/w")
-        ops.ChangeFolder("/w").do()
+        ops.ChangeDirectory("/w").do()
 
 
 def _answer(value):

@@ -96,8 +96,8 @@ class TestContainerRow:
             time.tzset()
 
     def test_mounts(self):
-        made = row(mounts=["data", "/root/a/long/folder/name"])
-        assert (made["Mounts"], made["LocalVolumes"]) == ("data,/root/a/long/f…", "1")
+        made = row(mounts=["data", "/root/a/long/directory/name"])
+        assert (made["Mounts"], made["LocalVolumes"]) == ("data,/root/a/long/d…", "1")
 
 
 class TestImageRow:

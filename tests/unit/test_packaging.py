@@ -156,9 +156,9 @@ class TestManual:
 class TestCompletions:
     @pytest.fixture(scope="class")
     def written(self, tmp_path_factory, commandline):
-        folder = tmp_path_factory.mktemp("completions")
-        runpy.run_path(str(ROOT / "script/make-completions"))["main"](str(folder))
-        return {name: (folder / name).read_text() for name in FILES}
+        directory = tmp_path_factory.mktemp("completions")
+        runpy.run_path(str(ROOT / "script/make-completions"))["main"](str(directory))
+        return {name: (directory / name).read_text() for name in FILES}
 
     @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
     def test_every_shell_is_told_every_option(self, written, path):

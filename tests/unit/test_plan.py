@@ -17,8 +17,8 @@ from mydocker.model.options import request
 from mydocker.runtime import plan, security
 
 ID = "0123456789ab" + "c" * 52
-FOLDER = f"/var/lib/mydocker/containers/{ID}"
-ROOT = f"{FOLDER}/rootfs"
+DIR = f"/var/lib/mydocker/containers/{ID}"
+ROOT = f"{DIR}/rootfs"
 V2 = Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpu", "cpuset", "io", "memory", "pids"])
 V1 = Layout(
     1,
@@ -42,14 +42,14 @@ def bundle(fill=(), volumes=None, nodes=(), driver="overlay", **params):
     facts = host.HostFacts(cpus="0-3", hostname="vm", cwd="/here")
     asked = request.from_params({"image_and_command": ["busybox"], **params}, {}, facts, lambda path: path)
     wanted = request.complete(asked, "busybox:latest", ["echo", "it's me"], {})
-    made = spec.build(wanted, ID, FOLDER, facts, volumes, nodes)
+    made = spec.build(wanted, ID, DIR, facts, volumes, nodes)
     made["annotations"].update({"io.mydocker.driver": driver, "io.mydocker.layers": "sha256:aa,sha256:bb"})
     made["annotations"][FILL] = jsontext.dumps(list(fill))
     return made
 
 
 def planned(layout=V2, **params):
-    return plan.plan(bundle(**params), FOLDER, layout, (24, 80))
+    return plan.plan(bundle(**params), DIR, layout, (24, 80))
 
 
 def steps(layout=V2, **params):
@@ -106,8 +106,10 @@ class TestRoot:
 
     def test_a_working_directory_is_made_and_entered(self):
         found = steps(workdir="/w")
-        assert at(found, ops.MakeFolder(ROOT, "/w")) < at(found, ops.PivotRoot) < at(found, ops.ChangeFolder("/w"))
-        assert only(ops.MakeFolder, steps()) == []
+        assert (
+            at(found, ops.MakeDirectory(ROOT, "/w")) < at(found, ops.PivotRoot) < at(found, ops.ChangeDirectory("/w"))
+        )
+        assert only(ops.MakeDirectory, steps()) == []
 
     def test_the_terminal_is_opened_in_the_containers_own_devpts(self):
         found = steps(tty=True)
@@ -131,7 +133,7 @@ class TestMounts:
         assert found == [ops.Mount("/srv", "/data", "", RECURSIVE, "", ROOT)]
 
     def test_a_read_only_bind_mount_is_so_before_it_is_there(self):
-        """In one step: a second one could be led elsewhere by another container that has the folder around it."""
+        """In one step: a second one could be led elsewhere by another container that has the directory around it."""
         found = mounted(steps(volume=["/srv:/data:ro"]), "/data")
         assert found == [ops.Mount("/srv", "/data", "", RECURSIVE, "", ROOT, readonly=True)]
 
@@ -170,7 +172,7 @@ class TestMounts:
         made = bundle()
         made["mounts"].append({"destination": "/x", "type": "bind", "source": "/srv", "options": ["bind", option]})
         with pytest.raises(HostError, match="/x has options"):
-            plan.plan(made, FOLDER, V2)
+            plan.plan(made, DIR, V2)
 
 
 class TestPropagation:
@@ -329,7 +331,7 @@ class TestNamespaces:
         assert max(settings) < at(found, ops.SetPropagation)
 
     def test_a_nis_domain_in_a_bundle(self):
-        made = plan.plan({**bundle(), "domainname": "nis"}, FOLDER, V2)
+        made = plan.plan({**bundle(), "domainname": "nis"}, DIR, V2)
         assert only(ops.SetDomainname, made.container) == [ops.SetDomainname("nis")]
 
 
@@ -337,7 +339,7 @@ PROGRAM = bytes.fromhex("060000000000ff7f")  # allow all
 
 
 class TestSecurity:
-    BASIC = ["ChangeFolder", "LoadSeccomp", "DropBounding", "SwitchUser", "SetCapabilities"]
+    BASIC = ["ChangeDirectory", "LoadSeccomp", "DropBounding", "SwitchUser", "SetCapabilities"]
 
     def last(self, identity=ROOT_USER, **params):
         made = bundle(**params)
@@ -405,7 +407,7 @@ class TestWhole:
 
     def test_the_order_of_a_birth(self):
         wanted = ["SetHostname", "LinkUp", "SetPropagation", "OpenTerminal", "RootReadOnly", "PivotRoot", "OwnStreams"]
-        wanted += ["ChangeFolder", "LoadSeccomp", "DropBounding", "SwitchUser", "SetCapabilities", "DieWithMonitor"]
+        wanted += ["ChangeDirectory", "LoadSeccomp", "DropBounding", "SwitchUser", "SetCapabilities", "DieWithMonitor"]
         found = kinds(steps(tty=True, read_only=True))
         assert sorted(wanted, key=found.index) == wanted
 

@@ -75,12 +75,14 @@ class TestV1:
 
     def test_a_shared_hierarchy_is_made_and_joined_once(self):
         steps, join = cgroup.plan(PATH, {"cpu": {"shares": 512}}, COMOUNTED)
-        folders = [f"{TOP}/{name}{PATH}" for name in ("cpu,cpuacct", "cpuset", "devices", "memory", "pids", "systemd")]
-        assert steps[0] == ops.MakeCgroups(folders)
+        directories = [
+            f"{TOP}/{name}{PATH}" for name in ("cpu,cpuacct", "cpuset", "devices", "memory", "pids", "systemd")
+        ]
+        assert steps[0] == ops.MakeCgroups(directories)
         assert steps[-1] == ops.WriteCgroup(f"{TOP}/cpu,cpuacct{PATH}/cpu.shares", "512")
-        assert join == [ops.JoinCgroups([f"{folder}/tasks" for folder in folders]), ops.Unshare(["cgroup"])]
+        assert join == [ops.JoinCgroups([f"{directory}/tasks" for directory in directories]), ops.Unshare(["cgroup"])]
 
-    def test_on_a_hybrid_host_the_v2_folder_is_made_but_not_joined(self):
+    def test_on_a_hybrid_host_the_v2_directory_is_made_but_not_joined(self):
         steps, join = cgroup.plan(PATH, {}, HYBRID)
         assert f"{TOP}/unified{PATH}" in steps[0].paths
         assert [file for file in join[0].files if "unified" in file] == []
@@ -145,7 +147,7 @@ class TestV2:
         (step,) = [
             op for op in cgroup.plan("/a.slice/containers/c", {}, V2)[0] if isinstance(op, ops.EnableControllers)
         ]
-        assert step.folders == [TOP, f"{TOP}/a.slice", f"{TOP}/a.slice/containers"]
+        assert step.directories == [TOP, f"{TOP}/a.slice", f"{TOP}/a.slice/containers"]
 
     def test_the_container_is_born_there_and_only_hides_the_rest(self):
         assert cgroup.birthplace(PATH, V2) == f"{TOP}{PATH}"

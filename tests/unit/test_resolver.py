@@ -112,13 +112,13 @@ def leases(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUN", str(tmp_path))
 
     def write(network: str, address: str, text: str | None) -> None:
-        folder = tmp_path / "_networks" / network
-        folder.mkdir(parents=True, exist_ok=True)
+        directory = tmp_path / "_networks" / network
+        directory.mkdir(parents=True, exist_ok=True)
         if text is None:
-            (folder / address).unlink()
+            (directory / address).unlink()
         else:
-            (folder / ".new").write_text(text)
-            (folder / ".new").rename(folder / address)
+            (directory / ".new").write_text(text)
+            (directory / ".new").rename(directory / address)
 
     write("Lab", "10.77.0.2", f"{WEB} Web www\n")
     write("Lab", "10.77.0.3", f"{DB} db www\n")
@@ -221,12 +221,12 @@ def test_leases_that_change_are_seen(inside, leases):
     assert inside.look_up("web") is None
     leases("Lab", "10.77.0.7", f"{WEB} web\n")
     assert inside.look_up("web") == ["10.77.0.7"]
-    folder = paths.leases("Lab")
-    os.utime(folder, (1, 1))
+    directory = paths.leases("Lab")
+    os.utime(directory, (1, 1))
     assert inside.look_up("web") == ["10.77.0.7"]
-    with open(f"{folder}/10.77.0.7", "w") as file:  # unlike a rename, this does not touch the folder
+    with open(f"{directory}/10.77.0.7", "w") as file:  # unlike a rename, this does not touch the directory
         file.write(f"{WEB} other\n")
-    assert inside.look_up("web") == ["10.77.0.7"], "an old folder is not read again"
+    assert inside.look_up("web") == ["10.77.0.7"], "an old directory is not read again"
 
 
 def test_networks_may_come_and_go(inside):

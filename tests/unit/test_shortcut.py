@@ -18,8 +18,8 @@ def house(tmp_path, monkeypatch):
     """A package of its own: room.thing imports room.lamp. kept(): what bring() has kept of it."""
     room = tmp_path / "mydocker" / "house" / "room"
     room.mkdir(parents=True)
-    for folder in (room, room.parent, room.parent.parent):
-        (folder / "__init__.py").write_text("")
+    for directory in (room, room.parent, room.parent.parent):
+        (directory / "__init__.py").write_text("")
     (room / "lamp.py").write_text("colour = 'red'\n")
     (room / "thing.py").write_text('"""Its head."""\nfrom mydocker.house.room import lamp\nvalue = [lamp.colour, 41]\n')
     monkeypatch.setattr(shortcut, "_ROOT", str(tmp_path))

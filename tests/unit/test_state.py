@@ -221,7 +221,7 @@ class TestStatus:
         with pytest.raises(CorruptRecord, match=f"{paths.container(ID)}/record.json"):
             state.load(ID)
 
-    def test_a_folder_without_a_record_is_corrupt_and_no_folder_is_no_container(self):
+    def test_a_directory_without_a_record_is_corrupt_and_no_directory_is_no_container(self):
         os.unlink(f"{paths.container(ID)}/record.json")
         with pytest.raises(CorruptRecord, match="has no record"):
             state.load(ID)
@@ -240,14 +240,14 @@ class TestStatus:
     def test_a_full_disk_is_no_obstacle_once_a_container_is_kept(self, monkeypatch):
         found = state.load(ID)
         state.keep(found)
-        room = os.stat(f"{found.folder}/record.spare").st_size
+        room = os.stat(f"{found.directory}/record.spare").st_size
         no_room(monkeypatch)
         for code, labels in (5, {"a": "b" * 1000}), (6, {}):
             found.exit_code, found.labels = code, labels
             state.save(found, durable=True)
             assert state.load(ID) == found
-        sizes = [os.stat(f"{found.folder}/record.{kind}").st_size for kind in ("json", "spare")]
-        assert (room, sorted(os.listdir(found.folder))) == (max(sizes), ["record.json", "record.spare"])
+        sizes = [os.stat(f"{found.directory}/record.{kind}").st_size for kind in ("json", "spare")]
+        assert (room, sorted(os.listdir(found.directory))) == (max(sizes), ["record.json", "record.spare"])
 
     def test_a_full_disk_where_there_is_no_spare_leaves_the_record_as_it_was(self, monkeypatch):
         found = state.load(ID)
@@ -256,7 +256,7 @@ class TestStatus:
         with pytest.raises(HostError, match="no space left"):
             state.save(found)
         assert state.load(ID).exit_code == 0
-        assert os.listdir(found.folder) == ["record.json"]
+        assert os.listdir(found.directory) == ["record.json"]
 
 
 def no_room(monkeypatch):
@@ -330,10 +330,10 @@ class TestNames:
                 state.reserve("cc" * 32, "new")
         assert state.find_id("new") == OTHER
 
-    @pytest.mark.parametrize("folder", [True, False])
-    def test_what_a_crash_has_left_before_the_lock_was_in_the_folder_is_swept(self, folder):
+    @pytest.mark.parametrize("directory", [True, False])
+    def test_what_a_crash_has_left_before_the_lock_was_in_the_directory_is_swept(self, directory):
         state.Lock(f"{state.unseen(OTHER)}.lock").release()
-        if folder:
+        if directory:
             os.mkdir(state.unseen(OTHER))
         with state.Lock(f"{state.unseen('cc' * 32)}.lock"):
             state.sweep()

@@ -175,10 +175,10 @@ class TestHostileTables:
         tables(PASSWD)
         assert [row[0] for row in users._table("/etc/passwd", 7)] == ["root"]
 
-    @pytest.mark.parametrize("kind", ["missing", "folder", "loop"])
+    @pytest.mark.parametrize("kind", ["missing", "directory", "loop"])
     def test_what_is_no_regular_file_is_empty(self, tmp_path, kind):
         path = tmp_path / kind
-        if kind == "folder":
+        if kind == "directory":
             path.mkdir()
         elif kind == "loop":
             path.symlink_to(kind)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def command_line() -> Any:
     """Import Typer and what is declared with it; a click command.
 
-    Under the launcher's `python3 -S` this looks into the usual folders itself: site.main() would also run
+    Under the launcher's `python3 -S` this looks into the usual directories itself: site.main() would also run
     whatever code *.pth files hold.
     """
     sys.modules["rich"] = None  # type: ignore[assignment]  # where it is installed, Typer would load it: 70 ms more

@@ -131,7 +131,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ("logs",): {"--details": ""},
     ("inspect",): {"--type": "", "--size": "", "-s": ""},
     ("images",): {"--digests": "'mydocker images --no-trunc' shows whole IDs"},
-    ("volume", "create"): {"--opt": "volumes are folders of this host", "-o": "volumes are folders of this host"},
+    ("volume", "create"): {"--opt": "volumes are host directories", "-o": "volumes are host directories"},
     ("network", "create"): {
         "--attachable": "every container may join",
         "--aux-address": "'--ip-range ADDRESS/PREFIX' leaves the rest of the subnet free",

@@ -177,7 +177,8 @@ def _words(command: str) -> list[str]:
 
 
 def abbreviations(steps: list[Step], container_id: str) -> list[tuple[str, str, str]]:
-    """Shell variables for the paths that come often: $R, the root; $C, the container's folder; $ID; $L1…, its layers.
+    """Shell variables for the paths that come often: $R, the root; $C, the container's directory; $ID; $L1…, its
+    layers.
 
     Each is (variable, what it stands for, how that is defined), a path before what it begins with.
     """
@@ -189,9 +190,9 @@ def abbreviations(steps: list[Step], container_id: str) -> list[tuple[str, str, 
             if layer not in [value for _, value, _ in names]:
                 names.append((f"L{len(names) + 1}", layer, layer))
     if container_id:
-        folder = f"{store}/containers/{container_id}"
-        names.append(("R", f"{folder}/rootfs", "$C/rootfs"))
-        names.append(("C", folder, f"{store}/containers/$ID"))
+        directory = f"{store}/containers/{container_id}"
+        names.append(("R", f"{directory}/rootfs", "$C/rootfs"))
+        names.append(("C", directory, f"{store}/containers/$ID"))
         names.append(("ID", container_id, container_id))
     return names
 

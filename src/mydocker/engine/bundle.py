@@ -1,4 +1,4 @@
-"""What lies in a container's folder beside its record. Imports are restricted: inspect, start and exec come here."""
+"""What lies in a container's directory beside its record. Imports are restricted: inspect, start and exec come here."""
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ def load_request(found: Record) -> CreateRequest:
     wrong = misfit(asked, _REQUEST)
     if wrong:
         raise _corrupt(found, "request.json", wrong)
-    return request.from_json(asked, f"{found.folder}/request.json")
+    return request.from_json(asked, f"{found.directory}/request.json")
 
 
 def _load(found: Record, file: str) -> dict[str, Any]:
-    path = f"{found.folder}/{file}"
+    path = f"{found.directory}/{file}"
     try:
         data = jsontext.loads(read_regular(path))
         if isinstance(data, dict):
@@ -141,5 +141,5 @@ def _load(found: Record, file: str) -> dict[str, Any]:
 
 def _corrupt(found: Record, file: str, why: str) -> CorruptRecord:
     return CorruptRecord(
-        f"container {found.name}: {found.folder}/{file}: {why}", f"restore it, or 'mydocker rm -f {found.name}'"
+        f"container {found.name}: {found.directory}/{file}: {why}", f"restore it, or 'mydocker rm -f {found.name}'"
     )

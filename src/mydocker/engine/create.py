@@ -50,7 +50,7 @@ class Draft:
     notes: list[str] = []
 
     @property
-    def folder(self) -> str:
+    def directory(self) -> str:
         return paths.container(self.id)
 
     def plan(self) -> Plan:
@@ -59,7 +59,7 @@ class Draft:
 
         wanted = self.request
         name, wires = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
-        made = plan(self.spec, self.folder, cgroups.layout(), name=name, wires=wires, program=self.program)
+        made = plan(self.spec, self.directory, cgroups.layout(), name=name, wires=wires, program=self.program)
         if wires:
             from mydocker.engine.network import networks
 
@@ -99,8 +99,8 @@ def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
                 f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it"
             )
     nodes = host.nodes(wanted.devices, wanted.privileged)
-    folder, parent = paths.container(container_id), settings["cgroup_parent"]
-    bundle = spec.build(wanted, container_id, folder, facts, sources, nodes, shared, parent)
+    directory, parent = paths.container(container_id), settings["cgroup_parent"]
+    bundle = spec.build(wanted, container_id, directory, facts, sources, nodes, shared, parent)
     bundle["annotations"].update(
         {
             DRIVER: driver.name,
@@ -121,7 +121,7 @@ def _busybox_note(wanted: request.CreateRequest) -> list[str]:
 
 
 def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:
-    """--net container:NAME: name, host name and folder of that container. Its ID takes the name's place."""
+    """--net container:NAME: name, host name and directory of that container. Its ID takes the name's place."""
     kind, colon, name = wanted.network.partition(":")
     if not colon:
         return None
@@ -129,7 +129,7 @@ def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:
     if other.network == "host" or other.network.startswith("container:"):
         raise InvalidArgument(f"container {other.name} has no network of its own", "share that of one that has")
     wanted.network = f"{kind}:{other.id}"
-    return other.name, load_spec(other).get("hostname", ""), other.folder
+    return other.name, load_spec(other).get("hostname", ""), other.directory
 
 
 def _is_default_command(word: str) -> bool:
@@ -137,7 +137,7 @@ def _is_default_command(word: str) -> bool:
     image = lookup.find(request.DEFAULT_IMAGE)
     rows = (image.config.get("config") or {}).get("Env") or []
     path = next((row[5:] for row in rows if row.startswith("PATH=")), spec.PATH)
-    candidates = [word] if "/" in word else [f"{folder}/{word}" for folder in path.split(":")]
+    candidates = [word] if "/" in word else [f"{directory}/{word}" for directory in path.split(":")]
     for layer in image.layers:
         root = os.open(paths.layer(layer), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -204,16 +204,16 @@ def _reserve(container_id: str, asked: str) -> tuple[str, state.Lock]:
 
 
 def _write(made: Draft, name: str) -> state.Record:
-    wanted, folder, image = made.request, state.unseen(made.id), made.image
+    wanted, directory, image = made.request, state.unseen(made.id), made.image
     for volume, anonymous in made.volumes.items():
         volumes.ensure(volume, anonymous=anonymous)
     for mount in wanted.mounts:
         if mount["type"] == "bind" and mount["option"] == "volume" and not os.path.exists(mount["source"]):
             os.makedirs(mount["source"], 0o755)  # as docker does for -v
-    made.driver.prepare(folder, image.layers)
-    os.makedirs(f"{folder}/rootfs", exist_ok=True)
-    write_new(f"{folder}/config.json", jsontext.dumps(made.spec).encode())
-    write_new(f"{folder}/request.json", jsontext.dumps(wanted.to_json()).encode())
+    made.driver.prepare(directory, image.layers)
+    os.makedirs(f"{directory}/rootfs", exist_ok=True)
+    write_new(f"{directory}/config.json", jsontext.dumps(made.spec).encode())
+    write_new(f"{directory}/request.json", jsontext.dumps(wanted.to_json()).encode())
     found = state.Record(
         id=made.id,
         name=name,

@@ -150,12 +150,12 @@ def _code(failure: MydockerError, request: ExecRequest) -> int:
 
 def _birthplace(found: state.Record, path: str, layout: cgroups.Layout) -> str:
     """Where its first process is: an init like systemd moves to a cgroup below, and v2 then wants none above."""
-    folder = cgroup.birthplace(path, layout)
-    for row in cgroups.read(f"/proc/{found.pid}/cgroup").splitlines() if folder else []:
+    directory = cgroup.birthplace(path, layout)
+    for row in cgroups.read(f"/proc/{found.pid}/cgroup").splitlines() if directory else []:
         _, _, where = row.partition("::")
         if where.startswith(f"{path}/") and ".." not in where:
             return layout.mounts["unified"] + where
-    return folder
+    return directory
 
 
 def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def trace(found: state.Record) -> dict[str, Any]:
     """trace.json, as trace.py and monitor.py wrote it. Raises NotFound if it was never started."""
-    path = f"{found.folder}/trace.json"
+    path = f"{found.directory}/trace.json"
     try:
         read: dict[str, Any] = jsontext.loads(read_regular(path))
     except FileNotFoundError:

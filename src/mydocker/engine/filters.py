@@ -43,8 +43,8 @@ def program(spec: dict[str, Any]) -> bytes:
 
     compiled = seccomp_compiler.compile(profile, libc.MACHINE)
     try:
-        for folder in (paths.RUN, os.path.dirname(path)):
-            make_private(folder)
+        for directory in (paths.RUN, os.path.dirname(path)):
+            make_private(directory)
         write_atomic(path, line + compiled)
     except (OSError, HostError):
         pass  # then the next start compiles it again

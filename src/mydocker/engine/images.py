@@ -139,7 +139,7 @@ def commit(
     config = apply_changes(_config(found, parent), changes)
     left_out: list[str] = []
     made = archive.commit(
-        lambda out: left_out.extend(driver.changes(found.folder, found.layers, out)),
+        lambda out: left_out.extend(driver.changes(found.directory, found.layers, out)),
         parent,
         new_name,
         config,
@@ -226,14 +226,14 @@ def _export(found: state.Record, descriptor: int) -> list[str]:
     from mydocker.trace import Trace
 
     driver = choice.named(found.driver)
-    driver.prepare(found.folder, found.layers)
+    driver.prepare(found.directory, found.layers)
 
     def write() -> list[str]:
         trace = Trace("container")
         trace.run([ops.Unshare(["mount"]), ops.SetPropagation("/", "private")])
-        trace.run(driver.view_ops(found.folder, found.layers))
+        trace.run(driver.view_ops(found.directory, found.layers))
         with open(descriptor, "wb", _CHUNK, closefd=False) as out:
-            return layer.pack(f"{found.folder}/rootfs", out)
+            return layer.pack(f"{found.directory}/rootfs", out)
 
     return _in_child(write)
 

@@ -296,9 +296,9 @@ def clear_up(found: state.Record) -> None:
 
     spec = load_spec(found)
     try:
-        steps = plan.plan(spec, found.folder, cgroups.layout()).host
+        steps = plan.plan(spec, found.directory, cgroups.layout()).host
     except (ValueError, LookupError) as error:  # of the right types, and nonsense
-        why = f"container {found.name}: {found.folder}/config.json: {error!r}"
+        why = f"container {found.name}: {found.directory}/config.json: {error!r}"
         raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {found.name}'") from None
     take_back(steps)
     endpoints.clear_up(found)
@@ -327,7 +327,7 @@ def _remove_cgroup(container_id: str) -> None:
     try:
         path = jsontext.loads(read_regular(f"{paths.container(container_id)}/config.json"))["linux"]["cgroupsPath"]
         if os.path.basename(path) == container_id and ".." not in path.split("/"):
-            for mount in cgroups.layout().folders():
+            for mount in cgroups.layout().directories():
                 cgroups.remove(mount + path)
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no bundle either: then there is no cgroup that we know of

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker import state
 
-_WRITTEN = {"overlay": "upper", "aufs": "rw"}  # the driver's folder for what a container changes
+_WRITTEN = {"overlay": "upper", "aufs": "rw"}  # the driver's directory for what a container changes
 
 
 def of(found: state.Record) -> tuple[int, int]:
@@ -24,16 +24,16 @@ def of(found: state.Record) -> tuple[int, int]:
     except NotFound:
         image = 0  # removed by force
     if found.driver in _WRITTEN:
-        return _bytes(f"{found.folder}/{_WRITTEN[found.driver]}"), image
+        return _bytes(f"{found.directory}/{_WRITTEN[found.driver]}"), image
     layers = sum(_bytes(paths.layer(chain_id)) for chain_id in found.layers)
-    return max(0, _bytes(f"{found.folder}/rootfs") - layers), image
+    return max(0, _bytes(f"{found.directory}/rootfs") - layers), image
 
 
-def _bytes(folder: str) -> int:
-    """Of all that is no folder, a file with several names once; without what each container gets at its start. 0 where
-    there is no such folder yet."""
+def _bytes(directory: str) -> int:
+    """Of all that is no directory, a file with several names once; without what each container gets at its start. 0
+    where there is no such directory yet."""
     try:
-        root = os.open(folder, files.FOLDER)
+        root = os.open(directory, files.DIR)
     except FileNotFoundError:
         return 0
     try:

@@ -74,14 +74,14 @@ def start(
         else:
             spec, wanted = bundle.load_spec(found), bundle.load_request(found)
             program = filters.program(spec)
-            choice.named(found.driver).prepare(found.folder, found.layers)
+            choice.named(found.driver).prepare(found.directory, found.layers)
         size = terminal_size() if tty else (0, 0)
         settings = config.load()
         log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
         with endpoints.prepare(found, spec, wanted, bool(made)) as network, Console(tty, stdin, found.name) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
-            trace.span("take addresses and ports", f"ls {found.folder}", began)
+            trace.span("take addresses and ports", f"ls {found.directory}", began)
             orders = launch.Orders(
                 record=found.__dict__,
                 spec=spec,

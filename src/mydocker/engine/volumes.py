@@ -1,4 +1,4 @@
-"""Named volumes: folders that outlive their containers.
+"""Named volumes: directories that outlive their containers.
 
     volumes/<name>/_data          what containers see
     volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
@@ -72,7 +72,7 @@ def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = Fa
 
 
 def _make(name: str, text: bytes) -> None:
-    """The folder, whole or not at all. The lock is the caller's."""
+    """The directory, whole or not at all. The lock is the caller's."""
     hidden = hidden_beside(paths.volume(name))
     os.mkdir(hidden, 0o700)
     try:
@@ -145,14 +145,14 @@ def users() -> dict[str, list[str]]:
 def size(name: str) -> int:
     """The bytes of its files, as docker counts them: each file once, whatever links lead to it, holes too."""
     found: dict[tuple[int, int], int] = {}
-    folders = [path(name)]
-    while folders:
+    directories = [path(name)]
+    while directories:
         try:
-            with os.scandir(folders.pop()) as entries:
+            with os.scandir(directories.pop()) as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
+                        directories.append(entry.path)
                     else:
                         found[status.st_dev, status.st_ino] = status.st_size
         except OSError:

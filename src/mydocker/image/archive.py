@@ -135,7 +135,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
 
 
 def _take_in(source: Stream, work: writer.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
-    """Store a plain tar and unpack it, both at once: (its descriptor, the folder)."""
+    """Store a plain tar and unpack it, both at once: (its descriptor, the directory)."""
     blob, tree = f"{work.path}/blob", f"{work.path}/tree"
     os.mkdir(tree, 0o700)
     with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:

@@ -31,7 +31,7 @@ PLACES = (
 EPOCH = "1970-01-01T00:00:00Z"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_FOLDERS = {
+_DIRECTORIES = {
     "": 0o755,
     "bin": 0o755,
     "dev": 0o755,
@@ -77,9 +77,9 @@ def ensure() -> store.Image:
         except NotFound:
             pass
         built = build()
-        folder = f"{work.layers}/{built.image.layers[0][7:]}"
-        os.mkdir(folder, 0o700)
-        layer.unpack(io.BufferedReader(io.BytesIO(built.tar)), folder)
+        directory = f"{work.layers}/{built.image.layers[0][7:]}"
+        os.mkdir(directory, 0o700)
+        layer.unpack(io.BufferedReader(io.BytesIO(built.tar)), directory)
         work.write_blob(built.tar)
         return writer.add(work, built.image.config, [_descriptor(built.tar)], BUSYBOX)
 
@@ -159,7 +159,7 @@ def _tar(program: bytes, applets: list[str]) -> bytes:
             info.type, info.mode, info.linkname, info.size = kind, mode, target, len(data)
             archive.addfile(info, io.BytesIO(data))
 
-        for name, mode in _FOLDERS.items():
+        for name, mode in _DIRECTORIES.items():
             entry(f"./{name}", tarfile.DIRTYPE, mode)
         entry("./bin/busybox", tarfile.REGTYPE, 0o755, data=program)
         for name in [f"bin/{applet}" for applet in applets] + ["usr/bin/env"]:

@@ -1,12 +1,12 @@
-"""Layers: from a tar to a folder and back.
+"""Layers: from a tar to a directory and back.
 
-An archive may come from anybody. Every entry is made by its last name in a folder's descriptor, and that descriptor
+An archive may come from anybody. Every entry is made by its last name in a directory's descriptor, and that descriptor
 comes from openat2 with RESOLVE_IN_ROOT: a link of the archive on the way is followed as it would be in the container,
-whose root is the folder that is unpacked into. The last name itself is never followed. So whatever the archive says,
+whose root is the directory that is unpacked into. The last name itself is never followed. So whatever the archive says,
 nothing is made outside.
 
-In a layer's tar, "deleted" is a file `.wh.NAME`, and a folder that hides the one below holds a file `.wh..wh..opq`
-(image-spec, layer.md). In an unpacked layer and in a container's upper folder they have overlay's form: a character
+In a layer's tar, "deleted" is a file `.wh.NAME`, and a directory that hides the one below holds a file `.wh..wh..opq`
+(image-spec, layer.md). In an unpacked layer and in a container's upper directory they have overlay's form: a character
 device 0:0, and the extended attribute trusted.overlay.opaque.
 """
 
@@ -53,14 +53,15 @@ _STANDARD_DEVICES = {
 # --- unpacking --------------------------------------------------------------------------------------------------------
 
 
-def unpack(stream: Stream, folder: str, below: list[str] | None = None) -> None:
-    """Unpack a plain tar into an empty folder. What it must not hold raises InvalidArgument, which names the entry;
-    the folder is then the caller's to remove.
+def unpack(stream: Stream, directory: str, below: list[str] | None = None) -> None:
+    """Unpack a plain tar into an empty directory. What it must not hold raises InvalidArgument, which names the entry;
+    the directory is then the caller's to remove.
 
     below: for a layer of an image, the unpacked layers under it, top first ([] at the bottom): then whiteouts are
-    understood, and folders that the archive leaves out look as they do there. None: a root file system, no whiteouts.
+    understood, and directories that the archive leaves out look as they do there. None: a root file system, no
+    whiteouts.
     """
-    root = os.open(folder, files.FOLDER)
+    root = os.open(directory, files.DIR)
     try:
         _Unpacker(root, below).run(tar.Reader(stream))
     finally:
@@ -73,7 +74,7 @@ class _Unpacker:
         self.below = below
         self.parent = ""
         self.parent_fd = os.dup(root)
-        self.times: dict[str, int] = {}  # of folders: set when nothing is made in them any more
+        self.times: dict[str, int] = {}  # of directories: set when nothing is made in them any more
 
     def run(self, reader: tar.Reader) -> None:
         try:
@@ -95,13 +96,13 @@ class _Unpacker:
 
     def _set_time(self, path: str, time: int) -> None:
         try:
-            folder = self._open(path, files.FOLDER)
+            directory = self._open(path, files.DIR)
         except OSError:
             return  # a link on the way to it has been replaced
         try:
-            os.utime(folder, ns=(time, time))
+            os.utime(directory, ns=(time, time))
         finally:
-            os.close(folder)
+            os.close(directory)
 
     def _entry(self, reader: tar.Reader, entry: tar.Entry) -> None:
         path = _safe_path(entry.name)
@@ -112,55 +113,55 @@ class _Unpacker:
         if hidden:
             if self.below is None or hidden != [name]:
                 raise _refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
-            self._whiteout(self._folder(above), above, name)
-        elif entry.type == tar.FOLDER:
-            self._make_folder(above, name, path, entry)
+            self._whiteout(self._directory(above), above, name)
+        elif entry.type == tar.DIR:
+            self._make_directory(above, name, path, entry)
         elif path == ".":
-            raise _refused(entry.name, "the root is a folder")
+            raise _refused(entry.name, "the root is a directory")
         elif entry.type == tar.FILE:
-            self._make(above, name, lambda folder: _make_file(folder, name, reader, entry))
+            self._make(above, name, lambda directory: _make_file(directory, name, reader, entry))
         elif entry.type == tar.SYMLINK:
             if not entry.target or "\0" in entry.target:
                 raise _refused(entry.name, "a link that leads nowhere")
-            self._make(above, name, lambda folder: os.symlink(entry.target, name, dir_fd=folder))
+            self._make(above, name, lambda directory: os.symlink(entry.target, name, dir_fd=directory))
             os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
             os.utime(name, ns=(entry.time, entry.time), dir_fd=self.parent_fd, follow_symlinks=False)
         elif entry.type == tar.LINK:
             self._make_link(above, name, path, entry)
         elif entry.type == tar.FIFO:
-            self._make(above, name, lambda folder: os.mkfifo(name, 0o600, dir_fd=folder))
+            self._make(above, name, lambda directory: os.mkfifo(name, 0o600, dir_fd=directory))
             _dress(self.parent_fd, name, entry)
         elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
             if entry.type != tar.CHARACTER or _STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
-                self._make(above, name, lambda folder: _make_device(folder, name, entry))
+                self._make(above, name, lambda directory: _make_device(directory, name, entry))
                 _dress(self.parent_fd, name, entry)
         else:
             raise _refused(entry.name, f"an entry of the unknown type {entry.type!r}")
 
     def _make(self, above: str, name: str, make: Callable[[int], None]) -> None:
-        """Make something in the folder `above`. Of two of one name the last wins; a folder is never replaced."""
-        folder = self._folder(above)
+        """Make something in the directory `above`. Of two of one name the last wins; a directory is never replaced."""
+        directory = self._directory(above)
         try:
-            make(folder)
+            make(directory)
         except FileExistsError:
-            os.unlink(name, dir_fd=folder)
-            make(folder)
+            os.unlink(name, dir_fd=directory)
+            make(directory)
             self.parent = _UNKNOWN  # what was replaced may be a link on the way to it
 
-    def _make_folder(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
-        folder = self._folder(above)
+    def _make_directory(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
+        directory = self._directory(above)
         try:
-            os.mkdir(name, 0o700, dir_fd=folder)
+            os.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
-            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            there = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if files.is_whiteout(there):  # the layer removes the old one and brings its own
-                os.unlink(name, dir_fd=folder)
-                os.mkdir(name, 0o700, dir_fd=folder)
-                _set_opaque(folder, name)
+                os.unlink(name, dir_fd=directory)
+                os.mkdir(name, 0o700, dir_fd=directory)
+                _set_opaque(directory, name)
             elif not stat.S_ISDIR(there.st_mode):
-                raise _refused(entry.name, "a folder in place of what the archive has brought before") from None
-        _dress(folder, name, entry)
-        _set_attributes(f"/proc/self/fd/{folder}/{name}", entry)
+                raise _refused(entry.name, "a directory in place of what the archive has brought before") from None
+        _dress(directory, name, entry)
+        _set_attributes(f"/proc/self/fd/{directory}/{name}", entry)
         self.times[path] = entry.time
 
     def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
@@ -173,12 +174,12 @@ class _Unpacker:
             source = self._open(target_above, _PARENT)
             try:
                 if stat.S_ISDIR(os.stat(target_name, dir_fd=source, follow_symlinks=False).st_mode):
-                    raise _refused(entry.name, f"a hard link to a folder: {entry.target}")
+                    raise _refused(entry.name, f"a hard link to a directory: {entry.target}")
                 self._make(
                     above,
                     name,
-                    lambda folder: os.link(
-                        target_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False
+                    lambda directory: os.link(
+                        target_name, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False
                     ),
                 )
             finally:
@@ -186,26 +187,28 @@ class _Unpacker:
         except FileNotFoundError:
             raise _refused(entry.name, f"a hard link to what is not in the archive: {entry.target}") from None
 
-    def _whiteout(self, folder: int, above: str, name: str) -> None:
+    def _whiteout(self, directory: int, above: str, name: str) -> None:
         if name == _OPAQUE_MARK:
-            _set_opaque(folder, ".")
+            _set_opaque(directory, ".")
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", "..") or hidden.startswith(WHITEOUT):
             raise _refused(f"{above}/{name}", "a whiteout of nothing")
         try:
-            os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=folder)
-        except FileExistsError:  # the layer has brought its own already: that hides the old one, unless it is a folder
-            if stat.S_ISDIR(os.stat(hidden, dir_fd=folder, follow_symlinks=False).st_mode):
-                _set_opaque(folder, hidden)
+            os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=directory)
+        except (
+            FileExistsError
+        ):  # the layer has brought its own already: that hides the old one, unless it is a directory
+            if stat.S_ISDIR(os.stat(hidden, dir_fd=directory, follow_symlinks=False).st_mode):
+                _set_opaque(directory, hidden)
 
     def _open(self, path: str, flags: int) -> int:
         return files.open_in_root(self.root, path or ".", flags, resolve=_IN_ROOT)
 
-    def _folder(self, path: str) -> int:
-        """A descriptor of a folder in the archive's tree, valid until the next call; made where it is missing.
+    def _directory(self, path: str) -> int:
+        """A descriptor of a directory in the archive's tree, valid until the next call; made where it is missing.
 
-        It can be kept for the entries that follow, because a folder is never replaced."""
+        It can be kept for the entries that follow, because a directory is never replaced."""
         if path != self.parent:
             try:
                 descriptor = self._open(path, _PARENT)
@@ -220,29 +223,29 @@ class _Unpacker:
         """Raises FileNotFoundError where one of them is a link that leads to nothing."""
         parts = path.split("/")
         for depth, name in enumerate(parts):
-            folder = self._open("/".join(parts[:depth]), _PARENT)
+            directory = self._open("/".join(parts[:depth]), _PARENT)
             try:
-                os.mkdir(name, 0o700, dir_fd=folder)
-                self._dress_like_below(folder, name, "/".join(parts[: depth + 1]))
+                os.mkdir(name, 0o700, dir_fd=directory)
+                self._dress_like_below(directory, name, "/".join(parts[: depth + 1]))
             except FileExistsError:
                 pass
             finally:
-                os.close(folder)
+                os.close(directory)
 
-    def _dress_like_below(self, folder: int, name: str, path: str) -> None:
+    def _dress_like_below(self, directory: int, name: str, path: str) -> None:
         """What the archive says nothing of has the owner and mode that it has in the layers below."""
         there = _as_below(self.below or [], path)
         if there is not None:
-            os.chown(name, there.st_uid, there.st_gid, dir_fd=folder)
-        os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=folder)
+            os.chown(name, there.st_uid, there.st_gid, dir_fd=directory)
+        os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=directory)
 
 
-_UNKNOWN = "/"  # no path of a folder: those are relative
+_UNKNOWN = "/"  # no path of a directory: those are relative
 _REASONS = {
     errno.ENOENT: "a link that leads nowhere is in the way to it",
     errno.ELOOP: "links that lead to each other are in the way to it",
-    errno.ENOTDIR: "what should be its folder is a file",
-    errno.EISDIR: "a folder of that name is there already",
+    errno.ENOTDIR: "what should be its directory is a file",
+    errno.EISDIR: "a directory of that name is there already",
     errno.EXDEV: "it is outside",
 }
 
@@ -263,9 +266,9 @@ def _safe_path(name: str, entry: str = "") -> str:
     return "/".join(parts) or "."
 
 
-def _make_file(folder: int, name: str, reader: tar.Reader, entry: tar.Entry) -> None:
+def _make_file(directory: int, name: str, reader: tar.Reader, entry: tar.Entry) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o600, dir_fd=folder)
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     try:
         reader.copy_content(entry, descriptor)
         os.fchown(descriptor, entry.uid, entry.gid)
@@ -276,16 +279,16 @@ def _make_file(folder: int, name: str, reader: tar.Reader, entry: tar.Entry) -> 
         os.close(descriptor)
 
 
-def _make_device(folder: int, name: str, entry: tar.Entry) -> None:
+def _make_device(directory: int, name: str, entry: tar.Entry) -> None:
     if not (0 <= entry.major <= _LARGEST_DEVICE[0] and 0 <= entry.minor <= _LARGEST_DEVICE[1]):
         raise _refused(entry.name, f"a device of number {entry.major}:{entry.minor}")
     kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
-    os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=folder)
+    os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=directory)
 
 
 def _set_attributes(place: int | str, entry: tar.Entry) -> None:
-    """The extended attributes of a file or folder, as far as images carry them. A file system that has none of users'
-    (an old tmpfs) loses them, as with docker."""
+    """The extended attributes of a file or directory, as far as images carry them. A file system that has none of
+    users' (an old tmpfs) loses them, as with docker."""
     for name in filter(tar.is_carried, entry.xattrs):
         value = entry.xattrs[name]
         try:
@@ -299,15 +302,15 @@ def _set_attributes(place: int | str, entry: tar.Entry) -> None:
                 raise
 
 
-def _dress(folder: int, name: str, entry: tar.Entry) -> None:
-    """Owner, mode and time of a folder, FIFO or device that has just been made: no link can be in its place."""
-    os.chown(name, entry.uid, entry.gid, dir_fd=folder)
-    os.chmod(name, entry.mode, dir_fd=folder)
-    os.utime(name, ns=(entry.time, entry.time), dir_fd=folder)
+def _dress(directory: int, name: str, entry: tar.Entry) -> None:
+    """Owner, mode and time of a directory, FIFO or device that has just been made: no link can be in its place."""
+    os.chown(name, entry.uid, entry.gid, dir_fd=directory)
+    os.chmod(name, entry.mode, dir_fd=directory)
+    os.utime(name, ns=(entry.time, entry.time), dir_fd=directory)
 
 
-def _set_opaque(folder: int, name: str) -> None:
-    descriptor = files.open_in_root(folder, name, files.FOLDER, resolve=_IN_PLACE)
+def _set_opaque(directory: int, name: str) -> None:
+    descriptor = files.open_in_root(directory, name, files.DIR, resolve=_IN_PLACE)
     try:
         os.setxattr(descriptor, files.OPAQUE, b"y")
     finally:
@@ -315,11 +318,11 @@ def _set_opaque(folder: int, name: str) -> None:
 
 
 def _as_below(layers: list[str], path: str) -> os.stat_result | None:
-    """The folder `path` as the uppermost of the layers that has it shows it."""
+    """The directory `path` as the uppermost of the layers that has it shows it."""
     for layer in layers:
-        root = os.open(layer, files.FOLDER)
+        root = os.open(layer, files.DIR)
         try:
-            descriptor = files.open_in_root(root, path, files.FOLDER, resolve=_IN_PLACE)
+            descriptor = files.open_in_root(root, path, files.DIR, resolve=_IN_PLACE)
         except OSError:
             continue
         finally:
@@ -337,17 +340,17 @@ def _refused(name: str, why: str) -> MydockerError:
 # --- packing ----------------------------------------------------------------------------------------------------------
 
 
-def pack(folder: str, out: BinaryIO) -> list[str]:
-    """A tar of everything in the folder, in a fixed order. What is mounted below it stays out.
+def pack(directory: str, out: BinaryIO) -> list[str]:
+    """A tar of everything in the directory, in a fixed order. What is mounted below it stays out.
     Returns what else was left out, and why, a sentence each."""
-    with Packer(folder, out) as packer:
+    with Packer(directory, out) as packer:
         for entry in packer.entries():
             packer.add(entry)
     return packer.left_out
 
 
 def pack_changes(upper: str, out: BinaryIO) -> list[str]:
-    """A layer's tar from an overlay's upper folder. Returns what was left out."""
+    """A layer's tar from an overlay's upper directory. Returns what was left out."""
     with Packer(upper, out) as packer:
         for entry in packer.changes():
             if files.is_whiteout(entry.info):
@@ -360,7 +363,7 @@ def pack_changes(upper: str, out: BinaryIO) -> list[str]:
 
 
 class Entry(NamedTuple):
-    """Something in a tree. parent: a descriptor of its folder. path: from the tree's root. info: its lstat."""
+    """Something in a tree. parent: a descriptor of its directory. path: from the tree's root. info: its lstat."""
 
     parent: int
     name: str
@@ -369,21 +372,22 @@ class Entry(NamedTuple):
 
     @property
     def here(self) -> str:
-        """A path for the system calls that take no descriptor of a folder. Its last part is not to be followed."""
+        """A path for the system calls that take no descriptor of a directory. Its last part is not to be followed."""
         return f"/proc/self/fd/{self.parent}/{self.name}"
 
 
 def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
-    """Everything below a folder, in a fixed order: a folder, all that is in it, what comes after it. tar(1) relies on
-    that for folders' times. Mounts are not entered. The tree may change meanwhile: what vanishes is left out, and so is
-    what is in a folder whose path is longer than the kernel takes one, which is added to `too_deep`."""
+    """Everything below a directory, in a fixed order: a directory, all that is in it, what comes after it. tar(1)
+    relies on that for directories' times. Mounts are not entered. The tree may change meanwhile: what vanishes is left
+    out, and so is what is in a directory whose path is longer than the kernel takes one, which is added to
+    `too_deep`."""
     todo: list[tuple[str, Iterator[str] | None]] = [
         ("", None)
-    ]  # folders from the root down, what is left to do in each
+    ]  # directories from the root down, what is left to do in each
     while todo:
         above, names = todo[-1]
         try:
-            parent = files.open_in_root(root, above or ".", files.FOLDER, resolve=_IN_PLACE)
+            parent = files.open_in_root(root, above or ".", files.DIR, resolve=_IN_PLACE)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 if too_deep is not None:
@@ -424,18 +428,18 @@ def is_mark(entry: Entry) -> bool:
 
 
 class Packer:
-    """`with Packer(folder, out) as packer:` a tar of that folder, of what is then added. It ends well or not at all.
-    left_out: at the end, what a tar or layer can't hold, a sentence each."""
+    """`with Packer(directory, out) as packer:` a tar of that directory, of what is then added. It ends well or not at
+    all. left_out: at the end, what a tar or layer can't hold, a sentence each."""
 
-    def __init__(self, folder: str, out: BinaryIO) -> None:
+    def __init__(self, directory: str, out: BinaryIO) -> None:
         self._writer = tar.Writer(out)
-        self._folder = folder
+        self._directory = directory
         self._links: dict[tuple[int, int], str] = {}  # (device, inode) of a file with several names -> the first one
         self._too_deep: list[str] = []
         self.left_out: list[str] = []
 
     def __enter__(self) -> Packer:
-        self._root = os.open(self._folder, files.FOLDER)
+        self._root = os.open(self._directory, files.DIR)
         self._writer.add("./", os.fstat(self._root), xattrs=attributes(self._root))
         return self
 
@@ -512,7 +516,7 @@ class Packer:
 
 
 def attributes(place: int | str) -> dict[str, bytes] | None:
-    """The extended attributes of a file or folder that images carry; None if it has more than the kernel lists.
+    """The extended attributes of a file or directory that images carry; None if it has more than the kernel lists.
     place: a descriptor, or a path whose last part is not followed."""
     follow = isinstance(place, int)
     try:

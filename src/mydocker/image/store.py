@@ -5,7 +5,7 @@
     layers/<chain id>/             the layers unpacked, shared by images and containers (see layer.py)
 
 Readers take no lock: index.json is replaced atomically, after what it names is there and before anything else goes.
-Changes (writer.py) are made under one flock, on the folder images/.
+Changes (writer.py) are made under one flock, on the directory images/.
 
 Imports are restricted: `resolve` is on the way of every start.
 """
@@ -308,7 +308,7 @@ class Lock:
 
     def __enter__(self) -> None:
         files.make_private(paths.IMAGES)
-        self._descriptor = os.open(paths.IMAGES, files.FOLDER)
+        self._descriptor = os.open(paths.IMAGES, files.DIR)
         fcntl.flock(self._descriptor, self._how)
 
     def __exit__(self, *_: object) -> None:

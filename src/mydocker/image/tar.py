@@ -27,12 +27,12 @@ BLOCK = 512
 CAPABILITY = "security.capability"
 
 # An entry's type, <tar.h>. The rest are headers that tell about the entry that follows.
-FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIR, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _GNU_SPARSE, _GNU_NAME, _GNU_TARGET, _PAX, _PAX_GLOBAL = b"S", b"L", b"K", b"x", b"g"
 _LARGEST_FILE = 1 << 60  # bytes; a tmpfs would take a hole of eight times that
 _FILES = (FILE, b"\0", b"7", _GNU_SPARSE)
 _DEVICES = (CHARACTER, BLOCK_DEVICE)
-_HEADER_ONLY = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO)
+_HEADER_ONLY = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIR, FIFO)
 
 # name, mode, uid, gid, size, mtime, checksum, type, target, magic, user, group, major, minor, prefix
 _HEADER = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -171,7 +171,7 @@ class Reader:
                 name = prefix.partition(b"\0")[0] + b"/" + name
             name = records.get("path", name)
             entry.name = os.fsdecode(name)
-            entry.type = FOLDER if kind == b"\0" and name.endswith(b"/") else FILE if kind in _FILES else kind
+            entry.type = DIR if kind == b"\0" and name.endswith(b"/") else FILE if kind in _FILES else kind
             entry.mode = _number(mode) & 0o7777
             entry.uid = _decimal(records["uid"]) if "uid" in records else _number(uid)
             entry.gid = _decimal(records["gid"]) if "gid" in records else _number(gid)
@@ -345,7 +345,7 @@ class Writer:
         xattrs: extended attributes, of not more than LONGEST_ATTRIBUTES bytes."""
         kind = LINK if link else _TYPES[stat.S_IFMT(info.st_mode)]
         size = info.st_size if kind == FILE else 0
-        name = os.fsencode(f"{path.rstrip('/')}/" if kind == FOLDER else path)
+        name = os.fsencode(f"{path.rstrip('/')}/" if kind == DIR else path)
         records = {_key(attribute): value for attribute, value in xattrs.items()} if xattrs else {}
         pieces, table = [(0, size)], b""
         if size >= _SMALLEST_HOLE:
@@ -467,7 +467,7 @@ def _key(attribute: str) -> str:
 
 _TYPES = {
     stat.S_IFREG: FILE,
-    stat.S_IFDIR: FOLDER,
+    stat.S_IFDIR: DIR,
     stat.S_IFLNK: SYMLINK,
     stat.S_IFIFO: FIFO,
     stat.S_IFCHR: CHARACTER,

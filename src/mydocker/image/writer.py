@@ -30,8 +30,8 @@ class User:
 
 
 class Workspace:
-    """`with Workspace() as work:` a folder beside the layers to make things in. `add` takes what is in `work.blobs` and
-    `work.layers` into the store; the rest goes at the end or, after a crash, with the next change of the store."""
+    """`with Workspace() as work:` a directory beside the layers to make things in. `add` takes what is in `work.blobs`
+    and `work.layers` into the store; the rest goes at the end or, after a crash, with the next change of the store."""
 
     def __enter__(self) -> Workspace:
         files.make_private(paths.LAYERS)
@@ -39,7 +39,7 @@ class Workspace:
             self.path = files.hidden_beside(paths.layer("new"))
             os.mkdir(self.path, 0o700)
             try:
-                self._descriptor = os.open(self.path, files.FOLDER)
+                self._descriptor = os.open(self.path, files.DIR)
             except FileNotFoundError:  # swept away, as if it had been left by a crash, before it could be locked
                 continue
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -235,9 +235,9 @@ def _collect(work: Workspace, blobs: set[str], chains: set[str]) -> list[str]:
     return sorted(gone)
 
 
-def _entries(folder: str) -> list[str]:
+def _entries(directory: str) -> list[str]:
     try:
-        return os.listdir(folder)
+        return os.listdir(directory)
     except FileNotFoundError:
         return []
 

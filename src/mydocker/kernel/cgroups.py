@@ -1,4 +1,4 @@
-"""Which cgroup hierarchies the host has, and what can be read from and done to a cgroup's folder."""
+"""Which cgroup hierarchies the host has, and what can be read from and done to a cgroup's directory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Layout:
     controllers: list[str]
     swap: bool = True
 
-    def folders(self) -> list[str]:
+    def directories(self) -> list[str]:
         """Every hierarchy's mount point once, in a fixed order (cpu and cpuacct often share one)."""
         return sorted(set(self.mounts.values()))
 
@@ -126,16 +126,16 @@ def remove(path: str) -> None:
 
 def _empty(path: str) -> None:
     """Kill all in the cgroup and below it; remove those below, which a privileged container may make."""
-    folders = [path]
-    for folder in folders:  # it grows on the way: the depth is the container's choice, so nothing recurses
-        kill(folder)
+    directories = [path]
+    for directory in directories:  # it grows on the way: the depth is the container's choice, so nothing recurses
+        kill(directory)
         try:
-            folders += [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+            directories += [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             pass
-    for folder in reversed(folders[1:]):
+    for directory in reversed(directories[1:]):
         try:
-            os.rmdir(folder)
+            os.rmdir(directory)
         except OSError:
             pass  # what was killed is not gone yet: the caller tries again
 

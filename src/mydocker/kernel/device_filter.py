@@ -138,12 +138,12 @@ def attach(cgroup_dir: str, program: bytes) -> None:
     )
     descriptor = syscall("bpf", _PROG_LOAD, attributes, len(attributes), about="device filter")
     try:
-        folder = os.open(cgroup_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.open(cgroup_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # target_fd, attach_bpf_fd, attach_type, attach_flags
-            attributes = pack("<IIII", folder, descriptor, _CGROUP_DEVICE, _ALLOW_MULTI)
+            attributes = pack("<IIII", directory, descriptor, _CGROUP_DEVICE, _ALLOW_MULTI)
             syscall("bpf", _PROG_ATTACH, attributes, len(attributes), about=cgroup_dir)
         finally:
-            os.close(folder)
+            os.close(directory)
     finally:
         os.close(descriptor)  # the cgroup holds the program from here on

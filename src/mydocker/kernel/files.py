@@ -1,4 +1,4 @@
-"""Files that a hostile container may have written: opened below a folder, copied and removed, without ever following
+"""Files that a hostile container may have written: opened below a directory, copied and removed, without ever following
 a link out of it; and the atomic write behind every record.
 
 Imports are restricted: this is on the way of every start.
@@ -24,12 +24,12 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS  # never out, never through a link: an error instead
 
 REGULAR = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-HIDDEN = ".new."  # what the name of a folder begins with that is being made or removed
+DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+HIDDEN = ".new."  # what the name of a directory begins with that is being made or removed
 # What comes of reading a file that is damaged, or what is none. Other errors are the host's matter.
 DAMAGE = (errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.ELOOP, errno.EIO, errno.EISDIR, errno.ENOTDIR)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-OPAQUE = "trusted.overlay.opaque"  # the extended attribute of a folder that hides the same folder of the layers below
+OPAQUE = "trusted.overlay.opaque"  # the extended attribute of a directory that hides those of the layers below
 
 
 def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0, resolve: int = RESOLVE_IN_ROOT) -> int:
@@ -45,12 +45,12 @@ def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0, resolve: in
             return syscall("openat2", root_fd, path, how, len(how), about=path)
         except BlockingIOError:  # something was renamed under a `..` meanwhile: the kernel wants to be asked again
             continue
-    raise OSError(errno.EAGAIN, "folders keep moving", path)
+    raise OSError(errno.EAGAIN, "directories keep moving", path)
 
 
-def open_regular(folder_fd: int, name: str) -> int:
+def open_regular(dir_fd: int, name: str) -> int:
     """A regular file for reading, and nothing else: a FIFO would block, a device would act on being opened."""
-    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", name)
@@ -89,11 +89,11 @@ def remove_tree(path: str, last: str = "") -> None:
     """Remove whatever is at `path`; nothing there is fine. Its own links are removed, never followed. last: the name of
     a file in it that goes when all else is gone.
 
-    Any depth, without recursion: every folder's folders are moved up into the top one, until it is flat.
+    Any depth, without recursion: every directory's directories are moved up into the top one, until it is flat.
     Raises Conflict where a file system is still mounted in it: a mount is never entered.
     """
     try:
-        top = os.open(path, FOLDER)
+        top = os.open(path, DIR)
     except FileNotFoundError:
         return
     except NotADirectoryError:
@@ -117,56 +117,56 @@ def remove_tree(path: str, last: str = "") -> None:
 
 def _flatten(top: int, last: str = "") -> None:
     number = 0
-    while folders := _clear(top, last):
-        for name in folders:
-            folder = open_in_root(top, name, FOLDER, resolve=STRICT | RESOLVE_NO_XDEV)
+    while directories := _clear(top, last):
+        for name in directories:
+            directory = open_in_root(top, name, DIR, resolve=STRICT | RESOLVE_NO_XDEV)
             try:
-                for child in _clear(folder):
+                for child in _clear(directory):
                     try:
-                        number = _move_up(folder, child, top, number)
+                        number = _move_up(directory, child, top, number)
                     except OSError as error:
                         if error.errno not in NO_SPACE:
                             raise
-                        _remove_in_place(folder, child)  # a full disk: `top` can't grow by another name
+                        _remove_in_place(directory, child)  # a full disk: `top` can't grow by another name
             finally:
-                os.close(folder)
+                os.close(directory)
             os.rmdir(name, dir_fd=top)
 
 
-def _remove_in_place(folder: int, name: str) -> None:
-    """Remove a folder without a move out of it. This recurses, but only as deep as no name fits anywhere."""
-    child = open_in_root(folder, name, FOLDER, resolve=STRICT | RESOLVE_NO_XDEV)
+def _remove_in_place(directory: int, name: str) -> None:
+    """Remove a directory without a move out of it. This recurses, but only as deep as no name fits anywhere."""
+    child = open_in_root(directory, name, DIR, resolve=STRICT | RESOLVE_NO_XDEV)
     try:
         _flatten(child)
     finally:
         os.close(child)
-    os.rmdir(name, dir_fd=folder)
+    os.rmdir(name, dir_fd=directory)
 
 
-def _unlink(folder: int, name: str) -> None:
+def _unlink(directory: int, name: str) -> None:
     try:
-        os.unlink(name, dir_fd=folder)
+        os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
 
 
-def _clear(folder: int, last: str = "") -> list[str]:
-    """Remove everything in it but folders and `last`; the folders' names."""
-    folders = []
-    with os.scandir(folder) as entries:
+def _clear(directory: int, last: str = "") -> list[str]:
+    """Remove everything in it but directories and `last`; the directories' names."""
+    directories = []
+    with os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
+                directories.append(entry.name)
             elif entry.name != last:
-                os.unlink(entry.name, dir_fd=folder)
-    return folders
+                os.unlink(entry.name, dir_fd=directory)
+    return directories
 
 
-def _move_up(folder: int, name: str, top: int, number: int) -> int:
-    """Move a folder into `top` under a new name, the next free number. Returns the one to try next."""
+def _move_up(directory: int, name: str, top: int, number: int) -> int:
+    """Move a directory into `top` under a new name, the next free number. Returns the one to try next."""
     while True:
         try:
-            os.rename(name, str(number), src_dir_fd=folder, dst_dir_fd=top)
+            os.rename(name, str(number), src_dir_fd=directory, dst_dir_fd=top)
             return number + 1
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
@@ -175,7 +175,7 @@ def _move_up(folder: int, name: str, top: int, number: int) -> int:
 
 
 def discard(path: str) -> None:
-    """Remove a folder that others find by its name: it is there whole or not at all. Nothing there is fine.
+    """Remove a directory that others find by its name: it is there whole or not at all. Nothing there is fine.
 
     It is hidden by a rename first. If this is interrupted, sweep_hidden() finishes it.
     """
@@ -200,15 +200,16 @@ def discard(path: str) -> None:
 
 
 def hidden_beside(path: str) -> str:
-    """A name in the same folder for what is being made or removed."""
+    """A name in the same directory for what is being made or removed."""
     return f"{os.path.dirname(path)}/{HIDDEN}{os.urandom(6).hex()}"
 
 
 def hold(path: str) -> int:
-    """A descriptor of the folder with a flock: whoever sweeps leaves it alone. Raises BlockingIOError if it is held."""
+    """A descriptor of the directory with a flock: whoever sweeps leaves it alone. Raises BlockingIOError if it is
+    held."""
     import fcntl
 
-    descriptor = os.open(path, FOLDER)
+    descriptor = os.open(path, DIR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
@@ -217,16 +218,16 @@ def hold(path: str) -> int:
     return descriptor
 
 
-def sweep_hidden(folder: str) -> None:
-    """Remove what is hidden in the folder and held by nobody: who was making or removing it is gone."""
-    for entry in os.listdir(folder):
+def sweep_hidden(directory: str) -> None:
+    """Remove what is hidden in the directory and held by nobody: who was making or removing it is gone."""
+    for entry in os.listdir(directory):
         if entry.startswith(HIDDEN):
             try:
-                held = hold(f"{folder}/{entry}")
+                held = hold(f"{directory}/{entry}")
             except (FileNotFoundError, BlockingIOError):
                 continue
             try:
-                remove_tree(f"{folder}/{entry}")
+                remove_tree(f"{directory}/{entry}")
             finally:
                 os.close(held)
 
@@ -235,12 +236,12 @@ def sweep_hidden(folder: str) -> None:
 
 
 def copy_tree(source: str, destination: str, flatten: bool = False) -> None:
-    """Copy what is in the folder `source` into the folder `destination`, which is made if missing. The source may be
-    hostile; the destination must be out of everybody's reach while this runs: what was made there is named again.
+    """Copy what is in the directory `source` into the directory `destination`, which is made if missing. The source may
+    be hostile; the destination must be out of everybody's reach while this runs: what was made there is named again.
 
     Everything comes along: owners, modes, times, hard links, extended attributes, holes, devices, FIFOs, sockets.
     What is mounted below `source` stays out. flatten: `source` is an overlay layer to be laid on top of what is in
-    `destination`, so its whiteouts remove and its opaque folders replace. Otherwise a name must not be taken.
+    `destination`, so its whiteouts remove and its opaque directories replace. Otherwise a name must not be taken.
     Raises OSError naming the path; ENAMETOOLONG for a tree of more than 4096 bytes' depth.
     """
     try:
@@ -263,31 +264,31 @@ class _Copy:
         self.roots = source, destination
         self.flatten = flatten
         self.links: dict[tuple[int, int], str] = {}  # (device, inode) of a file with several names -> the first copy
-        self.folders: list[tuple[str, os.stat_result]] = [("", os.fstat(source))]
+        self.directories: list[tuple[str, os.stat_result]] = [("", os.fstat(source))]
 
     def run(self) -> None:
         at = 0
-        while at < len(self.folders):
-            self._folder(self.folders[at][0])
+        while at < len(self.directories):
+            self._directory(self.directories[at][0])
             at += 1
-        # A folder's times are set when nothing is made in it any more.
-        for path, info in self.folders:
-            folder = open_in_root(self.roots[1], path or ".", FOLDER, resolve=STRICT)
+        # A directory's times are set when nothing is made in it any more.
+        for path, info in self.directories:
+            directory = open_in_root(self.roots[1], path or ".", DIR, resolve=STRICT)
             try:
-                os.utime(folder, ns=(info.st_atime_ns, info.st_mtime_ns))
+                os.utime(directory, ns=(info.st_atime_ns, info.st_mtime_ns))
             finally:
-                os.close(folder)
+                os.close(directory)
 
-    def _folder(self, path: str) -> None:
+    def _directory(self, path: str) -> None:
         try:
-            source = open_in_root(self.roots[0], path or ".", FOLDER, resolve=STRICT | RESOLVE_NO_XDEV)
+            source = open_in_root(self.roots[0], path or ".", DIR, resolve=STRICT | RESOLVE_NO_XDEV)
         except OSError as error:
             if error.errno == errno.EXDEV:  # a mount point
                 return
             raise
         destination = -1
         try:
-            destination = open_in_root(self.roots[1], path or ".", FOLDER, resolve=STRICT)
+            destination = open_in_root(self.roots[1], path or ".", DIR, resolve=STRICT)
             if not path:
                 _dress(source, destination, ".", os.fstat(source), self.flatten)
             for name in os.listdir(source):
@@ -306,14 +307,14 @@ class _Copy:
         first = self.links.get((info.st_dev, info.st_ino)) if kind != stat.S_IFDIR and info.st_nlink > 1 else None
         if first is not None:
             above, _, last = first.rpartition("/")
-            folder = open_in_root(self.roots[1], above or ".", FOLDER, resolve=STRICT)
+            directory = open_in_root(self.roots[1], above or ".", DIR, resolve=STRICT)
             try:
-                os.link(last, name, src_dir_fd=folder, dst_dir_fd=destination, follow_symlinks=False)
+                os.link(last, name, src_dir_fd=directory, dst_dir_fd=destination, follow_symlinks=False)
             finally:
-                os.close(folder)
+                os.close(directory)
             return
         if kind == stat.S_IFDIR:
-            self.folders.append((path, info))
+            self.directories.append((path, info))
             if not kept:
                 os.mkdir(name, 0o700, dir_fd=destination)
         elif kind == stat.S_IFREG:
@@ -327,7 +328,7 @@ class _Copy:
             self.links[info.st_dev, info.st_ino] = path
 
     def _make_way(self, source: int, destination: int, name: str, info: os.stat_result) -> bool:
-        """Clear the name in the destination, as the layer asks. True if its folder stays and is merged into."""
+        """Clear the name in the destination, as the layer asks. True if its directory stays and is merged into."""
         try:
             there = os.stat(name, dir_fd=destination, follow_symlinks=False)
         except FileNotFoundError:
@@ -340,9 +341,9 @@ class _Copy:
 
 
 def move_into(source: str, destination: str) -> None:
-    """Rename what is in the folder `source` into the empty folder `destination`, which gets its owner and mode, too;
-    then `source` is gone. The destination may be in a container's hands: no name in it is followed."""
-    source_fd, destination_fd = os.open(source, FOLDER), os.open(destination, FOLDER)
+    """Rename what is in the directory `source` into the empty directory `destination`, which gets its owner and mode,
+    too; then `source` is gone. The destination may be in a container's hands: no name in it is followed."""
+    source_fd, destination_fd = os.open(source, DIR), os.open(destination, DIR)
     try:
         for name in os.listdir(source_fd):
             os.rename(name, name, src_dir_fd=source_fd, dst_dir_fd=destination_fd)
@@ -356,7 +357,7 @@ def move_into(source: str, destination: str) -> None:
 
 
 def is_opaque(path: str) -> bool:
-    """Whether the folder, in an overlay's upper or layer, hides what the layers below have in it."""
+    """Whether the directory, in an overlay's upper or layer, hides what the layers below have in it."""
     try:
         return os.getxattr(path, OPAQUE, follow_symlinks=False) == b"y"
     except OSError as error:
@@ -436,8 +437,8 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, durable: bool = Fals
 
     Raises HostError where there is no space, OSError otherwise; the temporary file is gone in any case.
     """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.{os.urandom(6).hex()}")
     try:
         write_new(temporary, data, mode, durable, about=path)
         os.rename(temporary, path)
@@ -450,7 +451,7 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, durable: bool = Fals
             raise no_space(path, error) from None
         raise
     if durable:
-        sync(folder or ".")
+        sync(directory or ".")
 
 
 def write_new(path: str, data: bytes, mode: int = 0o600, durable: bool = False, about: str = "") -> None:
@@ -475,7 +476,7 @@ def write_new(path: str, data: bytes, mode: int = 0o600, durable: bool = False, 
 
 
 def make_private(path: str) -> None:
-    """The folder and those above it that are missing, for root alone; what is there stays as it is."""
+    """The directory and those above it that are missing, for root alone; what is there stays as it is."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -492,7 +493,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def sync(path: str) -> None:
-    """Make a file's content, or a folder's names, new and renamed ones, outlive a power cut."""
+    """Make a file's content, or a directory's names, new and renamed ones, outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

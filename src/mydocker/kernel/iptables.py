@@ -1,6 +1,6 @@
 """iptables and ip6tables, by their -save and -restore programs: one transaction a table, never a rule at a time.
 
-The first `iptables` in programs.FOLDERS is the host's own choice between nf_tables and the legacy tables (Debian's
+The first `iptables` in programs.DIRECTORIES is the host's own choice between nf_tables and the legacy tables (Debian's
 alternatives), as it is for docker and podman: rules in the other flavour would stand where its administrator does not
 look. network/foreign.py tells where that other flavour has rules that are in the way; and where the host has changed
 its choice, mydocker's own are still there, until `network reload` takes them away. Imports are restricted: this is on

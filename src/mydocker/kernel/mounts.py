@@ -50,7 +50,7 @@ def unmount(target: str, detach: bool = True) -> None:
 def pivot_root(root: str) -> None:
     """Make `root`, a mount point, the root of this mount namespace, and let go of the old one.
 
-    pivot_root(".", ".") stacks the old root on the new one (pivot_root(2)), so that no folder for it is needed.
+    pivot_root(".", ".") stacks the old root on the new one (pivot_root(2)), so that no directory for it is needed.
 
     Raises OSError (EPERM) where the caller itself is in a chroot: then the call exchanges only that root, and the
     namespace still has the host's, into which whoever enters it with setns(2) would come.
@@ -74,7 +74,7 @@ def pivot_root(root: str) -> None:
 
 
 def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int:
-    """An O_PATH descriptor of `path` inside `root`. make: "folder" or "file" if it may be missing, then it is made.
+    """An O_PATH descriptor of `path` inside `root`. make: "directory" or "file" if it may be missing, then it is made.
 
     Raises OSError: ELOOP if follow is False and a link is on the way, ENOENT if it is missing and not to be made.
     """
@@ -133,9 +133,9 @@ def _make_point(root_fd: int, path: str, make: str, resolve: int) -> int:
     return here
 
 
-def _link_target(folder: int, name: str) -> str:
+def _link_target(directory: int, name: str) -> str:
     try:
-        return os.readlink(name, dir_fd=folder)
+        return os.readlink(name, dir_fd=directory)
     except OSError:
         return ""
 
@@ -159,8 +159,8 @@ def make_readonly(target: str) -> None:
 def bind_readonly(source: str, point: int, recursive: bool) -> None:
     """Bind `source` on an open mount point, read-only with all below it.
 
-    The mount is made read-only before it is anywhere: by a path, another container that has the folder around the mount
-    point could lead the second step elsewhere.
+    The mount is made read-only before it is anywhere: by a path, another container that has the directory around the
+    mount point could lead the second step elsewhere.
     """
     everything = _AT_RECURSIVE if recursive else 0
     attributes = _MOUNT_ATTR_RDONLY.to_bytes(8, "little") + bytes(24)
@@ -177,14 +177,14 @@ def bind_readonly(source: str, point: int, recursive: bool) -> None:
         os.close(tree)
 
 
-def _mounts_below(folder: str) -> list[tuple[str, list[str]]]:
-    """(mount point, its per-mount options) of `folder` and of all mounts below it, from mountinfo."""
+def _mounts_below(directory: str) -> list[tuple[str, list[str]]]:
+    """(mount point, its per-mount options) of `directory` and of all mounts below it, from mountinfo."""
     found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         for line in table:
             fields = line.split(" ")
             point = unescape(fields[4])
-            if point == folder or point.startswith(folder + "/"):
+            if point == directory or point.startswith(directory + "/"):
                 found.append((point, fields[5].split(",")))
     return found
 

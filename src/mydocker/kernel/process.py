@@ -34,7 +34,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 def clone(flags: int, cgroup: int = -1) -> tuple[int, int]:
     """fork(2) with namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
 
-    flags: NAMESPACES and CLONE_* bits. cgroup: a descriptor of the cgroup v2 folder to be born in, or -1.
+    flags: NAMESPACES and CLONE_* bits. cgroup: a descriptor of the cgroup v2 directory to be born in, or -1.
     With CLONE_PARENT the child is a sibling of the caller, and its end is reported to the caller's parent.
     """
     pidfd = bytearray(4)
@@ -50,14 +50,14 @@ def clone(flags: int, cgroup: int = -1) -> tuple[int, int]:
 
 
 def clone_into(cgroup: str, flags: int) -> tuple[int, int]:
-    """clone() into the cgroup v2 folder `cgroup`, or, if that is "", into the caller's."""
+    """clone() into the cgroup v2 directory `cgroup`, or, if that is "", into the caller's."""
     if not cgroup:
         return clone(flags)
-    folder = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return clone(flags, folder)
+        return clone(flags, directory)
     finally:
-        os.close(folder)
+        os.close(directory)
 
 
 def unshare(flags: int) -> None:

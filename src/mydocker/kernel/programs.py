@@ -13,13 +13,13 @@ import os
 from mydocker.errors import HostError
 
 # Never the caller's PATH: it may lead to anybody's programs, and lack the administrator's.
-FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 def find(name: str) -> str:
     """The path of a program, or "" where there is none."""
-    for folder in FOLDERS:
-        path = f"{folder}/{name}"
+    for directory in DIRECTORIES:
+        path = f"{directory}/{name}"
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     return ""
@@ -40,7 +40,7 @@ def run(argv: list[str], stdin: bytes = b"", package: str = "") -> str:
         pid = os.posix_spawn(
             path,
             argv,
-            {"PATH": ":".join(FOLDERS), "LC_ALL": "C"},
+            {"PATH": ":".join(DIRECTORIES), "LC_ALL": "C"},
             file_actions=[(os.POSIX_SPAWN_DUP2, file, number) for number, file in enumerate(files)],
             setsigmask=[],
             setsigdef=[_signal.SIGPIPE],  # Python ignores it, and that would be inherited

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 def container(record: Record, request: CreateRequest, spec: Json, networks: dict[str, str]) -> Json:
     """request: complete(). spec: the bundle's config.json. networks: name -> ID."""
-    folder = paths.container(record.id)
+    directory = paths.container(record.id)
     running, restarting = record.status == "running", record.status == "restarting"
     return {
         "Id": record.id,
@@ -75,10 +75,10 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
             "FinishedAt": record.finished_at or times.NEVER,
         },
         "Image": record.image_id,
-        "ResolvConfPath": f"{folder}/resolv.conf",
-        "HostnamePath": f"{folder}/hostname",
-        "HostsPath": f"{folder}/hosts",
-        "LogPath": f"{folder}/container.log",
+        "ResolvConfPath": f"{directory}/resolv.conf",
+        "HostnamePath": f"{directory}/hostname",
+        "HostsPath": f"{directory}/hosts",
+        "LogPath": f"{directory}/container.log",
         "Name": f"/{record.name}",
         "RestartCount": record.restart_count,
         "Driver": record.driver,
@@ -88,22 +88,22 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
         "AppArmorProfile": "",
         "ExecIDs": None,
         "HostConfig": _host_config(record, request, spec),
-        "GraphDriver": {"Name": record.driver, "Data": _graph_data(record, folder)},
+        "GraphDriver": {"Name": record.driver, "Data": _graph_data(record, directory)},
         "Mounts": [_mount_point(mount, spec) for mount in request.mounts if mount["option"] != "tmpfs"],
         "Config": _config(record, request, spec),
         "NetworkSettings": _network_settings(record, networks, spec.get("hostname", "")),
     }
 
 
-def _graph_data(record: Record, folder: str) -> Json:
-    """docker's folders of an overlay; the other drivers have a root file system and no more."""
+def _graph_data(record: Record, directory: str) -> Json:
+    """docker's directories of an overlay; the other drivers have a root file system and no more."""
     if record.driver != "overlay":
-        return {"RootDir": f"{folder}/rootfs"}
+        return {"RootDir": f"{directory}/rootfs"}
     return {
         "LowerDir": _stack(record.layers),
-        "MergedDir": f"{folder}/rootfs",
-        "UpperDir": f"{folder}/upper",
-        "WorkDir": f"{folder}/work",
+        "MergedDir": f"{directory}/rootfs",
+        "UpperDir": f"{directory}/upper",
+        "WorkDir": f"{directory}/work",
     }
 
 

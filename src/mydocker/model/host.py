@@ -52,7 +52,7 @@ _SYSTEM = "/sys/devices/system"
 _MEMORY_V1 = "/sys/fs/cgroup/memory"
 _MOST = 16384  # bytes
 
-# What every /dev in a container has of its own, and folders that are file systems of their own there.
+# What every /dev in a container has of its own, and directories that are file systems of their own there.
 _OWN_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue")
 
 
@@ -100,7 +100,7 @@ def _version(release: str) -> tuple[int, int]:
 
 
 def _cwd() -> str:
-    """Nothing if the folder has been removed: then no relative path means anything."""
+    """Nothing if the directory has been removed: then no relative path means anything."""
     try:
         return os.getcwd()
     except OSError:
@@ -123,7 +123,8 @@ def _thermal_files(cpus: str) -> list[str]:
 
 
 def nodes(devices: list[Device], privileged: bool = False) -> list[Node]:
-    """The device nodes that --device names, folders of them included, and with --privileged all of the host's /dev."""
+    """The device nodes that --device names, directories of them included, and with --privileged all of the host's
+    /dev."""
     found = _below("/dev", "/dev", "rwm") if privileged else []
     for device in devices:
         source, target, access = device["source"], device["target"], device["access"]
@@ -135,23 +136,23 @@ def nodes(devices: list[Device], privileged: bool = False) -> list[Node]:
             ) from None
         more = _below(source, target, access) if stat.S_ISDIR(about.st_mode) else _node(about, target, access)
         if not more:
-            raise HostError(f"'{source}' is no device", "--device takes a device node or a folder of them")
+            raise HostError(f"'{source}' is no device", "--device takes a device node or a directory of them")
         found += more
     return list({node["path"]: node for node in found}.values())
 
 
-def _below(folder: str, target: str, access: str) -> list[Node]:
-    """The device nodes in a folder and below it; links are not followed."""
+def _below(directory: str, target: str, access: str) -> list[Node]:
+    """The device nodes in a directory and below it; links are not followed."""
     found: list[Node] = []
-    for top, folders, files in os.walk(folder):
+    for top, directories, files in os.walk(directory):
         own = _OWN_DEVICES if top == "/dev" else ()
-        folders[:] = sorted(name for name in folders if name not in own)
+        directories[:] = sorted(name for name in directories if name not in own)
         for name in sorted(name for name in files if name not in own):
             try:
                 about = os.lstat(f"{top}/{name}")
             except FileNotFoundError:  # unplugged meanwhile
                 continue
-            found += _node(about, f"{target}{top[len(folder) :]}/{name}", access)
+            found += _node(about, f"{target}{top[len(directory) :]}/{name}", access)
     return found
 
 

@@ -59,7 +59,7 @@ def take(network: Network, container_id: str, names: list[str], wanted: str = ""
     The container's own lock is the caller's, as long as it does not run. Raises InvalidArgument, Conflict if there is
     none, NotFound if the network has been removed meanwhile.
     """
-    folder = paths.leases(network.name)
+    directory = paths.leases(network.name)
     wanted = wanted and ipam.check(network, wanted)
     with lock(network.name):
         check_there(network)
@@ -73,7 +73,7 @@ def take(network: Network, container_id: str, names: list[str], wanted: str = ""
         if not address:
             raise full(network)
         before = _read(network.name, address) if address in taken else None
-        write_atomic(f"{folder}/{address}", f"{' '.join([container_id, *names])}\n".encode())
+        write_atomic(f"{directory}/{address}", f"{' '.join([container_id, *names])}\n".encode())
         return address, before.container_id if before and before.container_id != container_id else ""
 
 
@@ -105,7 +105,7 @@ def _is_stale(lease: Lease | None) -> bool:
         found = state.load(lease.container_id)
         if found.alive() or found.watched():
             return False
-        state.Lock(f"{found.folder}/lock", wait=False).release()
+        state.Lock(f"{found.directory}/lock", wait=False).release()
     except NotFound:
         return True
     except (BlockingIOError, CorruptRecord):

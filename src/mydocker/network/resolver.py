@@ -56,7 +56,7 @@ _IDLE = 10.0  # seconds in which a connection must have sent a query, or taken i
 _BATCH = 16  # messages of one socket in a row, before others have their turn
 _LARGEST_QUERY = 4096
 _SHARE, _BURST = 0.25, 0.5  # of one processor, and how many seconds of it may be saved up
-_RACE = 50_000_000  # ns: a folder that changed so recently may change again without its time of change moving
+_RACE = 50_000_000  # ns: a directory that changed so recently may change again without its time of change moving
 
 
 class Resolver:
@@ -259,10 +259,10 @@ def adopt(descriptors: list[int], networks: list[Network], servers: Callable[[],
     return Resolver(udp, tcp, networks, servers, socket(fileno=descriptors[2]), descriptors[3])
 
 
-def _stamp(folder: str) -> int:
-    """When the folder's entries last changed, in ns; 0 if that was a moment ago, when it says little, or unknown."""
+def _stamp(directory: str) -> int:
+    """When the directory's entries last changed, in ns; 0 if that was a moment ago, when it says little, or unknown."""
     try:
-        changed = os.stat(folder).st_mtime_ns
+        changed = os.stat(directory).st_mtime_ns
     except OSError:
         return 0
     return changed if time_ns() - changed > _RACE else 0

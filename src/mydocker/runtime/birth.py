@@ -55,7 +55,7 @@ def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
             monitor.live()
         return error.exit_code if error else 0
     except BaseException as error:
-        last_words(error, client, found.folder)
+        last_words(error, client, found.directory)
         return 125
 
 
@@ -94,12 +94,12 @@ class _Birth:
         found, orders, began = self.found, self.orders, monotonic_ns()
         wires, layout = self.monitor.wires, self.monitor.layout
         self.plan = self.monitor.plan = plan(
-            orders.spec, found.folder, layout, orders.size, found.name, wires, orders.shared, orders.program
+            orders.spec, found.directory, layout, orders.size, found.name, wires, orders.shared, orders.program
         )
         if not orders.fresh:
             take_back(self.plan.host)  # what a monitor that was killed could not
-        self.trace.span("plan every step", f"cat {found.folder}/config.json", began)
-        self.life.log = LogWriter(f"{found.folder}/container.log", orders.log_size, orders.log_files)
+        self.trace.span("plan every step", f"cat {found.directory}/config.json", began)
+        self.life.log = LogWriter(f"{found.directory}/container.log", orders.log_size, orders.log_files)
         self.trace.run(self.plan.host)
         channel = self._clone()
         self._wire(channel)
@@ -250,7 +250,7 @@ class _Birth:
         if self.monitor.wires:
             from mydocker.runtime import control
 
-            self.monitor.listen(control.listen(found.folder))
+            self.monitor.listen(control.listen(found.directory))
         state.save(found)
         state.publish(found)
 
@@ -294,7 +294,7 @@ class _Birth:
             self.monitor.say(b"T", None, [memory])
             os.close(memory)
         try:
-            write_atomic(f"{self.found.folder}/trace.json", jsontext.dumps(trace).encode())
+            write_atomic(f"{self.found.directory}/trace.json", jsontext.dumps(trace).encode())
         except (OSError, HostError):
             pass  # a full disk is no reason to end a container that runs
 

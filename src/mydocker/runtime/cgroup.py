@@ -26,38 +26,42 @@ def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[ops
 def _plan_v1(
     path: str, resources: dict[str, Any], layout: Layout, wanted: list[tuple[str, str, str]]
 ) -> tuple[list[ops.Op], list[ops.Op]]:
-    folders = [mount + path for mount in layout.folders()]
-    host: list[ops.Op] = [ops.MakeCgroups(folders)]
+    directories = [mount + path for mount in layout.directories()]
+    host: list[ops.Op] = [ops.MakeCgroups(directories)]
     if "cpuset" in layout.mounts:
         host.append(ops.FillCpuset(layout.mounts["cpuset"] + path))
     host += [ops.WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in wanted]
     if resources.get("devices"):
         host.append(ops.AllowDevices(layout.mounts["devices"] + path, limits.device_rules(resources["devices"])))
     unified = birthplace(path, layout)
-    return host, [ops.JoinCgroups([f"{folder}/tasks" for folder in folders if folder != unified]), _own_view()]
+    return host, [
+        ops.JoinCgroups([f"{directory}/tasks" for directory in directories if directory != unified]),
+        _own_view(),
+    ]
 
 
 def _plan_v2(
     path: str, resources: dict[str, Any], layout: Layout, wanted: list[tuple[str, str, str]]
 ) -> tuple[list[ops.Op], list[ops.Op]]:
     root = layout.mounts["unified"]
-    folder = root + path
+    directory = root + path
     # Every controller that can be is passed on, so that the container's own part shows them all.
     usable: list[str] = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in layout.controllers]
-    host: list[ops.Op] = [ops.MakeCgroups([folder])]
+    host: list[ops.Op] = [ops.MakeCgroups([directory])]
     above = [root]
     for part in path.strip("/").split("/")[:-1]:
         above.append(f"{above[-1]}/{part}")
     if usable:
         host.append(ops.EnableControllers(above, usable))
-    host += [ops.WriteCgroup(f"{folder}/{file}", value) for _, file, value in wanted]
+    host += [ops.WriteCgroup(f"{directory}/{file}", value) for _, file, value in wanted]
     if resources.get("devices"):
-        host.append(ops.FilterDevices(folder, resources["devices"]))
+        host.append(ops.FilterDevices(directory, resources["devices"]))
     return host, [_own_view()]
 
 
 def birthplace(path: str, layout: Layout) -> str:
-    """The v2 folder that a container's processes are cloned into (CLONE_INTO_CGROUP), "" if there is no v2 hierarchy.
+    """The v2 directory that a container's processes are cloned into (CLONE_INTO_CGROUP), "" if there is no v2
+    hierarchy.
 
     To join it by cgroup.procs takes a global lock and an RCU grace period, 13 ms; to be born there costs nothing.
     """

@@ -19,9 +19,9 @@ while there is a rule, its port is held.
     {"joined"}                           the Network of each endpoint
     {"held"}                             [[text of a port, how many sockets], …]; then come the resolver's, if any
 
-The socket lies in the container's folder, which is root's alone. A monitor that clears up closes it first: then whoever
-is about to change something hears an end of file, and takes it back.
-Imports are restricted: this is in the monitor of each container that has a network.
+The socket lies in the container's directory, which is root's alone. A monitor that clears up closes it first: then
+whoever is about to change something hears an end of file, and takes it back. Imports are restricted: this is in the
+monitor of each container that has a network.
 """
 
 from __future__ import annotations
@@ -92,21 +92,21 @@ class Control:
         self._listener.close()
 
 
-def listen(folder: str) -> int:
-    """The descriptor of a new socket in a container's folder."""
+def listen(directory: str) -> int:
+    """The descriptor of a new socket in a container's directory."""
     listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
-        os.unlink(f"{folder}/{_NAME}")
+        os.unlink(f"{directory}/{_NAME}")
     except FileNotFoundError:
         pass
-    _at(folder, listener.bind)
+    _at(directory, listener.bind)
     listener.listen(4)
     return listener.detach()
 
 
-def _at(folder: str, use: Any) -> None:
+def _at(directory: str, use: Any) -> None:
     """Bind or connect by a short path: a socket's has 107 bytes at most."""
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         use(f"/proc/self/fd/{descriptor}/{_NAME}")
     finally:
@@ -127,7 +127,7 @@ def tell(found: Record, joined: list[Network], held: dict[str, list[int]], resol
     channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
         channel.settimeout(_PATIENCE)
-        _at(found.folder, channel.connect)
+        _at(found.directory, channel.connect)
         while len(descriptors) > _AT_ONCE:
             channel.sendmsg([_MORE], _rights(descriptors[:_AT_ONCE]))
             descriptors = descriptors[_AT_ONCE:]

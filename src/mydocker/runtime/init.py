@@ -157,8 +157,8 @@ def find_program(name: str, path: str) -> str:
     """
     if not name:
         raise MydockerError("the command is empty", "give a command to run", 127)
-    folders = path.split(":") if path else []
-    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
+    directories = path.split(":") if path else []
+    candidates = [name] if "/" in name else [f"{directory or '.'}/{name}" for directory in directories]
     denied = ""
     for candidate in candidates:
         try:

@@ -171,8 +171,8 @@ def _leave_caller(channel: socket) -> socket:
     return socket(AF_UNIX, SOCK_SEQPACKET, 0, 3)
 
 
-def last_words(error: BaseException, client: socket | None, folder: str = "") -> None:
-    """An error that nobody foresaw: the caller hears of it, the container's folder keeps it."""
+def last_words(error: BaseException, client: socket | None, directory: str = "") -> None:
+    """An error that nobody foresaw: the caller hears of it, the container's directory keeps it."""
     what = describe(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     text = f"the monitor failed: {what}"
     try:
@@ -182,8 +182,8 @@ def last_words(error: BaseException, client: socket | None, folder: str = "") ->
     except OSError:
         pass
     try:
-        if folder:
-            with open(f"{folder}/monitor.err", "w", encoding="utf-8") as file:
+        if directory:
+            with open(f"{directory}/monitor.err", "w", encoding="utf-8") as file:
                 file.write(text + "\n")
     except OSError:
         pass

@@ -42,11 +42,11 @@ def resume(descriptor: int) -> None:
     found = state.load(life.container_id)
     try:
         monitor = Monitor(found, cgroups.layout(), life, Trace("host"))
-        monitor.adopt(jsontext.loads(read_regular(f"{found.folder}/config.json")))
+        monitor.adopt(jsontext.loads(read_regular(f"{found.directory}/config.json")))
         monitor.live()
         code = 0
     except BaseException as error:
-        last_words(error, None, found.folder)
+        last_words(error, None, found.directory)
     finally:
         os._exit(code)
 
@@ -84,7 +84,7 @@ class Monitor:
 
     def adopt(self, spec: dict[str, Any]) -> None:
         """Its container runs: another interpreter has started it."""
-        self.plan = plan(spec, self.found.folder, self.layout, name=self.found.name, wires=self.wires)
+        self.plan = plan(spec, self.found.directory, self.layout, name=self.found.name, wires=self.wires)
         self.trace.adopt([*self.plan.host, *self.plan.links, *self.plan.published])
         self.tell_pid()
         if self.life.control >= 0:
@@ -268,6 +268,6 @@ class Monitor:
         try:
             state.save(self.found, durable=self.found.ended_by != restart.BY_REMOVAL)
         except (OSError, HostError):
-            # Its folder is gone, or the disk is full and it has no spare. Nobody can start it again then, and without a
-            # monitor it counts as exited.
+            # Its directory is gone, or the disk is full and it has no spare. Nobody can start it again then, and
+            # without a monitor it counts as exited.
             self.found.status = "exited"

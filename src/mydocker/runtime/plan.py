@@ -25,8 +25,8 @@ EXECUTE = "become the program"
 class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
-    makes. birthplace: the cgroup v2 folder that it is born in, or "". links: the monitor's steps after the clone that
-    the child waits for. published: those that it waits for at the end. program: its seccomp filter. bridges: for
+    makes. birthplace: the cgroup v2 directory that it is born in, or "". links: the monitor's steps after the clone
+    that the child waits for. published: those that it waits for at the end. program: its seccomp filter. bridges: for
     --dry-run, what the command line would do before, for networks that are not up."""
 
     spec: dict[str, Any]
@@ -84,7 +84,7 @@ def _row(side: str, op: ops.Op) -> dict[str, Any]:
 
 def plan(
     spec: dict[str, Any],
-    folder: str,
+    directory: str,
     layout: Layout,
     size: tuple[int, int] = (0, 0),
     name: str = "",
@@ -92,10 +92,10 @@ def plan(
     shared: int = -1,
     program: bytes = b"",
 ) -> Plan:
-    """folder: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
+    """directory: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
     wires: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec names
     one. program: the spec's seccomp filter, compiled; without it the plan serves to take back, not to start."""
-    root = f"{folder}/{spec['root']['path']}"
+    root = f"{directory}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
     joined = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
@@ -130,7 +130,7 @@ def plan(
     if "network" in kinds:
         published.append(ops.ShowNamespace(name))
     steps += [ops.WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
-    steps += rootfs.plan(spec, root, driver.root_ops(folder, layers), layout)
+    steps += rootfs.plan(spec, root, driver.root_ops(directory, layers), layout)
     if spec["process"].get("terminal"):
         steps.append(ops.OpenTerminal(root, *size, console=True))
     steps += rootfs.seal(spec, root)

@@ -1,4 +1,4 @@
-"""Plans a container's root: from the OCI spec to the mounts, device nodes and links under its rootfs folder.
+"""Plans a container's root: from the OCI spec to the mounts, device nodes and links under its rootfs directory.
 
 All of it is done in the container's own mount namespace, before pivot_root, so that nothing can leak on the host.
 Paths in the image are resolved inside its root (see ops.Mount); /proc, /sys and /dev may not be links at all.
@@ -63,7 +63,7 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout
             )
         )
     if spec["process"].get("cwd", "/") != "/":
-        steps.append(ops.MakeFolder(root, spec["process"]["cwd"]))
+        steps.append(ops.MakeDirectory(root, spec["process"]["cwd"]))
     steps += [ops.MaskPath(root, path) for path in linux.get("maskedPaths", [])]
     steps += [ops.ReadOnlyPath(root, path) for path in linux.get("readonlyPaths", [])]
     return steps
@@ -117,7 +117,7 @@ def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list
     if layout.version == 2:
         return [ops.Mount("cgroup2", destination, "cgroup2", final, "", root, False)]
     steps: list[ops.Op] = [ops.Mount("tmpfs", destination, "tmpfs", safe, "mode=755", root, False)]
-    for point in layout.folders():
+    for point in layout.directories():
         controllers = [name for name, mount in layout.mounts.items() if mount == point]
         name = point.rpartition("/")[2]
         if controllers == ["unified"]:

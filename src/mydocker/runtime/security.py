@@ -57,7 +57,7 @@ def plan(
         about = spec.get("annotations", {}).get(SECCOMP, "docker's default profile")
         load.append(ops.LoadSeccomp(about, program.hex(), seccomp.flags(profile)))
     if process.get("cwd"):
-        steps.append(ops.ChangeFolder(process["cwd"]))
+        steps.append(ops.ChangeDirectory(process["cwd"]))
     if not process.get("noNewPrivileges"):
         steps += load
     steps.append(ops.DropBounding(sets.get("bounding", 0)))

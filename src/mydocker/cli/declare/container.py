@@ -29,7 +29,7 @@ def run(
     name: Optional[str] = text("NAME", "Name the container", "--name"),
     env: List[str] = many("KEY[=VALUE]", "Set an environment variable, or pass the caller's on", "-e", "--env"),
     env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
-    workdir: Optional[str] = text("FOLDER", "Working directory in the container", "-w", "--workdir"),
+    workdir: Optional[str] = text("DIR", "Working directory in the container", "-w", "--workdir"),
     user: Optional[str] = text("USER[:GROUP]", "User and group, as names or numbers", "-u", "--user"),
     hostname: Optional[str] = text("NAME", "Host name in the container", "-h", "--hostname"),
     entrypoint: Optional[str] = text("COMMAND", "Replace the image's entrypoint", "--entrypoint"),
@@ -52,7 +52,7 @@ def run(
     dry_run: bool = flag("Show the steps, take none", "--dry-run"),
     format: Optional[str] = text("FORMAT", "How to show the steps: json, or trace for Perfetto", "--format"),
     volume: List[str] = many(
-        "SOURCE:TARGET[:ro]", "Mount a host folder or a named volume", "-v", "--volume", panel=_STORAGE
+        "SOURCE:TARGET[:ro]", "Mount a host directory or a named volume", "-v", "--volume", panel=_STORAGE
     ),
     mount: List[str] = many("MOUNT", "Mount, such as type=bind,src=/a,dst=/b,readonly", "--mount", panel=_STORAGE),
     tmpfs: List[str] = many("TARGET[:OPTIONS]", "Mount a tmpfs", "--tmpfs", panel=_STORAGE),
@@ -247,7 +247,7 @@ def execute(
     tty: bool = flag("Give the command a terminal", "-t", "--tty"),
     env: List[str] = many("KEY[=VALUE]", "Set an environment variable, or pass the caller's on", "-e", "--env"),
     env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
-    workdir: Optional[str] = text("FOLDER", "Working directory in the container", "-w", "--workdir"),
+    workdir: Optional[str] = text("DIR", "Working directory in the container", "-w", "--workdir"),
     user: Optional[str] = text("USER[:GROUP]", "User and group, as names or numbers", "-u", "--user"),
     container: str = positional("CONTAINER"),
     command: List[str] = positional("COMMAND [ARG...]"),

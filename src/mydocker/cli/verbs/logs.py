@@ -28,7 +28,7 @@ def logs(params: dict[str, Any]) -> int:
             return True  # it was removed
 
     logview.show(
-        f"{found.folder}/container.log",
+        f"{found.directory}/container.log",
         _tail(params["tail"]),
         since,
         until,

@@ -38,7 +38,7 @@ def run(params: dict[str, Any]) -> int:
         explain.print_plan(made.plan(), form)
         return 0
     found = creation.create(made)
-    trace.span("parse, plan, write the bundle and the record", f"ls {found.folder}", began)
+    trace.span("parse, plan, write the bundle and the record", f"ls {found.directory}", began)
     try:
         stdin = asked.interactive and not asked.detach
         result = starting.start(found, not asked.detach, stdin, asked.explain, trace, made)

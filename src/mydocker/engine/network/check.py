@@ -49,7 +49,7 @@ class Facts:
     that the host does not forward. noted: what mydocker has turned that on for. zones: of
     firewalld, by link; None if it does not run or answer; rejects: its rules are there all the same. old: what takes
     our rules from the flavour of iptables that the host used before. shown: what is in
-    the folder of ip netns -> where the link leads, "" if it is none. broken: the names of
+    the directory of ip netns -> where the link leads, "" if it is none. broken: the names of
     networks whose record can't be read; of them nothing is said here."""
 
     networks: list[Network]

@@ -221,11 +221,11 @@ def _rewrite_etc(
     """
     hostname = bundle.load_spec(found).get("hostname", "")
     own, gone = (resolvconf.own_lines(hostname, _addresses(ends)) for ends in (added, removed))
-    lines = etc.text_of(f"{found.folder}/hosts").splitlines(keepends=True)
-    _write_in_place(f"{found.folder}/hosts", "".join([line for line in lines if line not in gone] + own))
+    lines = etc.text_of(f"{found.directory}/hosts").splitlines(keepends=True)
+    _write_in_place(f"{found.directory}/hosts", "".join([line for line in lines if line not in gone] + own))
     if named[0] != named[1]:
         ipv6 = any(end.address6 for _, end in joined)
-        _write_in_place(f"{found.folder}/resolv.conf", etc.resolv_conf(bundle.load_request(found), ipv6, named[1]))
+        _write_in_place(f"{found.directory}/resolv.conf", etc.resolv_conf(bundle.load_request(found), ipv6, named[1]))
 
 
 def _addresses(ends: Iterable[Endpoint]) -> list[str]:

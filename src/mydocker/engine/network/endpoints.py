@@ -166,7 +166,7 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, fr
     if found.network.startswith("container:"):
         made.shared = _open_shared(found)
     elif not found.networks:
-        etc.write(found.folder, etc.files(wanted, spec.get("hostname", ""), []))
+        etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), []))
     else:
         try:
             _join(made, spec, wanted)
@@ -190,7 +190,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
         check_ports(found.published, [network for network, _ in made.wires.joined])
         made.held = _hold_outward(made.wires, found.published)
         found.ports = made.wires.ports = list(made.held)
-    etc.write(found.folder, etc.files(wanted, spec.get("hostname", ""), made.wires.joined))
+    etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), made.wires.joined))
     state.save(found)  # whatever becomes of us, clear_up() finds what we hold
 
 

@@ -1,4 +1,4 @@
-"""A container's own /etc/hostname, hosts and resolv.conf, which lie in its folder and are mounted in it.
+"""A container's own /etc/hostname, hosts and resolv.conf, which lie in its directory and are mounted in it.
 
 Imports are restricted: this is on the way of every start.
 """
@@ -50,14 +50,14 @@ def resolv_conf(wanted: CreateRequest, ipv6: bool, named: bool) -> str:
     return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, named)
 
 
-def write(folder: str, texts: list[tuple[str, str]]) -> None:
+def write(directory: str, texts: list[tuple[str, str]]) -> None:
     """Raises HostError where there is no space; but what stands there already needs none."""
     for name, text in texts:
         data = text.encode("utf-8", "surrogateescape")
         try:
-            write_atomic(f"{folder}/{name}", data, 0o644)
+            write_atomic(f"{directory}/{name}", data, 0o644)
         except HostError:
-            if not _stands(f"{folder}/{name}", data):
+            if not _stands(f"{directory}/{name}", data):
                 raise
 
 

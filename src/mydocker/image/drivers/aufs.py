@@ -34,9 +34,9 @@ def why_not(try_it: bool = True) -> str:
         return "" if "aufs" in table.read().split() else "the kernel has no aufs"
 
 
-def prepare(folder: str, layers: list[str]) -> None:
+def prepare(directory: str, layers: list[str]) -> None:
     for chain_id in layers[1:]:
-        root = os.open(paths.layer(chain_id), files.FOLDER)
+        root = os.open(paths.layer(chain_id), files.DIR)
         try:
             for entry in layer.walk(root):
                 opaque = stat.S_ISDIR(entry.info.st_mode) and files.is_opaque(entry.here)
@@ -45,31 +45,31 @@ def prepare(folder: str, layers: list[str]) -> None:
         finally:
             os.close(root)
     for path in ("rw", "rootfs"):
-        os.makedirs(f"{folder}/{path}", 0o755, exist_ok=True)
+        os.makedirs(f"{directory}/{path}", 0o755, exist_ok=True)
 
 
-def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
-    return [_mount(folder, ["rw", *["ro+wh"] * len(layers)], layers, 0)]
+def root_ops(directory: str, layers: list[str]) -> list[ops.Op]:
+    return [_mount(directory, ["rw", *["ro+wh"] * len(layers)], layers, 0)]
 
 
-def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+def view_ops(directory: str, layers: list[str]) -> list[ops.Op]:
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
-    return [_mount(folder, ["ro+wh"] * (len(layers) + 1), layers, flags)]
+    return [_mount(directory, ["ro+wh"] * (len(layers) + 1), layers, flags)]
 
 
-def _mount(folder: str, kinds: list[str], layers: list[str], flags: int) -> ops.Mount:
+def _mount(directory: str, kinds: list[str], layers: list[str], flags: int) -> ops.Mount:
     from mydocker import ops
 
-    branches = [f"{folder}/rw", *map(paths.layer, reversed(layers))]
+    branches = [f"{directory}/rw", *map(paths.layer, reversed(layers))]
     options = "br:" + ":".join(f"{branch}={kind}" for branch, kind in zip(branches, kinds))
     if len(os.fsencode(options)) > _PAGE:
         raise Conflict(f"too many layers for aufs: {len(layers)}", "export a container of the image, import that")
-    return ops.Mount("none", f"{folder}/rootfs", "aufs", flags, options)
+    return ops.Mount("none", f"{directory}/rootfs", "aufs", flags, options)
 
 
-def changes(folder: str, layers: list[str], out: BinaryIO) -> list[str]:
+def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     """The writable branch nearly is a layer's tar. aufs itself lets no container make a file `.wh.NAME`."""
-    with layer.Packer(f"{folder}/rw", out) as packer:
+    with layer.Packer(f"{directory}/rw", out) as packer:
         for entry in packer.entries():
             if entry.path.partition("/")[0] in _OWN:
                 continue

@@ -26,38 +26,38 @@ def why_not(try_it: bool = True) -> str:
     return ""
 
 
-def prepare(folder: str, layers: list[str]) -> None:
-    if os.path.isdir(f"{folder}/rootfs"):
+def prepare(directory: str, layers: list[str]) -> None:
+    if os.path.isdir(f"{directory}/rootfs"):
         return
-    unfinished = f"{folder}/rootfs.new"
+    unfinished = f"{directory}/rootfs.new"
     files.remove_tree(unfinished)
     os.mkdir(unfinished, 0o755)
     for layer in layers:
         files.copy_tree(paths.layer(layer), unfinished, flatten=True)
-    os.rename(unfinished, f"{folder}/rootfs")
+    os.rename(unfinished, f"{directory}/rootfs")
 
 
-def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+def root_ops(directory: str, layers: list[str]) -> list[ops.Op]:
     from mydocker import ops
 
-    return [ops.Mount(f"{folder}/rootfs", f"{folder}/rootfs", flags=FLAGS["bind"])]
+    return [ops.Mount(f"{directory}/rootfs", f"{directory}/rootfs", flags=FLAGS["bind"])]
 
 
-def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+def view_ops(directory: str, layers: list[str]) -> list[ops.Op]:
     return []
 
 
-def changes(folder: str, layers: list[str], out: BinaryIO) -> list[str]:
+def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     """By comparison with the layers: as with docker, a file is the same if its attributes, size and time are.
 
     A device 0:0 that the container has made would be a whiteout in a layer: so it is one here, too."""
     from mydocker.image.layer import Packer
 
     before = _merged(layers)
-    with Packer(f"{folder}/rootfs", out) as packer:
+    with Packer(f"{directory}/rootfs", out) as packer:
         after = {entry.path: _signature(entry) for entry in packer.entries() if not files.is_whiteout(entry.info)}
-        folders = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
-        gone = [path for path in before if path not in after and os.path.dirname(path) in folders]
+        directories = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
+        gone = [path for path in before if path not in after and os.path.dirname(path) in directories]
         wanted = {path for path, signature in after.items() if before.get(path) != signature}
         for path in [*wanted, *gone]:
             while path := os.path.dirname(path):
@@ -76,7 +76,7 @@ def _merged(layers: list[str]) -> dict[str, tuple[Any, ...]]:
 
     found: dict[str, tuple[Any, ...]] = {}
     for lower in layers:
-        root = os.open(paths.layer(lower), files.FOLDER)
+        root = os.open(paths.layer(lower), files.DIR)
         try:
             for entry in walk(root):
                 merges = stat.S_ISDIR(entry.info.st_mode) and not files.is_opaque(entry.here)

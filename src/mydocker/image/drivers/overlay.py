@@ -1,4 +1,4 @@
-"""overlay: the image's layers stay as they are, shared; what a container changes goes into its own folder upper/.
+"""overlay: the image's layers stay as they are, shared; what a container changes goes into its own directory upper/.
 
     mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
 
@@ -24,7 +24,7 @@ name = "overlay"
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
 _ALIAS_DIGITS = 16
-# Kernels differ in their defaults. A renamed folder shall be copied, not noted in an extended attribute that a layer
+# Kernels differ in their defaults. A renamed directory shall be copied, not noted in an extended attribute that a layer
 # can't carry; an image's own attributes of that kind count for nothing.
 _PLAIN = "redirect_dir=nofollow,metacopy=off,index=off"
 
@@ -33,56 +33,56 @@ def why_not(try_it: bool = True) -> str:
     return probe.overlay(try_it)
 
 
-def prepare(folder: str, layers: list[str]) -> None:
+def prepare(directory: str, layers: list[str]) -> None:
     for path in ("upper", "work", "rootfs"):
         try:
-            os.mkdir(f"{folder}/{path}", 0o755)
+            os.mkdir(f"{directory}/{path}", 0o755)
         except FileExistsError:
             if path == "upper":
                 break
     else:
         if layers:  # the root of the stack is the uppermost one's
             top = os.stat(paths.layer(layers[-1]))
-            os.chown(f"{folder}/upper", top.st_uid, top.st_gid)
-            os.chmod(f"{folder}/upper", top.st_mode & 0o7777)
-    for layer, alias in zip(layers, _lowers(folder, layers)):
+            os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
+            os.chmod(f"{directory}/upper", top.st_mode & 0o7777)
+    for layer, alias in zip(layers, _lowers(directory, layers)):
         if alias != paths.layer(layer):
             _link(alias, os.path.basename(paths.layer(layer)))
 
 
-def root_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+def root_ops(directory: str, layers: list[str]) -> list[ops.Op]:
     from mydocker import ops
 
-    options = f"{_stack(_lowers(folder, layers))},{_writable(folder)}"
-    return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", 0, _checked(options, layers))]
+    options = f"{_stack(_lowers(directory, layers))},{_writable(directory)}"
+    return [ops.Mount("overlay", f"{directory}/rootfs", "overlay", 0, _checked(options, layers))]
 
 
-def view_ops(folder: str, layers: list[str]) -> list[ops.Op]:
+def view_ops(directory: str, layers: list[str]) -> list[ops.Op]:
     from mydocker import ops
 
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
-    options = f"{_stack([*_lowers(folder, layers), f'{folder}/upper'])},{_PLAIN}"
-    return [ops.Mount("overlay", f"{folder}/rootfs", "overlay", flags, _checked(options, layers))]
+    options = f"{_stack([*_lowers(directory, layers), f'{directory}/upper'])},{_PLAIN}"
+    return [ops.Mount("overlay", f"{directory}/rootfs", "overlay", flags, _checked(options, layers))]
 
 
-def changes(folder: str, layers: list[str], out: BinaryIO) -> list[str]:
+def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     from mydocker.image import layer
 
-    return layer.pack_changes(f"{folder}/upper", out)
+    return layer.pack_changes(f"{directory}/upper", out)
 
 
 def _stack(lowers: list[str]) -> str:
     return "lowerdir=" + ":".join(escape(lower) for lower in reversed(lowers))
 
 
-def _writable(folder: str) -> str:
-    return f"upperdir={escape(f'{folder}/upper')},workdir={escape(f'{folder}/work')},{_PLAIN}"
+def _writable(directory: str) -> str:
+    return f"upperdir={escape(f'{directory}/upper')},workdir={escape(f'{directory}/work')},{_PLAIN}"
 
 
-def _lowers(folder: str, layers: list[str]) -> list[str]:
-    """The layers' folders; where there are too many for a page, short links to them, which prepare() makes."""
+def _lowers(directory: str, layers: list[str]) -> list[str]:
+    """The layers' directories; where there are too many for a page, short links to them, which prepare() makes."""
     lowers = [paths.layer(layer) for layer in layers]
-    if len(os.fsencode(f"{_stack(lowers)},{_writable(folder)}")) > _PAGE:
+    if len(os.fsencode(f"{_stack(lowers)},{_writable(directory)}")) > _PAGE:
         return [f"{paths.LAYERS}/{os.path.basename(lower)[:_ALIAS_DIGITS]}" for lower in lowers]
     return lowers
 

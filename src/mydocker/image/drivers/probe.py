@@ -1,7 +1,7 @@
 """Whether overlay works under paths.ROOT: tried once in a boot, if it does, and the answer kept in /run.
 
 Being listed in /proc/filesystems is not enough: the module may not be loaded yet, or the file system below (another
-overlay, NFS, xfs without ftype) can't hold an upper folder.
+overlay, NFS, xfs without ftype) can't hold an upper directory.
 
 Imports are restricted: this is on the way of every run.
 """
@@ -40,7 +40,7 @@ def _try_overlay() -> str:
     from mydocker.image import writer
 
     with writer.Workspace() as work:
-        for name in ("lower", "upper", "work", "merged", "lower/folder"):
+        for name in ("lower", "upper", "work", "merged", "lower/directory"):
             os.mkdir(f"{work.path}/{name}", 0o700)
         ours, theirs = os.pipe()
         child = os.fork()
@@ -61,15 +61,16 @@ def _try_overlay() -> str:
             os.waitpid(child, 0)
 
 
-def _use(folder: str) -> str:
+def _use(directory: str) -> str:
     process.unshare(process.NAMESPACES["mount"])
     mounts.mount("none", "/", flags=mounts.FLAGS["private"] | mounts.FLAGS["rec"])
-    options = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work"
-    mounts.mount("overlay", f"{folder}/merged", "overlay", 0, options)
-    os.rmdir(f"{folder}/merged/folder")
-    if not files.is_whiteout(os.lstat(f"{folder}/upper/folder")):
+    options = f"lowerdir={directory}/lower,upperdir={directory}/upper,workdir={directory}/work"
+    mounts.mount("overlay", f"{directory}/merged", "overlay", 0, options)
+    os.rmdir(f"{directory}/merged/directory")
+    if not files.is_whiteout(os.lstat(f"{directory}/upper/directory")):
         return "the file system below can't hold its marks of removal"
-    os.mkdir(f"{folder}/merged/folder")
-    if not stat.S_ISDIR(os.lstat(f"{folder}/upper/folder").st_mode) or not files.is_opaque(f"{folder}/upper/folder"):
+    os.mkdir(f"{directory}/merged/directory")
+    upper = f"{directory}/upper/directory"
+    if not stat.S_ISDIR(os.lstat(upper).st_mode) or not files.is_opaque(upper):
         return "the file system below can't hold its extended attributes"
     return ""

@@ -97,15 +97,15 @@ def cgroup_parent(systemd: bool, wanted: str = "") -> str:
 def build(
     request: CreateRequest,
     container_id: str,
-    folder: str,
+    directory: str,
     host: HostFacts,
     volumes: Mapping[str, str] | None = None,
     nodes: Iterable[Node] = (),
     shared: tuple[str, str, str] | None = None,
     parent: str = "",
 ) -> Json:
-    """config.json. request: a complete() one. folder: the container's. volumes: name -> path. nodes: host.nodes().
-    shared: name, host name and folder of the container whose network it shares, and whose /etc/hosts and the like.
+    """config.json. request: a complete() one. directory: the container's. volumes: name -> path. nodes: host.nodes().
+    shared: name, host name and directory of the container whose network it shares, and whose /etc/hosts and the like.
     parent: config.yaml's cgroup_parent.
 
     Raises InvalidArgument for capabilities that mydocker has not, and for a broken seccomp profile.
@@ -113,7 +113,7 @@ def build(
     nodes = list(nodes)
     bounding = capabilities.bounding(request.cap_add, request.cap_drop, request.privileged, host.capabilities)
     own_name = host.hostname if request.network == "host" else container_id[:12]
-    name, hostname, files = shared or ("", request.hostname or own_name, folder)
+    name, hostname, files = shared or ("", request.hostname or own_name, directory)
     hostname = "" if request.uts == "host" else hostname
     spec: Json = {
         "ociVersion": "1.0.2",
@@ -206,7 +206,7 @@ def _unsigned(limit: int) -> int:
     return _RLIM_INFINITY if limit == units.UNLIMITED else limit
 
 
-def _mounts(request: CreateRequest, folder: str, volumes: Mapping[str, str]) -> list[Json]:
+def _mounts(request: CreateRequest, directory: str, volumes: Mapping[str, str]) -> list[Json]:
     """The kernel's file systems, then the container's files of /etc and what the user asked for, the higher ones first.
 
     Where the user mounts something, nothing of ours goes, nor below his /dev.
@@ -218,7 +218,9 @@ def _mounts(request: CreateRequest, folder: str, volumes: Mapping[str, str]) -> 
         if mount["destination"] not in taken and not ("/dev" in taken and mount["destination"].startswith("/dev/"))
     ]
     files = [
-        _entry(f"/etc/{name}", "bind", f"{folder}/{name}", "rbind", *(["ro"] if request.read_only else []), "rprivate")
+        _entry(
+            f"/etc/{name}", "bind", f"{directory}/{name}", "rbind", *(["ro"] if request.read_only else []), "rprivate"
+        )
         for name in ("hostname", "hosts", "resolv.conf")
         if f"/etc/{name}" not in taken
     ]

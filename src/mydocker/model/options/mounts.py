@@ -266,7 +266,7 @@ def _is_path(source: str) -> bool:
 def _target(text: str) -> str:
     path = names.absolute_path(text, "mount target")
     if path == "/":
-        raise InvalidArgument("nothing can be mounted on '/'", "that is the image's; choose a folder in it")
+        raise InvalidArgument("nothing can be mounted on '/'", "that is the image's; choose a directory in it")
     if path == "/proc" or (path.startswith("/proc/") and path[6:] not in _PROC_FILES):
         raise InvalidArgument(
             f"nothing can be mounted on '{path}'", "what the container sees of the kernel rests on it"

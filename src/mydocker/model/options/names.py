@@ -64,7 +64,7 @@ def volume_name(text: str) -> str:
     if not _is_name(text):
         raise InvalidArgument(
             f"invalid volume name '{text}'",
-            "two or more of [a-zA-Z0-9_.-], the first a letter or digit; a host folder begins with / or ./",
+            "two or more of [a-zA-Z0-9_.-], the first a letter or digit; a host directory begins with / or ./",
         )
     return text
 

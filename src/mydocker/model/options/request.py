@@ -36,7 +36,7 @@ _ANYWAY = {
     "cgroupns": (("private",), "private: every container has a cgroup namespace of its own"),
     "userns": (("host",), "host: there are no user namespaces"),
     "isolation": (("default",), "default: Linux has no other"),
-    "volume_driver": (("local",), "local: volumes are folders of this host"),
+    "volume_driver": (("local",), "local: volumes are directories of this host"),
 }
 _MOST_LOGS = 1000
 _MOST_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
