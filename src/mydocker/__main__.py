@@ -1,7 +1,4 @@
-"""The entry point: the fast parser or the full command line; every error becomes one line and an exit code.
-
-Imports are restricted: this is on the way of every command.
-"""
+"""The entry point: the fast parser or the full command line; every error becomes one line and an exit code."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ An op is plain data (its fields are JSON) with do(), undo(), shell(), the equiva
 it is for. Planners make lists of them; only trace.py calls do() and undo(). undo() is for steps on the host, and must
 be harmless after a do() that stopped half-way; a step in the container ends with its namespaces. topic: the heading
 under which explain shows it.
-
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@
 
 A status is derived, never trusted: "running" counts only while the recorded PID has the recorded start time, in this
 boot; "restarting", between two lives, while its monitor has.
-Imports are restricted: every command starts here.
 """
 
 from __future__ import annotations
@@ -204,10 +203,10 @@ def _check(found: Record) -> None:
         if not end.get("network"):
             raise ValueError("networks: network is missing")
     if found.ports or found.published:
-        from mydocker.model.options.ports import publish
+        from mydocker.model.options.ports import parse_published
 
-        publish(found.ports)
-        publish(found.published)
+        parse_published(found.ports)
+        parse_published(found.published)
     if not 1 <= found.stop_signal <= 64:
         raise ValueError(f"stop_signal is {found.stop_signal}")
     if found.restart not in ("no", "always", "unless-stopped"):
@@ -565,7 +564,7 @@ def _sweep_rest(container_id: str) -> None:
         os.close(held)
 
 
-def publish(found: Record) -> None:
+def fsync_new(found: Record) -> None:
     """/run/mydocker/<name> leads to the container's directory, for people and scripts; gone after a reboot."""
     link = f"{paths.RUN}/{found.name}"
     try:

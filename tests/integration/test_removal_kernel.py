@@ -63,7 +63,7 @@ def container(store):
             os.makedirs(f"{state.unseen(ID)}/upper/a/b")
             os.makedirs(f"{paths.volume('data')}/_data/c", exist_ok=True)
             state.reveal(ID)
-        state.publish(found)
+        state.fsync_new(found)
 
     return made
 

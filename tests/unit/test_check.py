@@ -11,7 +11,7 @@ from mydocker.engine.network.check import Facts, compare
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge, Plug
 from mydocker.model.network import Endpoint, Network
-from mydocker.model.options.ports import publish
+from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
 from mydocker.network.leases import Lease
 from mydocker.network.ops import (
@@ -69,7 +69,7 @@ def of_network(network: Network, version: int = 4) -> tuple[str, list[firewall.R
 
 def of_ports(name: str, container_id: str, address: str, *ports: str) -> tuple[str, list[firewall.Rule]]:
     owner = firewall.container_owner(name, container_id)
-    return owner, firewall.port_rules(4, owner, publish(list(ports)), address)
+    return owner, firewall.port_rules(4, owner, parse_published(list(ports)), address)
 
 
 DB_RULES = of_ports("db", DB.id, "10.1.0.2", "8080:80/tcp")
@@ -358,7 +358,7 @@ class TestRunning:
 
     def test_rules_of_a_version_of_ip_that_it_is_not_reached_by(self, facts):
         owner = firewall.container_owner("db", DB.id)
-        facts.saved[6] = saved(6, (owner, firewall.port_rules(6, owner, publish(["8080:80/tcp"]), "fd00::2")))
+        facts.saved[6] = saved(6, (owner, firewall.port_rules(6, owner, parse_published(["8080:80/tcp"]), "fd00::2")))
         found = only(facts)
         assert found.wrong == "it has rules in ip6tables for more than its published ports"
         assert [type(step) for step in found.steps] == [RemovePorts, PublishPorts]

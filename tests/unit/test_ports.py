@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mydocker.errors import InvalidArgument
 from mydocker.model.options import ports
-from mydocker.model.options.ports import Port, publish
+from mydocker.model.options.ports import Port, parse_published
 
 NUMBER = st.integers(1, 65535)
 RANGE = st.tuples(NUMBER, NUMBER).map(sorted)
@@ -45,7 +45,7 @@ class TestPublish:
         ],
     )
     def test_one(self, text, expected):
-        assert publish([text]) == [expected]
+        assert parse_published([text]) == [expected]
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -57,7 +57,7 @@ class TestPublish:
         ],
     )
     def test_a_range_is_a_port_each(self, text, expected):
-        assert [each.text for each in publish([text])] == expected
+        assert [each.text for each in parse_published([text])] == expected
 
     @pytest.mark.parametrize(
         "text", [
@@ -69,36 +69,36 @@ class TestPublish:
     )  # fmt: skip
     def test_refused(self, text):
         with pytest.raises(InvalidArgument) as caught:
-            publish([text])
+            parse_published([text])
         assert caught.value.hint
         assert repr(text)[1:-1] in caught.value.message or text in caught.value.message
 
     @given(port())
     def test_what_a_record_holds_is_read_back(self, made):
-        (found,) = publish([made.text])
-        (expected_ip,) = publish([f"{ports._bracketed(made.host_ip)}::1"]) if made.host_ip else [Port(1)]
+        (found,) = parse_published([made.text])
+        (expected_ip,) = parse_published([f"{ports._bracketed(made.host_ip)}::1"]) if made.host_ip else [Port(1)]
         assert found == Port(made.container, made.protocol, made.host, made.last, expected_ip.host_ip)
-        assert publish([found.text]) == [found]
+        assert parse_published([found.text]) == [found]
 
     @given(first=NUMBER, other=NUMBER, count=st.integers(1, 50))
     def test_ranges_go_side_by_side(self, first, other, count):
         text = f"{first}-{first + count - 1}:{other}-{other + count - 1}"
         if max(first, other) + count - 1 > 65535:
             with pytest.raises(InvalidArgument):
-                publish([text])
+                parse_published([text])
             return
-        assert [(each.host, each.last, each.container) for each in publish([text])] == [
+        assert [(each.host, each.last, each.container) for each in parse_published([text])] == [
             (first + index, first + index, other + index) for index in range(count)
         ]
 
     @given(st.lists(st.one_of(st.text(max_size=12), st.text("0123456789-:/.[]tcpud", max_size=24)), max_size=3))
     def test_any_text_is_ports_or_our_error(self, texts):
         try:
-            found = publish(texts)
+            found = parse_published(texts)
         except InvalidArgument:
             return
         assert all(1 <= each.container <= 65535 and 0 <= each.host <= each.last <= 65535 for each in found)
-        assert publish(each.text for each in found) == found
+        assert parse_published(each.text for each in found) == found
 
 
 class TestTwice:
@@ -108,22 +108,22 @@ class TestTwice:
     )  # fmt: skip
     def test_the_same_port_of_the_host(self, texts):
         with pytest.raises(InvalidArgument, match="port 80/tcp of the host is wanted twice"):
-            publish(texts.split())
+            parse_published(texts.split())
 
     @pytest.mark.parametrize(
         "texts", ["80:80 80:80/udp", "1.2.3.4:80:80 1.2.3.5:80:80", "0.0.0.0:80:80 [::]:80:80", "80 80", "81:80 82:80",
                   "1.2.3.4:80:80 [::]:80:80", "80-81:80 80:81"],
     )  # fmt: skip
     def test_others_meet_nowhere(self, texts):
-        assert len(publish(texts.split())) == 2
+        assert len(parse_published(texts.split())) == 2
 
 
 class TestShown:
     def test_in_effect(self):
-        (wanted,) = publish(["127.0.0.1:8000-8010:80"])
+        (wanted,) = parse_published(["127.0.0.1:8000-8010:80"])
         assert (wanted.at(8003).text, wanted.at(8003).source) == ("127.0.0.1:8003:80/tcp", "127.0.0.1:8003")
-        assert publish(["8080:80"])[0].source == "0.0.0.0:8080"
-        assert publish(["[::1]:8080:80"])[0].source == "[::1]:8080"
+        assert parse_published(["8080:80"])[0].source == "0.0.0.0:8080"
+        assert parse_published(["[::1]:8080:80"])[0].source == "[::1]:8080"
 
     @pytest.mark.parametrize(
         ("published", "exposed", "expected"),
@@ -144,7 +144,7 @@ class TestShown:
         ],
     )
     def test_summary(self, published, exposed, expected):
-        found = ports.summary(publish(published.split()), exposed.split())
+        found = ports.summary(parse_published(published.split()), exposed.split())
         assert sorted(found.split(", ")) == sorted(expected.split(", "))
 
 

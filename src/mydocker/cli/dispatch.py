@@ -1,4 +1,4 @@
-"""From a verb to the function that does it. Imports are restricted: this is on the way of every command."""
+"""From a verb to the function that does it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """From argv to (verb, params) by the generated table, without Typer, whose import takes as long as a container's start.
-
-Imports are restricted: this is on the way of every command. Whatever is not plainly a valid command (help, errors,
-top-level options) is left to the full command line in app.py.
+Whatever is not plainly a valid command (help, errors, top-level options) is left to the full command line in app.py.
 
 The grammar is docker's (pflag's), and one thing of Go's flag package: a long option may have one dash.
 

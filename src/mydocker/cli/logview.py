@@ -1,4 +1,4 @@
-"""What `logs` prints: the container's stdout to stdout, its stderr to stderr, byte for byte. Imports are restricted."""
+"""What `logs` prints: the container's stdout to stdout, its stderr to stderr, byte for byte."""
 
 from __future__ import annotations
 

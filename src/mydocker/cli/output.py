@@ -1,5 +1,5 @@
 """What commands print: tables as docker's, JSON, templates; nothing that comes from an image or a container can steer
-the terminal. Imports are restricted: ps, images, inspect and logs come here.
+the terminal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""From a container, an image or a network to its row in a table, in docker's words. Imports are restricted: ps comes
-here.
-"""
+"""From a container, an image or a network to its row in a table, in docker's words."""
 
 from __future__ import annotations
 
@@ -68,9 +66,9 @@ def size(found: Record) -> str:
 def _ports(found: Record) -> str:
     if not found.networks or not (found.ports or found.exposed):
         return ""
-    from mydocker.model.options.ports import publish, summary
+    from mydocker.model.options.ports import parse_published, summary
 
-    return summary(publish(found.ports), found.exposed)
+    return summary(parse_published(found.ports), found.exposed)
 
 
 def image(found: Image, now: int, trunc: bool = True) -> list[Row]:

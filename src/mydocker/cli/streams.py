@@ -1,7 +1,4 @@
-"""What a caller hands down, made safe to use: the standard streams, the umask, the signals.
-
-Imports are restricted: this is on the way of every command.
-"""
+"""What a caller hands down, made safe to use: the standard streams, the umask, the signals."""
 
 from __future__ import annotations
 

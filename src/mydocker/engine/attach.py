@@ -1,7 +1,6 @@
 """The command line's side of a running container: its terminal, its stdin, its signals, its output.
 
 Used by `run` and `start -a` (output comes from the monitor in messages) and by `exec` (output comes from the pipes).
-Imports are restricted: this is on the way of every foreground run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What lies in a container's directory beside its record. Imports are restricted: inspect, start and exec come here."""
+"""What lies in a container's directory beside its record."""
 
 from __future__ import annotations
 

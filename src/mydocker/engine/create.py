@@ -1,7 +1,4 @@
-"""From a request to a container on disk: its bundle (config.json), its record, its writable layer. Nothing runs yet.
-
-Imports are restricted: this is on the way of every run.
-"""
+"""From a request to a container on disk: its bundle (config.json), its record, its writable layer. Nothing runs yet."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 
 A PID namespace holds for children only: the joiner, which is still the interpreter, is never seen in the container. As
 the trampoline, a few kilobytes, it reaps the child, also when the command line has gone; so it counts as one more
-process of the container's cgroup. Imports are restricted: this is a hot command.
+process of the container's cgroup.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """A container's seccomp filter, compiled once: with its tables that takes 1 ms, as long as the clone.
 
-    /run/mydocker/_seccomp/<sum>    the compiler's age, machine and profile in a line; then the program
-
-Imports are restricted: this is on the way of every start.
+/run/mydocker/_seccomp/<sum>    the compiler's age, machine and profile in a line; then the program
 """
 
 from __future__ import annotations

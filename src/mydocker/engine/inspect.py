@@ -1,4 +1,4 @@
-"""inspect: a container, an image, a volume or a network as docker's JSON. Imports are restricted: this is hot."""
+"""inspect: a container, an image, a volume or a network as docker's JSON."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """What happens to a container after its start: stop, kill, wait, update, remove.
-
-Imports are restricted: these are hot commands. What takes back what a monitor has left is loaded where it did.
+What takes back what a monitor has left is loaded where it did.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""ps: which containers there are; and docker's --filter, for whatever is listed. Imports are restricted: this is a hot
-command.
-"""
+"""ps: which containers there are; and docker's --filter, for whatever is listed."""
 
 from __future__ import annotations
 
@@ -186,9 +184,9 @@ def _publish(value: str) -> Test:
     def test(found: state.Record) -> bool:
         if found.status != "running" or not found.networks:  # without a network there is no port to reach
             return False
-        from mydocker.model.options.ports import publish
+        from mydocker.model.options.ports import parse_published
 
-        return any(port.host in span and port.protocol == protocol for port in publish(found.ports))
+        return any(port.host in span and port.protocol == protocol for port in parse_published(found.ports))
 
     return test
 
@@ -200,9 +198,9 @@ def _expose(value: str) -> Test:
     def test(found: state.Record) -> bool:
         if found.status != "running" or not found.networks:  # without a network there is no port to reach
             return False
-        from mydocker.model.options.ports import publish
+        from mydocker.model.options.ports import parse_published
 
-        targets = [*found.exposed, *(port.target for port in publish(found.ports))]
+        targets = [*found.exposed, *(port.target for port in parse_published(found.ports))]
         pairs = [target.partition("/") for target in targets]
         return any(kind == protocol and number.isdigit() and int(number) in span for number, _, kind in pairs)
 

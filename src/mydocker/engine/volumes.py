@@ -1,11 +1,9 @@
 """Named volumes: directories that outlive their containers.
 
-    volumes/<name>/_data          what containers see
-    volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
-    volumes/.new.*                one that is being made or removed: a rename shows or hides it whole
-    volumes/.lock                 flock: who holds it may make volumes, and sweep
-
-Imports are restricted: `run -v` comes here.
+volumes/<name>/_data          what containers see
+volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
+volumes/.new.*                one that is being made or removed: a rename shows or hides it whole
+volumes/.lock                 flock: who holds it may make volumes, and sweep
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Values as Go prints them: what `--format` templates need of Go's fmt, strconv and encoding/json packages.
 
 Values are those of JSON: None, bool, int, float, str, list, dict; and those of govalues.py, which know their types.
-Imports are restricted: ps and inspect come here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What a `--format` template can call: Go's own functions and docker's, on the values of JSON.
 
-Each raises ValueError with Go's words where its arguments make no sense. Imports are restricted: ps and inspect come
-here.
+Each raises ValueError with Go's words where its arguments make no sense.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The tokens of a Go template, taken apart as Go's text/template/parse does, and what its literals stand for.
-
-Imports are restricted: ps and inspect come here.
-"""
+"""The tokens of a Go template, taken apart as Go's text/template/parse does, and what its literals stand for."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ functions of gofunctions.py. There is no define, template or block, so that a te
 is bounded. Errors have Go's words and name the place as Go does, line:byte.
 
 The parser follows Go's text/template/parse, so that the same texts are refused. It makes closures, which are then run
-on values of JSON's types, or of Go's (govalues.py). Imports are restricted: ps and inspect come here.
+on values of JSON's types, or of Go's (govalues.py).
 """
 
 from __future__ import annotations

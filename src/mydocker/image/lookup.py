@@ -1,6 +1,5 @@
 """From what a person types to an image that a container can start from: on disk, its layers unpacked.
-
-Imports are restricted: this is on the way of every start. What is needed once in an image's life is imported then.
+What is needed once in an image's life is imported then.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@
 
 Readers take no lock: index.json is replaced atomically, after what it names is there and before anything else goes.
 Changes (writer.py) are made under one flock, on the directory images/.
-
-Imports are restricted: `resolve` is on the way of every start.
 """
 
 from __future__ import annotations

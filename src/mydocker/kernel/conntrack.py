@@ -6,7 +6,6 @@ away from its address. So what is remembered of a port is forgotten when its rul
 anew by itself.
 
 ctnetlink, as conntrack(8) speaks it: nlmsghdr, nfgenmsg (family u8 · version u8 · 0 u16), attributes.
-Imports are restricted: this is on the way of every start with a published UDP port.
 """
 
 from __future__ import annotations

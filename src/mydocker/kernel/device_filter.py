@@ -12,8 +12,6 @@ has settled yet in a register:
     a rule that denies one of them    return 0
     a rule that allows some           take them out; if none is left, return 1
     after the first rule              return 0
-
-Imports are restricted: on a cgroup v2 host, this is on the way of every start.
 """
 
 from __future__ import annotations

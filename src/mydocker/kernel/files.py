@@ -1,7 +1,5 @@
 """Files that a hostile container may have written: opened below a directory, copied and removed, without ever following
 a link out of it; and the atomic write behind every record.
-
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations

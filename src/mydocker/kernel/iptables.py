@@ -3,8 +3,7 @@
 The first `iptables` in programs.DIRECTORIES is the host's own choice between nf_tables and the legacy tables (Debian's
 alternatives), as it is for docker and podman: rules in the other flavour would stand where its administrator does not
 look. network/foreign.py tells where that other flavour has rules that are in the way; and where the host has changed
-its choice, mydocker's own are still there, until `network reload` takes them away. Imports are restricted: this is on
-the way of every start with a published port."""
+its choice, mydocker's own are still there, until `network reload` takes them away."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The one place that runs an external program: an argv list and bytes go in, its stdout comes out.
 
-The three streams are memory files: nothing can dead-lock, and no thread or select loop is needed.
-Imports are restricted (subprocess costs 9 ms): this is on the way of every start with a published port.
+The three streams are memory files: nothing can dead-lock, and no thread or select loop is needed. subprocess would cost
+9 ms.
 """
 
 from __future__ import annotations

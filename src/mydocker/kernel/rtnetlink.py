@@ -8,8 +8,7 @@ A request is a row of messages, each of them
 
 and a value may be attributes again. All is in the machine's byte order, but addresses, which are in the network's. The
 kernel answers each message with an nlmsgerr: its errno, negative, or 0.
-
-Imports are restricted: this is on the way of every start with a network. pyroute2 would take 170 ms; it does what need
+pyroute2 would take 170 ms; it does what need
 not be quick (bridge.py), and reads these messages back in the tests.
 """
 

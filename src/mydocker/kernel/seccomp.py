@@ -1,6 +1,5 @@
-"""seccomp(2): a classic BPF program, made by seccomp_compiler.py, into the kernel.
-
-Imports are restricted: this is on the way of every start, which takes its program from engine/filters.py.
+"""seccomp(2): a classic BPF program, made by seccomp_compiler.py, into the kernel. A start takes its
+program from engine/filters.py.
 """
 
 from __future__ import annotations

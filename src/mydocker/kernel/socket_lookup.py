@@ -5,8 +5,6 @@ before it looks who has bound the port. So our sockets can have any port and sti
 which stays free: whoever binds it in that namespace does not find it in use. An accepted connection has the address
 that the client asked for; a datagram can't be answered from there but by a raw socket, for which udp() makes packets.
 See Documentation/bpf/prog_sk_lookup.rst.
-
-Imports are restricted: this is on the way of every start with a user-made network.
 """
 
 from __future__ import annotations

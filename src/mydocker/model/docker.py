@@ -2,8 +2,6 @@
 
 Where mydocker has no such thing (health checks, Windows, SELinux …) the value is the one that docker shows while it
 is not used, so that templates and scripts written for docker find what they look for.
-
-Imports are restricted: inspect is quick.
 """
 
 from __future__ import annotations
@@ -374,10 +372,10 @@ def _bindings(texts: list[str], every: str) -> Json:
     """docker's {"80/tcp": [{"HostIp", "HostPort"}]}. every: how all of the host's addresses are written."""
     if not texts:
         return {}
-    from mydocker.model.options.ports import publish
+    from mydocker.model.options.ports import parse_published
 
     found: Json = {}
-    for port in publish(texts):
+    for port in parse_published(texts):
         host = f"{port.host}-{port.last}" if port.last > port.host else str(port.host or "")
         found.setdefault(port.target, []).append({"HostIp": port.host_ip or every, "HostPort": host})
     return found

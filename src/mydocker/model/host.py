@@ -1,7 +1,4 @@
-"""What the machine has, as far as the plan of a container depends on it: the one module of model/ that looks at it.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""What the machine has, as far as the plan of a container depends on it: the one module of model/ that looks at it."""
 
 from __future__ import annotations
 

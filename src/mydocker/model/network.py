@@ -1,7 +1,4 @@
-"""Networks and the containers' ends of them, as plain data.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""Networks and the containers' ends of them, as plain data."""
 
 from __future__ import annotations
 

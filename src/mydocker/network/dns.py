@@ -2,8 +2,6 @@
 
 What comes in is anybody's bytes, so nothing here raises for them, and every loop moves forward in the message. Names
 are bytes in lower case without the final dot; a dot within a label has a backslash, so that it does not pass for two.
-
-Imports are restricted: this lives in the monitor of each container on a user-made network.
 """
 
 from __future__ import annotations

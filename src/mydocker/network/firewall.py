@@ -19,7 +19,6 @@ its packets does not grow with the number of networks.
 
 Pure functions, from the text of iptables-save to that of iptables-restore. A rule's words stand in the order in which
 iptables-save prints them, so that what is there already is recognised.
-Imports are restricted: this is on the way of every start with a published port.
 """
 
 from __future__ import annotations

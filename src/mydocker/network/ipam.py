@@ -1,4 +1,4 @@
-"""Which address a container gets. Pure; imports are restricted: this is on the way of every start with a network."""
+"""Which address a container gets. Pure."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@
 
 A lease outlives a monitor that is killed. It is stale then, and is taken from its holder when its address is asked for
 or no other is free. After a reboot none is left.
-Imports are restricted: this is on the way of every start with a network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The steps on networks, each as in ops.py: data, do(), undo(), shell(), phrase(). Only a container that has a network
 imports them.
-
-Imports are restricted: this is on the way of every start with a network. pyroute2 is imported inside of what needs it.
+pyroute2 is imported inside of what needs it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 
 from mydocker.kernel import cgroups, conntrack, iptables, rtnetlink
 from mydocker.kernel.rtnetlink import Netlink
-from mydocker.model.options.ports import publish
+from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
 from mydocker.ops import Op, quote
 from mydocker.record import record
@@ -540,7 +539,9 @@ class PublishPorts(Op):
 
     def _forget(self, version: int) -> None:
         """What is on its way already would not notice that there are other rules now."""
-        ports = {port.host for port in publish(self.ports) + publish(self.before) if port.protocol == "udp"}
+        ports = {
+            port.host for port in parse_published(self.ports) + parse_published(self.before) if port.protocol == "udp"
+        }
         if ports:
             conntrack.forget_udp(version, sorted(ports))
 
@@ -551,10 +552,12 @@ class PublishPorts(Op):
     def _rules(self, version: int, texts: list[str]) -> list[firewall.Rule]:
         owner = firewall.container_owner(self.name, self.id)
         address = self.address if version == 4 else self.address6
-        return firewall.port_rules(version, owner, publish(texts), address)
+        return firewall.port_rules(version, owner, parse_published(texts), address)
 
     def phrase(self) -> str:
-        return "publish " + (", ".join(f"{port.source} as {port.target}" for port in publish(self.ports)) or "no port")
+        return "publish " + (
+            ", ".join(f"{port.source} as {port.target}" for port in parse_published(self.ports)) or "no port"
+        )
 
     def shell(self) -> str:
         lines = [_hairpin(self.link)] if self.link else []

@@ -1,13 +1,11 @@
 """Plans a network's bridge, and a container's ends of its networks. Pure: what is taken and what is there comes in.
 
-    host                                        container
-     bridge, rules (with the first container)
-     ── clone ─────────────────────────────────▶
-     veth pair, its other end in the namespace
-     ── "wired" ───────────────────────────────▶ waits for it
-     rules of published ports                    addresses, routes, the resolver's sockets
-
-Imports are restricted: this is on the way of every start with a network.
+host                                        container
+ bridge, rules (with the first container)
+ ── clone ─────────────────────────────────▶
+ veth pair, its other end in the namespace
+ ── "wired" ───────────────────────────────▶ waits for it
+ rules of published ports                    addresses, routes, the resolver's sockets
 """
 
 from __future__ import annotations

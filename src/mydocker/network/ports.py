@@ -2,7 +2,6 @@
 
 Every packet to the port is sent on to the container by the firewall, so the socket never gets one. What comes before
 those rules are there, or past them, is refused at once; a listening socket would accept it, and it would wait for ever.
-Imports are restricted: this is on the way of every start with a published port.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The container's /etc/resolv.conf and /etc/hosts, as text.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""The container's /etc/resolv.conf and /etc/hosts, as text."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ The sockets are bound in the container's namespace and used from the host's, whe
 servers are in reach, those on its loopback too. The container sends whatever it likes, so everything is bounded: how
 many queries are under way, how many connections, how long each may take, and how much of a processor all this may
 use, which is the monitor's and not the container's. Whatever happens here, the monitor goes on.
-
-Imports are restricted: this lives in the monitor of each container on a user-made network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The step by which a container on a user-made network gets its resolver: see network/resolver.py.
-
-Imports are restricted: this is on the way of every start with such a network.
-"""
+"""The step by which a container on a user-made network gets its resolver: see network/resolver.py."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ Towards the command line it speaks one way, in messages on a socket, of which th
 
 What the command line wants of the container it does itself through the descriptors: it writes to stdin, sets the
 terminal's size, sends signals. If it goes away, the container stays.
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations
@@ -252,7 +251,7 @@ class _Birth:
 
             self.monitor.listen(control.listen(found.directory))
         state.save(found)
-        state.publish(found)
+        state.fsync_new(found)
 
     def _say_started(self) -> None:
         life, orders = self.life, self.orders

@@ -1,7 +1,4 @@
-"""The command line at a monitor's other end: what it is told, and that nobody waits for it.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""The command line at a monitor's other end: what it is told, and that nobody waits for it."""
 
 from __future__ import annotations
 

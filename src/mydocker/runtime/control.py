@@ -20,8 +20,7 @@ while there is a rule, its port is held.
     {"held"}                             [[text of a port, how many sockets], …]; then come the resolver's, if any
 
 The socket lies in the container's directory, which is root's alone. A monitor that clears up closes it first: then
-whoever is about to change something hears an end of file, and takes it back. Imports are restricted: this is in the
-monitor of each container that has a network.
+whoever is about to change something hears an end of file, and takes it back.
 """
 
 from __future__ import annotations

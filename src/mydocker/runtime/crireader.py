@@ -1,7 +1,4 @@
-"""Reads a container's log, in the format that crilog.py describes: forwards, from its end, or as it grows.
-
-Imports are restricted: `logs` comes here.
-"""
+"""Reads a container's log, in the format that crilog.py describes: forwards, from its end, or as it grows."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ code.
 The root may be hostile from the moment it is there, so imports are closed before (an import would run the image's code
 with the host's rights: `'x'.encode('idna')` is enough), no traceback is made (it would open the source's path in the
 image), and the process is not dumpable (nothing in the container can open its /proc/PID/exe, mem or fd).
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations

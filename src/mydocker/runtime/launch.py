@@ -7,7 +7,7 @@
        │ ◀─── what birth.py says ─────────────────── │
 
 If the command line ends without orders, the monitor does too; it has done nothing yet.
-Imports are restricted: this is on the way of every start. What is imported here is loaded once, for both.
+What is imported here is loaded once, for both.
 """
 
 from __future__ import annotations

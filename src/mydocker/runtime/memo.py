@@ -1,7 +1,7 @@
 """What one process leaves for another, or for itself as another program: plain data by marshal, in a memfd, whose size
 has no limit.
 
-Imports are restricted: a monitor that waits keeps them in memory (see watch.py).
+This stays in memory for each container (see watch.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@ It needs no daemon and no terminal.
 
 It is forked by `run` or `start` (launch.py), which it outlives, and starts the container first (birth.py). While
 nothing happens, it is a bare interpreter (watch.py).
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations

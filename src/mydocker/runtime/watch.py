@@ -10,7 +10,7 @@ everything else (its networks are changed, it has ended) it becomes a full one a
 It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
 in a memfd, by marshal, which reads what older Pythons wrote. Nothing else is shared: the program, and Python, may be
 upgraded meanwhile.
-Imports are restricted: all that stands here stays in memory for each container. `posix` is what `os` is made of; with
+`posix` is what `os` is made of; with
 all that os makes of it, each would take 0.25 MB more.
 """
 

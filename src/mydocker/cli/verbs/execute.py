@@ -1,4 +1,4 @@
-"""exec. Imports are restricted: this is a hot command."""
+"""exec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""inspect. Imports are restricted: this is a hot command."""
+"""inspect."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""start, stop, kill, restart, update, rm, wait. Imports are restricted: these are hot commands, and only two of them
-start anything.
+"""start, stop, kill, restart, update, rm, wait.
 
 Each takes several containers: what can be done is done, every failure is told, and the exit code is that of the last
 one. As docker has it, a command that is missing or can't be executed is told by the exit code of `run` alone, not by

@@ -1,4 +1,4 @@
-"""logs. Imports are restricted: this is a hot command."""
+"""logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ps. Imports are restricted: this is a hot command."""
+"""ps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run and create. Imports are restricted: this is on the way of every start."""
+"""run and create."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
 from mydocker.model.network import Wires
 from mydocker.model.options.addresses import cidr, parse
-from mydocker.model.options.ports import publish
+from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall, leases, plan
 from mydocker.network.ops import (
     AddNetworkRules,
@@ -427,7 +427,7 @@ def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> It
     for version, saved in facts.saved.items():
         address, rules = addresses.get(version, ""), firewall.parse(saved)[0]
         there = sorted(rule.spec for rule in rules if _container(rule.owner)[1] == container.id[:12])
-        wanted = firewall.port_rules(version, owner, publish(op.ports), address) if op and address else []
+        wanted = firewall.port_rules(version, owner, parse_published(op.ports), address) if op and address else []
         if there == sorted(rule.spec for rule in wanted):
             continue
         family = "iptables" if version == 4 else "ip6tables"

@@ -1,7 +1,4 @@
-"""A container's ends of its networks at one start: addresses and held ports.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""A container's ends of its networks at one start: addresses and held ports."""
 
 from __future__ import annotations
 
@@ -114,7 +111,7 @@ def check_ports(texts: list[str], found: list[Network]) -> None:
     outward = next((network for network in found if not network.internal), None)
     if not outward:
         raise Conflict("no port can be published on an internal network", "add a network that is not")
-    for port in ports.publish(texts):
+    for port in ports.parse_published(texts):
         if ":" in port.host_ip and not outward.subnet6:
             raise Conflict(
                 f"port {port.source} can't be published: network {outward.name} has no IPv6",
@@ -238,7 +235,7 @@ def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
     from mydocker.model.options import ports
     from mydocker.network.ports import PortTaken, bind
 
-    wanted = ports.publish(texts)
+    wanted = ports.parse_published(texts)
     held: dict[int, tuple[Port, list[int]]] = {}
     try:
         by_choice = sorted((not port.host, port.last > port.host, index) for index, port in enumerate(wanted))
@@ -262,7 +259,7 @@ def hold_ipv6(texts: list[str]) -> dict[str, list[int]]:
 
     held: dict[str, list[int]] = {}
     try:
-        for port in ports.publish(texts):
+        for port in ports.parse_published(texts):
             if not port.host_ip:
                 there = ports.Port(port.container, port.protocol, port.host, port.host, "::")
                 held[port.text] = bind([there])[1]
@@ -278,7 +275,7 @@ def _publisher(taken: Port) -> str:
 
     for each in state.readable():
         if each.ports and each.alive():
-            for port in ports.publish(each.ports):
+            for port in ports.parse_published(each.ports):
                 same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
                 if same and ports.meet(port.host_ip, taken.host_ip):
                     return each.name

@@ -1,7 +1,4 @@
-"""A container's own /etc/hostname, hosts and resolv.conf, which lie in its directory and are mounted in it.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""A container's own /etc/hostname, hosts and resolv.conf, which lie in its directory and are mounted in it."""
 
 from __future__ import annotations
 

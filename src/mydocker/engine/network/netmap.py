@@ -16,7 +16,7 @@ from __future__ import annotations
 from mydocker.engine import listing
 from mydocker.engine.network import networks
 from mydocker.kernel import bridge, iptables
-from mydocker.model.options.ports import publish
+from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
 
 TYPE_CHECKING = False
@@ -116,7 +116,7 @@ def _end(
         "address6": end.address6,
         "mac": end.mac,
         "aliases": end.aliases,
-        "ports": [f"{port.source} -> {port.target}" for port in publish(container.ports)] if published else [],
+        "ports": [f"{port.source} -> {port.target}" for port in parse_published(container.ports)] if published else [],
         "rules": _of(rules, firewall.container_owner(container.name, container.id)) if published else [],
     }
 

@@ -7,7 +7,6 @@
 A network that is there has a record; its bridge may be missing (after a reboot) and is made again by bring_up(). Who
 uses a network has a lease (network/leases.py): under that lock it is brought up and taken down. Who takes both locks
 takes that one first.
-Imports are restricted: every start with a network comes here.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def listing(container: str, target: str = "") -> list[ports.Port]:
     """Those in effect. target: 80 or 80/tcp, only that one of the container. Raises NotFound if it is not published."""
     found = state.find(container)
-    published = ports.publish(found.ports)
+    published = ports.parse_published(found.ports)
     if not target:
         return published
     (key,) = ports.expose([target])[:1]
@@ -33,27 +33,27 @@ def listing(container: str, target: str = "") -> list[ports.Port]:
 
 def add(container: str, texts: list[str]) -> list[ports.Port]:
     """Publish further ports; those, with the host's numbers if it runs."""
-    wanted = [port.text for port in ports.publish(texts)]
+    wanted = [port.text for port in ports.parse_published(texts)]
     found = state.find(container)
     with state.lock(found):
         found = state.load(found.id)
         joined = [networks.load(end.network) for end in found.endpoints]
         if not joined:
             raise Conflict(f"container {found.name} is on no network", "a port needs one: see 'mydocker network'")
-        ports.publish([*found.published, *wanted])  # none of them twice
+        ports.parse_published([*found.published, *wanted])  # none of them twice
         endpoints.check_ports(wanted, joined)
         published = [*found.published, *wanted]
         if not found.alive():
             found.published = published
             state.save(found, durable=True)
-            return ports.publish(wanted)
+            return ports.parse_published(wanted)
         outward = next(network for network in joined if not network.internal)
         held = endpoints.hold(wanted, bool(outward.subnet6))
         try:
             _change(found, joined, published, [*found.ports, *held], held)
         finally:
             endpoints.close(held)
-        return ports.publish(held)
+        return ports.parse_published(held)
 
 
 def remove(container: str, texts: list[str]) -> list[ports.Port]:
@@ -73,17 +73,17 @@ def remove(container: str, texts: list[str]) -> list[ports.Port]:
             state.save(found, durable=True)
         else:
             _change(found, [networks.load(end.network) for end in found.endpoints], published, rest, {})
-        return ports.publish(names)
+        return ports.parse_published(names)
 
 
 def _which(found: state.Record, current: list[str], text: str) -> list[int]:
     """The places in `current` that a person means. Raises NotFound if there is none."""
-    wanted = ports.publish([text])
+    wanted = ports.parse_published([text])
     if len(wanted) > 1:
         raise InvalidArgument(f"'{text}' are several ports", "give them one by one")
     (port,) = wanted
     places = []
-    for at, each in enumerate(ports.publish(current)):
+    for at, each in enumerate(ports.parse_published(current)):
         same_host = not port.host or (port.host, port.host_ip) in ((each.host, each.host_ip), (each.host, ""))
         if each.target == port.target and same_host:
             places.append(at)

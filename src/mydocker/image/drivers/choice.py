@@ -1,7 +1,4 @@
-"""Which storage driver. overlay is loaded always, as it is nearly always in use; any other where it is.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""Which storage driver. overlay is loaded always, as it is nearly always in use; any other where it is."""
 
 from __future__ import annotations
 

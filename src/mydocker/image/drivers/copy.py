@@ -1,7 +1,4 @@
-"""copy: every container has a copy of the whole root. Slow and large, but it works on any file system.
-
-Imports are restricted: this may be on the way of every start.
-"""
+"""copy: every container has a copy of the whole root. Slow and large, but it works on any file system."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """overlay: the image's layers stay as they are, shared; what a container changes goes into its own directory upper/.
 
-    mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
-
-Imports are restricted: this is on the way of every start.
+mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 Being listed in /proc/filesystems is not enough: the module may not be loaded yet, or the file system below (another
 overlay, NFS, xfs without ftype) can't hold an upper directory.
-
-Imports are restricted: this is on the way of every run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
-"""Capabilities by name, and which of them a container has. docker's defaults and its rules for --cap-add, --cap-drop.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""Capabilities by name, and which of them a container has. docker's defaults and its rules for --cap-add,
+--cap-drop."""
 
 from __future__ import annotations
 

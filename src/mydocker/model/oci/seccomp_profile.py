@@ -11,8 +11,6 @@ The default profile says what github.com/moby/profiles, seccomp/default.json, sa
 what is allowed: what nobody thought of is refused. What it leaves out on purpose: mount and its family, new namespaces,
 keyctl (keys have no namespace), kexec, modules, clocks, swap, bpf, perf, userfaultfd and io_uring (a long row of kernel
 bugs), and socket families that reach past a network namespace. Some of it comes back with the capability for it.
-
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md. `runc` starts the same bundle. What OCI has no
 word for stands in annotations: the user as typed, whose name only the container's own files can resolve, and --init.
-
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""KEY=VALUE, on the command line and in files: environment, labels, sysctls. docker's rules.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""KEY=VALUE, on the command line and in files: environment, labels, sysctls. docker's rules."""
 
 from __future__ import annotations
 

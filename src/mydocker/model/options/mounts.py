@@ -1,7 +1,4 @@
-"""What of the host is to be seen in a container: -v, --mount, --tmpfs, --device. docker's spellings.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""What of the host is to be seen in a container: -v, --mount, --tmpfs, --device. docker's spellings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What things are called: containers, volumes, hosts, users, paths in a container. docker's rules.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""What things are called: containers, volumes, hosts, users, paths in a container. docker's rules."""
 
 from __future__ import annotations
 

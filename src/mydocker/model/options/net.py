@@ -1,4 +1,4 @@
-"""--net and what goes with it. Imports are restricted: this is on the way of every start."""
+"""--net and what goes with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What --net says when it names no network. Imports are restricted: this is on the way of every start."""
+"""What --net says when it names no network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Published and exposed ports: docker's -p and --expose, and how ps and port show them.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""Published and exposed ports: docker's -p and --expose, and how ps and port show them."""
 
 from __future__ import annotations
 
@@ -46,7 +43,7 @@ class Port:
 
     @property
     def text(self) -> str:
-        """The one spelling of it that records hold; publish() reads it back."""
+        """The one spelling of it that records hold; parse_published() reads it back."""
         host = f"{self.host}-{self.last}" if self.last > self.host else str(self.host or "")
         ip = f"{_bracketed(self.host_ip)}:" if self.host_ip else ""
         return f"{ip}{host}:{self.target}" if ip or host else self.target
@@ -60,7 +57,7 @@ def _bracketed(ip: str) -> str:
     return f"[{ip}]" if ":" in ip else ip
 
 
-def publish(texts: Iterable[str]) -> list[Port]:
+def parse_published(texts: Iterable[str]) -> list[Port]:
     """All of -p, in order, a range as a port each. Raises InvalidArgument, also if two want one port of the host."""
     found = [port for text in texts for port in _publish(text)]
     wanted: dict[tuple[str, int], list[Port]] = {}

@@ -1,7 +1,7 @@
 """Image references, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar that all registries share. A name without a
 host is one of Docker Hub's: `busybox`, `library/busybox` and `docker.io/library/busybox` are the same image.
 
-Source: https://github.com/distribution/reference. Imports are restricted: this is on the way of every start.
+Source: https://github.com/distribution/reference.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """What was asked for: every option of run and create, parsed and checked; and what the image says where nothing was.
 
 A CreateRequest is JSON all through. It is kept beside the container: start, inspect and commit work from it.
-
-Imports are restricted: this is on the way of every start.
 """
 
 from __future__ import annotations
@@ -196,7 +194,7 @@ def from_params(
         hostname=names.hostname(text("hostname")) if text("hostname") else "",
         network=mode,
         networks=[end.to_json() for end in endpoints],
-        published=[port.text for port in ports.publish(several("publish"))],
+        published=[port.text for port in ports.parse_published(several("publish"))],
         publish_all=bool(params.get("publish_all")),
         exposed_ports=ports.expose(several("expose")),
         dns=list(map(resolver.server, several("dns"))),
@@ -373,7 +371,7 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
         signals.number(stop_signal)
     images = [port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")]  # no such here
     exposed = ports.expose([*request.exposed_ports, *images])
-    targets = {port.target for port in ports.publish(request.published)}
+    targets = {port.target for port in ports.parse_published(request.published)}
     own_network = request.publish_all and request.networks
     published = [target for target in exposed if target not in targets] if own_network else []
     return CreateRequest(

@@ -1,7 +1,4 @@
-"""--dns, --dns-search, --dns-option and --add-host: docker's rules.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""--dns, --dns-search, --dns-option and --add-host: docker's rules."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Restart policies, as docker's: what --restart says, when a container lives again, and how long it rests before.
 
-A policy is kept as its text: no, on-failure, on-failure:MOST, always, unless-stopped. Imports are restricted: this is
-on the way of every start.
+A policy is kept as its text: no, on-failure, on-failure:MOST, always, unless-stopped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Signals by name and number, without the signal module, whose import brings enum. Linux numbers, x86 and ARM.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""Signals by name and number, without the signal module, whose import brings enum. Linux numbers, x86 and ARM."""
 
 from __future__ import annotations
 

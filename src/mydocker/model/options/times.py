@@ -1,7 +1,4 @@
-"""Points in time and spans of it, as integers of nanoseconds since 1970, without datetime (and without its import).
-
-Imports are restricted: ps, logs and inspect pay for them.
-"""
+"""Points in time and spans of it, as integers of nanoseconds since 1970, without datetime (and without its import)."""
 
 from __future__ import annotations
 

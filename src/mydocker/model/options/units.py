@@ -1,7 +1,4 @@
-"""Numbers as people write them: sizes, CPUs, CPU sets, resource limits. Units, spellings and bounds are docker's.
-
-Imports are restricted: this is on the way of every start.
-"""
+"""Numbers as people write them: sizes, CPUs, CPU sets, resource limits. Units, spellings and bounds are docker's."""
 
 from __future__ import annotations
 
