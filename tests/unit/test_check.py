@@ -211,7 +211,7 @@ class TestForwarding:
         found = only(facts)
         assert found.about == "this host"
         (step,) = found.steps
-        assert (step.name, step.guards) == ("web", [4])  # the internal one needs none
+        assert (step.name, step.forwarding_guards) == ("web", [4])  # the internal one needs none
 
     def test_nobody_needs_it(self, facts):
         facts.off, facts.networks, facts.was_up, facts.running = [4], [BACK], {"back"}, []
@@ -228,7 +228,7 @@ class TestForwarding:
         found = only(facts)
         assert found.wrong.endswith("the rules that keep it to containers are gone")
         (step,) = found.steps
-        assert (step.guards, step.own_links, step.own_bridges) == ([4], ["eth0", "eth1", "lan"], ["lan"])
+        assert (step.forwarding_guards, step.own_links, step.own_bridges) == ([4], ["eth0", "eth1", "lan"], ["lan"])
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         assert compare(facts) == []
 

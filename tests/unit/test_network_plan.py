@@ -122,7 +122,7 @@ class TestBridge:
 
     def test_with_ipv6(self):
         rules, bridge = plan.bridge_up(SIX, Guard([4, 6]))
-        assert (rules.subnet6, rules.guards) == ("fd10::/64", [4, 6])
+        assert (rules.subnet6, rules.forwarding_guards) == ("fd10::/64", [4, 6])
         assert bridge.addresses == ["10.10.0.1/20", "fd10::1/64"]
 
     def test_an_internal_one(self):

@@ -126,11 +126,12 @@ def index(name: str) -> int:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name) from None
 
 
-def settle(name: str) -> None:
-    """Have a bridge notice now that the other end of a pair is up. The kernel tells it by a work queue, which lags by
-    seconds while hundreds of links come and go; and until then the bridge drops what comes by that link.
+def flush_linkwatch(name: str) -> None:
+    """Make a bridge notice at once that the peer of its port `name` is up.
 
-    Since Linux 6.8 whoever reads the carrier runs that work (linkwatch_sync_dev); before, this does nothing.
+    The kernel tells the bridge by a work queue (linkwatch), which lags by seconds while hundreds of links come and go.
+    Until then the bridge drops what comes by that port. Since Linux 6.8, reading the carrier does that work
+    (linkwatch_sync_dev); on older kernels this has no effect.
     """
     try:
         with open(carrier(name), "rb") as file:
@@ -140,6 +141,7 @@ def settle(name: str) -> None:
 
 
 def carrier(name: str) -> str:
+    """The file that tells whether a link has a carrier."""
     return f"/sys/class/net/{name}/carrier"
 
 

@@ -380,9 +380,9 @@ def _delete_with(program: str, pattern: str) -> str:
     )
 
 
-def _remove_network(network_id: str, subnet6: str, guards: Iterable[int], stays: Iterable[int]) -> None:
-    for version in {*_each(subnet6), *guards}:
-        _remove_rules(version, network_id, version in guards, version in stays)
+def _remove_network(network_id: str, subnet6: str, forwarding_guards: Iterable[int], stays: Iterable[int]) -> None:
+    for version in {*_each(subnet6), *forwarding_guards}:
+        _remove_rules(version, network_id, version in forwarding_guards, version in stays)
 
 
 def _remove_rules(version: int, network_id: str, guarded: bool, stays: bool) -> None:
@@ -403,9 +403,11 @@ def _remove_ports(container_id: str, address6: str) -> None:
 
 @record
 class AddNetworkRules(Op):
-    """Those of a network's bridge, and what all networks share where that is not yet there; each once, however often it
-    is done. guards: the versions of IP for which forwarding was off: it is turned on, for containers only; own_links,
-    own_bridges: of firewall.Guard."""
+    """Add the rules of a network's bridge, and the shared rules where they are missing; each once, however often.
+
+    forwarding_guards: the versions of IP for which forwarding was off; it is turned on, for containers only.
+    own_links, own_bridges: links and bridges of firewall.Guard.
+    """
 
     name: str
     id: str
@@ -413,7 +415,7 @@ class AddNetworkRules(Op):
     subnet: str
     subnet6: str = ""
     internal: bool = False
-    guards: list[int] = []
+    forwarding_guards: list[int] = []
     own_links: list[str] = []
     own_bridges: list[str] = []
     topic = "network"
@@ -425,7 +427,7 @@ class AddNetworkRules(Op):
 
     def _add(self, version: int) -> None:
         owner, rules = self._owner(), self._rules(version)
-        guard = self._guard() if version in self.guards else None
+        guard = self._guard() if version in self.forwarding_guards else None
         iptables.change(version, lambda saved: firewall.replace(saved, version, owner, rules, guard))
         # SELinux may keep a program from reading what it is given, and then it says that all is well.
         there = {rule.spec for rule in firewall.parse(iptables.save(version))[0]}
@@ -449,7 +451,7 @@ class AddNetworkRules(Op):
         return firewall.network_rules(version, self._owner(), self.device, subnet, self.internal)
 
     def _guard(self) -> list[firewall.Rule]:
-        return firewall.guard_rules(firewall.Guard(self.guards, self.own_links, self.own_bridges))
+        return firewall.guard_rules(firewall.Guard(self.forwarding_guards, self.own_links, self.own_bridges))
 
     def phrase(self) -> str:
         return f"let {self.device} out, and nobody in" if not self.internal else f"cut {self.device} off"
@@ -458,7 +460,7 @@ class AddNetworkRules(Op):
         lines = []
         for version in _each(self.subnet6):
             program = {4: "iptables", 6: "ip6tables"}[version]
-            guard = self._guard() if version in self.guards else []
+            guard = self._guard() if version in self.forwarding_guards else []
             chains = [
                 *((table, chain) for table, names in firewall.TABLES.items() for chain in names),
                 *(("filter", chain) for chain in dict.fromkeys(rule.chain for rule in guard) if chain != "FORWARD"),
@@ -468,27 +470,28 @@ class AddNetworkRules(Op):
             for rule, line in zip(shared, _commands(version, shared)):
                 lines.append(f"{program} -w -t {rule.table} -C {rule.spec} 2>/dev/null || {line}")
             lines += _commands(version, self._rules(version))
-            if version in self.guards:
+            if version in self.forwarding_guards:
                 lines.append(f"echo 1 > {_forwarding(version)}")
         return "\n".join(lines)
 
 
 @record
 class RemoveNetworkRules(Op):
-    """Whatever is the network's, by its ID; after the last network, what all share. Harmless where nothing is there.
+    """Remove a network's rules, by its ID, and after the last network the shared rules. Harmless if there are none.
 
-    guards: the versions of IP for which mydocker has turned forwarding on, should nothing else say so any more; it is
-    turned off again after the last network. stays: but not for these, which others need; the guard stays, too."""
+    forwarding_guards: the versions of IP for which mydocker turned forwarding on, in case the guard rules are gone; it
+    is turned off after the last network. stays: the versions that others need; for these the guard stays, too.
+    """
 
     name: str
     id: str
     subnet6: str = ""
-    guards: list[int] = []
+    forwarding_guards: list[int] = []
     stays: list[int] = []
     topic = "network"
 
     def do(self) -> None:
-        _remove_network(self.id, self.subnet6, self.guards, self.stays)
+        _remove_network(self.id, self.subnet6, self.forwarding_guards, self.stays)
 
     def phrase(self) -> str:
         return f"remove the firewall rules of network {self.name}"

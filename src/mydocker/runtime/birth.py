@@ -173,7 +173,7 @@ class _Birth:
         links = [end.link for _, end in self.monitor.wires.joined]
         began = monotonic_ns()
         for link in links:
-            rtnetlink.settle(link)
+            rtnetlink.flush_linkwatch(link)
         self.trace.span("have the bridge see the link", f"cat {' '.join(map(rtnetlink.carrier, links))}", began)
 
     def _pipes(self) -> list[int]:

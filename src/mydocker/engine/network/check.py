@@ -550,7 +550,7 @@ def _apply(finding: Finding) -> None:
         Trace("host").run(finding.steps)
         for op in finding.steps:
             if isinstance(op, AddNetworkRules):
-                networks.note_turned_on(firewall.Guard(op.guards, op.own_links))
+                networks.note_turned_on(firewall.Guard(op.forwarding_guards, op.own_links))
     take_back(finding.leftovers)
     for name, lease in finding.missing:
         leases.take(networks.load(name), lease.container_id, lease.names, lease.address)

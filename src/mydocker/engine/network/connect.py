@@ -91,7 +91,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
         if target.name != DEFAULT and not was_named:
             inside.append(OpenResolver(resolvconf.RESOLVER))
         resolver = _within(pidfd, inside)
-        rtnetlink.settle(end.link)
+        rtnetlink.flush_linkwatch(end.link)
         if held:
             trace.run(plan.publish(Wires(found.id, found.name, joined, found.ports)))
         control.tell(found, [network for network, _ in joined], held, resolver)
