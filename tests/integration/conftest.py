@@ -95,7 +95,7 @@ def _machines():
 @pytest.fixture(scope="session")
 def _forwarding():
     """Many networks come and go here: the host forwards all the while, so that none of them is told that it does now.
-    What mydocker does where it did not is a matter of test_forwarding_kernel.py, in namespaces of its own. Of several
+    What mydocker does where it did not is a matter of kernel/test_forwarding.py, in namespaces of its own. Of several
     runs at the same time the last one puts back what the first has found."""
     path = Path("/proc/sys/net/ipv4/ip_forward")
     with open("/run/mydocker-test.ip_forward", "a+") as before:

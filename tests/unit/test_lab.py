@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import test_lab_commands
 import yaml
+from lab import test_commands as lab_commands
 
 from mydocker.config import KEYS
 from mydocker.generated.fasttable import COMMANDS
@@ -14,7 +14,7 @@ ROLE = Path(__file__).parents[2] / "ansible/roles/mydocker"
 
 
 def test_every_command_is_tested_on_every_machine():
-    marks = [mark for test in vars(test_lab_commands).values() for mark in getattr(test, "pytestmark", ())]
+    marks = [mark for test in vars(lab_commands).values() for mark in getattr(test, "pytestmark", ())]
     tested = {name for mark in marks if getattr(mark, "name", "") == "command" for name in mark.args}
     assert tested == {" ".join(path) for path in COMMANDS}
 

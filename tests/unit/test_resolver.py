@@ -1,6 +1,6 @@
 """The resolver in a monitor: what it answers itself, what it passes on, and that it never takes more than its share.
 
-Its sockets are fakes over socket pairs; tests/integration/test_resolver_kernel.py has real ones.
+Its sockets are fakes over socket pairs; tests/integration/kernel/test_resolver.py has real ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the steering of a port is made of; tests/integration/test_resolver_kernel.py has the kernel take it."""
+"""What the steering of a port is made of; tests/integration/kernel/test_resolver.py has the kernel take it."""
 
 from __future__ import annotations
 

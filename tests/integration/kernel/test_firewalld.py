@@ -9,9 +9,9 @@ import tempfile
 
 import peers
 import pytest
+from commands.test_beside_docker import LANS
 from machine import CHECKOUT, PATH, until
 from oracle import Docker
-from test_beside_docker import LANS
 
 ABSENT = [name for name in ("firewalld", "dbus-daemon", "nft") if not shutil.which(name, path=PATH)]
 pytestmark = [pytest.mark.local, pytest.mark.skipif(bool(ABSENT), reason=f"no {' and no '.join(ABSENT)} here")]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "script/make-completions"
+SCRIPT = Path(__file__).parents[3] / "script/make-completions"
 pytestmark = pytest.mark.local
 
 BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"

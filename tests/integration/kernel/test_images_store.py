@@ -32,7 +32,7 @@ from mydocker.kernel import files, programs
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-SOURCE = Path(__file__).parents[2] / "src"
+SOURCE = Path(__file__).parents[3] / "src"
 
 
 @pytest.fixture
@@ -823,7 +823,7 @@ for turn in range(12):
         if type(error).__name__ not in ("NotFound",):
             raise
 """
-        here = str(Path(__file__).parent)
+        here = str(Path(__file__).parents[1])
         workers = [
             subprocess.Popen(
                 [sys.executable, "-c", script, str(number), here],

@@ -6,9 +6,9 @@ import json
 import re
 
 import pytest
+from commands.test_parallel import at_once
 from machine import until
 from networks import address, device, gateway, leases, network, rules
-from test_parallel import at_once
 
 SLEEPS = ("busybox", "sleep", "1000")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "debian/mydocker.postrm"
+SCRIPT = Path(__file__).parents[3] / "debian/mydocker.postrm"
 STORE = "/var/lib/mydocker"
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make mounts")]
