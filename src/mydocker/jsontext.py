@@ -26,7 +26,6 @@ class _Decoder:
     parse_float = float
     parse_int = int
     parse_constant = staticmethod(_no_constant)
-    memo: dict[str, str] = {}
 
 
 _scan = make_scanner(_Decoder())  # type: ignore[arg-type]

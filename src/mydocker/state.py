@@ -7,7 +7,7 @@
     names/<name> -> ../containers/<id>     making the link reserves the name: the kernel lets only one win
 
 A status is derived, never trusted: "running" counts only while the recorded PID has the recorded start time, in this
-boot; "restarting", between two lives, while its monitor has.
+boot; "restarting", between two runs, while its monitor has.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Record:
     those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
     published: the ports asked for, and ports: those in effect while it runs, as options.ports writes them. exposed:
     what it says it listens on, 80/tcp. restart: model.restart's text. restart_count: how often that was done since a
-    person has started it. rest: milliseconds between its last life and this one, or the next. ended_by: a word of
-    model.restart's, from when it was told to end until it is started."""
+    person has started it. restart_delay: milliseconds between its last run and this one, or the next. ended_by: a word
+    of model.restart's, from when it was told to end until it is started."""
 
     id: str
     name: str
@@ -89,7 +89,7 @@ class Record:
     log_files: int = 0
     restart: str = "no"
     restart_count: int = 0
-    rest: int = 0
+    restart_delay: int = 0
     ended_by: str = ""
     stop_signal: int = 15
     stop_timeout: int = 10
@@ -314,7 +314,7 @@ def save_failure(found: Record, why: str, code: int) -> None:
 
 
 def leave_code(held: Lock, found: Record) -> None:
-    """Leave the exit code of a life that is over in the lock file: it is the one file of a container that is never
+    """Leave the exit code of a run that is over in the lock file: it is the one file of a container that is never
     replaced, so that whoever has it open can read it when the container has been removed."""
     try:
         os.pwrite(held.descriptor, f"{found.exit_code:<3} {found.started_at:<30}\n".encode(), 0)
@@ -333,7 +333,7 @@ class LastCode:
             raise no_such(found.name) from None
 
     def read(self, found: Record) -> int:
-        """The exit code of this life of the container; 255 if its monitor has not lived to leave any, as in load()."""
+        """The exit code of this run of the container; 255 if its monitor did not leave one, as in load()."""
         code, _, started_at = os.pread(self._descriptor, 64, 0).decode("ascii", "replace").partition(" ")
         if found.status == "running":
             return int(code) if started_at.strip() == found.started_at and code.isdecimal() else 255

@@ -25,7 +25,7 @@ COMMANDS = [
 
 
 # What the command line forks, and what that becomes. They say nothing to anybody: their imports are looked at alone.
-PARTS = ["mydocker.runtime.birth", "mydocker.runtime.watch"]
+PARTS = ["mydocker.runtime.starter", "mydocker.runtime.supervise"]
 
 
 def hierarchies() -> int:

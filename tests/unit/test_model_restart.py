@@ -1,4 +1,4 @@
-"""model/options/restart.py: docker's policies, and how long a container rests between two lives."""
+"""model/options/restart.py: docker's policies, and how long a container waits between two runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mydocker.model.options import restart
 POLICIES = ("no", "on-failure", "on-failure:3", "always", "unless-stopped")
 codes = st.integers(0, 255)
 counts = st.integers(0, 10**9)
-lives = st.integers(-(10**9), 10**12)
+uptimes = st.integers(-(10**9), 10**12)
 
 
 class TestParse:
@@ -54,7 +54,7 @@ class TestParse:
 
 
 def lives_again(policy, code=1, count=0, ended_by=""):
-    return restart.rest(policy, ended_by, code, count, 0, 0) > 0
+    return restart.restart_delay(policy, ended_by, code, count, 0, 0) > 0
 
 
 class TestWhether:
@@ -96,15 +96,15 @@ class TestWhether:
 
 class TestHowLong:
     def test_it_doubles_up_to_a_minute(self):
-        rests = [0]
+        delays = [0]
         for _ in range(12):
-            rests.append(restart.rest("always", "", 0, 0, rests[-1], 9_999))
-        assert rests[1:] == [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]
+            delays.append(restart.restart_delay("always", "", 0, 0, delays[-1], 9_999))
+        assert delays[1:] == [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]
 
     def test_ten_seconds_of_life_make_up_for_it(self):
-        assert restart.rest("always", "", 0, 0, 60_000, 10_000) == 100
+        assert restart.restart_delay("always", "", 0, 0, 60_000, 10_000) == 100
 
-    @given(st.integers(0, 60_000), lives)
-    def test_it_is_never_nothing_and_never_more_than_a_minute(self, rested, lived):
+    @given(st.integers(0, 60_000), uptimes)
+    def test_it_is_never_nothing_and_never_more_than_a_minute(self, previous_delay, uptime):
         """A clock that was set back is no reason for a busy loop."""
-        assert 0 < restart.rest("always", "", 0, 0, rested, lived) <= 60_000
+        assert 0 < restart.restart_delay("always", "", 0, 0, previous_delay, uptime) <= 60_000

@@ -26,7 +26,7 @@ from mydocker.network.ops import (
     RemoveNetworkRules,
 )
 from mydocker.network.resolver_op import OpenResolver
-from mydocker.runtime import plan as birth
+from mydocker.runtime import plan as runtime_plan
 
 ID = "0123456789ab" + "c" * 52
 TAG = "mydocker: network {} 000000000000"
@@ -149,7 +149,7 @@ class TestBirth:
         made["annotations"].update({"io.mydocker.driver": "overlay", "io.mydocker.layers": "sha256:aa"})
         made["annotations"][FILL] = "[]"
         layout = Layout(2, {"unified": "/sys/fs/cgroup"}, ["memory"])
-        return birth.plan(made, "/c", layout, name="web", wires=with_wires, shared=shared)
+        return runtime_plan.plan(made, "/c", layout, name="web", wires=with_wires, shared=shared)
 
     def test_the_child_waits_for_its_links_before_it_needs_them(self):
         sysctl = "net.ipv4.conf.eth0.rp_filter"

@@ -424,17 +424,17 @@ class TestWhole:
         assert made.published
         assert isinstance(made.last((0, 0, []))[0], ops.AwaitMonitor)
 
-    @pytest.mark.parametrize(("layout", "birthplace"), [(V1, "/sys/fs/cgroup/unified"), (V2, "/sys/fs/cgroup")])
-    def test_where_it_is_born(self, layout, birthplace):
+    @pytest.mark.parametrize(("layout", "clone_cgroup"), [(V1, "/sys/fs/cgroup/unified"), (V2, "/sys/fs/cgroup")])
+    def test_where_it_is_born(self, layout, clone_cgroup):
         made = planned(layout)
-        assert made.birthplace == f"{birthplace}/mydocker/{ID}"
-        assert made.birthplace in made.clone_shell()
-        assert only(ops.MakeCgroups, made.host)[0].paths.count(made.birthplace) == 1
+        assert made.clone_cgroup == f"{clone_cgroup}/mydocker/{ID}"
+        assert made.clone_cgroup in made.clone_shell()
+        assert only(ops.MakeCgroups, made.host)[0].paths.count(made.clone_cgroup) == 1
 
     def test_on_v1_alone_it_is_born_where_the_monitor_is(self):
         mounts = {name: point for name, point in V1.mounts.items() if name != "unified"}
         made = planned(Layout(1, mounts, V1.controllers))
-        assert made.birthplace == ""
+        assert made.clone_cgroup == ""
         assert "born" not in made.clone_shell()
 
     def test_a_layer_list_goes_to_the_driver_bottom_first(self):

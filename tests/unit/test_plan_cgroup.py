@@ -86,10 +86,10 @@ class TestV1:
         steps, join = cgroup.plan(PATH, {}, HYBRID)
         assert f"{TOP}/unified{PATH}" in steps[0].paths
         assert [file for file in join[0].files if "unified" in file] == []
-        assert cgroup.birthplace(PATH, HYBRID) == f"{TOP}/unified{PATH}"
+        assert cgroup.clone_cgroup(PATH, HYBRID) == f"{TOP}/unified{PATH}"
 
     def test_without_a_v2_hierarchy_there_is_no_birthplace(self):
-        assert cgroup.birthplace(PATH, COMOUNTED) == ""
+        assert cgroup.clone_cgroup(PATH, COMOUNTED) == ""
 
     def test_no_limit_is_minus_one(self):
         made = written({"memory": {"limit": -1, "swap": -1}, "pids": {"limit": -1}}, SEPARATE)
@@ -150,7 +150,7 @@ class TestV2:
         assert step.directories == [TOP, f"{TOP}/a.slice", f"{TOP}/a.slice/containers"]
 
     def test_the_container_is_born_there_and_only_hides_the_rest(self):
-        assert cgroup.birthplace(PATH, V2) == f"{TOP}{PATH}"
+        assert cgroup.clone_cgroup(PATH, V2) == f"{TOP}{PATH}"
         assert cgroup.plan(PATH, {}, V2)[1] == [ops.Unshare(["cgroup"])]
 
     def test_devices_are_filtered_as_the_spec_has_them(self):

@@ -45,7 +45,7 @@ class Console:
         self.pidfd = self.stdin = -1
         self._unwritten = b""
         self.abort: Callable[[], None] | None = None  # ends a start, while nothing runs that could be signalled
-        self.heed: Callable[[int], object] | None = None  # hears of a signal before the container does
+        self.note_user_signal: Callable[[int], object] | None = None  # hears of a signal before the container does
         self._lost: OSError | None = None
         self.early = 0  # the signal that did so
         self._saved_terminal: list[object] | None = None
@@ -157,17 +157,17 @@ class Console:
                 self.abort()
 
     def _count_interrupt(self) -> None:
-        """The third Ctrl-C within ten seconds is for us: nobody heeds it. A first process without a handler for SIGINT
-        never gets it, as the kernel protects the PID 1 of a namespace."""
+        """The third Ctrl-C within ten seconds is for us: the container ignores it. A first process without a handler
+        for SIGINT never gets it, as the kernel protects the PID 1 of a namespace."""
         now = monotonic()
         self._interrupts = [*(then for then in self._interrupts if now - then < _IMPATIENCE), now]
         if len(self._interrupts) == 3:
             hint = f"'mydocker stop {self.name}' or 'mydocker kill {self.name}' ends it"
-            raise MydockerError(f"container {self.name} does not heed Ctrl-C, and goes on", hint, 128 + _signal.SIGINT)
+            raise MydockerError(f"container {self.name} ignores Ctrl-C and goes on", hint, 128 + _signal.SIGINT)
 
     def _proxy(self, number: int) -> None:
-        if self.heed:
-            self.heed(number)
+        if self.note_user_signal:
+            self.note_user_signal(number)
         try:
             _signal.pidfd_send_signal(self.pidfd, number)
         except ProcessLookupError:

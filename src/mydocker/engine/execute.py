@@ -98,7 +98,7 @@ def execute(found: state.Record, request: ExecRequest) -> int:
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
         # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
         try:
-            joiner, pidfd = process.clone_into(_birthplace(found, path, layout), 0)
+            joiner, pidfd = process.clone_into(_clone_cgroup(found, path, layout), 0)
         except OSError:
             if process.ends_within(container, 0):
                 raise _ended(request) from None
@@ -148,9 +148,9 @@ def _code(failure: MydockerError, request: ExecRequest) -> int:
     return failure.exit_code if failure.exit_code == 127 else 126
 
 
-def _birthplace(found: state.Record, path: str, layout: cgroups.Layout) -> str:
+def _clone_cgroup(found: state.Record, path: str, layout: cgroups.Layout) -> str:
     """Where its first process is: an init like systemd moves to a cgroup below, and v2 then wants none above."""
-    directory = cgroup.birthplace(path, layout)
+    directory = cgroup.clone_cgroup(path, layout)
     for row in cgroups.read(f"/proc/{found.pid}/cgroup").splitlines() if directory else []:
         _, _, where = row.partition("::")
         if where.startswith(f"{path}/") and ".." not in where:

@@ -22,8 +22,8 @@ _PATIENCE_KILLED = 10  # for a container to end that was killed, as docker has i
 
 def kill(found: state.Record, signal: int) -> None:
     """Raises Conflict if it does not run."""
-    found, rested = heed(found, signal)
-    if rested:
+    found, restarting = note_user_signal(found, signal)
+    if restarting:
         return
     pidfd = hold(found)
     if pidfd < 0:
@@ -36,7 +36,7 @@ def kill(found: state.Record, signal: int) -> None:
         os.close(pidfd)
 
 
-def heed(found: state.Record, signal: int) -> tuple[state.Record, bool]:
+def note_user_signal(found: state.Record, signal: int) -> tuple[state.Record, bool]:
     """A person is about to send it a signal. One that is to end it also ends its restarts: see _let_end."""
     if signal in (_signal.SIGKILL, _signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, found.stop_signal):
         return _let_end(found, restart.BY_HAND)
@@ -47,7 +47,7 @@ def stop(
     found: state.Record, timeout: int | None = None, signal: int | None = None, ended_by: str = restart.BY_HAND
 ) -> None:
     """The stop signal; SIGKILL if it still runs after `timeout` seconds (negative: never). Returns when its end is
-    recorded. One that is between two lives gets no other; one that does not run is left as it is."""
+    recorded. A container waiting for a restart is not restarted; one that does not run is left as it is."""
     found, _ = _let_end(found, ended_by)
     pidfd = hold(found)
     if pidfd >= 0:
@@ -115,29 +115,29 @@ def _let_go(found: state.Record) -> None:
 
 def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
     """Its restart policy counts no longer, until it is started. The record as it is then, and whether the container was
-    between two lives, and has ended by this."""
+    between two runs, and has ended by this."""
     if found.auto_remove and ended_by != restart.BY_RESTART:  # it can have none, and be gone at any moment
         return found, False
     with state.lock(found):
         found = state.load(found.id)
-        rested = found.status == "restarting"
-        if not rested and not found.alive():
+        restarting = found.status == "restarting"
+        if not restarting and not found.alive():
             return found, False
         found.ended_by = found.ended_by or ended_by
-        if rested:
+        if restarting:
             found.status = "exited"
         try:
-            state.save(found, durable=rested)
+            state.save(found, durable=restarting)
             recorded = True
         except (OSError, HostError):
             if found.auto_remove:
                 raise  # its monitor would take the stop for its end, and remove it with its data
             recorded = False  # a full disk: that is no reason to let it run
-        if rested:
-            _tell_monitor(found, wait=True)  # it rests: under the lock it can't be on its way to start it
+        if restarting:
+            _tell_monitor(found, wait=True)  # it waits: under the lock it can't be on its way to start it
         elif not recorded and found.restart != restart.NO:
             _tell_monitor(found)  # it stops its container, and keeps in mind that it does not restart it
-    return found, rested
+    return found, restarting
 
 
 def _tell_monitor(found: state.Record, wait: bool = False) -> None:
@@ -215,7 +215,7 @@ def _wait_unwatched(found: state.Record) -> None:
 
 
 def wait(found: state.Record) -> int:
-    """Its exit code, when it has ended. One that was never started has ended, with 0. One that is between two lives is
+    """Its exit code, when it has ended. One that was never started has ended, with 0. One that is between two runs is
     waited for until the next has ended, as docker has it."""
     before = found.started_at
     # Opened before it can end: it may be removed then, at once, and nothing else be left of it.

@@ -1,7 +1,7 @@
-"""Between two lives: a monitor whose container has ended, and is to be started again, executes itself as this.
+"""Between two runs: a monitor whose container has ended, and is to be started again, executes itself as this.
 
 It is still the container's monitor, so that the container counts as restarting for as long as it is there. It waits,
-starts the next life, which has a monitor of its own, and ends. SIGTERM ends the waiting: lifecycle.stop sends it under
+starts the next run, which has a monitor of its own, and ends. SIGTERM ends the waiting: lifecycle.stop sends it under
 the container's lock, and so does a host that goes down.
 """
 
@@ -14,17 +14,21 @@ from time import sleep
 from mydocker import state
 from mydocker.engine import start as starting
 from mydocker.errors import CorruptRecord, NotFound
-from mydocker.runtime import birth, memo, watch  # noqa: F401  birth: what it will need, while it is of one version
+from mydocker.runtime import (  # noqa: F401  starter: what it will need, while it is of one version
+    handoff,
+    starter,
+    supervise,
+)
 
 
 def resume(descriptor: int) -> None:
-    """descriptor: what watch.execute has left, the container's ID."""
+    """descriptor: what supervise.execute has left, the container's ID."""
     code = 125
     try:
-        found = state.load(memo.take(descriptor))
-        watch.show_title(found.id, found.name)
+        found = state.load(handoff.receive(descriptor))
+        supervise.show_title(found.id, found.name)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-        sleep(found.rest / 1000)
+        sleep(found.restart_delay / 1000)
         try:
             starting.start(found, again=True)
             code = 0

@@ -17,7 +17,7 @@ from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed
 from mydocker.image.drivers import choice
 from mydocker.kernel import process
 from mydocker.record import record
-from mydocker.runtime import launch, memo
+from mydocker.runtime import handoff, launch
 from mydocker.trace import Trace, describe
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def start(
         if not again:
             if found.status in state.BUSY:
                 raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
-            found.restart_count, found.rest, found.ended_by = 0, 0, ""
+            found.restart_count, found.restart_delay, found.ended_by = 0, 0, ""
         locked = True
         began = monotonic_ns()
         if made:
@@ -120,7 +120,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
-    console.heed = lambda number: _heed(found, number)
+    console.note_user_signal = lambda number: _note_user_signal(found, number)
     failure: list[MydockerError] = []
     readers = {b"o": 1, b"e": 2}
 
@@ -141,7 +141,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
             rights = ancillary[0][2]
             console.connect(*unpack(f"{len(rights) // 4}i", rights))
         elif kind == b"T":
-            result.trace = memo.take(unpack("i", ancillary[0][2])[0])
+            result.trace = handoff.receive(unpack("i", ancillary[0][2])[0])
         elif kind == b"F":
             failure.append(from_details(jsontext.loads(body)))
         elif kind == b"X":
@@ -163,7 +163,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     return result
 
 
-def _heed(found: state.Record, number: int) -> None:
+def _note_user_signal(found: state.Record, number: int) -> None:
     from mydocker.engine import lifecycle
 
-    lifecycle.heed(found, number)
+    lifecycle.note_user_signal(found, number)

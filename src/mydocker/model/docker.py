@@ -67,7 +67,7 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
             "OOMKilled": record.oom_killed,
             "Dead": False,
             "Pid": record.pid if running else 0,
-            "ExitCode": 0 if running else record.exit_code,  # until then it is that of the life before
+            "ExitCode": 0 if running else record.exit_code,  # until then it is that of the run before
             "Error": record.error,
             "StartedAt": record.started_at or times.NEVER,
             "FinishedAt": record.finished_at or times.NEVER,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[ops.Op], list[ops.Op]]:
     """(the host's steps, the container's steps). path: the spec's cgroupsPath, below every hierarchy's root.
 
-    The container's join only v1's hierarchies: a v2 cgroup is where the clone is born (see `birthplace`).
+    The container's join only v1's hierarchies: a v2 cgroup is where the clone starts (see `clone_cgroup`).
 
     Raises HostError as limits.files does.
     """
@@ -33,7 +33,7 @@ def _plan_v1(
     host += [ops.WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in wanted]
     if resources.get("devices"):
         host.append(ops.AllowDevices(layout.mounts["devices"] + path, limits.device_rules(resources["devices"])))
-    unified = birthplace(path, layout)
+    unified = clone_cgroup(path, layout)
     return host, [
         ops.JoinCgroups([f"{directory}/tasks" for directory in directories if directory != unified]),
         _own_view(),
@@ -59,7 +59,7 @@ def _plan_v2(
     return host, [_own_view()]
 
 
-def birthplace(path: str, layout: Layout) -> str:
+def clone_cgroup(path: str, layout: Layout) -> str:
     """The v2 directory that a container's processes are cloned into (CLONE_INTO_CGROUP), "" if there is no v2
     hierarchy.
 

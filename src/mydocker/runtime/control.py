@@ -112,13 +112,13 @@ def _at(directory: str, use: Any) -> None:
         os.close(descriptor)
 
 
-def tell(found: Record, joined: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
+def tell(record: Record, joined: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
     """The monitor learns of the record's networks and ports; the descriptors are its own from then on, too. Raises
     Conflict if it has no ear for it any more."""
     message = {
-        "networks": found.networks,
-        "published": found.published,
-        "ports": found.ports,
+        "networks": record.networks,
+        "published": record.published,
+        "ports": record.ports,
         "joined": [network.__dict__ for network in joined],
         "held": [[text, len(sockets)] for text, sockets in held.items()],
     }
@@ -126,7 +126,7 @@ def tell(found: Record, joined: list[Network], held: dict[str, list[int]], resol
     channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
         channel.settimeout(_PATIENCE)
-        _at(found.directory, channel.connect)
+        _at(record.directory, channel.connect)
         while len(descriptors) > _AT_ONCE:
             channel.sendmsg([_MORE], _rights(descriptors[:_AT_ONCE]))
             descriptors = descriptors[_AT_ONCE:]
@@ -141,7 +141,7 @@ def tell(found: Record, joined: list[Network], held: dict[str, list[int]], resol
     finally:
         channel.close()
     if answer != _DONE:
-        raise Conflict(f"the monitor of {found.name} did not answer", "the container is just ending, or see 'ps -a'")
+        raise Conflict(f"the monitor of {record.name} did not answer", "the container is just ending, or see 'ps -a'")
 
 
 def _rights(descriptors: list[int]) -> list[tuple[int, int, bytes]]:

@@ -8,7 +8,7 @@ reads back as the bytes that were written. A record's head is always 40 bytes wi
 
     container.log -> container.log.1 -> container.log.2     the newest first; a full file is renamed, the oldest goes
 
-This stays in memory for each container (see watch.py).
+This stays in memory for each container (see supervise.py).
 """
 
 from __future__ import annotations

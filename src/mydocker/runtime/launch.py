@@ -4,7 +4,7 @@
        │ fork ─────────────────────────────────────▶ │ a session of its own, nothing of the caller's
        │ load cli and engine, plan, write the bundle │ load runtime and network
        │ ──── O + descriptors: the orders ──────────▶ │ start the container
-       │ ◀─── what birth.py says ─────────────────── │
+       │ ◀─── what starter.py says ─────────────────── │
 
 If the command line ends without orders, the monitor does too; it has done nothing yet.
 What is imported here is loaded once, for both.
@@ -32,7 +32,7 @@ from mydocker import jsontext, shortcut, state  # noqa: F401  state: both halves
 from mydocker.errors import MydockerError, StepFailed
 from mydocker.kernel import cgroups, process
 from mydocker.record import record
-from mydocker.runtime import memo
+from mydocker.runtime import handoff
 from mydocker.trace import Trace, describe
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def launch(orders: Orders) -> tuple[int, socket]:
     Raises StepFailed if it is gone.
     """
     if not _ahead:
-        from mydocker.runtime import birth  # noqa: F401  here, while it is of the same version as what is running
+        from mydocker.runtime import starter  # noqa: F401  here, while it is of the same version as what is running
 
         fork_ahead(False)
     forked = _ahead.pop()
@@ -135,19 +135,19 @@ def _fork(needed: list[str]) -> _Forked:
         channel = _leave_caller(theirs)
         code = _serve(channel, layout, needed)
     except BaseException as error:
-        last_words(error, channel)
+        report_crash(error, channel)
     finally:
         os._exit(code)
 
 
 def _serve(channel: socket, layout: Layout, needed: list[str]) -> int:
-    shortcut.bring("mydocker.runtime.birth")
+    shortcut.bring("mydocker.runtime.starter")
     if needed:
         shortcut.bring(*needed)
-    from mydocker.runtime import birth
+    from mydocker.runtime import starter
 
     orders = _receive(channel)
-    return birth.start(orders, channel, layout) if orders else 0
+    return starter.start(orders, channel, layout) if orders else 0
 
 
 def _leave_caller(channel: socket) -> socket:
@@ -165,13 +165,13 @@ def _leave_caller(channel: socket) -> socket:
     for number in _IGNORED:
         _signal.signal(number, _signal.SIG_IGN)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, (_signal.SIGTERM, _signal.SIGALRM))  # until Watch.hear_signals()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, (_signal.SIGTERM, _signal.SIGALRM))  # until Supervised.hear_signals()
     for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
         process.raise_limit(resource)  # the caller's were meant for the caller
     return socket(AF_UNIX, SOCK_SEQPACKET, 0, 3)
 
 
-def last_words(error: BaseException, client: socket | None, directory: str = "") -> None:
+def report_crash(error: BaseException, client: socket | None, directory: str = "") -> None:
     """An error that nobody foresaw: the caller hears of it, the container's directory keeps it."""
     what = describe(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     text = f"the monitor failed: {what}"
@@ -193,7 +193,7 @@ def last_words(error: BaseException, client: socket | None, directory: str = "")
 
 
 def _send(channel: socket, orders: Orders) -> None:
-    memory = memo.leave(orders.__dict__)
+    memory = handoff.send(orders.__dict__)
     try:
         # In this order: the one that is shared shall not become 3 or 4, which the container's first process needs.
         descriptors = [memory, orders.lock, *([orders.shared] if orders.shared >= 0 else [])]
@@ -215,7 +215,7 @@ def _receive(channel: socket) -> Orders | None:
             return None
         descriptors += unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])
     memory, *rest = descriptors
-    orders = Orders(**memo.take(memory))
+    orders = Orders(**handoff.receive(memory))
     given = iter(rest)
     orders.lock = next(given)
     if orders.shared >= 0:

@@ -1,4 +1,4 @@
-"""The whole birth of a container as lists of ops, made from the OCI bundle before anything has changed."""
+"""The whole start of a container as lists of ops, planned from the OCI bundle before anything has changed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EXECUTE = "become the program"
 class Plan:
     """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
     be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
-    makes. birthplace: the cgroup v2 directory that it is born in, or "". links: the monitor's steps after the clone
-    that the child waits for. published: those that it waits for at the end. program: its seccomp filter. bridges: for
-    --dry-run, what the command line would do before, for networks that are not up."""
+    makes. clone_cgroup: the cgroup v2 directory that it is cloned into, or "". links: the monitor's steps after the
+    clone that the child waits for. published: those that it waits for at the end. program: its seccomp filter. bridges:
+    for --dry-run, what the command line would do before, for networks that are not up."""
 
     spec: dict[str, Any]
     host: list[ops.Op]
     clone: list[str]
-    birthplace: str
+    clone_cgroup: str
     container: list[ops.Op]
     links: list[ops.Op] = []
     published: list[ops.Op] = []
@@ -70,8 +70,8 @@ class Plan:
 
     def clone_shell(self) -> str:
         names = " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.clone)
-        born = f", born in {self.birthplace}" if self.birthplace else ""
-        return f"unshare {names} --fork  # clone3(2){born}"
+        into = f", into {self.clone_cgroup}" if self.clone_cgroup else ""
+        return f"unshare {names} --fork  # clone3(2){into}"
 
     def exec_shell(self) -> str:
         return "exec " + " ".join(map(ops.quote, self.spec["process"]["args"]))
@@ -135,6 +135,6 @@ def plan(
         steps.append(ops.OpenTerminal(root, *size, console=True))
     steps += rootfs.seal(spec, root)
     steps += security.limits(spec["process"])
-    birthplace = cgroup.birthplace(linux["cgroupsPath"], layout)
+    clone_cgroup = cgroup.clone_cgroup(linux["cgroupsPath"], layout)
     clone = [kind for kind in kinds if kind != "cgroup"]
-    return Plan(spec, host, clone, birthplace, steps, links, published, program)
+    return Plan(spec, host, clone, clone_cgroup, steps, links, published, program)

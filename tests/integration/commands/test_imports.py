@@ -69,7 +69,7 @@ def test_on_a_network_of_the_users(mydocker, imported, name):
 
 @pytest.mark.parametrize(
     "module",
-    ["mydocker.runtime.birth", "mydocker.network.plan", "mydocker.network.resolver", "mydocker.runtime.control"],
+    ["mydocker.runtime.starter", "mydocker.network.plan", "mydocker.network.resolver", "mydocker.runtime.control"],
 )
 def test_what_a_monitor_loads_where_nobody_sees_its_stderr(machine, module):
     if not machine.local:

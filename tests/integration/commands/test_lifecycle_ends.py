@@ -1,5 +1,5 @@
 """How containers begin and end where something is in the way: a start that fails, a restart of one that removes itself,
-a host whose PID 1 reaps nothing, a program that heeds no Ctrl-C."""
+a host whose PID 1 reaps nothing, a program that ignores Ctrl-C."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class TestCtrlC:
             time.sleep(0.3)
         _, err = run.communicate(timeout=20)
         assert run.returncode == 130
-        assert f"container {name} does not heed Ctrl-C" in err.decode()
+        assert f"container {name} ignores Ctrl-C" in err.decode()
         assert mydocker.state(name)["Running"]
 
     def test_the_first_ends_who_does(self, mydocker, name):
@@ -188,7 +188,7 @@ class TestHostWhosePid1ReapsNothing:
         until(lambda: "sleep 600" in within(program, "exec", name, "ps"), "the command")
         machine.run("pkill", "-9", "-P", str(client.pid))
         client.wait(20)
-        assert "sleep 600" in within(program, "exec", name, "ps")  # as with docker, it lives on
+        assert "sleep 600" in within(program, "exec", name, "ps")  # as with docker, it goes on
         assert within(program, "exec", name, "sh", "-c", "exit 7", rc=7) == ""
         within(program, "exec", name, "sh", "-c", "kill -9 $$", rc=137)
         within(program, "stop", "-t", "1", name, timeout=40)

@@ -1,4 +1,4 @@
-"""--restart, update, system restore and system shutdown: who lives again, when, and who ends that."""
+"""--restart, update, system restore and system shutdown: what is restarted, when, and what ends that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from machine import until
 from networks import address, device, network, rules
 
-FAIL = ("busybox", "sh", "-c", "echo life; exit 3")
+FAIL = ("busybox", "sh", "-c", "echo run; exit 3")
 SERVE = ("busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
 
 
@@ -18,7 +18,7 @@ def policy(mydocker, name):
     return mydocker.inspect(name, "HostConfig", "RestartPolicy")
 
 
-def lives(mydocker, name, count):
+def runs(mydocker, name, count):
     """Wait until it has been restarted so often."""
     return until(lambda: mydocker.inspect(name, "RestartCount") >= count, f"{count} restarts")
 
@@ -28,26 +28,28 @@ def status(mydocker, name):
 
 
 @pytest.fixture
-def resting(mydocker, name):
-    """A container between two lives, for seconds to come."""
+def waiting(mydocker, name):
+    """A container between two runs, for seconds to come."""
     mydocker.detached("--name", name, "--restart", "always", *FAIL)
-    until(lambda: mydocker.inspect(name, "RestartCount") >= 5 and status(mydocker, name) == "restarting", "a long rest")
+    until(
+        lambda: mydocker.inspect(name, "RestartCount") >= 5 and status(mydocker, name) == "restarting", "a long delay"
+    )
     return name
 
 
 class TestPolicies:
     @pytest.mark.parametrize(("given", "code"), [("always", 0), ("unless-stopped", 0), ("on-failure", 1)])
-    def test_it_lives_again_and_again(self, mydocker, name, given, code):
-        mydocker.detached("--name", name, "--restart", given, "busybox", "sh", "-c", f"echo life; exit {code}")
-        lives(mydocker, name, 3)
+    def test_it_restarts_again_and_again(self, mydocker, name, given, code):
+        mydocker.detached("--name", name, "--restart", given, "busybox", "sh", "-c", f"echo run; exit {code}")
+        runs(mydocker, name, 3)
         assert policy(mydocker, name) == {"Name": given, "MaximumRetryCount": 0}
-        until(lambda: mydocker.ok("logs", name).split().count("life") >= 3, "the output of all lives")
+        until(lambda: mydocker.ok("logs", name).split().count("run") >= 3, "the output of all runs")
 
     def test_no_more_often_than_was_said(self, mydocker, name):
         mydocker.detached("--name", name, "--restart", "on-failure:2", *FAIL)
         until(lambda: status(mydocker, name) == "exited", "its end")
         assert (mydocker.inspect(name, "RestartCount"), mydocker.state(name)["ExitCode"]) == (2, 3)
-        assert mydocker.ok("logs", name).split() == ["life"] * 3
+        assert mydocker.ok("logs", name).split() == ["run"] * 3
 
     @pytest.mark.parametrize(("given", "code"), [("no", 1), ("on-failure", 0)])
     def test_what_is_no_reason(self, mydocker, name, given, code):
@@ -55,20 +57,20 @@ class TestPolicies:
         mydocker.ok("wait", name)
         assert (status(mydocker, name), mydocker.inspect(name, "RestartCount")) == ("exited", 0)
 
-    def test_the_rest_doubles(self, mydocker, name):
+    def test_the_delay_doubles(self, mydocker, name):
         mydocker.detached("--name", name, "--restart", "always", "busybox", "date", "+%s.%N")
-        lives(mydocker, name, 5)
+        runs(mydocker, name, 5)
         rows = mydocker.ok("logs", "-t", name).splitlines()
         seen = [float(row.split()[0][17:-1]) for row in rows]
-        rests = [(after - before) % 60 for before, after in zip(seen, seen[1:])]
-        for rest, expected in zip(rests, (0.1, 0.2, 0.4, 0.8)):
-            assert expected <= rest < expected + 5, rests  # a start takes its time on a loaded machine
+        delays = [(after - before) % 60 for before, after in zip(seen, seen[1:])]
+        for delay, expected in zip(delays, (0.1, 0.2, 0.4, 0.8)):
+            assert expected <= delay < expected + 5, delays  # a start takes its time on a loaded machine
 
-    def test_after_a_life_long_enough_for_a_small_monitor(self, mydocker, name):
+    def test_after_a_run_long_enough_for_a_small_monitor(self, mydocker, name):
         """By then the monitor is a bare interpreter, which has to become a full one, and that the next starter."""
         mydocker.detached("--name", name, "--restart", "always", "busybox", "sleep", "3.6")
-        lives(mydocker, name, 1)
-        until(lambda: status(mydocker, name) == "running", "its second life")
+        runs(mydocker, name, 1)
+        until(lambda: status(mydocker, name) == "running", "its second run")
 
     def test_with_rm_it_is_refused(self, mydocker):
         assert "--restart with --rm" in mydocker.fails("run", "--rm", "--restart", "always", "busybox", "true")
@@ -81,8 +83,8 @@ class TestPolicies:
             )  # fmt: skip
             before = address(mydocker, name, net), mydocker.pid(name)
             machine.run("kill", "-9", str(before[1]))
-            lives(mydocker, name, 1)
-            until(lambda: status(mydocker, name) == "running", "its second life")
+            runs(mydocker, name, 1)
+            until(lambda: status(mydocker, name) == "running", "its second run")
             assert address(mydocker, name, net) == before[0]
             port = mydocker.ok("port", name, "80").rpartition(":")[2]
             assert [rule for rule in rules(machine, f"--dport {port}") if name in rule]
@@ -99,10 +101,10 @@ class TestPolicies:
 
 
 class TestForeground:
-    def test_the_first_life_s_exit_code_is_the_command_s(self, mydocker, name):
+    def test_the_first_run_s_exit_code_is_the_command_s(self, mydocker, name):
         result = mydocker("run", "--net", "none", "--name", name, "--restart", "always", *FAIL)
-        assert (result.rc, result.stdout) == (3, "life\n")
-        lives(mydocker, name, 2)
+        assert (result.rc, result.stdout) == (3, "run\n")
+        runs(mydocker, name, 2)
 
     def test_a_signal_for_it_ends_it_for_good(self, machine, mydocker, name):
         if not machine.local:
@@ -117,8 +119,8 @@ class TestForeground:
 
 
 class TestBetweenTwoLives:
-    def test_it_is_shown(self, mydocker, resting):
-        state = mydocker.state(resting)
+    def test_it_is_shown(self, mydocker, waiting):
+        state = mydocker.state(waiting)
         assert (state["Status"], state["Running"], state["Restarting"], state["Pid"], state["ExitCode"]) == (
             "restarting",
             True,
@@ -127,50 +129,50 @@ class TestBetweenTwoLives:
             3,
         )
         row = mydocker.ok("ps", "--filter", "status=restarting", "--format", "{{.Names}}: {{.Status}}")
-        assert row.startswith(f"{resting}: Restarting (3) ")
+        assert row.startswith(f"{waiting}: Restarting (3) ")
         assert row.endswith(" ago")
-        assert resting in mydocker.ok("ps", "--format", "{{.Names}}")
+        assert waiting in mydocker.ok("ps", "--format", "{{.Names}}")
 
     @pytest.mark.parametrize("command", ["stop", "kill"])
-    def test_it_is_ended(self, mydocker, resting, command):
+    def test_it_is_ended(self, mydocker, waiting, command):
         began = time.monotonic()
-        assert mydocker.ok(command, resting) == resting
+        assert mydocker.ok(command, waiting) == waiting
         assert time.monotonic() - began < 8  # and not the 10 s that stop gives a program
-        assert (status(mydocker, resting), mydocker.state(resting)["ExitCode"]) == ("exited", 3)
-        count = mydocker.inspect(resting, "RestartCount")
-        time.sleep(4)  # the longest rest so far is 3.2 s
-        assert (status(mydocker, resting), mydocker.inspect(resting, "RestartCount")) == ("exited", count)
+        assert (status(mydocker, waiting), mydocker.state(waiting)["ExitCode"]) == ("exited", 3)
+        count = mydocker.inspect(waiting, "RestartCount")
+        time.sleep(4)  # the longest delay so far is 3.2 s
+        assert (status(mydocker, waiting), mydocker.inspect(waiting, "RestartCount")) == ("exited", count)
 
-    def test_it_is_removed_by_force_only(self, mydocker, resting):
-        assert "is restarting" in mydocker.fails("rm", resting)
-        mydocker.ok("rm", "-f", resting)
-        assert "no such container" in mydocker("logs", resting).stderr
+    def test_it_is_removed_by_force_only(self, mydocker, waiting):
+        assert "is restarting" in mydocker.fails("rm", waiting)
+        mydocker.ok("rm", "-f", waiting)
+        assert "no such container" in mydocker("logs", waiting).stderr
 
-    def test_exec_says_so(self, mydocker, resting):
-        assert "is restarting" in mydocker.fails("exec", resting, "true")
+    def test_exec_says_so(self, mydocker, waiting):
+        assert "is restarting" in mydocker.fails("exec", waiting, "true")
 
-    def test_start_has_nothing_to_do(self, mydocker, resting):
-        assert mydocker.ok("start", resting) == resting
+    def test_start_has_nothing_to_do(self, mydocker, waiting):
+        assert mydocker.ok("start", waiting) == waiting
 
-    def test_restart_starts_it_afresh(self, mydocker, resting):
-        mydocker.ok("restart", resting)
-        assert mydocker.inspect(resting, "RestartCount") < 3
+    def test_restart_starts_it_afresh(self, mydocker, waiting):
+        mydocker.ok("restart", waiting)
+        assert mydocker.inspect(waiting, "RestartCount") < 3
 
-    def test_wait_waits_for_the_next_end(self, mydocker, resting):
-        count = mydocker.inspect(resting, "RestartCount")
-        assert mydocker.ok("wait", resting) == "3"
-        assert mydocker.inspect(resting, "RestartCount") > count
+    def test_wait_waits_for_the_next_end(self, mydocker, waiting):
+        count = mydocker.inspect(waiting, "RestartCount")
+        assert mydocker.ok("wait", waiting) == "3"
+        assert mydocker.inspect(waiting, "RestartCount") > count
 
-    def test_logs_are_there(self, mydocker, resting):
-        assert mydocker.ok("logs", "--tail", "1", resting) == "life"
+    def test_logs_are_there(self, mydocker, waiting):
+        assert mydocker.ok("logs", "--tail", "1", waiting) == "run"
 
     @pytest.mark.parametrize("number", ["TERM", "KILL"])
-    def test_of_a_monitor_that_is_killed(self, machine, mydocker, resting, number):
-        record = json.loads(machine.read(f"{machine.store}/run/{resting}/record.json"))
+    def test_of_a_monitor_that_is_killed(self, machine, mydocker, waiting, number):
+        record = json.loads(machine.read(f"{machine.store}/run/{waiting}/record.json"))
         machine.run("kill", f"-{number}", str(record["monitor_pid"]))
-        until(lambda: status(mydocker, resting) == "exited", "its end")
-        assert "before it was started again" in mydocker.state(resting)["Error"]
-        mydocker.ok("start", resting)
+        until(lambda: status(mydocker, waiting) == "exited", "its end")
+        assert "before it was started again" in mydocker.state(waiting)["Error"]
+        mydocker.ok("start", waiting)
 
 
 class TestEnding:
@@ -181,7 +183,7 @@ class TestEnding:
         assert (status(mydocker, name), mydocker.inspect(name, "RestartCount")) == ("exited", 0)
         mydocker.ok("start", name)
         mydocker.ok("exec", name, "kill", "1")  # by itself, as far as mydocker knows
-        lives(mydocker, name, 1)
+        runs(mydocker, name, 1)
 
     @pytest.mark.parametrize(("number", "again"), [("KILL", False), ("TERM", False), ("HUP", True)])
     def test_a_signal_that_is_to_end_it_does(self, mydocker, name, number, again):
@@ -199,7 +201,7 @@ class TestEnding:
         time.sleep(0.3)
         mydocker.ok("kill", "-s", number, name)
         if again:
-            lives(mydocker, name, 1)
+            runs(mydocker, name, 1)
         else:
             until(lambda: status(mydocker, name) == "exited", "its end")
             assert mydocker.inspect(name, "RestartCount") == 0
@@ -229,9 +231,9 @@ class TestUpdate:
         mydocker.ok("update", "--restart=on-failure:1", name)
         until(lambda: mydocker.inspect(name, "RestartCount") == 1, "a restart")
 
-    def test_it_ends_a_row_of_lives(self, mydocker, resting):
-        mydocker.ok("update", "--restart", "no", resting)
-        until(lambda: status(mydocker, resting) == "exited", "its last end")
+    def test_it_ends_a_row_of_restarts(self, mydocker, waiting):
+        mydocker.ok("update", "--restart", "no", waiting)
+        until(lambda: status(mydocker, waiting) == "exited", "its last end")
 
     def test_what_cannot_be(self, mydocker, name):
         mydocker.ok("create", "--rm", "--name", name, "busybox")
@@ -288,10 +290,10 @@ class TestRestore:
         assert mydocker.ok("system", "restore") == f"container {name}: removed, as its --rm asks for"
         assert mydocker.ok("ps", "-aq") == mydocker.ok("volume", "ls", "-q") == ""
 
-    def test_between_two_lives(self, mydocker, resting, boot):
+    def test_between_two_runs(self, mydocker, waiting, boot):
         boot()
-        assert f"container {resting}: started" in mydocker.ok("system", "restore")
-        assert mydocker.inspect(resting, "RestartCount") < 3
+        assert f"container {waiting}: started" in mydocker.ok("system", "restore")
+        assert mydocker.inspect(waiting, "RestartCount") < 3
 
     def test_who_shares_a_network_comes_after_its_owner(self, mydocker, name, boot):
         with network(mydocker, f"n{name}") as net:
@@ -366,10 +368,10 @@ class TestShutdown:
         assert sorted(back) == sorted([f"{name}-unless-stopped", f"{name}-always"])
         mydocker.ok("rm", "-f", *back)
 
-    def test_it_ends_a_rest(self, mydocker, resting):
-        assert mydocker.ok("system", "shutdown") == f"container {resting}: stopped"
-        assert status(mydocker, resting) == "exited"
-        assert f"container {resting}: started" in mydocker.ok("system", "restore")
+    def test_it_ends_a_delay(self, mydocker, waiting):
+        assert mydocker.ok("system", "shutdown") == f"container {waiting}: stopped"
+        assert status(mydocker, waiting) == "exited"
+        assert f"container {waiting}: started" in mydocker.ok("system", "restore")
 
     def test_networks_too(self, machine, mydocker, name):
         with network(mydocker, f"n{name}") as net:

@@ -37,7 +37,7 @@ def test_nor_behind_it(env, part):
 
 
 def test_a_monitor_that_waits_has_no_room_for_os(env):
-    assert "os" not in part_modules("mydocker.runtime.watch")
+    assert "os" not in part_modules("mydocker.runtime.supervise")
 
 
 def off_the_list(loaded: set[str], what: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Restart policies, as docker's: what --restart says, when a container lives again, and how long it rests before.
+"""Restart policies, as docker's: what --restart says, when a container is restarted, and after which delay.
 
 A policy is kept as its text: no, on-failure, on-failure:MOST, always, unless-stopped.
 """
@@ -18,8 +18,8 @@ BY_REMOVAL = "by removal"  # by hand, and what is written of its end is not mean
 BY_SHUTDOWN = "by shutdown"
 BY_RESTART = "by restart"  # it is started again at once; until then it stays, even with --rm
 
-_SHORTEST, _LONGEST = 100, 60_000  # ms between two lives
-_SETTLED = 10_000  # ms of life that make up for the failures before
+_SHORTEST, _LONGEST = 100, 60_000  # ms between two runs
+_SETTLED = 10_000  # ms of uptime after which the back-off starts again
 
 
 def parse(text: str) -> str:
@@ -41,17 +41,18 @@ def split(policy: str) -> tuple[str, int]:
     return kind, int(most or 0)
 
 
-def rest(policy: str, ended_by: str, code: int, count: int, rested: int, lived: int) -> int:
-    """How many milliseconds a container that has ended rests before it is started again; 0: it is not.
+def restart_delay(policy: str, ended_by: str, code: int, count: int, previous_delay: int, uptime: int) -> int:
+    """Return the milliseconds to wait before a container that has ended is restarted; 0: it is not restarted.
 
-    code: its exit code. count: how often it was restarted since a person has started it. rested: how long before the
-    life that has ended, 0 if it was no restart. lived: how long that was, in milliseconds.
+    code: its exit code. count: how often it was restarted since a person has started it. previous_delay: how
+    long it had waited before the run that has ended, 0 if that was not a restart. uptime: how long that run was, in
+    milliseconds.
     """
     kind, most = split(policy)
     wanted = kind in ("always", "unless-stopped") or (kind == "on-failure" and code and not 0 < most <= count)
     if ended_by or not wanted:
         return 0
-    return _SHORTEST if lived >= _SETTLED or not rested else min(2 * rested, _LONGEST)
+    return _SHORTEST if uptime >= _SETTLED or not previous_delay else min(2 * previous_delay, _LONGEST)
 
 
 def returns_at_boot(policy: str, ended_by: str) -> bool:

@@ -1,11 +1,11 @@
-"""A container's birth: a monitor is told what to start, starts it, and tells how that went. From then on it is
+"""Start a container: a monitor gets its orders, starts the container, and reports the outcome. From then on it runs
 monitor.py.
 
 Towards the command line it speaks one way, in messages on a socket, of which the last two are monitor.py's:
 
     S + {"pid"}      started, with two descriptors: a pidfd, and its stdin (pipe or terminal) or nothing
     F + error        not started; everything is taken back
-    T                with a memo of the steps of the start, just after S or before F, if they are wanted
+    T                with a memfd: the steps of the start, just after S or before F, if they are wanted
     o, e + bytes     output, for an attached command line
     X + code         ended, recorded and cleared up
 
@@ -25,10 +25,10 @@ from mydocker import jsontext, state
 from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
-from mydocker.runtime import init, memo, watch
+from mydocker.runtime import handoff, init, supervise
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
-from mydocker.runtime.launch import Orders, last_words
+from mydocker.runtime.launch import Orders, report_crash
 from mydocker.runtime.monitor import Monitor
 from mydocker.runtime.plan import CLONE, EXECUTE, plan
 from mydocker.trace import Trace, dumped, step_failed, take_back
@@ -42,29 +42,34 @@ _MESSAGE = 1 << 18
 
 def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
     """Start the container that the orders are about, and be its monitor until its end; an exit code."""
-    found = state.Record(**orders.record)
+    record = state.Record(**orders.record)
     try:
-        watch.show_title(found.id, found.name)
-        life = watch.Watch(found.id, found.name, found.stop_signal, found.stop_timeout)
-        life.client, life.held, life.dns, life.networks = Client(client), orders.held, orders.dns, orders.networks
-        life.hear_signals()
-        monitor = Monitor(found, layout, life, Trace("host", notes=orders.notes))
-        error = _Birth(monitor, orders).run()
+        supervise.show_title(record.id, record.name)
+        container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout)
+        container.client, container.held, container.dns, container.networks = (
+            Client(client),
+            orders.held,
+            orders.dns,
+            orders.networks,
+        )
+        container.hear_signals()
+        monitor = Monitor(record, layout, container, Trace("host", notes=orders.notes))
+        error = Starter(monitor, orders).run()
         if not error:
             monitor.live()
         return error.exit_code if error else 0
     except BaseException as error:
-        last_words(error, client, found.directory)
+        report_crash(error, client, record.directory)
         return 125
 
 
-class _Birth:
+class Starter:
     """steps: what the child has done, as Trace.dump() gives it. told: when it said so; from then on it becomes the
     program. ran: when it had."""
 
     def __init__(self, monitor: Monitor, orders: Orders) -> None:
         self.monitor, self.orders = monitor, orders
-        self.found, self.life, self.trace = monitor.found, monitor.life, monitor.trace
+        self.record, self.container, self.trace = monitor.record, monitor.container, monitor.trace
         self.steps = b""
         self.told = self.ran = 0
 
@@ -77,7 +82,7 @@ class _Birth:
             error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
             self.monitor.take_back()
             self._keep_trace()
-            state.save_failure(self.found, str(error), error.exit_code)
+            state.save_failure(self.record, str(error), error.exit_code)
             os.close(self.orders.lock)
             self.monitor.say(b"F", error.details())
             return error
@@ -90,15 +95,15 @@ class _Birth:
         return None
 
     def _start(self) -> None:
-        found, orders, began = self.found, self.orders, monotonic_ns()
+        record, orders, began = self.record, self.orders, monotonic_ns()
         wires, layout = self.monitor.wires, self.monitor.layout
         self.plan = self.monitor.plan = plan(
-            orders.spec, found.directory, layout, orders.size, found.name, wires, orders.shared, orders.program
+            orders.spec, record.directory, layout, orders.size, record.name, wires, orders.shared, orders.program
         )
         if not orders.fresh:
             take_back(self.plan.host)  # what a monitor that was killed could not
-        self.trace.span("plan every step", f"cat {found.directory}/config.json", began)
-        self.life.log = LogWriter(f"{found.directory}/container.log", orders.log_size, orders.log_files)
+        self.trace.span("plan every step", f"cat {record.directory}/config.json", began)
+        self.container.log = LogWriter(f"{record.directory}/container.log", orders.log_size, orders.log_files)
         self.trace.run(self.plan.host)
         channel = self._clone()
         self._wire(channel)
@@ -110,25 +115,25 @@ class _Birth:
     def _clone(self) -> socket:
         """The container's first process; the socket to it."""
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        streams = [] if self.found.tty else self._pipes()
+        streams = [] if self.record.tty else self._pipes()
         flags = 0
         for kind in self.plan.clone:
             flags |= process.NAMESPACES[kind]
         began = monotonic_ns()
         try:
-            self.life.pid, self.life.pidfd = process.clone_into(self.plan.birthplace, flags)
+            self.container.pid, self.container.pidfd = process.clone_into(self.plan.clone_cgroup, flags)
         except OSError as error:
             hint = "is a limit on processes or namespaces reached?"
             raise StepFailed(
                 f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
             ) from None
-        if self.life.pid == 0:
+        if self.container.pid == 0:
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
             number = self.trace.number + ahead
             init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
         self.trace.span(CLONE, self.plan.clone_shell(), began)
-        if self.life.told_to_end:  # when there was nobody yet to tell
-            self.life.signal(_signal.SIGKILL)
+        if self.container.stop_requested:  # when there was nobody yet to tell
+            self.container.signal(_signal.SIGKILL)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
@@ -144,8 +149,8 @@ class _Birth:
                 channel.send(b"N")
             self.trace.run(self.plan.published)
         except (OSError, MydockerError):
-            ended = os.waitid(os.P_PID, self.life.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            self.life.signal(_signal.SIGKILL)
+            ended = os.waitid(os.P_PID, self.container.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            self.container.signal(_signal.SIGKILL)
             self._told(channel)  # if it had failed before, that is why
             if ended:
                 raise self._ended_early() from None
@@ -178,14 +183,14 @@ class _Birth:
 
     def _pipes(self) -> list[int]:
         """The child's ends for 0, 1, 2; the monitor's go to self."""
-        if self.found.open_stdin:
-            stdin, self.life.stdin = os.pipe()
+        if self.record.open_stdin:
+            stdin, self.container.stdin = os.pipe()
         else:
             stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         streams = [stdin]
         for name in (b"stdout", b"stderr"):
             ours, theirs = os.pipe()
-            self.life.outputs[ours] = name
+            self.container.outputs[ours] = name
             streams.append(theirs)
         return streams
 
@@ -196,7 +201,7 @@ class _Birth:
         # The socket also closes when the child is killed on its way; then its program never ran.
         if not self.told:
             raise self._ended_early()
-        if self.life.told_to_end:  # so it was killed, perhaps just before it became the program
+        if self.container.stop_requested:  # so it was killed, perhaps just before it became the program
             raise StepFailed("the start was interrupted")
         self.ran = monotonic_ns()
 
@@ -218,10 +223,10 @@ class _Birth:
             if not data:
                 break
             if data[:1] == b"P":
-                self.life.stdin = unpack("i", ancillary[0][2][:4])[0]
-                self.life.outputs[self.life.stdin] = b"stdout"
+                self.container.stdin = unpack("i", ancillary[0][2][:4])[0]
+                self.container.outputs[self.container.stdin] = b"stdout"
             elif data[:1] == b"D":
-                self.life.open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
+                self.container.open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
             elif data[:1] == b"T":
                 self.steps, self.told = data[1:], monotonic_ns()
             elif data[:1] == b"E":
@@ -236,44 +241,46 @@ class _Birth:
 
     def _look(self) -> None:
         """What the record will say of the two processes, read while the child builds its root."""
-        self.pid_start = process.start_time(self.life.pid) or 1  # a zombie already: what its monitor saw of it counts
+        self.pid_start = (
+            process.start_time(self.container.pid) or 1
+        )  # a zombie already: what its monitor saw of it counts
         self.monitor_start, self.boot_id = process.start_time(os.getpid()), state.boot_id()
 
     def _record_start(self) -> None:
-        found, life = self.found, self.life
-        life.running = True
-        found.status, found.pid, found.pid_start = "running", life.pid, self.pid_start
-        found.monitor_pid, found.monitor_start = os.getpid(), self.monitor_start
-        found.boot_id, found.started_at, found.finished_at = self.boot_id, state.now(), ""
-        found.oom_killed, found.error = False, ""  # the exit code stays that of the life before: `wait` may look late
+        record, container = self.record, self.container
+        container.running = True
+        record.status, record.pid, record.pid_start = "running", container.pid, self.pid_start
+        record.monitor_pid, record.monitor_start = os.getpid(), self.monitor_start
+        record.boot_id, record.started_at, record.finished_at = self.boot_id, state.now(), ""
+        record.oom_killed, record.error = False, ""  # the exit code stays that of the run before: `wait` may look late
         if self.monitor.wires:
             from mydocker.runtime import control
 
-            self.monitor.listen(control.listen(found.directory))
-        state.save(found)
-        state.fsync_new(found)
+            self.monitor.listen(control.listen(record.directory))
+        state.save(record)
+        state.fsync_new(record)
 
     def _say_started(self) -> None:
-        life, orders = self.life, self.orders
+        container, orders = self.container, self.orders
         # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
-        descriptors = [life.pidfd]
-        hand_over = orders.stdin and life.stdin >= 0
-        if hand_over or (orders.attach and self.found.tty):
-            descriptors.append(life.stdin)
-        self.monitor.say(b"S", {"pid": life.pid}, descriptors)
-        if hand_over and not self.found.tty:
-            os.close(life.stdin)
-            life.stdin = -1
+        descriptors = [container.pidfd]
+        hand_over = orders.stdin and container.stdin >= 0
+        if hand_over or (orders.attach and self.record.tty):
+            descriptors.append(container.stdin)
+        self.monitor.say(b"S", {"pid": container.pid}, descriptors)
+        if hand_over and not self.record.tty:
+            os.close(container.stdin)
+            container.stdin = -1
         self._keep_trace()
-        if life.client and orders.attach:
-            life.client.set_blocking(False)
-        elif life.client:
-            life.client.drop()
-            life.client = None
+        if container.client and orders.attach:
+            container.client.set_blocking(False)
+        elif container.client:
+            container.client.drop()
+            container.client = None
 
     def _is_traced(self) -> bool:
         """A container that vanishes at its end keeps no trace."""
-        return self.orders.explain or not self.found.auto_remove
+        return self.orders.explain or not self.record.auto_remove
 
     def _keep_trace(self) -> None:
         """What `explain` shows later, and `run --explain` now."""
@@ -281,19 +288,19 @@ class _Birth:
             return
         trace = {
             "schema": 1,
-            "id": self.found.id,
-            "name": self.found.name,
-            "command": self.found.command,
+            "id": self.record.id,
+            "name": self.record.name,
+            "command": self.record.command,
             "wall": time_ns() / 1e9,
             "origin": monotonic_ns(),
             "spans": self.trace.spans() + self._child_spans(),
         }
         if self.orders.explain:
-            memory = memo.leave(trace)  # a message takes some 600 mounts, a memfd any number
+            memory = handoff.send(trace)  # a message takes some 600 mounts, a memfd any number
             self.monitor.say(b"T", None, [memory])
             os.close(memory)
         try:
-            write_atomic(f"{self.found.directory}/trace.json", jsontext.dumps(trace).encode())
+            write_atomic(f"{self.record.directory}/trace.json", jsontext.dumps(trace).encode())
         except (OSError, HostError):
             pass  # a full disk is no reason to end a container that runs
 

@@ -1,10 +1,10 @@
-"""The long part of a monitor's life: keep the container's log, answer for names, and wait until it ends.
+"""Supervise a running container: keep its log, answer for names, and wait until it ends.
 
 A monitor that was forked by a command line keeps all in memory that a start needs. So, once its container has run for a
 while and nobody is attached, it executes itself anew as a bare interpreter with this module and little more. For
 everything else (its networks are changed, it has ended) it becomes a full one again, the same way:
 
-    monitor, forked ──▶ watch, bare ── wanted, or ended ──▶ monitor ──▶ watch …
+    monitor, forked ──▶ bare ── wanted, or ended ──▶ monitor ──▶ bare …
                                                                └─ ended, and to be started again ──▶ engine.restarting
 
 It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
@@ -24,7 +24,7 @@ import sys
 from time import monotonic, sleep
 
 from mydocker.kernel.title import set_title
-from mydocker.runtime import memo
+from mydocker.runtime import handoff
 from mydocker.runtime.crilog import LogWriter
 
 TYPE_CHECKING = False
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from mydocker.runtime.client import Client
 
 ENDED, WANTED, SETTLED = "ended", "wanted", "settled"
-BARE, FULL = "mydocker.runtime.watch", "mydocker.runtime.monitor"
-REST = "mydocker.engine.restarting"  # a name only: nothing here may know the engine
+BARE, FULL = "mydocker.runtime.supervise", "mydocker.runtime.monitor"
+RESTARTING = "mydocker.engine.restarting"  # a name only: nothing here may know the engine
 _PIECE = 65536
 _LINGER = 200  # ms: how long output may still come when the container has ended, and somebody else holds the pipe
 _LONGEST_DRAIN = 10.0  # seconds
@@ -44,7 +44,7 @@ _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from {} import resume; res
 _HELD_BACK = (_signal.SIGTERM, _signal.SIGALRM)
 
 
-class Watch:
+class Supervised:
     """A container that runs, seen from its parent.
 
     container_id, name; stop_signal and stop_timeout as in its record. outputs: descriptor -> b"stdout", b"stderr".
@@ -56,7 +56,7 @@ class Watch:
         self.container_id, self.name = container_id, name
         self.stop_signal, self.stop_timeout = stop_signal, stop_timeout
         self.pid = self.pidfd = self.stdin = self.control = -1
-        self.running = self.told_to_end = False
+        self.running = self.stop_requested = False
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
         self.held: dict[str, list[int]] = {}
@@ -77,7 +77,7 @@ class Watch:
 
     def _stop(self) -> None:
         """The stop signal, then SIGKILL after the container's own time for it (negative: never)."""
-        self.told_to_end = True
+        self.stop_requested = True
         self.signal(self.stop_signal if self.running else _signal.SIGKILL)
         if self.stop_timeout >= 0:
             _signal.alarm(max(1, self.stop_timeout))
@@ -162,8 +162,8 @@ class Watch:
         return ready
 
     def _listening(self) -> list[int]:
-        found = self.resolver.descriptors() if self.resolver else []
-        return [self.pidfd, *found, self.control] if self.control >= 0 else [self.pidfd, *found]
+        resolver = self.resolver.descriptors() if self.resolver else []
+        return [self.pidfd, *resolver, self.control] if self.control >= 0 else [self.pidfd, *resolver]
 
     def _patience(self, deadline: float | None) -> int | None:
         """Milliseconds until something is to be done without anybody asking; None: nothing is."""
@@ -201,16 +201,16 @@ class Watch:
 
     def _descriptors(self) -> list[int]:
         """All that are the monitor's own for as long as the container runs."""
-        found = [self.pidfd, self.stdin, self.control, *self.outputs]
-        found += [number for sockets in self.held.values() for number in sockets]
-        found += self.resolver.sockets() if self.resolver else []
-        return [number for number in found if number >= 0]
+        every = [self.pidfd, self.stdin, self.control, *self.outputs]
+        every += [number for sockets in self.held.values() for number in sockets]
+        every += self.resolver.sockets() if self.resolver else []
+        return [number for number in every if number >= 0]
 
     def state(self) -> dict[str, Any]:
         """All of it, for adopt()."""
         return {
             "container": [self.container_id, self.name, self.stop_signal, self.stop_timeout],
-            "process": [self.pid, self.pidfd, self.stdin, self.control, self.status, self.told_to_end],
+            "process": [self.pid, self.pidfd, self.stdin, self.control, self.status, self.stop_requested],
             "outputs": [[descriptor, name.decode()] for descriptor, name in self.outputs.items()],
             "log": self.log.state(),
             "held": self.held,
@@ -221,9 +221,9 @@ class Watch:
 
 
 def execute(module: str, state: Any, kept: list[int]) -> None:
-    """Execute a new interpreter, in which `module` resumes: with these descriptors, and that of a memo of `state`.
+    """Execute a new interpreter, in which `module` resumes: with these descriptors, and a memfd that holds `state`.
     Returns only if that can't be."""
-    memory = memo.leave(state)
+    memory = handoff.send(state)
     kept = [0, 1, 2, memory, *kept]
     root = __file__.rpartition("/mydocker/")[0]
     words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
@@ -240,22 +240,24 @@ def execute(module: str, state: Any, kept: list[int]) -> None:
         os.close(memory)
 
 
-def adopt(descriptor: int) -> Watch:
+def adopt(descriptor: int) -> Supervised:
     """From state(), by another interpreter."""
-    state = memo.take(descriptor)
-    watch = Watch(*state["container"])
-    watch.running = True
-    watch.pid, watch.pidfd, watch.stdin, watch.control, watch.status, watch.told_to_end = state["process"]
-    watch.hear_signals()
-    watch.outputs = {number: name.encode() for number, name in state["outputs"]}
-    watch.held, watch.networks, watch.dns = state["held"], state["networks"], state["dns"]
-    watch.log = LogWriter(**state["log"])
+    state = handoff.receive(descriptor)
+    container = Supervised(*state["container"])
+    container.running = True
+    container.pid, container.pidfd, container.stdin, container.control, container.status, container.stop_requested = (
+        state["process"]
+    )
+    container.hear_signals()
+    container.outputs = {number: name.encode() for number, name in state["outputs"]}
+    container.held, container.networks, container.dns = state["held"], state["networks"], state["dns"]
+    container.log = LogWriter(**state["log"])
     if state["resolver"]:
-        watch.open_resolver(state["resolver"])
-    for number in (0, 1, 2, *watch._descriptors()):
+        container.open_resolver(state["resolver"])
+    for number in (0, 1, 2, *container._descriptors()):
         os.set_inheritable(number, False)
-    show_title(watch.container_id, watch.name)
-    return watch
+    show_title(container.container_id, container.name)
+    return container
 
 
 def show_title(container_id: str, name: str) -> None:
@@ -264,9 +266,9 @@ def show_title(container_id: str, name: str) -> None:
 
 def resume(descriptor: int) -> None:
     """The bare monitor: until somebody wants more of it than to wait."""
-    watch = adopt(descriptor)
+    container = adopt(descriptor)
     while True:
-        if watch.status is None:
-            watch.wait()
-        watch.become(FULL)
+        if container.status is None:
+            container.wait()
+        container.become(FULL)
         sleep(1)  # memory is short, or Python is just being upgraded: it can only be tried again
