@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Optional
 
-    from mydocker import ops
+    from mydocker.ops.base import Op
 
-    Note = tuple[str, str, Optional[ops.Op], int, int, str]  # name, shell, op, start, end, error: what spans() is of
+    Note = tuple[str, str, Optional[Op], int, int, str]  # name, shell, op, start, end, error: what spans() is of
 
 # MYDOCKER_FAULT=N makes the N-th op of a start fail, host and container side counted through.
 _FAULT = os.environ.get("MYDOCKER_FAULT", "")
@@ -43,9 +43,9 @@ class Trace:
         self.side = side
         self.number = number
         self.notes: list[Note] = [*notes]
-        self._done: list[ops.Op] = []
+        self._done: list[Op] = []
 
-    def run(self, plan: Iterable[ops.Op]) -> None:
+    def run(self, plan: Iterable[Op]) -> None:
         """Do each op in turn. Raises StepFailed at the first that fails; unwind() then takes the rest back."""
         for op in plan:
             self.number += 1
@@ -60,7 +60,7 @@ class Trace:
                 raise step_failed(op.phrase(), error) from None
             self.notes.append(("", "", op, start, monotonic_ns(), ""))
 
-    def adopt(self, done: Iterable[ops.Op]) -> None:
+    def adopt(self, done: Iterable[Op]) -> None:
         """Ops that somebody else has done, to be undone with ours."""
         self._done.extend(done)
 
@@ -102,15 +102,15 @@ class Trace:
 
 def dumped(data: bytes) -> list[Note]:
     """What dump() gave, where the same ops are loaded."""
-    from mydocker import ops
+    from mydocker.ops.base import revive
 
     return [
-        (name, shell, op and ops.revive(*op), start, end, error)
+        (name, shell, op and revive(*op), start, end, error)
         for name, shell, op, start, end, error in marshal.loads(data)
     ]
 
 
-def take_back(plan: list[ops.Op]) -> None:
+def take_back(plan: list[Op]) -> None:
     """Undo a plan of which nobody knows how far it came: what a monitor that was killed has left. Raises OSError."""
     for op in reversed(plan):
         op.undo()

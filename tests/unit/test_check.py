@@ -24,7 +24,7 @@ from mydocker.network.ops import (
     RemoveOldFlavour,
     RemovePorts,
 )
-from mydocker.ops import ShowNamespace
+from mydocker.ops.namespaces import ShowNamespace
 from mydocker.state import Record
 
 WEB = Network("web", "a" * 64, "", "web", "10.1.0.0/16", "10.1.0.1")

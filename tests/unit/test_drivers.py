@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mydocker import config, ops, paths
+from mydocker import config, paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument
 from mydocker.image.drivers import aufs, choice, copy, overlay
 from mydocker.kernel.mounts import FLAGS
+from mydocker.ops.rootfs import Mount
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = 4096
@@ -38,7 +39,7 @@ class TestOverlay:
     def test_root(self):
         layers = chain(3)
         (mount,) = overlay.root_ops(DIR, layers)
-        assert isinstance(mount, ops.Mount)
+        assert isinstance(mount, Mount)
         assert (mount.source, mount.target, mount.fstype, mount.flags) == ("overlay", f"{DIR}/rootfs", "overlay", 0)
         found = options(mount.data)
         assert found["lowerdir"].split(":") == directories(layers)[::-1]

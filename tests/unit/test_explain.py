@@ -13,10 +13,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mydocker import ops, paths
+from mydocker import paths
 from mydocker.cli import explain
 from mydocker.cli.output import width
 from mydocker.errors import CorruptRecord, InvalidArgument
+from mydocker.ops.base import revive
+from mydocker.ops.cgroup import MakeCgroups
+from mydocker.ops.namespaces import LinkUp, SetHostname
+from mydocker.ops.rootfs import Mount
 
 ID = "0123456789abcdef" * 4
 DIR = paths.container(ID)
@@ -53,13 +57,13 @@ def span(side, name, shell, start, end):
 def trace():
     """A birth of 20 ms, recorded out of order, with times that begin anywhere."""
     t = 777 * MS
-    overlay = ops.Mount("overlay", "", "overlay", 0, f"lowerdir={LAYER},upperdir={DIR}/upper", f"{DIR}/rootfs")
+    overlay = Mount("overlay", "", "overlay", 0, f"lowerdir={LAYER},upperdir={DIR}/upper", f"{DIR}/rootfs")
     spans = [
         op_span("container", overlay, t + 9 * MS, t + 14 * MS),
-        op_span("container", ops.SetHostname("bird"), t + 8 * MS, t + 8 * MS + 12_000),
+        op_span("container", SetHostname("bird"), t + 8 * MS, t + 8 * MS + 12_000),
         span("container", "become the program", "exec sh -c 'echo hi'", t + 14 * MS, t + 15 * MS),
         span("host", "read the bundle", f"cat {DIR}/config.json", t, t + 2 * MS),
-        op_span("host", ops.MakeCgroups([f"/sys/fs/cgroup/{n}/mydocker/{ID}" for n in "abcd"]), t + 2 * MS, t + 3 * MS),
+        op_span("host", MakeCgroups([f"/sys/fs/cgroup/{n}/mydocker/{ID}" for n in "abcd"]), t + 2 * MS, t + 3 * MS),
         span("host", "clone the first process", "unshare --fork  # clone3(2), a long remark", t + 3 * MS, t + 7 * MS),
         span("host", "wait until the program runs", "wait", t + 7 * MS, t + 20 * MS),
     ]  # fmt: skip
@@ -149,7 +153,7 @@ class TestForPeople:
         assert explain._paper(1) == (None, False)
 
     def test_a_failure_stands_under_its_step(self, trace):
-        trace["spans"].append(op_span("host", ops.LinkUp("lo"), 780 * MS, 781 * MS, "[Errno 5] I/O error: 'lo'"))
+        trace["spans"].append(op_span("host", LinkUp("lo"), 780 * MS, 781 * MS, "[Errno 5] I/O error: 'lo'"))
         assert "  failed: [Errno 5] I/O error: 'lo'\n" in text_of(trace)
 
     def test_nothing_steers_the_terminal(self, trace):
@@ -244,9 +248,7 @@ class TestPicture:
 class TestPlan:
     @pytest.fixture
     def plan(self, trace):
-        steps = [
-            {**row, "shell": row.get("shell") or ops.revive(row["op"], row["args"]).shell()} for row in trace["spans"]
-        ]
+        steps = [{**row, "shell": row.get("shell") or revive(row["op"], row["args"]).shell()} for row in trace["spans"]]
         for number, row in enumerate(steps):
             row["number"] = number or None
         return SimpleNamespace(outline=lambda: steps, spec={"linux": {"cgroupsPath": f"/mydocker/{ID}"}})

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from mydocker import jsontext, ops
+from mydocker import jsontext
 from mydocker.network import ops as network_ops
 from mydocker.network.ops import (
     ConfigureLink,
@@ -20,7 +20,8 @@ from mydocker.network.ops import (
     RemoveBridge,
     RemoveLink,
 )
-from mydocker.ops import ShowNamespace
+from mydocker.ops import namespaces
+from mydocker.ops.namespaces import ShowNamespace
 
 MAC = "02:42:0a:09:01:02"
 TAG = "mydocker: network web 0123456789ab"
@@ -202,7 +203,7 @@ class TestConfigureLink:
 class TestShowNamespace:
     @pytest.fixture(autouse=True)
     def directory(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(ops, "NETNS", str(tmp_path / "netns"))
+        monkeypatch.setattr(namespaces, "NETNS", str(tmp_path / "netns"))
         return tmp_path / "netns"
 
     def test_there_and_back(self, directory):

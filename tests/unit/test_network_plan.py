@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mydocker import ops
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
 from mydocker.model import host
@@ -26,6 +25,9 @@ from mydocker.network.ops import (
     RemoveNetworkRules,
 )
 from mydocker.network.resolver_op import OpenResolver
+from mydocker.ops.namespaces import AwaitMonitor, JoinNetwork, LinkUp, ShowNamespace, TellMonitor, WriteSysctl
+from mydocker.ops.process import CloseDescriptors
+from mydocker.ops.rootfs import Mount
 from mydocker.runtime import plan as runtime_plan
 
 ID = "0123456789ab" + "c" * 52
@@ -155,30 +157,30 @@ class TestBirth:
         sysctl = "net.ipv4.conf.eth0.rp_filter"
         made = self.planned(wires(LAB, ports=["8080:80/tcp"]), network=["lab"], sysctl=[f"{sysctl}=1"])
         assert [type(op) for op in made.links] == [MakeVeth]
-        assert [type(op) for op in made.published] == [PublishPorts, ops.ShowNamespace]
-        wait = made.container.index(ops.AwaitMonitor(REPORT_FD))
-        inside = [DisableIPv6, ConfigureLink, OpenResolver, ops.TellMonitor]
+        assert [type(op) for op in made.published] == [PublishPorts, ShowNamespace]
+        wait = made.container.index(AwaitMonitor(REPORT_FD))
+        inside = [DisableIPv6, ConfigureLink, OpenResolver, TellMonitor]
         assert [type(op) for op in made.container[wait + 1 : wait + 5]] == inside
-        closed = made.container.index(ops.CloseDescriptors(REPORT_FD + 2))
-        assert closed < wait < made.container.index(ops.WriteSysctl(sysctl, "1"))
-        first_mount = next(at for at, op in enumerate(made.container) if isinstance(op, ops.Mount))
+        closed = made.container.index(CloseDescriptors(REPORT_FD + 2))
+        assert closed < wait < made.container.index(WriteSysctl(sysctl, "1"))
+        first_mount = next(at for at, op in enumerate(made.container) if isinstance(op, Mount))
         assert wait + 4 < first_mount  # while /proc/self/ns/net and /proc/sys are the host's
-        assert ops.LinkUp("lo") not in made.container  # ConfigureLink does it
+        assert LinkUp("lo") not in made.container  # ConfigureLink does it
 
     def test_without_networks_nothing_is_waited_for(self):
         made = self.planned(network=["none"])
-        assert (made.links, made.published) == ([], [ops.ShowNamespace("web")])
-        assert ops.LinkUp("lo") in made.container
-        assert not [op for op in made.container if isinstance(op, (ops.AwaitMonitor, ops.TellMonitor))]
+        assert (made.links, made.published) == ([], [ShowNamespace("web")])
+        assert LinkUp("lo") in made.container
+        assert not [op for op in made.container if isinstance(op, (AwaitMonitor, TellMonitor))]
 
     def test_the_hosts_network_is_left_as_it_is(self):
         made = self.planned(network=["host"])
         assert (made.links, made.published) == ([], [])
-        assert {op.topic for op in made.container if isinstance(op, (ops.LinkUp, ops.JoinNetwork))} == set()
+        assert {op.topic for op in made.container if isinstance(op, (LinkUp, JoinNetwork))} == set()
 
     def test_another_containers_is_joined_before_the_descriptor_is_closed(self):
         made = self.planned(shared=20, network=["container:db"])
-        assert made.container[:2] == [ops.JoinNetwork("/run/netns/db", 20), ops.CloseDescriptors(REPORT_FD + 2)]
+        assert made.container[:2] == [JoinNetwork("/run/netns/db", 20), CloseDescriptors(REPORT_FD + 2)]
         assert (made.links, made.published) == ([], [])
         assert "network" not in made.clone
-        assert not [op for op in made.container if isinstance(op, (ops.LinkUp, ops.WriteSysctl))]
+        assert not [op for op in made.container if isinstance(op, (LinkUp, WriteSysctl))]

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from mydocker import jsontext, ops
+from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.mounts import FLAGS
@@ -14,6 +14,34 @@ from mydocker.model import host
 from mydocker.model.oci import capabilities, spec
 from mydocker.model.oci.annotations import FILL
 from mydocker.model.options import request
+from mydocker.ops.base import revive
+from mydocker.ops.cgroup import FilterDevices, JoinCgroups, MakeCgroups
+from mydocker.ops.namespaces import AwaitMonitor, LinkUp, SetDomainname, SetHostname, Unshare, WriteSysctl
+from mydocker.ops.process import (
+    ChangeDirectory,
+    DieWithMonitor,
+    DropBounding,
+    LoadSeccomp,
+    OpenTerminal,
+    OwnStreams,
+    SetCapabilities,
+    SetLimit,
+    SetOomScore,
+    SwitchUser,
+)
+from mydocker.ops.rootfs import (
+    FillVolume,
+    MakeDevice,
+    MakeDirectory,
+    MakeLink,
+    MaskPath,
+    Mount,
+    PivotRoot,
+    ReadOnlyPath,
+    RemountReadOnly,
+    RootReadOnly,
+    SetPropagation,
+)
 from mydocker.runtime import plan, security
 
 ID = "0123456789ab" + "c" * 52
@@ -75,15 +103,15 @@ def at(found, wanted):
 
 def mounted(found, target):
     """Everything that is done at one mount point, in order."""
-    return [op for op in found if getattr(op, "target", "") == target and not isinstance(op, ops.MakeLink)]
+    return [op for op in found if getattr(op, "target", "") == target and not isinstance(op, MakeLink)]
 
 
 class TestRoot:
     def test_the_host_is_cut_off_before_anything_is_mounted(self):
         found = steps()
-        assert found[at(found, ops.SetPropagation)] == ops.SetPropagation("/", "private")
-        first = next(number for number, op in enumerate(found) if isinstance(op, ops.Mount))
-        assert at(found, ops.SetPropagation) < first
+        assert found[at(found, SetPropagation)] == SetPropagation("/", "private")
+        first = next(number for number, op in enumerate(found) if isinstance(op, Mount))
+        assert at(found, SetPropagation) < first
         assert (found[first].fstype, found[first].target) == ("overlay", ROOT)
 
     def test_everything_in_the_root_comes_after_it_is_mounted_and_before_the_pivot(self):
@@ -92,37 +120,35 @@ class TestRoot:
         mounting = next(number for number, op in enumerate(found) if getattr(op, "target", "") == ROOT)
         assert len(inside) > 40
         assert mounting < min(inside)
-        assert max(inside) == at(found, ops.PivotRoot)
+        assert max(inside) == at(found, PivotRoot)
 
     def test_a_read_only_root_is_sealed_last_of_all(self):
         found = steps(read_only=True, tty=True, workdir="/w")
-        place = at(found, ops.PivotRoot)
-        assert found[place - 1 : place + 1] == [ops.RootReadOnly(ROOT), ops.PivotRoot(ROOT)]
-        assert only(ops.RootReadOnly, steps()) == []
+        place = at(found, PivotRoot)
+        assert found[place - 1 : place + 1] == [RootReadOnly(ROOT), PivotRoot(ROOT)]
+        assert only(RootReadOnly, steps()) == []
 
     def test_the_copy_driver_binds_the_copy(self):
         found = steps(driver="copy")
-        assert mounted(found, ROOT) == [ops.Mount(ROOT, ROOT, flags=BIND)]
+        assert mounted(found, ROOT) == [Mount(ROOT, ROOT, flags=BIND)]
 
     def test_a_working_directory_is_made_and_entered(self):
         found = steps(workdir="/w")
-        assert (
-            at(found, ops.MakeDirectory(ROOT, "/w")) < at(found, ops.PivotRoot) < at(found, ops.ChangeDirectory("/w"))
-        )
-        assert only(ops.MakeDirectory, steps()) == []
+        assert at(found, MakeDirectory(ROOT, "/w")) < at(found, PivotRoot) < at(found, ChangeDirectory("/w"))
+        assert only(MakeDirectory, steps()) == []
 
     def test_the_terminal_is_opened_in_the_containers_own_devpts(self):
         found = steps(tty=True)
-        opening = found[at(found, ops.OpenTerminal)]
-        assert opening == ops.OpenTerminal(ROOT, 24, 80, console=True)
-        points = [op.target for op in only(ops.Mount, found[: found.index(opening)])]
+        opening = found[at(found, OpenTerminal)]
+        assert opening == OpenTerminal(ROOT, 24, 80, console=True)
+        points = [op.target for op in only(Mount, found[: found.index(opening)])]
         assert points.index("/dev") < points.index("/dev/pts")
-        assert only(ops.OpenTerminal, steps()) == []
+        assert only(OpenTerminal, steps()) == []
 
 
 class TestMounts:
     def test_proc_sys_and_dev_may_be_no_links_but_the_users_places_may(self):
-        found = {op.target: op for op in only(ops.Mount, steps(tmpfs=["/run"], volume=["/srv:/data"]))}
+        found = {op.target: op for op in only(Mount, steps(tmpfs=["/run"], volume=["/srv:/data"]))}
         strict = {target for target, op in found.items() if op.root and not op.follow}
         assert strict == {"/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue"}
         assert found["/run"].follow
@@ -130,21 +156,21 @@ class TestMounts:
 
     def test_a_bind_mount(self):
         found = mounted(steps(volume=["/srv:/data"]), "/data")
-        assert found == [ops.Mount("/srv", "/data", "", RECURSIVE, "", ROOT)]
+        assert found == [Mount("/srv", "/data", "", RECURSIVE, "", ROOT)]
 
     def test_a_read_only_bind_mount_is_so_before_it_is_there(self):
         """In one step: a second one could be led elsewhere by another container that has the directory around it."""
         found = mounted(steps(volume=["/srv:/data:ro"]), "/data")
-        assert found == [ops.Mount("/srv", "/data", "", RECURSIVE, "", ROOT, readonly=True)]
+        assert found == [Mount("/srv", "/data", "", RECURSIVE, "", ROOT, readonly=True)]
 
     def test_a_bind_mount_of_one_file_system_alone(self):
         found = mounted(steps(mount=["type=bind,src=/srv,dst=/data,bind-nonrecursive"]), "/data")
-        assert found == [ops.Mount("/srv", "/data", "", BIND, "", ROOT)]
+        assert found == [Mount("/srv", "/data", "", BIND, "", ROOT)]
 
     def test_a_tmpfs(self):
         flags = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
         assert mounted(steps(tmpfs=["/run:size=1m,mode=700"]), "/run") == [
-            ops.Mount("tmpfs", "/run", "tmpfs", flags, "size=1m,mode=700", ROOT)
+            Mount("tmpfs", "/run", "tmpfs", flags, "size=1m,mode=700", ROOT)
         ]
 
     def test_a_read_only_tmpfs_needs_no_second_step(self):
@@ -154,16 +180,16 @@ class TestMounts:
     def test_a_new_volume_is_filled_from_the_image_before_it_hides_that(self):
         found = mounted(steps(volume=["vol:/data"], volumes={"vol": "/volumes/vol/_data"}, fill=["/data"]), "/data")
         assert found == [
-            ops.FillVolume(ROOT, "/data", "/volumes/vol/_data"),
-            ops.Mount("/volumes/vol/_data", "/data", "", RECURSIVE, "", ROOT),
+            FillVolume(ROOT, "/data", "/volumes/vol/_data"),
+            Mount("/volumes/vol/_data", "/data", "", RECURSIVE, "", ROOT),
         ]
 
     def test_a_volume_that_stays_as_it_is(self):
         found = steps(volume=["vol:/data:nocopy"], volumes={"vol": "/volumes/vol/_data"})
-        assert only(ops.FillVolume, found) == []
+        assert only(FillVolume, found) == []
 
     def test_the_higher_mount_point_comes_first(self):
-        points = [op.target for op in only(ops.Mount, steps(volume=["/a:/x/y/z", "/b:/x"], tmpfs=["/x/y"]))]
+        points = [op.target for op in only(Mount, steps(volume=["/a:/x/y/z", "/b:/x"], tmpfs=["/x/y"]))]
         assert [point for point in points if point.startswith("/x")] == ["/x", "/x/y", "/x/y/z"]
 
     @pytest.mark.parametrize("option", ["nosuid", "nodev", "noexec", "size=1m"])
@@ -178,10 +204,10 @@ class TestMounts:
 class TestPropagation:
     def test_slave_is_only_what_asked_for_it(self):
         found = steps(volume=["/srv:/data:rslave", "/opt:/opt"])
-        changes = only(ops.SetPropagation, found)
-        assert changes[0] == ops.SetPropagation("/", "slave")
+        changes = only(SetPropagation, found)
+        assert changes[0] == SetPropagation("/", "slave")
         assert {op.kind for op in changes[1:]} == {"private"}
-        points = {op.target for op in only(ops.Mount, found) if op.root}
+        points = {op.target for op in only(Mount, found) if op.root}
         assert {op.target for op in changes[1:]} >= {"/opt", "/etc/hosts", "/proc", "/dev"}
         assert points - {op.target for op in changes[1:]} == {"/data"}
 
@@ -199,12 +225,12 @@ class TestCgroupMount:
 
     def test_v2(self):
         assert mounted(steps(), "/sys/fs/cgroup") == [
-            ops.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", self.SAFE | FLAGS["ro"], "", ROOT, False)
+            Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", self.SAFE | FLAGS["ro"], "", ROOT, False)
         ]
 
     def test_v1_has_each_hierarchy_and_a_link_for_each_controller_that_shares_one(self):
         found = steps(V1)
-        below = {op.target: op for op in only(ops.Mount, found) if op.target.startswith("/sys/fs/cgroup")}
+        below = {op.target: op for op in only(Mount, found) if op.target.startswith("/sys/fs/cgroup")}
         assert {(target[15:], op.fstype, op.data) for target, op in below.items()} == {
             ("cpu,cpuacct", "cgroup", "cpu,cpuacct"),
             ("devices", "cgroup", "devices"),
@@ -213,15 +239,15 @@ class TestCgroupMount:
             ("unified", "cgroup2", ""),
             ("", "tmpfs", "mode=755"),
         }
-        links = [op for op in only(ops.MakeLink, found) if op.path.startswith("/sys")]
+        links = [op for op in only(MakeLink, found) if op.path.startswith("/sys")]
         assert links == [
-            ops.MakeLink(ROOT, "cpu,cpuacct", "/sys/fs/cgroup/cpu"),
-            ops.MakeLink(ROOT, "cpu,cpuacct", "/sys/fs/cgroup/cpuacct"),
+            MakeLink(ROOT, "cpu,cpuacct", "/sys/fs/cgroup/cpu"),
+            MakeLink(ROOT, "cpu,cpuacct", "/sys/fs/cgroup/cpuacct"),
         ]
 
     def test_v1_is_closed_when_all_is_in_it(self):
         found = steps(V1)
-        closing = at(found, ops.RemountReadOnly(ROOT, "/sys/fs/cgroup"))
+        closing = at(found, RemountReadOnly(ROOT, "/sys/fs/cgroup"))
         inside = [n for n, op in enumerate(found) if getattr(op, "target", "").startswith("/sys/fs/cgroup/")]
         assert max(inside) < closing
         assert all(op.flags & FLAGS["ro"] for op in found if getattr(op, "target", "").startswith("/sys/fs/cgroup/"))
@@ -229,15 +255,15 @@ class TestCgroupMount:
     @pytest.mark.parametrize("layout", [V1, V2], ids=["v1", "v2"])
     def test_a_privileged_container_may_write_to_it(self, layout):
         found = steps(layout, privileged=True)
-        assert only(ops.RemountReadOnly, found) == []
-        assert not any(op.flags & FLAGS["ro"] for op in only(ops.Mount, found))
+        assert only(RemountReadOnly, found) == []
+        assert not any(op.flags & FLAGS["ro"] for op in only(Mount, found))
 
 
 class TestDevices:
     def test_dev_is_filled_as_soon_as_it_is_there(self):
         found = steps()
         place = at(found, next(op for op in found if getattr(op, "target", "") == "/dev"))
-        nodes = only(ops.MakeDevice, found)
+        nodes = only(MakeDevice, found)
         assert [(op.path, op.kind, op.major, op.minor, op.mode) for op in nodes] == [
             ("/dev/null", "c", 1, 3, 0o666),
             ("/dev/zero", "c", 1, 5, 0o666),
@@ -246,7 +272,7 @@ class TestDevices:
             ("/dev/urandom", "c", 1, 9, 0o666),
             ("/dev/tty", "c", 5, 0, 0o666),
         ]
-        links = {op.path: op.target for op in only(ops.MakeLink, found)}
+        links = {op.path: op.target for op in only(MakeLink, found)}
         assert links == {
             "/dev/fd": "/proc/self/fd",
             "/dev/stdin": "/proc/self/fd/0",
@@ -259,40 +285,40 @@ class TestDevices:
         assert set(kinds(found[place + 1 : place + 1 + made])) == {"MakeDevice", "MakeLink"}
 
     def test_a_device_that_was_asked_for(self):
-        wanted = ops.MakeDevice(ROOT, "/dev/fuse", "c", 10, 229, 0o600, 0, 7)
-        assert only(ops.MakeDevice, steps(nodes=[{**FUSE, "access": "rwm"}]))[-1] == wanted
+        wanted = MakeDevice(ROOT, "/dev/fuse", "c", 10, 229, 0o600, 0, 7)
+        assert only(MakeDevice, steps(nodes=[{**FUSE, "access": "rwm"}]))[-1] == wanted
 
     def test_one_of_the_usual_ones_is_made_once(self):
         null = {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600, "uid": 0, "gid": 0}
-        made = [op for op in only(ops.MakeDevice, steps(nodes=[{**null, "access": "r"}])) if op.path == "/dev/null"]
+        made = [op for op in only(MakeDevice, steps(nodes=[{**null, "access": "r"}])) if op.path == "/dev/null"]
         assert [op.mode for op in made] == [0o600]
 
     def test_it_may_be_used(self):
-        (limit,) = only(ops.FilterDevices, planned(nodes=[{**FUSE, "access": "rw"}]).host)
+        (limit,) = only(FilterDevices, planned(nodes=[{**FUSE, "access": "rw"}]).host)
         assert limit.devices[0] == {"allow": False, "access": "rwm"}
         assert limit.devices[-1] == {"allow": True, "type": "c", "access": "rw", "major": 10, "minor": 229}
 
     def test_in_the_users_own_dev_nothing_is_made(self):
         found = steps(volume=["/dev:/dev"])
-        assert only(ops.MakeDevice, found) + only(ops.MakeLink, found) == []
+        assert only(MakeDevice, found) + only(MakeLink, found) == []
 
 
 class TestHiding:
     def test_paths_are_hidden_when_proc_and_sys_are_there(self):
         found = steps()
-        last_mount = max(number for number, op in enumerate(found) if isinstance(op, ops.Mount))
-        hidden = [n for n, op in enumerate(found) if isinstance(op, (ops.MaskPath, ops.ReadOnlyPath))]
+        last_mount = max(number for number, op in enumerate(found) if isinstance(op, Mount))
+        hidden = [n for n, op in enumerate(found) if isinstance(op, (MaskPath, ReadOnlyPath))]
         assert last_mount < min(hidden)
-        assert max(hidden) < at(found, ops.PivotRoot)
-        assert {op.path for op in only(ops.MaskPath, found)} >= {"/proc/kcore", "/proc/keys", "/sys/firmware"}
-        assert {op.path for op in only(ops.ReadOnlyPath, found)} >= {"/proc/sys", "/proc/sysrq-trigger"}
+        assert max(hidden) < at(found, PivotRoot)
+        assert {op.path for op in only(MaskPath, found)} >= {"/proc/kcore", "/proc/keys", "/sys/firmware"}
+        assert {op.path for op in only(ReadOnlyPath, found)} >= {"/proc/sys", "/proc/sysrq-trigger"}
 
     def test_nothing_is_hidden_from_a_privileged_container(self):
         found = steps(privileged=True)
-        assert only(ops.MaskPath, found) + only(ops.ReadOnlyPath, found) + only(ops.LoadSeccomp, found) == []
+        assert only(MaskPath, found) + only(ReadOnlyPath, found) + only(LoadSeccomp, found) == []
         everything = capabilities.mask(capabilities.NAMES)
-        assert only(ops.DropBounding, found) == [ops.DropBounding(everything)]
-        assert only(ops.SetCapabilities, found) == [ops.SetCapabilities(everything, everything, 0, 0)]
+        assert only(DropBounding, found) == [DropBounding(everything)]
+        assert only(SetCapabilities, found) == [SetCapabilities(everything, everything, 0, 0)]
 
 
 class TestNamespaces:
@@ -301,15 +327,15 @@ class TestNamespaces:
     def test_the_clone_makes_all_but_cgroup_whose_root_is_where_its_maker_is(self):
         made = planned(V1)
         assert made.clone == self.ALL
-        join, unshare = at(made.container, ops.JoinCgroups), at(made.container, ops.Unshare(["cgroup"]))
-        mount = next(number for number, op in enumerate(made.container) if isinstance(op, ops.Mount))
+        join, unshare = at(made.container, JoinCgroups), at(made.container, Unshare(["cgroup"]))
+        mount = next(number for number, op in enumerate(made.container) if isinstance(op, Mount))
         assert join < unshare < mount
 
     @pytest.mark.parametrize(
         ("given", "kind", "missing"),
         [
-            ({"network": ["host"]}, "network", ops.LinkUp),
-            ({"uts": "host"}, "uts", ops.SetHostname),
+            ({"network": ["host"]}, "network", LinkUp),
+            ({"uts": "host"}, "uts", SetHostname),
             ({"pid": "host"}, "pid", None),
             ({"ipc": "host"}, "ipc", None),
         ],
@@ -322,17 +348,17 @@ class TestNamespaces:
             assert len(only(missing, steps())) == 1
 
     def test_in_the_hosts_network_none_of_its_settings_is_touched(self):
-        assert only(ops.WriteSysctl, steps(network=["host"])) == []
+        assert only(WriteSysctl, steps(network=["host"])) == []
 
     def test_names_and_settings_are_set_while_the_hosts_proc_is_there(self):
         found = steps(hostname="web", sysctl=["net.ipv4.ip_forward=1"])
-        settings = [found.index(ops.SetHostname("web")), found.index(ops.WriteSysctl("net.ipv4.ip_forward", "1"))]
-        settings += [found.index(op) for op in only(ops.WriteSysctl, found)]
-        assert max(settings) < at(found, ops.SetPropagation)
+        settings = [found.index(SetHostname("web")), found.index(WriteSysctl("net.ipv4.ip_forward", "1"))]
+        settings += [found.index(op) for op in only(WriteSysctl, found)]
+        assert max(settings) < at(found, SetPropagation)
 
     def test_a_nis_domain_in_a_bundle(self):
         made = plan.plan({**bundle(), "domainname": "nis"}, DIR, V2)
-        assert only(ops.SetDomainname, made.container) == [ops.SetDomainname("nis")]
+        assert only(SetDomainname, made.container) == [SetDomainname("nis")]
 
 
 PROGRAM = bytes.fromhex("060000000000ff7f")  # allow all
@@ -360,39 +386,39 @@ class TestSecurity:
         mask = capabilities.mask(capabilities.names(capabilities.DEFAULT))
         found = self.last()
         assert found[-3:] == [
-            ops.DropBounding(mask),
-            ops.SwitchUser(0, 0, []),
-            ops.SetCapabilities(mask, mask, 0, 0),
+            DropBounding(mask),
+            SwitchUser(0, 0, []),
+            SetCapabilities(mask, mask, 0, 0),
         ]
 
     def test_another_user_has_none(self):
         found = self.last((5, 6, [7, 8]), user="5:6")
-        assert found[-2:] == [ops.SwitchUser(5, 6, [7, 8]), ops.SetCapabilities(0, 0, 0, 0)]
+        assert found[-2:] == [SwitchUser(5, 6, [7, 8]), SetCapabilities(0, 0, 0, 0)]
 
     def test_unconfined(self):
         assert "LoadSeccomp" not in kinds(self.last(security_opt=["seccomp=unconfined"]))
 
     def test_the_default_filter_says_what_it_is(self):
-        (load,) = only(ops.LoadSeccomp, self.last())
+        (load,) = only(LoadSeccomp, self.last())
         assert (load.about, bytes.fromhex(load.program)) == ("docker's default profile", PROGRAM)
 
     def test_a_filter_of_the_users_own_is_not_called_dockers(self):
-        (load,) = only(ops.LoadSeccomp, self.last(security_opt=['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']))
+        (load,) = only(LoadSeccomp, self.last(security_opt=['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']))
         assert load.about != "docker's default profile"
 
 
 class TestLimits:
     def test_each_by_the_kernels_number(self):
-        found = {op.name: op for op in only(ops.SetLimit, steps(ulimit=["nofile=10:20", "core=-1"]))}
+        found = {op.name: op for op in only(SetLimit, steps(ulimit=["nofile=10:20", "core=-1"]))}
         assert len(found) == 16
-        assert found["RLIMIT_NOFILE"] == ops.SetLimit("RLIMIT_NOFILE", 7, 10, 20)
-        assert found["RLIMIT_CORE"] == ops.SetLimit("RLIMIT_CORE", 4, -1, -1)
+        assert found["RLIMIT_NOFILE"] == SetLimit("RLIMIT_NOFILE", 7, 10, 20)
+        assert found["RLIMIT_CORE"] == SetLimit("RLIMIT_CORE", 4, -1, -1)
 
     def test_they_are_set_while_the_process_still_may(self):
         found = steps(oom_score_adj="-5")
-        places = [number for number, op in enumerate(found) if isinstance(op, (ops.SetLimit, ops.SetOomScore))]
-        assert max(places) < at(found, ops.DropBounding)
-        assert only(ops.SetOomScore, found) == [ops.SetOomScore(-5)]
+        places = [number for number, op in enumerate(found) if isinstance(op, (SetLimit, SetOomScore))]
+        assert max(places) < at(found, DropBounding)
+        assert only(SetOomScore, found) == [SetOomScore(-5)]
 
     def test_the_numbers_are_the_kernels(self):
         resource = pytest.importorskip("resource")
@@ -413,23 +439,23 @@ class TestWhole:
 
     def test_the_death_of_the_monitor_is_the_last_word_as_a_change_of_user_clears_it(self):
         for params in ({}, {"security_opt": ["no-new-privileges"]}, {"user": "5"}):
-            assert steps(**params)[-1] == ops.DieWithMonitor()
+            assert steps(**params)[-1] == DieWithMonitor()
 
     def test_the_streams_become_the_users(self):
-        assert only(ops.OwnStreams, planned(user="www").last((33, 33, []))) == [ops.OwnStreams(33)]
+        assert only(OwnStreams, planned(user="www").last((33, 33, []))) == [OwnStreams(33)]
 
     def test_the_program_waits_for_the_host_s_side(self):
         """iptables may take longer than all of the root; what fails there shall end the start, not the program."""
         made = planned()
         assert made.published
-        assert isinstance(made.last((0, 0, []))[0], ops.AwaitMonitor)
+        assert isinstance(made.last((0, 0, []))[0], AwaitMonitor)
 
     @pytest.mark.parametrize(("layout", "clone_cgroup"), [(V1, "/sys/fs/cgroup/unified"), (V2, "/sys/fs/cgroup")])
     def test_where_it_is_born(self, layout, clone_cgroup):
         made = planned(layout)
         assert made.clone_cgroup == f"{clone_cgroup}/mydocker/{ID}"
         assert made.clone_cgroup in made.clone_shell()
-        assert only(ops.MakeCgroups, made.host)[0].paths.count(made.clone_cgroup) == 1
+        assert only(MakeCgroups, made.host)[0].paths.count(made.clone_cgroup) == 1
 
     def test_on_v1_alone_it_is_born_where_the_monitor_is(self):
         mounts = {name: point for name, point in V1.mounts.items() if name != "unified"}
@@ -473,9 +499,9 @@ class TestOutline:
     def test_ops_are_numbered_as_faults_are(self):
         """But not what is done before the start, by the command line."""
         made = planned(V2)
-        made.bridges = [ops.LinkUp("br-lab")]
+        made.bridges = [LinkUp("br-lab")]
         rows = made.outline()
-        assert (rows[0]["name"], rows[0]["number"]) == (ops.LinkUp("br-lab").phrase(), None)
+        assert (rows[0]["name"], rows[0]["number"]) == (LinkUp("br-lab").phrase(), None)
         numbered = [row for row in rows if row["number"]]
         assert [row["number"] for row in numbered] == list(range(1, len(numbered) + 1))
         assert numbered == [row for row in rows[1:] if row["op"]]
@@ -485,7 +511,7 @@ class TestOutline:
         assert jsontext.loads(jsontext.dumps(rows)) == rows
         for row in rows:
             if row["op"]:
-                op = ops.revive(row["op"], row["args"])
+                op = revive(row["op"], row["args"])
                 assert (op.phrase(), op.shell()) == (row["name"], row["shell"])
 
     def test_the_program_is_shown_as_a_shell_takes_it(self):

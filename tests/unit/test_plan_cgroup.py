@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mydocker import ops
 from mydocker.errors import HostError
 from mydocker.kernel.cgroups import Layout
+from mydocker.ops.cgroup import (
+    AllowDevices,
+    EnableControllers,
+    FillCpuset,
+    FilterDevices,
+    JoinCgroups,
+    MakeCgroups,
+    WriteCgroup,
+)
+from mydocker.ops.namespaces import Unshare
 from mydocker.runtime import cgroup, limits
 
 TOP = "/sys/fs/cgroup"
@@ -43,7 +52,7 @@ def host(resources, layout=V2):
 
 def written(resources, layout=V2):
     """{file: value} of the limits, in their order."""
-    return {op.path: op.value for op in host(resources, layout) if isinstance(op, ops.WriteCgroup)}
+    return {op.path: op.value for op in host(resources, layout) if isinstance(op, WriteCgroup)}
 
 
 def on_v2(**resources):
@@ -53,24 +62,24 @@ def on_v2(**resources):
 class TestV1:
     def test_every_limit(self):
         assert host(EVERYTHING, SEPARATE) == [
-            ops.MakeCgroups([f"{TOP}/{name}{PATH}" for name in NAMES]),
-            ops.FillCpuset(f"{TOP}/cpuset{PATH}"),
-            ops.WriteCgroup(f"{TOP}/cpuset{PATH}/cpuset.cpus", "0-1"),
-            ops.WriteCgroup(f"{TOP}/cpuset{PATH}/cpuset.mems", "0"),
-            ops.WriteCgroup(f"{TOP}/cpu{PATH}/cpu.shares", "512"),
-            ops.WriteCgroup(f"{TOP}/cpu{PATH}/cpu.cfs_period_us", "100000"),
-            ops.WriteCgroup(f"{TOP}/cpu{PATH}/cpu.cfs_quota_us", "50000"),
-            ops.WriteCgroup(f"{TOP}/memory{PATH}/memory.limit_in_bytes", "104857600"),
-            ops.WriteCgroup(f"{TOP}/memory{PATH}/memory.soft_limit_in_bytes", "52428800"),
+            MakeCgroups([f"{TOP}/{name}{PATH}" for name in NAMES]),
+            FillCpuset(f"{TOP}/cpuset{PATH}"),
+            WriteCgroup(f"{TOP}/cpuset{PATH}/cpuset.cpus", "0-1"),
+            WriteCgroup(f"{TOP}/cpuset{PATH}/cpuset.mems", "0"),
+            WriteCgroup(f"{TOP}/cpu{PATH}/cpu.shares", "512"),
+            WriteCgroup(f"{TOP}/cpu{PATH}/cpu.cfs_period_us", "100000"),
+            WriteCgroup(f"{TOP}/cpu{PATH}/cpu.cfs_quota_us", "50000"),
+            WriteCgroup(f"{TOP}/memory{PATH}/memory.limit_in_bytes", "104857600"),
+            WriteCgroup(f"{TOP}/memory{PATH}/memory.soft_limit_in_bytes", "52428800"),
             # The kernel wants this one never below the limit on memory: so it comes after it.
-            ops.WriteCgroup(f"{TOP}/memory{PATH}/memory.memsw.limit_in_bytes", "157286400"),
-            ops.WriteCgroup(f"{TOP}/pids{PATH}/pids.max", "20"),
+            WriteCgroup(f"{TOP}/memory{PATH}/memory.memsw.limit_in_bytes", "157286400"),
+            WriteCgroup(f"{TOP}/pids{PATH}/pids.max", "20"),
         ]
 
     def test_without_limits_the_cgroup_is_only_made_ready(self):
         assert host({}, SEPARATE) == [
-            ops.MakeCgroups([f"{TOP}/{name}{PATH}" for name in NAMES]),
-            ops.FillCpuset(f"{TOP}/cpuset{PATH}"),
+            MakeCgroups([f"{TOP}/{name}{PATH}" for name in NAMES]),
+            FillCpuset(f"{TOP}/cpuset{PATH}"),
         ]
 
     def test_a_shared_hierarchy_is_made_and_joined_once(self):
@@ -78,9 +87,9 @@ class TestV1:
         directories = [
             f"{TOP}/{name}{PATH}" for name in ("cpu,cpuacct", "cpuset", "devices", "memory", "pids", "systemd")
         ]
-        assert steps[0] == ops.MakeCgroups(directories)
-        assert steps[-1] == ops.WriteCgroup(f"{TOP}/cpu,cpuacct{PATH}/cpu.shares", "512")
-        assert join == [ops.JoinCgroups([f"{directory}/tasks" for directory in directories]), ops.Unshare(["cgroup"])]
+        assert steps[0] == MakeCgroups(directories)
+        assert steps[-1] == WriteCgroup(f"{TOP}/cpu,cpuacct{PATH}/cpu.shares", "512")
+        assert join == [JoinCgroups([f"{directory}/tasks" for directory in directories]), Unshare(["cgroup"])]
 
     def test_on_a_hybrid_host_the_v2_directory_is_made_but_not_joined(self):
         steps, join = cgroup.plan(PATH, {}, HYBRID)
@@ -97,7 +106,7 @@ class TestV1:
 
     def test_devices_come_as_rules(self):
         devices = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 1, "minor": 3}]
-        assert host({"devices": devices}, SEPARATE)[-1] == ops.AllowDevices(f"{TOP}/devices{PATH}", ["c 1:3 rwm"])
+        assert host({"devices": devices}, SEPARATE)[-1] == AllowDevices(f"{TOP}/devices{PATH}", ["c 1:3 rwm"])
 
     @pytest.mark.parametrize(
         ("missing", "resources"),
@@ -130,32 +139,30 @@ class TestSwapOnV1:
 class TestV2:
     def test_every_limit(self):
         assert host(EVERYTHING) == [
-            ops.MakeCgroups([f"{TOP}{PATH}"]),
-            ops.EnableControllers([TOP, f"{TOP}/mydocker"], ["cpu", "cpuset", "io", "memory", "pids"]),
-            ops.WriteCgroup(f"{TOP}{PATH}/cpuset.cpus", "0-1"),
-            ops.WriteCgroup(f"{TOP}{PATH}/cpuset.mems", "0"),
-            ops.WriteCgroup(f"{TOP}{PATH}/cpu.weight", "59"),
-            ops.WriteCgroup(f"{TOP}{PATH}/cpu.max", "50000 100000"),
-            ops.WriteCgroup(f"{TOP}{PATH}/memory.max", "104857600"),
-            ops.WriteCgroup(f"{TOP}{PATH}/memory.low", "52428800"),
-            ops.WriteCgroup(f"{TOP}{PATH}/memory.swap.max", "52428800"),
-            ops.WriteCgroup(f"{TOP}{PATH}/pids.max", "20"),
+            MakeCgroups([f"{TOP}{PATH}"]),
+            EnableControllers([TOP, f"{TOP}/mydocker"], ["cpu", "cpuset", "io", "memory", "pids"]),
+            WriteCgroup(f"{TOP}{PATH}/cpuset.cpus", "0-1"),
+            WriteCgroup(f"{TOP}{PATH}/cpuset.mems", "0"),
+            WriteCgroup(f"{TOP}{PATH}/cpu.weight", "59"),
+            WriteCgroup(f"{TOP}{PATH}/cpu.max", "50000 100000"),
+            WriteCgroup(f"{TOP}{PATH}/memory.max", "104857600"),
+            WriteCgroup(f"{TOP}{PATH}/memory.low", "52428800"),
+            WriteCgroup(f"{TOP}{PATH}/memory.swap.max", "52428800"),
+            WriteCgroup(f"{TOP}{PATH}/pids.max", "20"),
         ]
 
     def test_every_level_of_a_slice_passes_the_controllers_on(self):
         """Where the lowest does, systemd can't turn them off in its own slice."""
-        (step,) = [
-            op for op in cgroup.plan("/a.slice/containers/c", {}, V2)[0] if isinstance(op, ops.EnableControllers)
-        ]
+        (step,) = [op for op in cgroup.plan("/a.slice/containers/c", {}, V2)[0] if isinstance(op, EnableControllers)]
         assert step.directories == [TOP, f"{TOP}/a.slice", f"{TOP}/a.slice/containers"]
 
     def test_the_container_is_born_there_and_only_hides_the_rest(self):
         assert cgroup.clone_cgroup(PATH, V2) == f"{TOP}{PATH}"
-        assert cgroup.plan(PATH, {}, V2)[1] == [ops.Unshare(["cgroup"])]
+        assert cgroup.plan(PATH, {}, V2)[1] == [Unshare(["cgroup"])]
 
     def test_devices_are_filtered_as_the_spec_has_them(self):
         devices = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 1, "minor": 3}]
-        assert host({"devices": devices})[-1] == ops.FilterDevices(f"{TOP}{PATH}", devices)
+        assert host({"devices": devices})[-1] == FilterDevices(f"{TOP}{PATH}", devices)
 
     @pytest.mark.parametrize(
         ("memory", "swap"),
@@ -196,8 +203,8 @@ class TestV2:
     def test_a_host_that_offers_no_controller_still_runs_what_has_no_limits(self):
         devices = [{"allow": False}]
         assert host({"devices": devices}, BARE_V2) == [
-            ops.MakeCgroups([f"{TOP}{PATH}"]),
-            ops.FilterDevices(f"{TOP}{PATH}", devices),
+            MakeCgroups([f"{TOP}{PATH}"]),
+            FilterDevices(f"{TOP}{PATH}", devices),
         ]
 
     @pytest.mark.parametrize(

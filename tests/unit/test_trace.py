@@ -6,15 +6,18 @@ import errno
 
 import pytest
 
-from mydocker import jsontext, ops, trace
+from mydocker import jsontext, trace
 from mydocker.errors import HostError, StepFailed
+from mydocker.ops.base import Op
+from mydocker.ops.process import NewSession
+from mydocker.ops.rootfs import Mount
 from mydocker.record import record
 
 CALLS = []
 
 
 @record
-class Step(ops.Op):
+class Step(Op):
     name: str
     fails: bool = False
     stays: bool = False
@@ -187,8 +190,8 @@ class TestMessages:
 
 
 def test_what_one_process_has_noted_another_makes_the_same_record_of():
-    mount = ops.Mount("proc", "/proc", "proc", 14, root="/r")
-    notes = [("", "", mount, 1, 2, ""), ("wait", "wait # it", None, 2, 3, ""), ("", "", ops.NewSession(), 3, 4, "no")]
+    mount = Mount("proc", "/proc", "proc", 14, root="/r")
+    notes = [("", "", mount, 1, 2, ""), ("wait", "wait # it", None, 2, 3, ""), ("", "", NewSession(), 3, 4, "no")]
     told = trace.Trace("container", notes=notes)
     heard = trace.Trace("container", notes=trace.dumped(told.dump(len(notes))))
     assert heard.spans() == told.spans()

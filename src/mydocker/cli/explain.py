@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 
-from mydocker import jsontext, ops, paths
+from mydocker import jsontext, paths
 from mydocker.cli.output import emit, printable, shorten, terminal_width, width
 from mydocker.errors import CorruptRecord, InvalidArgument
+from mydocker.ops.base import quote, revive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _filled(span: dict[str, Any]) -> Step:
     from mydocker.network import resolver_op as _resolver_op  # noqa: F401
 
     try:
-        op = ops.revive(span["op"], span["args"]) if span.get("op") else None
+        op = revive(span["op"], span["args"]) if span.get("op") else None
         shell, topic = (op.shell(), op.topic) if op else (span.get("shell"), "")
     except (KeyError, TypeError, ValueError, AttributeError):
         shell, topic = span.get("shell"), ""
@@ -217,7 +218,7 @@ def trace_text(trace: dict[str, Any], steps: list[Step], columns: int | None = N
     origin = steps[0]["start"]
     total = max(step["end"] for step in steps) - origin
     page = _Page(columns, colours, abbreviations(steps, str(trace.get("id", ""))))
-    command = " ".join(ops.quote(str(word)) for word in trace.get("command") or [])
+    command = " ".join(quote(str(word)) for word in trace.get("command") or [])
     page.lines.append(page.paint("1", printable(str(trace.get("name", "")))) + "  " + printable(command))
     page.definitions()
     for before, step in zip([None, *steps], steps):

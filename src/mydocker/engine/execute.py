@@ -32,7 +32,7 @@ from _socket import (
 )
 from _struct import unpack
 
-from mydocker import jsontext, ops, state
+from mydocker import jsontext, state
 from mydocker.engine import filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
@@ -42,6 +42,10 @@ from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
 from mydocker.model.oci.annotations import TERM
 from mydocker.model.options import keyvalue
+from mydocker.ops.base import Op
+from mydocker.ops.cgroup import JoinCgroups
+from mydocker.ops.namespaces import JoinNamespaces
+from mydocker.ops.process import CloseDescriptors, NewKeyring, OpenTerminal, OwnStreams, ResetSignals
 from mydocker.record import record
 from mydocker.runtime import cgroup, init, security, users
 from mydocker.trace import Trace
@@ -89,9 +93,9 @@ def execute(found: state.Record, request: ExecRequest) -> int:
     _, enter = cgroup.plan(path, {}, layout)
     kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
     join = [
-        *(op for op in enter if isinstance(op, ops.JoinCgroups)),
+        *(op for op in enter if isinstance(op, JoinCgroups)),
         *security.oom_score(spec["process"]),
-        ops.JoinNamespaces(container, kinds),
+        JoinNamespaces(container, kinds),
     ]
     with Console(request.tty and not request.detach, request.stdin, found.name) as console:
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
@@ -174,7 +178,7 @@ def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
 
 
 def _work(
-    join: list[ops.Op], spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
+    join: list[Op], spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
 ) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
     """The joiner's steps: into the container, then those of its first process, with what exec's options change."""
     template, program = spec["process"], filters.program(spec)
@@ -184,17 +188,17 @@ def _work(
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(rows, request))
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
-        steps: list[ops.Op] = [
+        steps: list[Op] = [
             *join,
-            ops.CloseDescriptors(trampoline.FIRST_FREE_FD),
-            ops.ResetSignals(),
-            ops.NewKeyring(),
+            CloseDescriptors(trampoline.FIRST_FREE_FD),
+            ResetSignals(),
+            NewKeyring(),
         ]
         if request.tty:
-            steps.append(ops.OpenTerminal("/", *size, console=False))
+            steps.append(OpenTerminal("/", *size, console=False))
         init.run_steps(trace, [*steps, *security.limits(changed)])
         identity = users.look_up(request.user) if request.user else users.identify(spec)
-        trace.run([ops.OwnStreams(identity.uid)])
+        trace.run([OwnStreams(identity.uid)])
         trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups), program))
         rows = changed["env"] if not request.user else [row for row in changed["env"] if not row.startswith("HOME=")]
         environment = init.variables(rows, identity.home)

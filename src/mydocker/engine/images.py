@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
-from mydocker import jsontext, ops, state
+from mydocker import jsontext, state
 from mydocker.engine import listing
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
 from mydocker.image import lookup, store, writer
 from mydocker.kernel import files
 from mydocker.model.options import references
+from mydocker.ops.namespaces import Unshare
+from mydocker.ops.rootfs import SetPropagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -230,7 +232,7 @@ def _export(found: state.Record, descriptor: int) -> list[str]:
 
     def write() -> list[str]:
         trace = Trace("container")
-        trace.run([ops.Unshare(["mount"]), ops.SetPropagation("/", "private")])
+        trace.run([Unshare(["mount"]), SetPropagation("/", "private")])
         trace.run(driver.view_ops(found.directory, found.layers))
         with open(descriptor, "wb", _CHUNK, closefd=False) as out:
             return layer.pack(f"{found.directory}/rootfs", out)

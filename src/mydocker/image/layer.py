@@ -417,7 +417,7 @@ def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
 
 
 def is_mark(entry: Entry) -> bool:
-    """True of what each container gets at its start: ops.MarkRoot."""
+    """True of what each container gets at its start: ops.rootfs.MarkRoot."""
     if entry.path == ".dockerenv":
         return stat.S_ISREG(entry.info.st_mode) and not entry.info.st_size
     return (

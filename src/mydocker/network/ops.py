@@ -1,6 +1,5 @@
-"""The steps on networks, each as in ops.py: data, do(), undo(), shell(), phrase(). Only a container that has a network
-imports them.
-pyroute2 is imported inside of what needs it.
+"""The steps on networks, each as in ops/base.py: data, do(), undo(), shell(), phrase(). Only a container that has a
+network imports them. pyroute2 is imported inside of what needs it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from mydocker.kernel import cgroups, conntrack, iptables, rtnetlink
 from mydocker.kernel.rtnetlink import Netlink
 from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
-from mydocker.ops import Op, quote
+from mydocker.ops.base import Op, quote
 from mydocker.record import record
 
 TYPE_CHECKING = False

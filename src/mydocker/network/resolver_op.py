@@ -19,7 +19,7 @@ from _socket import (
 )
 
 from mydocker.kernel import socket_lookup
-from mydocker.ops import Op
+from mydocker.ops.base import Op
 from mydocker.record import record
 
 _PORT = 53

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from mydocker import ops
+from mydocker.ops.base import Op
+from mydocker.ops.cgroup import (
+    AllowDevices,
+    EnableControllers,
+    FillCpuset,
+    FilterDevices,
+    JoinCgroups,
+    MakeCgroups,
+    WriteCgroup,
+)
+from mydocker.ops.namespaces import Unshare
 from mydocker.runtime import limits
 
 TYPE_CHECKING = False
@@ -12,7 +22,7 @@ if TYPE_CHECKING:
     from mydocker.kernel.cgroups import Layout
 
 
-def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[ops.Op], list[ops.Op]]:
+def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[Op], list[Op]]:
     """(the host's steps, the container's steps). path: the spec's cgroupsPath, below every hierarchy's root.
 
     The container's join only v1's hierarchies: a v2 cgroup is where the clone starts (see `clone_cgroup`).
@@ -25,37 +35,37 @@ def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[ops
 
 def _plan_v1(
     path: str, resources: dict[str, Any], layout: Layout, wanted: list[tuple[str, str, str]]
-) -> tuple[list[ops.Op], list[ops.Op]]:
+) -> tuple[list[Op], list[Op]]:
     directories = [mount + path for mount in layout.directories()]
-    host: list[ops.Op] = [ops.MakeCgroups(directories)]
+    host: list[Op] = [MakeCgroups(directories)]
     if "cpuset" in layout.mounts:
-        host.append(ops.FillCpuset(layout.mounts["cpuset"] + path))
-    host += [ops.WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in wanted]
+        host.append(FillCpuset(layout.mounts["cpuset"] + path))
+    host += [WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in wanted]
     if resources.get("devices"):
-        host.append(ops.AllowDevices(layout.mounts["devices"] + path, limits.device_rules(resources["devices"])))
+        host.append(AllowDevices(layout.mounts["devices"] + path, limits.device_rules(resources["devices"])))
     unified = clone_cgroup(path, layout)
     return host, [
-        ops.JoinCgroups([f"{directory}/tasks" for directory in directories if directory != unified]),
+        JoinCgroups([f"{directory}/tasks" for directory in directories if directory != unified]),
         _own_view(),
     ]
 
 
 def _plan_v2(
     path: str, resources: dict[str, Any], layout: Layout, wanted: list[tuple[str, str, str]]
-) -> tuple[list[ops.Op], list[ops.Op]]:
+) -> tuple[list[Op], list[Op]]:
     root = layout.mounts["unified"]
     directory = root + path
     # Every controller that can be is passed on, so that the container's own part shows them all.
     usable: list[str] = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in layout.controllers]
-    host: list[ops.Op] = [ops.MakeCgroups([directory])]
+    host: list[Op] = [MakeCgroups([directory])]
     above = [root]
     for part in path.strip("/").split("/")[:-1]:
         above.append(f"{above[-1]}/{part}")
     if usable:
-        host.append(ops.EnableControllers(above, usable))
-    host += [ops.WriteCgroup(f"{directory}/{file}", value) for _, file, value in wanted]
+        host.append(EnableControllers(above, usable))
+    host += [WriteCgroup(f"{directory}/{file}", value) for _, file, value in wanted]
     if resources.get("devices"):
-        host.append(ops.FilterDevices(directory, resources["devices"]))
+        host.append(FilterDevices(directory, resources["devices"]))
     return host, [_own_view()]
 
 
@@ -68,6 +78,6 @@ def clone_cgroup(path: str, layout: Layout) -> str:
     return layout.mounts["unified"] + path if "unified" in layout.mounts else ""
 
 
-def _own_view() -> ops.Op:
+def _own_view() -> Op:
     """A cgroup namespace's root is where its maker is: so it is made after the join."""
-    return ops.Unshare(["cgroup"])
+    return Unshare(["cgroup"])

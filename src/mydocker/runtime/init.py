@@ -32,11 +32,13 @@ import sys
 from _socket import SCM_RIGHTS, SOL_SOCKET, socket
 from _struct import pack
 
-from mydocker import jsontext, ops
+from mydocker import jsontext
 from mydocker.errors import MydockerError
 from mydocker.kernel import process, trampoline
 from mydocker.kernel.title import set_title
 from mydocker.model.oci.annotations import INIT
+from mydocker.ops.base import Op
+from mydocker.ops.process import OpenTerminal
 from mydocker.runtime import users
 from mydocker.trace import Trace, step_failed
 
@@ -100,12 +102,12 @@ def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], b
     return work
 
 
-def run_steps(trace: Trace, steps: list[ops.Op]) -> None:
+def run_steps(trace: Trace, steps: list[Op]) -> None:
     """Run the steps. The master of a terminal and the sockets of a resolver go to the monitor, and stay open only
     there."""
     for op in steps:
         trace.run([op])
-        if isinstance(op, ops.OpenTerminal):
+        if isinstance(op, OpenTerminal):
             _hand_over(b"P", [op.master])
         elif hasattr(op, "descriptors"):
             _hand_over(b"D", op.descriptors)

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from mydocker import ops
 from mydocker.image.drivers import choice
 from mydocker.kernel import trampoline
 from mydocker.model.oci.annotations import DRIVER, LAYERS
+from mydocker.ops.base import Op, quote
+from mydocker.ops.namespaces import (
+    AwaitMonitor,
+    JoinNetwork,
+    LinkUp,
+    SetDomainname,
+    SetHostname,
+    ShowNamespace,
+    TellMonitor,
+    WriteSysctl,
+)
+from mydocker.ops.process import (
+    CloseDescriptors,
+    DieWithMonitor,
+    NewKeyring,
+    NewSession,
+    OpenTerminal,
+    OwnStreams,
+    ResetSignals,
+)
 from mydocker.record import record
 from mydocker.runtime import cgroup, rootfs, security
 
@@ -30,25 +49,25 @@ class Plan:
     for --dry-run, what the command line would do before, for networks that are not up."""
 
     spec: dict[str, Any]
-    host: list[ops.Op]
+    host: list[Op]
     clone: list[str]
     clone_cgroup: str
-    container: list[ops.Op]
-    links: list[ops.Op] = []
-    published: list[ops.Op] = []
+    container: list[Op]
+    links: list[Op] = []
+    published: list[Op] = []
     program: bytes = b""
-    bridges: list[ops.Op] = []
+    bridges: list[Op] = []
 
-    def last(self, identity: tuple[int, int, list[int]]) -> list[ops.Op]:
+    def last(self, identity: tuple[int, int, list[int]]) -> list[Op]:
         process = self.spec["process"]
         # What the host's side fails of ends the start before the program runs.
-        ready = [ops.AwaitMonitor(trampoline.REPORT_FD, "the host's side is done")] if self.published else []
+        ready = [AwaitMonitor(trampoline.REPORT_FD, "the host's side is done")] if self.published else []
         # The parent-death signal comes last: a change of user clears it.
         return [
             *ready,
-            ops.OwnStreams(identity[0]),
+            OwnStreams(identity[0]),
             *security.plan(self.spec, process, identity, self.program),
-            ops.DieWithMonitor(),
+            DieWithMonitor(),
         ]
 
     def outline(self) -> list[dict[str, Any]]:
@@ -74,10 +93,10 @@ class Plan:
         return f"unshare {names} --fork  # clone3(2){into}"
 
     def exec_shell(self) -> str:
-        return "exec " + " ".join(map(ops.quote, self.spec["process"]["args"]))
+        return "exec " + " ".join(map(quote, self.spec["process"]["args"]))
 
 
-def _row(side: str, op: ops.Op) -> dict[str, Any]:
+def _row(side: str, op: Op) -> dict[str, Any]:
     about = {"op": type(op).__name__, "args": op.arguments(), "shell": op.shell()}
     return {"side": side, "name": op.phrase(), "number": None, **about}
 
@@ -103,36 +122,36 @@ def plan(
     annotations = spec.get("annotations", {})
     driver = choice.named(annotations[DRIVER])
     layers = annotations[LAYERS].split(",")
-    links: list[ops.Op] = []
-    published: list[ops.Op] = []
-    steps: list[ops.Op] = [
-        *(ops.JoinNetwork(path, shared) for path in joined),
-        ops.CloseDescriptors(trampoline.FIRST_FREE_FD),
-        ops.NewSession(),
-        ops.ResetSignals(),
-        ops.NewKeyring(),
+    links: list[Op] = []
+    published: list[Op] = []
+    steps: list[Op] = [
+        *(JoinNetwork(path, shared) for path in joined),
+        CloseDescriptors(trampoline.FIRST_FREE_FD),
+        NewSession(),
+        ResetSignals(),
+        NewKeyring(),
         *join,
     ]
     steps += security.oom_score(spec["process"])
     # /proc/sys shows a process its own namespaces, so the host's serves, and the container's may be read-only.
     if "uts" in kinds:
-        steps.append(ops.SetHostname(spec["hostname"]))
+        steps.append(SetHostname(spec["hostname"]))
         if spec.get("domainname"):
-            steps.append(ops.SetDomainname(spec["domainname"]))
+            steps.append(SetDomainname(spec["domainname"]))
     if wires and wires.joined:
         from mydocker.network import plan as network
 
         links, published = network.links(wires), network.publish(wires)
         monitor = trampoline.REPORT_FD
-        steps += [ops.AwaitMonitor(monitor), *network.inside(wires), ops.TellMonitor(monitor)]
+        steps += [AwaitMonitor(monitor), *network.inside(wires), TellMonitor(monitor)]
     elif "network" in kinds:
-        steps.append(ops.LinkUp("lo"))
+        steps.append(LinkUp("lo"))
     if "network" in kinds:
-        published.append(ops.ShowNamespace(name))
-    steps += [ops.WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
+        published.append(ShowNamespace(name))
+    steps += [WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
     steps += rootfs.plan(spec, root, driver.root_ops(directory, layers), layout)
     if spec["process"].get("terminal"):
-        steps.append(ops.OpenTerminal(root, *size, console=True))
+        steps.append(OpenTerminal(root, *size, console=True))
     steps += rootfs.seal(spec, root)
     steps += security.limits(spec["process"])
     clone_cgroup = cgroup.clone_cgroup(linux["cgroupsPath"], layout)

@@ -1,15 +1,30 @@
 """Plans a container's root: from the OCI spec to the mounts, device nodes and links under its rootfs directory.
 
 All of it is done in the container's own mount namespace, before pivot_root, so that nothing can leak on the host.
-Paths in the image are resolved inside its root (see ops.Mount); /proc, /sys and /dev may not be links at all.
+Paths in the image are resolved inside its root (see Mount); /proc, /sys and /dev may not be links at all.
 """
 
 from __future__ import annotations
 
-from mydocker import jsontext, ops
+from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
 from mydocker.model.oci.annotations import FILL
+from mydocker.ops.base import Op
+from mydocker.ops.rootfs import (
+    FillVolume,
+    MakeDevice,
+    MakeDirectory,
+    MakeLink,
+    MarkRoot,
+    MaskPath,
+    Mount,
+    PivotRoot,
+    ReadOnlyPath,
+    RemountReadOnly,
+    RootReadOnly,
+    SetPropagation,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,27 +46,27 @@ _PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared", "
 _KERNEL_FILE_SYSTEMS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue")
 
 
-def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout) -> list[ops.Op]:
+def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) -> list[Op]:
     """root: the mount point of the container's root. root_ops: what mounts it there, by the storage driver."""
     slave = spec.get("linux", {}).get("rootfsPropagation", "rprivate").endswith("slave")
-    steps: list[ops.Op] = [ops.SetPropagation("/", "slave" if slave else "private"), *root_ops, ops.MarkRoot(root)]
+    steps: list[Op] = [SetPropagation("/", "slave" if slave else "private"), *root_ops, MarkRoot(root)]
     fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
     asked = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
     # From the image alone: its mount point may be a link into /proc or /sys, which must not be there yet.
     volumes = [mount for mount in spec.get("mounts", []) if mount["destination"] in fill]
-    steps += [ops.FillVolume(root, mount["destination"], mount["source"]) for mount in volumes]
+    steps += [FillVolume(root, mount["destination"], mount["source"]) for mount in volumes]
     for mount in spec.get("mounts", []):
         steps += _mount(mount, root, layout)
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
-            steps.append(ops.SetPropagation(mount["destination"], "private", root))
+            steps.append(SetPropagation(mount["destination"], "private", root))
         if mount["destination"] == "/dev" and mount.get("type") == "tmpfs":
             own = [row for row in DEVICES if f"/dev/{row[0]}" not in asked]
-            steps += [ops.MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in own]
-            steps += [ops.MakeLink(root, target, path) for target, path in LINKS]
+            steps += [MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in own]
+            steps += [MakeLink(root, target, path) for target, path in LINKS]
     linux = spec.get("linux", {})
     for device in linux.get("devices", []):
         steps.append(
-            ops.MakeDevice(
+            MakeDevice(
                 root,
                 device["path"],
                 device["type"],
@@ -63,21 +78,21 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[ops.Op], layout: Layout
             )
         )
     if spec["process"].get("cwd", "/") != "/":
-        steps.append(ops.MakeDirectory(root, spec["process"]["cwd"]))
-    steps += [ops.MaskPath(root, path) for path in linux.get("maskedPaths", [])]
-    steps += [ops.ReadOnlyPath(root, path) for path in linux.get("readonlyPaths", [])]
+        steps.append(MakeDirectory(root, spec["process"]["cwd"]))
+    steps += [MaskPath(root, path) for path in linux.get("maskedPaths", [])]
+    steps += [ReadOnlyPath(root, path) for path in linux.get("readonlyPaths", [])]
     return steps
 
 
-def seal(spec: dict[str, Any], root: str) -> list[ops.Op]:
+def seal(spec: dict[str, Any], root: str) -> list[Op]:
     """The last steps on the root: they come after the terminal, whose /dev/console is a file in it."""
-    steps: list[ops.Op] = []
+    steps: list[Op] = []
     if spec["root"].get("readonly"):
-        steps.append(ops.RootReadOnly(root))
-    return [*steps, ops.PivotRoot(root)]
+        steps.append(RootReadOnly(root))
+    return [*steps, PivotRoot(root)]
 
 
-def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[ops.Op]:
+def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[Op]:
     kind, destination = mount.get("type", "bind"), mount["destination"]
     flags, data, readonly = _options(mount)
     if kind == "cgroup":
@@ -89,8 +104,8 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[ops.Op]:
             raise HostError(
                 f"the bind mount on {destination} has options that can't hold", "only ro, bind and rbind can"
             )
-        return [ops.Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root, readonly=readonly)]
-    return [ops.Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]
+        return [Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root, readonly=readonly)]
+    return [Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]
 
 
 def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:
@@ -110,23 +125,23 @@ def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:
     return flags, ",".join(data), readonly
 
 
-def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list[ops.Op]:
+def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list[Op]:
     """The container's own part of each hierarchy: in its cgroup namespace, a new mount's root is its own cgroup."""
     safe = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
     final = safe | FLAGS["ro"] if readonly else safe
     if layout.version == 2:
-        return [ops.Mount("cgroup2", destination, "cgroup2", final, "", root, False)]
-    steps: list[ops.Op] = [ops.Mount("tmpfs", destination, "tmpfs", safe, "mode=755", root, False)]
+        return [Mount("cgroup2", destination, "cgroup2", final, "", root, False)]
+    steps: list[Op] = [Mount("tmpfs", destination, "tmpfs", safe, "mode=755", root, False)]
     for point in layout.directories():
         controllers = [name for name, mount in layout.mounts.items() if mount == point]
         name = point.rpartition("/")[2]
         if controllers == ["unified"]:
-            steps.append(ops.Mount("cgroup2", f"{destination}/{name}", "cgroup2", final, "", root, False))
+            steps.append(Mount("cgroup2", f"{destination}/{name}", "cgroup2", final, "", root, False))
             continue
-        steps.append(ops.Mount("cgroup", f"{destination}/{name}", "cgroup", final, ",".join(controllers), root, False))
+        steps.append(Mount("cgroup", f"{destination}/{name}", "cgroup", final, ",".join(controllers), root, False))
         steps += [
-            ops.MakeLink(root, name, f"{destination}/{other}")
+            MakeLink(root, name, f"{destination}/{other}")
             for other in controllers
             if "=" not in other and other != name
         ]
-    return [*steps, ops.RemountReadOnly(root, destination)] if readonly else steps
+    return [*steps, RemountReadOnly(root, destination)] if readonly else steps

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from mydocker import ops
 from mydocker.kernel import seccomp
 from mydocker.model.oci import capabilities
 from mydocker.model.oci.annotations import SECCOMP
+from mydocker.ops.base import Op
+from mydocker.ops.process import (
+    ChangeDirectory,
+    DropBounding,
+    LoadSeccomp,
+    NoNewPrivileges,
+    SetCapabilities,
+    SetLimit,
+    SetOomScore,
+    SwitchUser,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,20 +28,20 @@ RLIMITS = [
 ]
 
 
-def oom_score(process: dict[str, Any]) -> list[ops.Op]:
+def oom_score(process: dict[str, Any]) -> list[Op]:
     """Set through the host's /proc: before the container's is there. Always: the caller's own is not the
     container's.
     """
-    return [ops.SetOomScore(process.get("oomScoreAdj") or 0)]
+    return [SetOomScore(process.get("oomScoreAdj") or 0)]
 
 
-def limits(process: dict[str, Any]) -> list[ops.Op]:
+def limits(process: dict[str, Any]) -> list[Op]:
     """rlimits: late, as building the root may need more than they allow."""
-    steps: list[ops.Op] = []
+    steps: list[Op] = []
     for limit in process.get("rlimits", []):
         kind = limit["type"]
         number = RLIMITS.index(kind[len("RLIMIT_") :])
-        steps.append(ops.SetLimit(kind, number, _signed(limit["soft"]), _signed(limit["hard"])))
+        steps.append(SetLimit(kind, number, _signed(limit["soft"]), _signed(limit["hard"])))
     return steps
 
 
@@ -42,28 +52,28 @@ def _signed(value: int) -> int:
 
 def plan(
     spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int, list[int]], program: bytes
-) -> list[ops.Op]:
+) -> list[Op]:
     """The last steps before exec. identity: (uid, gid, supplementary groups). program: of the spec's seccomp profile,
     if it has one, compiled; an empty one is refused by the kernel.
 
     A filter can be loaded with CAP_SYS_ADMIN or with no_new_privs. Without the latter it has to come first, so that
     it also covers what follows; with it, it comes last.
     """
-    steps: list[ops.Op] = []
+    steps: list[Op] = []
     sets = {kind: capabilities.mask(names) for kind, names in (process.get("capabilities") or {}).items()}
     profile = spec.get("linux", {}).get("seccomp")
-    load: list[ops.Op] = []
+    load: list[Op] = []
     if profile:
         about = spec.get("annotations", {}).get(SECCOMP, "docker's default profile")
-        load.append(ops.LoadSeccomp(about, program.hex(), seccomp.flags(profile)))
+        load.append(LoadSeccomp(about, program.hex(), seccomp.flags(profile)))
     if process.get("cwd"):
-        steps.append(ops.ChangeDirectory(process["cwd"]))
+        steps.append(ChangeDirectory(process["cwd"]))
     if not process.get("noNewPrivileges"):
         steps += load
-    steps.append(ops.DropBounding(sets.get("bounding", 0)))
-    steps.append(ops.SwitchUser(*identity))
+    steps.append(DropBounding(sets.get("bounding", 0)))
+    steps.append(SwitchUser(*identity))
     effective, permitted = (sets.get(kind, 0) for kind in ("effective", "permitted"))
-    steps.append(ops.SetCapabilities(effective, permitted, sets.get("inheritable", 0), sets.get("ambient", 0)))
+    steps.append(SetCapabilities(effective, permitted, sets.get("inheritable", 0), sets.get("ambient", 0)))
     if process.get("noNewPrivileges"):
-        steps += [ops.NoNewPrivileges(), *load]
+        steps += [NoNewPrivileges(), *load]
     return steps

@@ -11,7 +11,7 @@ from netspace import NETWORK, ip, own_namespace, run, sleeper
 from mydocker.errors import Conflict
 from mydocker.kernel import bridge, process
 from mydocker.network.ops import ConfigureLink, MakeBridge, MakeVeth, RemoveBridge, RemoveLink
-from mydocker.ops import ShowNamespace
+from mydocker.ops.namespaces import ShowNamespace
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 

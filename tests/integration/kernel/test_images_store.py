@@ -23,12 +23,13 @@ from pathlib import Path
 import pytest
 from archives import archive
 
-from mydocker import ops, paths
+from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
 from mydocker.image import layer, lookup, store, tar, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
 from mydocker.kernel import files, programs
+from mydocker.ops.base import quote
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -996,10 +997,10 @@ class Container:
         lines = [
             "mount --make-rprivate /",
             *(op.shell() for op in steps),
-            f"cd {ops.quote(self.directory)}/rootfs",
+            f"cd {quote(self.directory)}/rootfs",
             script,
         ]
-        return shell(f"unshare -m sh -euc {ops.quote(chr(10).join(lines))}")
+        return shell(f"unshare -m sh -euc {quote(chr(10).join(lines))}")
 
     def commit(self, name: str = "") -> store.Image:
         return images.commit(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from time import sleep
 
-from mydocker import ops, paths, state
+from mydocker import paths, state
 from mydocker.engine.network import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
@@ -26,6 +26,8 @@ from mydocker.network.ops import (
     RemoveOldFlavour,
     RemovePorts,
 )
+from mydocker.ops.base import Op
+from mydocker.ops.namespaces import NETNS, ShowNamespace
 from mydocker.record import record
 from mydocker.trace import Trace, take_back
 
@@ -84,8 +86,8 @@ class Finding:
     about: str
     wrong: str
     remedy: str
-    steps: list[ops.Op] = []
-    leftovers: list[ops.Op] = []
+    steps: list[Op] = []
+    leftovers: list[Op] = []
     missing: list[tuple[str, Lease]] = []
     stale: list[tuple[str, Lease]] = []
     container: state.Record | None = None
@@ -197,12 +199,12 @@ def _unset(network: Network) -> list[str]:
 
 def _shown() -> Iterator[tuple[str, str]]:
     try:
-        entries = os.listdir(ops.NETNS)
+        entries = os.listdir(NETNS)
     except FileNotFoundError:
         return
     for name in entries:
         try:
-            yield name, os.readlink(f"{ops.NETNS}/{name}")
+            yield name, os.readlink(f"{NETNS}/{name}")
         except OSError:
             yield name, ""
 
@@ -252,7 +254,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
                 found.append(Finding("this host", wrong, f"'sysctl -w {firewall.FORWARDING[version]}=0', or a network"))
             continue
         guard = _guard(facts, network)
-        mend: list[ops.Op] = [plan.rules(network, guard)]
+        mend: list[Op] = [plan.rules(network, guard)]
         if version in facts.off:
             wrong, remedy = "does not forward", "turned on again, for containers only"
             found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
@@ -308,7 +310,7 @@ def _zone(facts: Facts, network: Network) -> Iterator[Finding]:
         remedy = f"start firewalld, or '{networks.zone_command(network.device)}'"
         yield Finding(about, f"{wrong}, and firewalld does not answer", remedy)
     elif facts.zones is not None and network.device not in facts.zones:
-        join: list[ops.Op] = [JoinZone(network.device)]
+        join: list[Op] = [JoinZone(network.device)]
         yield Finding(about, wrong, f"put into the zone {firewalld.ZONE}", join)
 
 
@@ -369,7 +371,7 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
         found += _lease(facts, container, network, end)
     found += _ports(facts, container, next(iter(published.values()), None))
     if _has_namespace(container) and container.name not in facts.shown:
-        show: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
+        show: list[Op] = [ShowNamespace(container.name, container.pid)]
         found.append(Finding(about, "'ip netns' does not know it", "shown again", show, container=container))
     return found
 
@@ -381,7 +383,7 @@ def _plug(facts: Facts, container: state.Record, network: Network, end: Endpoint
         wrong = f"its link {end.link} ({end.device}) is gone"
         yield Finding(about, wrong, f"{again} and 'mydocker network connect {network.name} {container.name}'")
         return
-    mend: list[ops.Op] = [PlugLink(end.link, network.device, published)]
+    mend: list[Op] = [PlugLink(end.link, network.device, published)]
     if plug.bridge != network.device:
         wrong, remedy = f"its link {end.link} ({end.device}) is not plugged into {network.device}", "plugged in again"
     elif not plug.up:
@@ -419,7 +421,7 @@ def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoin
 def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> Iterator[Finding]:
     """op: what publishes its ports, if it has any. A version of IP that it is not reached by is to have no rule."""
     about, owner = f"container {container.name}", firewall.container_owner(container.name, container.id)
-    publishing: list[ops.Op] = []
+    publishing: list[Op] = []
     if op:
         op.before = op.ports  # it has these, or should: they are replaced, not added
         publishing = [op]
@@ -437,7 +439,7 @@ def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> It
         else:
             wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
         versions = "::" if version == 6 else ""
-        withdraw: list[ops.Op] = [] if address else [RemovePorts(container.name, container.id, versions)]
+        withdraw: list[Op] = [] if address else [RemovePorts(container.name, container.id, versions)]
         yield Finding(about, wrong, remedy, [*withdraw, *publishing], container=container)
 
 
@@ -453,7 +455,7 @@ def _gone(facts: Facts, container: state.Record) -> Iterator[Finding]:
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)
     if versions:
-        withdraw: list[ops.Op] = [RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
+        withdraw: list[Op] = [RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
         yield Finding(
             about, "it does not run, and there are still rules for its ports", "removed", withdraw, container=container
         )
@@ -465,8 +467,8 @@ def _gone(facts: Facts, container: state.Record) -> Iterator[Finding]:
             yield Finding(about, wrong, "removed", [RemoveLink(end.link)], container=container)
     target = facts.shown.get(container.name, "")
     if container.pid and target == f"/proc/{container.pid}/ns/net":
-        shown: list[ops.Op] = [ops.ShowNamespace(container.name, container.pid)]
-        wrong = f"it does not run, and 'ip netns' still shows it ({ops.NETNS}/{container.name})"
+        shown: list[Op] = [ShowNamespace(container.name, container.pid)]
+        wrong = f"it does not run, and 'ip netns' still shows it ({NETNS}/{container.name})"
         yield Finding(about, wrong, "removed", leftovers=shown, container=container)
 
 
@@ -490,7 +492,7 @@ def _strangers(facts: Facts) -> Iterator[Finding]:
                 if subnet not in others:
                     found.setdefault(owner_id, (name, []))[1].append(version)
     for owner_id, (name, versions) in found.items():
-        withdraw: list[ops.Op] = [RemovePorts(name, owner_id, "::" if 6 in versions else "")]
+        withdraw: list[Op] = [RemovePorts(name, owner_id, "::" if 6 in versions else "")]
         yield Finding(
             f"container {name}", f"there is no {owner_id}, and there are rules for its ports", "removed", withdraw
         )

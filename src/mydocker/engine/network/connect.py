@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mydocker import ops, state
+from mydocker import state
 from mydocker.engine import builtin, bundle
 from mydocker.engine.lifecycle import hold
 from mydocker.engine.network import endpoints, etc, networks
@@ -16,6 +16,7 @@ from mydocker.model.options.netmode import is_mode
 from mydocker.network import ipam, leases, plan, resolvconf
 from mydocker.network import ops as steps
 from mydocker.network.resolver_op import OpenResolver
+from mydocker.ops.base import Op
 from mydocker.runtime import control
 from mydocker.trace import Trace
 
@@ -86,7 +87,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
         plug = plan.plug(target, end)
         plug.pid = found.pid
         trace.run([plug])
-        inside: list[ops.Op] = [steps.EnableIPv6(end.device)] if end.address6 else []
+        inside: list[Op] = [steps.EnableIPv6(end.device)] if end.address6 else []
         inside.append(plan.configure(target, end, number))
         if target.name != DEFAULT and not was_named:
             inside.append(OpenResolver(resolvconf.RESOLVER))
@@ -163,7 +164,7 @@ def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str,
     _rewrite_etc(found, after.joined, removed=[end], named=(before.named, after.named))
 
 
-def _move_ports(before: Wires, after: Wires) -> tuple[list[ops.Op], dict[str, list[int]]]:
+def _move_ports(before: Wires, after: Wires) -> tuple[list[Op], dict[str, list[int]]]:
     """Its ports lead to an address: to that of the next network from now on, or nowhere. The sockets that hold them at
     IPv6, too, where only the next network has that; where only the last one had it, the monitor closes them."""
     move = plan.publish(after)
@@ -191,7 +192,7 @@ def _joined(found: state.Record) -> list[tuple[Network, Endpoint]]:
     return pairs
 
 
-def _within(pidfd: int, inside: Iterable[ops.Op]) -> list[int]:
+def _within(pidfd: int, inside: Iterable[Op]) -> list[int]:
     """Run the steps in the container's network namespace; the descriptors that they have opened there."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     opened: list[int] = []

@@ -304,10 +304,11 @@ def clear_up(found: state.Record) -> None:
 
 
 def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
-    from mydocker import ops
+    from mydocker.ops.base import Op
+    from mydocker.ops.namespaces import ShowNamespace
     from mydocker.trace import take_back
 
-    left: list[ops.Op] = [ops.ShowNamespace(found.name, found.pid)] if found.pid else []
+    left: list[Op] = [ShowNamespace(found.name, found.pid)] if found.pid else []
     if ends:
         from mydocker.network import ops as steps
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mydocker.kernel.bridge import Plug
     from mydocker.model.options.addresses import Cidr
-    from mydocker.ops import Op
+    from mydocker.ops.base import Op
 
 _DEFAULT_PARAMS: dict[str, Any] = {
     "network": DEFAULT, "driver": None, "subnet": [], "gateway": [], "ip_range": [], "internal": False, "label": [],

@@ -21,7 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from mydocker import ops
+    from mydocker.ops.base import Op
+    from mydocker.ops.rootfs import Mount
 
 name = "aufs"
 
@@ -48,23 +49,23 @@ def prepare(directory: str, layers: list[str]) -> None:
         os.makedirs(f"{directory}/{path}", 0o755, exist_ok=True)
 
 
-def root_ops(directory: str, layers: list[str]) -> list[ops.Op]:
+def root_ops(directory: str, layers: list[str]) -> list[Op]:
     return [_mount(directory, ["rw", *["ro+wh"] * len(layers)], layers, 0)]
 
 
-def view_ops(directory: str, layers: list[str]) -> list[ops.Op]:
+def view_ops(directory: str, layers: list[str]) -> list[Op]:
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
     return [_mount(directory, ["ro+wh"] * (len(layers) + 1), layers, flags)]
 
 
-def _mount(directory: str, kinds: list[str], layers: list[str], flags: int) -> ops.Mount:
-    from mydocker import ops
+def _mount(directory: str, kinds: list[str], layers: list[str], flags: int) -> Mount:
+    from mydocker.ops.rootfs import Mount
 
     branches = [f"{directory}/rw", *map(paths.layer, reversed(layers))]
     options = "br:" + ":".join(f"{branch}={kind}" for branch, kind in zip(branches, kinds))
     if len(os.fsencode(options)) > _PAGE:
         raise Conflict(f"too many layers for aufs: {len(layers)}", "export a container of the image, import that")
-    return ops.Mount("none", f"{directory}/rootfs", "aufs", flags, options)
+    return Mount("none", f"{directory}/rootfs", "aufs", flags, options)
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:

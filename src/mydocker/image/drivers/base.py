@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO, Protocol
 
-    from mydocker.ops import Op
+    from mydocker.ops.base import Op
 
     class Driver(Protocol):
         name: str

@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
-    from mydocker import ops
     from mydocker.image.layer import Entry
+    from mydocker.ops.base import Op
 
 name = "copy"
 
@@ -34,13 +34,13 @@ def prepare(directory: str, layers: list[str]) -> None:
     os.rename(unfinished, f"{directory}/rootfs")
 
 
-def root_ops(directory: str, layers: list[str]) -> list[ops.Op]:
-    from mydocker import ops
+def root_ops(directory: str, layers: list[str]) -> list[Op]:
+    from mydocker.ops.rootfs import Mount
 
-    return [ops.Mount(f"{directory}/rootfs", f"{directory}/rootfs", flags=FLAGS["bind"])]
+    return [Mount(f"{directory}/rootfs", f"{directory}/rootfs", flags=FLAGS["bind"])]
 
 
-def view_ops(directory: str, layers: list[str]) -> list[ops.Op]:
+def view_ops(directory: str, layers: list[str]) -> list[Op]:
     return []
 
 

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from mydocker import ops
+    from mydocker.ops.base import Op
 
 name = "overlay"
 
@@ -48,19 +48,19 @@ def prepare(directory: str, layers: list[str]) -> None:
             _link(alias, os.path.basename(paths.layer(layer)))
 
 
-def root_ops(directory: str, layers: list[str]) -> list[ops.Op]:
-    from mydocker import ops
+def root_ops(directory: str, layers: list[str]) -> list[Op]:
+    from mydocker.ops.rootfs import Mount
 
     options = f"{_stack(_lowers(directory, layers))},{_writable(directory)}"
-    return [ops.Mount("overlay", f"{directory}/rootfs", "overlay", 0, _checked(options, layers))]
+    return [Mount("overlay", f"{directory}/rootfs", "overlay", 0, _checked(options, layers))]
 
 
-def view_ops(directory: str, layers: list[str]) -> list[ops.Op]:
-    from mydocker import ops
+def view_ops(directory: str, layers: list[str]) -> list[Op]:
+    from mydocker.ops.rootfs import Mount
 
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
     options = f"{_stack([*_lowers(directory, layers), f'{directory}/upper'])},{_PLAIN}"
-    return [ops.Mount("overlay", f"{directory}/rootfs", "overlay", flags, _checked(options, layers))]
+    return [Mount("overlay", f"{directory}/rootfs", "overlay", flags, _checked(options, layers))]
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:

@@ -1,0 +1,159 @@
+"""Steps on a container's cgroup."""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.kernel import cgroups
+from mydocker.ops.base import Op, quote
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+@record
+class MakeCgroups(Op):
+    """The container's directory in every hierarchy. undo() kills what is still in there."""
+
+    paths: list[str]
+    topic = "cgroup"
+
+    def do(self) -> None:
+        for path in self.paths:
+            cgroups.make(path)
+
+    def undo(self) -> None:
+        for path in self.paths:
+            cgroups.remove(path)
+
+    def phrase(self) -> str:
+        return "make the container's cgroup"
+
+    def shell(self) -> str:
+        return "mkdir -p " + " ".join(map(quote, self.paths))
+
+
+@record
+class EnableControllers(Op):
+    """cgroup v2: a directory's children have only the controllers that each directory above passes on."""
+
+    directories: list[str]
+    controllers: list[str]
+    topic = "cgroup"
+
+    def do(self) -> None:
+        for directory in self.directories:
+            cgroups.write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
+
+    def phrase(self) -> str:
+        return "pass the controllers on to it"
+
+    def shell(self) -> str:
+        wanted = " ".join(f"+{name}" for name in self.controllers)
+        return "; ".join(
+            f"echo '{wanted}' > {quote(directory)}/cgroup.subtree_control" for directory in self.directories
+        )
+
+
+@record
+class FillCpuset(Op):
+    """cgroup v1: a new cpuset is empty, and nothing may join it before it has CPUs and memory nodes."""
+
+    path: str
+    topic = "cgroup"
+
+    def do(self) -> None:
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            empty, directory = [], self.path
+            while not cgroups.read(f"{directory}/{name}"):
+                empty.append(directory)
+                directory = os.path.dirname(directory)
+            for below in reversed(empty):
+                cgroups.write(f"{below}/{name}", cgroups.read(f"{directory}/{name}"))
+
+    def phrase(self) -> str:
+        return "give the empty cpuset its parent's CPUs"
+
+    def shell(self) -> str:
+        return f"cd {quote(self.path)} && for f in cpus mems; do cat ../cpuset.$f > cpuset.$f; done"
+
+
+@record
+class WriteCgroup(Op):
+    path: str
+    value: str
+    topic = "cgroup"
+
+    def do(self) -> None:
+        cgroups.write(self.path, self.value)
+
+    def phrase(self) -> str:
+        return f"limit: {os.path.basename(self.path)} = {self.value}"
+
+    def shell(self) -> str:
+        return f"echo {quote(self.value)} > {quote(self.path)}"
+
+
+@record
+class AllowDevices(Op):
+    """cgroup v1: deny every device, then allow these. rules: as devices.allow takes them, "c 1:3 rwm"."""
+
+    path: str
+    rules: list[str]
+    topic = "cgroup"
+
+    def do(self) -> None:
+        cgroups.write(f"{self.path}/devices.deny", "a")
+        for rule in self.rules:
+            cgroups.write(f"{self.path}/devices.allow", rule)
+
+    def phrase(self) -> str:
+        return "allow every device" if self.rules == ["a"] else f"deny all devices but {len(self.rules)} rules"
+
+    def shell(self) -> str:
+        rules = " ".join(quote(rule) for rule in self.rules)
+        return f'cd {quote(self.path)} && echo a > devices.deny && for r in {rules}; do echo "$r" > devices.allow; done'
+
+
+@record
+class FilterDevices(Op):
+    """cgroup v2: the same as AllowDevices, by an eBPF program. devices: the OCI spec's linux.resources.devices."""
+
+    path: str
+    devices: list[dict[str, Any]]
+    topic = "cgroup"
+
+    def do(self) -> None:
+        from mydocker.kernel import device_filter
+
+        device_filter.attach(self.path, device_filter.compile(self.devices))
+
+    def phrase(self) -> str:
+        return f"attach a device filter of {len(self.devices)} rules"
+
+    def shell(self) -> str:
+        return f"bpftool cgroup attach {quote(self.path)} cgroup_device pinned /sys/fs/bpf/devices"
+
+
+@record
+class JoinCgroups(Op):
+    """files: `tasks` on v1, cgroup.procs on v2.
+
+    A process that writes itself to `tasks` skips the global lock and the RCU grace period that cgroup.procs
+    takes on v1: 0.3 ms in all instead of 16.
+    """
+
+    files: list[str]
+    topic = "cgroup"
+
+    def do(self) -> None:
+        for file in self.files:
+            cgroups.write(file, "0")
+
+    def phrase(self) -> str:
+        return "join the cgroup"
+
+    def shell(self) -> str:
+        return f"echo 0 | tee {' '.join(map(quote, self.files))}"

@@ -1,0 +1,209 @@
+"""Steps on a container's namespaces, host name, sysctls and loopback link."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from mydocker.kernel import cgroups, netdev, process
+from mydocker.ops.base import Op, quote
+from mydocker.record import record
+
+NETNS = "/run/netns"  # ip(8)'s
+
+
+@record
+class Unshare(Op):
+    """kinds: names of namespaces as in the OCI spec."""
+
+    kinds: list[str]
+    topic = "namespaces"
+
+    def do(self) -> None:
+        flags = 0
+        for kind in self.kinds:
+            flags |= process.NAMESPACES[kind]
+        process.unshare(flags)
+
+    def phrase(self) -> str:
+        return f"enter a new {', '.join(self.kinds)} namespace"
+
+    def shell(self) -> str:
+        return "unshare " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
+
+
+@record
+class JoinNamespaces(Op):
+    """Those of a running container, by a pidfd of its first process, in one call (Linux 5.8)."""
+
+    pidfd: int
+    kinds: list[str]
+    topic = "namespaces"
+
+    def do(self) -> None:
+        process.setns(self.pidfd, sum(process.NAMESPACES[kind] for kind in self.kinds))
+
+    def phrase(self) -> str:
+        return f"join its {', '.join(self.kinds)} namespaces"
+
+    def shell(self) -> str:
+        return "nsenter --target PID " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
+
+
+@record
+class JoinNetwork(Op):
+    """The network namespace of another container. descriptor: of that namespace, opened while its PID was known to be
+    its own; path: the same, for people."""
+
+    path: str
+    descriptor: int
+    topic = "network"
+
+    def do(self) -> None:
+        process.setns(self.descriptor, process.NAMESPACES["network"])
+
+    def phrase(self) -> str:
+        return "join the other container's network"
+
+    def shell(self) -> str:
+        return f"nsenter --net={quote(self.path)}"
+
+
+@record
+class ShowNamespace(Op):
+    """For `ip netns exec NAME`: a link in the directory where ip(8) looks. A namespace of that name that somebody else
+    has put there stays. pid: the container's first process, known only after the clone."""
+
+    name: str
+    pid: int = 0
+    topic = "network"
+
+    def do(self) -> None:
+        path = f"{NETNS}/{self.name}"
+        for _ in range(2):
+            try:
+                os.symlink(self._target(), path)
+            except FileNotFoundError:
+                os.makedirs(NETNS, 0o755, exist_ok=True)
+            except FileExistsError:
+                if not os.path.islink(path) or os.path.exists(path):
+                    return
+                os.unlink(path)  # of a container that has ended with its monitor
+            else:
+                return
+
+    def undo(self) -> None:
+        path = f"{NETNS}/{self.name}"
+        try:
+            if os.readlink(path) == self._target():
+                os.unlink(path)
+        except OSError:
+            pass  # it is gone, or was never a link
+
+    def _target(self) -> str:
+        return f"/proc/{self.pid}/ns/net"
+
+    def phrase(self) -> str:
+        return f"show its network to ip netns as {self.name}"
+
+    def shell(self) -> str:
+        return f"ip netns attach {quote(self.name)} {self.pid or '$PID'}"
+
+
+@record
+class AwaitMonitor(Op):
+    """Wait for one message on the socket to the monitor: what it does for us on the host is done. what: a phrase."""
+
+    descriptor: int
+    what: str = "the links are there"
+    topic = "network"
+
+    def do(self) -> None:
+        if not os.read(self.descriptor, 16):
+            raise OSError(errno.EPIPE, "the monitor has given up")
+
+    def phrase(self) -> str:
+        return f"wait until {self.what}"
+
+    def shell(self) -> str:
+        return f"read -r _ <&{self.descriptor}"
+
+
+@record
+class TellMonitor(Op):
+    """Say to the monitor that the container's side of its networks is done: it waits for that before it goes on."""
+
+    descriptor: int
+    topic = "network"
+
+    def do(self) -> None:
+        os.write(self.descriptor, b"U")
+
+    def phrase(self) -> str:
+        return "say that its links are up"
+
+    def shell(self) -> str:
+        return f"echo >&{self.descriptor}"
+
+
+@record
+class SetHostname(Op):
+    name: str
+    topic = "namespaces"
+
+    def do(self) -> None:
+        process.set_hostname(self.name)
+
+    def phrase(self) -> str:
+        return f"call it {self.name}"
+
+    def shell(self) -> str:
+        return f"hostname {quote(self.name)}"
+
+
+@record
+class SetDomainname(Op):
+    name: str
+    topic = "namespaces"
+
+    def do(self) -> None:
+        process.set_domainname(self.name)
+
+    def phrase(self) -> str:
+        return f"its NIS domain is {self.name}"
+
+    def shell(self) -> str:
+        return f"domainname {quote(self.name)}"
+
+
+@record
+class LinkUp(Op):
+    device: str
+    topic = "network"
+
+    def do(self) -> None:
+        netdev.link_up(self.device)
+
+    def phrase(self) -> str:
+        return f"bring {self.device} up"
+
+    def shell(self) -> str:
+        return f"ip link set {quote(self.device)} up"
+
+
+@record
+class WriteSysctl(Op):
+    """key: with dots, as sysctl(8) takes it. Only namespaced keys get this far (see model)."""
+
+    key: str
+    value: str
+    topic = "namespaces"
+
+    def do(self) -> None:
+        cgroups.write("/proc/sys/" + self.key.replace(".", "/"), self.value)
+
+    def phrase(self) -> str:
+        return f"set {self.key}"
+
+    def shell(self) -> str:
+        return f"sysctl -w {quote(f'{self.key}={self.value}')}"

@@ -1,0 +1,295 @@
+"""Steps on the container's first process: session, terminal, limits, user, capabilities, system calls."""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+import stat
+
+from mydocker.kernel import cgroups, process, seccomp, terminal
+from mydocker.ops.base import Op, quote
+from mydocker.record import record
+
+
+@record
+class NewSession(Op):
+    topic = "process"
+
+    def do(self) -> None:
+        os.setsid()
+
+    def phrase(self) -> str:
+        return "lead a new session, without a terminal"
+
+    def shell(self) -> str:
+        return "setsid"
+
+
+@record
+class OpenTerminal(Op):
+    """A pseudo-terminal of the container's own devpts becomes descriptors 0, 1 and 2. console: it is the container's
+    first: the controlling terminal, and on /dev/console.
+
+    After do(), `master` is the other end's descriptor, for the monitor."""
+
+    root: str
+    rows: int
+    columns: int
+    console: bool
+    topic = "process"
+
+    def do(self) -> None:
+        self.master = terminal.open_pty(self.root, self.rows, self.columns, self.console)
+
+    def phrase(self) -> str:
+        return "open a terminal in the container's /dev/pts"
+
+    def shell(self) -> str:
+        return "script -q /dev/null  # posix_openpt, TIOCSCTTY"
+
+
+@record
+class SetLimit(Op):
+    """An rlimit. resource: the kernel's number. soft, hard: -1 is unlimited."""
+
+    name: str
+    resource: int
+    soft: int
+    hard: int
+    topic = "limits"
+
+    def do(self) -> None:
+        process.set_rlimit(self.resource, self.soft, self.hard)
+
+    def phrase(self) -> str:
+        return f"limit: {self.name.lower()} = {_limit(self.soft)}"
+
+    def shell(self) -> str:
+        return f"prlimit --pid $$ --{self.name[7:].lower()}={_limit(self.soft)}:{_limit(self.hard)}"
+
+
+def _limit(value: int) -> str:
+    return "unlimited" if value < 0 else str(value)
+
+
+@record
+class SetOomScore(Op):
+    score: int
+    topic = "limits"
+
+    def do(self) -> None:
+        cgroups.write("/proc/self/oom_score_adj", str(self.score))
+
+    def phrase(self) -> str:
+        return "set how readily the OOM killer picks it"
+
+    def shell(self) -> str:
+        return f"echo {self.score} > /proc/self/oom_score_adj"
+
+
+@record
+class NoNewPrivileges(Op):
+    topic = "security"
+
+    def do(self) -> None:
+        process.no_new_privileges()
+
+    def phrase(self) -> str:
+        return "no set-uid program can give more"
+
+    def shell(self) -> str:
+        return "setpriv --no-new-privs"
+
+
+@record
+class LoadSeccomp(Op):
+    """program: classic BPF in hexadecimal. about: where it is from. flags: of seccomp(2)."""
+
+    about: str
+    program: str
+    flags: int = 0
+    topic = "security"
+
+    def do(self) -> None:
+        seccomp.load(bytes.fromhex(self.program), self.flags)
+
+    def phrase(self) -> str:
+        return f"filter system calls, {len(self.program) // 16} BPF instructions"
+
+    def shell(self) -> str:
+        return f"# seccomp(SECCOMP_SET_MODE_FILTER), {self.about}"
+
+
+@record
+class DropBounding(Op):
+    """keep: a bit mask of the capabilities that no program in the container can ever exceed."""
+
+    keep: int
+    topic = "security"
+
+    def do(self) -> None:
+        process.drop_bounding(self.keep)
+
+    def phrase(self) -> str:
+        return f"bound capabilities to {self.keep:016x}"
+
+    def shell(self) -> str:
+        return f"capsh --drop=…  # CapBnd: {self.keep:016x}"
+
+
+@record
+class SwitchUser(Op):
+    """Group IDs, then user ID; capabilities are kept through it, for SetCapabilities to say what remains."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+    topic = "security"
+
+    def do(self) -> None:
+        process.keep_capabilities(True)
+        os.setgroups(self.groups)
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+        process.keep_capabilities(False)
+        # A change of user makes a process dumpable or not by the host's fs.suid_dumpable; we stay closed.
+        process.set_dumpable(False)
+
+    def phrase(self) -> str:
+        return f"become user {self.uid}, group {self.gid}"
+
+    def shell(self) -> str:
+        groups = f"--groups {','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
+        return f"setpriv --reuid {self.uid} --regid {self.gid} {groups}"
+
+
+@record
+class SetCapabilities(Op):
+    """Bit masks."""
+
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+    topic = "security"
+
+    def do(self) -> None:
+        process.set_capabilities(self.effective, self.permitted, self.inheritable)
+        process.set_ambient(self.ambient)
+
+    def phrase(self) -> str:
+        return f"keep capabilities {self.effective:016x}"
+
+    def shell(self) -> str:
+        return f"capsh --caps=…  # CapEff: {self.effective:016x}, CapInh: {self.inheritable:016x}"
+
+
+@record
+class NewKeyring(Op):
+    topic = "process"
+
+    def do(self) -> None:
+        process.new_session_keyring()
+
+    def phrase(self) -> str:
+        return "leave the caller's keys behind"
+
+    def shell(self) -> str:
+        return "keyctl session -"
+
+
+@record
+class ResetSignals(Op):
+    """Whatever the caller ignored or blocked, the container starts with the defaults."""
+
+    topic = "process"
+
+    def do(self) -> None:
+        for number in range(1, 65):
+            if number not in (9, 19, 32, 33):  # KILL and STOP can't be set; 32 and 33 are the C library's own
+                _signal.signal(number, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+
+    def phrase(self) -> str:
+        return "take every signal's default"
+
+    def shell(self) -> str:
+        return "env --default-signal --block-signal="
+
+
+@record
+class OwnStreams(Op):
+    """A user other than root may open /dev/stdout: the pipes and the terminal of the container become his."""
+
+    uid: int
+    topic = "process"
+
+    def do(self) -> None:
+        for descriptor in (0, 1, 2):
+            status = os.fstat(descriptor)
+            # Never what the container only shares, such as the host's /dev/null.
+            pty = stat.S_ISCHR(status.st_mode) and 136 <= os.major(status.st_rdev) < 144
+            if stat.S_ISFIFO(status.st_mode) or pty:
+                os.fchown(descriptor, self.uid, -1)
+
+    def phrase(self) -> str:
+        return "own its standard streams"
+
+    def shell(self) -> str:
+        return f"chown {self.uid} /dev/stdin /dev/stdout /dev/stderr"
+
+
+@record
+class DieWithMonitor(Op):
+    topic = "process"
+
+    def do(self) -> None:
+        process.die_with_parent()
+
+    def phrase(self) -> str:
+        return "end when the monitor ends"
+
+    def shell(self) -> str:
+        return "setpriv --pdeathsig SIGKILL"
+
+
+@record
+class CloseDescriptors(Op):
+    """lowest: the first descriptor that is closed, with all above it."""
+
+    lowest: int
+    topic = "process"
+
+    def do(self) -> None:
+        process.close_from(self.lowest)
+
+    def phrase(self) -> str:
+        return "close what the caller left open"
+
+    def shell(self) -> str:
+        return f"# close_range({self.lowest}, ~0)"
+
+
+@record
+class ChangeDirectory(Op):
+    """The working directory, which must be inside the root: `WORKDIR /proc/self/fd/N` may not lead out."""
+
+    path: str
+    topic = "process"
+
+    def do(self) -> None:
+        os.chdir(self.path)
+        try:
+            here = os.getcwd()
+        except FileNotFoundError:
+            here = ""
+        # getcwd(2) names a directory outside the root "(unreachable)/…"; glibc turns that into ENOENT.
+        if not here.startswith("/"):
+            raise OSError(errno.EPERM, "the working directory is outside of the container's root", self.path)
+
+    def phrase(self) -> str:
+        return f"work in {self.path}"
+
+    def shell(self) -> str:
+        return f"cd {quote(self.path)}"

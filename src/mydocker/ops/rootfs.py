@@ -1,0 +1,386 @@
+"""Steps that build a container's root: mounts, device nodes, links, masked paths, pivot_root."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+
+from mydocker.kernel import mounts
+from mydocker.kernel.files import copy_tree, move_into, remove_tree
+from mydocker.ops.base import Op, quote
+from mydocker.record import record
+
+
+@record
+class SetPropagation(Op):
+    """For a mount and all below it. private: nothing gets out or in. slave: what the host mounts later still comes
+    in.
+    """
+
+    target: str
+    kind: str
+    root: str = ""
+    topic = "root"
+
+    def do(self) -> None:
+        flags = mounts.FLAGS[self.kind] | mounts.FLAGS["rec"]
+        if not self.root:
+            mounts.mount("none", self.target, flags=flags)
+            return
+        point = mounts.open_point(self.root, self.target)
+        try:
+            mounts.mount("none", f"/proc/self/fd/{point}", flags=flags)
+        finally:
+            os.close(point)
+
+    def phrase(self) -> str:
+        what = f"the mounts of {self.target}" if self.root else "the mounts"
+        return f"cut {what} off from the host's" if self.kind == "private" else f"let {what} follow the host's only"
+
+    def shell(self) -> str:
+        return f"mount --make-r{self.kind} {quote(self.root + self.target)}"
+
+
+_MOST_OF_FSCONFIG = 255
+# What a link in the image may not bring a mount to: a forged /proc would be read by an exec on its way in.
+_OURS = ("/proc", "/sys", "/dev")
+
+
+@record
+class Mount(Op):
+    """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that directory, resolved there,
+    links included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way
+    are followed (in the root) or refused; none may lead to the root itself, or into what the kernel or mydocker fills.
+    readonly: of a bind mount, with all below it."""
+
+    source: str
+    target: str
+    fstype: str = ""
+    flags: int = 0
+    data: str = ""
+    root: str = ""
+    follow: bool = True
+    readonly: bool = False
+    topic = "mounts"
+
+    def do(self) -> None:
+        if not self.root:
+            mounts.mount(self.source, self.target, self.fstype, self.flags, self.data)
+            return
+        bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(self.source)
+        point = mounts.open_point(self.root, self.target, "file" if bind_file else "directory", self.follow)
+        try:
+            there = mounts.place(self.root, point)
+            if there != self.target and (there == "/" or there.startswith(_OURS)):
+                raise OSError(errno.EPERM, f"the image leads it to {there}", self.target)
+            if self.readonly:
+                mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]))
+            else:
+                mounts.mount(self.source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
+        finally:
+            os.close(point)
+
+    def phrase(self) -> str:
+        if not self.root:
+            return f"mount {self.fstype or 'the copy'} as the container's root"
+        return (
+            f"{'bind' if self.flags & mounts.FLAGS['bind'] else 'mount'} {self.fstype or self.source} on {self.target}"
+        )
+
+    def shell(self) -> str:
+        names = [name for name, bit in mounts.FLAGS.items() if self.flags & bit and name not in ("bind", "rec")]
+        options = ",".join([*names, *(["ro"] if self.readonly else []), *([self.data] if self.data else [])])
+        target = self.root + self.target if self.root else self.target
+        if self.flags & mounts.FLAGS["bind"]:
+            kind = "--rbind" if self.flags & mounts.FLAGS["rec"] else "--bind"
+        else:
+            kind = f"-t {self.fstype}"
+        # mount(8) from 2.39 on uses fsconfig(2), whose values have 255 bytes: too few for many layers.
+        mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MOST_OF_FSCONFIG else "mount"
+        return " ".join([mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)])
+
+
+@record
+class RemountReadOnly(Op):
+    """A mount inside `root` and all mounts below it."""
+
+    root: str
+    target: str
+    topic = "mounts"
+
+    def do(self) -> None:
+        point = mounts.open_point(self.root, self.target)
+        try:
+            mounts.make_readonly(f"/proc/self/fd/{point}")
+        finally:
+            os.close(point)
+
+    def phrase(self) -> str:
+        return f"make {self.target} read-only"
+
+    def shell(self) -> str:
+        return f"mount -o remount,bind,ro {quote((self.root + self.target).rstrip('/'))}"
+
+
+@record
+class RootReadOnly(Op):
+    """The root's own mount, but not what is mounted in it: volumes, /dev and /proc stay as they are."""
+
+    root: str
+    topic = "root"
+
+    def do(self) -> None:
+        flags = mounts.FLAGS["remount"] | mounts.FLAGS["bind"] | mounts.FLAGS["ro"]
+        mounts.mount("none", self.root, flags=flags)
+
+    def phrase(self) -> str:
+        return "make the root read-only"
+
+    def shell(self) -> str:
+        return f"mount -o remount,bind,ro {quote(self.root)}"
+
+
+@record
+class FillVolume(Op):
+    """A named volume that is still empty gets what the image has at its mount point, as with docker.
+
+    volume: its directory _data. The copy is made beside it, where no container looks, and then moved in: another
+    container that has the volume could replace a directory by a link while its owner and mode are being set.
+    """
+
+    root: str
+    target: str
+    volume: str
+    topic = "mounts"
+
+    def do(self) -> None:
+        try:
+            point = mounts.open_point(self.root, self.target)
+        except FileNotFoundError:
+            return
+        own = os.open(os.path.dirname(self.volume), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX)  # one fills it; the others then find it full
+            if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
+                copy = f"{os.path.dirname(self.volume)}/copy"
+                remove_tree(copy)  # of a start that was cut short
+                copy_tree(f"/proc/self/fd/{point}", copy)
+                move_into(copy, self.volume)
+        finally:
+            os.close(own)
+            os.close(point)
+
+    def phrase(self) -> str:
+        return f"fill the empty volume with the image's {self.target}"
+
+    def shell(self) -> str:
+        return f"cp -a {quote(self.root + self.target)}/. {quote(self.volume)}"
+
+
+@record
+class MakeDevice(Op):
+    """A device node inside `root`. kind: c, b or p."""
+
+    root: str
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    topic = "devices"
+
+    def do(self) -> None:
+        parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
+        try:
+            name = os.path.basename(self.path)
+            kind = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO, "u": stat.S_IFCHR}[self.kind]
+            device = os.makedev(self.major, self.minor)
+            try:
+                os.mknod(name, self.mode | kind, device, dir_fd=parent)
+            except FileExistsError:
+                there = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if stat.S_IFMT(there.st_mode) != kind or there.st_rdev != device:
+                    raise
+                return  # it came with a volume over /dev, and is not ours to change
+            os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
+            # The umask is 022 here, and mknod obeys it.
+            os.chmod(f"/proc/self/fd/{parent}/{name}", self.mode)
+        finally:
+            os.close(parent)
+
+    def phrase(self) -> str:
+        return f"make {self.path}"
+
+    def shell(self) -> str:
+        numbers = "" if self.kind == "p" else f" {self.major} {self.minor}"
+        owner = f" && chown {self.uid}:{self.gid} {quote(self.root + self.path)}" if self.uid or self.gid else ""
+        return f"mknod -m {self.mode:04o} {quote(self.root + self.path)} {self.kind}{numbers}{owner}"
+
+
+@record
+class MakeLink(Op):
+    """A symbolic link inside `root`."""
+
+    root: str
+    target: str
+    path: str
+    topic = "devices"
+
+    def do(self) -> None:
+        parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
+        try:
+            os.symlink(self.target, os.path.basename(self.path), dir_fd=parent)
+        finally:
+            os.close(parent)
+
+    def phrase(self) -> str:
+        return f"{self.path} leads to {self.target}"
+
+    def shell(self) -> str:
+        return f"ln -s {quote(self.target)} {quote(self.root + self.path)}"
+
+
+@record
+class MarkRoot(Op):
+    """What programs look for: /.dockerenv, by which they know that they are in a container, and /etc/mtab. What the
+    image has there stays."""
+
+    root: str
+    topic = "root"
+
+    def do(self) -> None:
+        top = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            os.close(os.open(".dockerenv", flags, 0o755, dir_fd=top))
+        except FileExistsError:
+            pass
+        finally:
+            os.close(top)
+        directory = mounts.open_point(self.root, "/etc", "directory")
+        try:
+            os.symlink("/proc/mounts", "mtab", dir_fd=directory)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(directory)
+
+    def phrase(self) -> str:
+        return "have /.dockerenv and /etc/mtab"
+
+    def shell(self) -> str:
+        root = quote(self.root)
+        return f"touch {root}/.dockerenv; ln -s /proc/mounts {root}/etc/mtab"
+
+
+@record
+class MakeDirectory(Op):
+    """A directory inside `root`, and those above it, where they are missing."""
+
+    root: str
+    path: str
+    topic = "root"
+
+    def do(self) -> None:
+        os.close(mounts.open_point(self.root, self.path, "directory"))
+
+    def phrase(self) -> str:
+        return f"make sure that {self.path} is there"
+
+    def shell(self) -> str:
+        return f"mkdir -p {quote(self.root + self.path)}"
+
+
+@record
+class PivotRoot(Op):
+    root: str
+    topic = "root"
+
+    def do(self) -> None:
+        mounts.pivot_root(self.root)
+
+    def phrase(self) -> str:
+        return "make it the root, let the host's go"
+
+    def shell(self) -> str:
+        return f"cd {quote(self.root)} && pivot_root . . && umount -l . && cd /"
+
+
+@record
+class MaskPath(Op):
+    """Hide a file under /dev/null, a directory under an empty read-only tmpfs. What is not there needs no mask."""
+
+    root: str
+    path: str
+    topic = "security"
+
+    def do(self) -> None:
+        try:
+            point = mounts.open_point(self.root, self.path, follow=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            if stat.S_ISDIR(os.fstat(point).st_mode):
+                flags = sum(mounts.FLAGS[name] for name in ("ro", "nosuid", "nodev", "noexec"))
+                mounts.mount("tmpfs", f"/proc/self/fd/{point}", "tmpfs", flags, "nr_inodes=1,mode=0555")
+            else:
+                null = _null_device(self.root)
+                mounts.mount(f"/proc/self/fd/{null}", f"/proc/self/fd/{point}", flags=mounts.FLAGS["bind"])
+                os.close(null)
+        finally:
+            os.close(point)
+
+    def phrase(self) -> str:
+        return f"hide {self.path}"
+
+    def shell(self) -> str:
+        return f"mount --bind /dev/null {quote(self.root + self.path)}"
+
+
+def _null_device(root: str) -> int:
+    """The container's own /dev/null, so that `mount` in there tells nothing of the host's /dev; the host's if it has
+    none, as a volume over /dev may have put anything there."""
+    try:
+        null = mounts.open_point(root, "/dev/null", follow=False)
+        status = os.fstat(null)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3):
+            return null
+        os.close(null)
+    except OSError:
+        pass
+    return os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+
+
+@record
+class ReadOnlyPath(Op):
+    root: str
+    path: str
+    topic = "security"
+
+    def do(self) -> None:
+        try:
+            point = mounts.open_point(self.root, self.path, follow=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            here = f"/proc/self/fd/{point}"
+            mounts.mount(here, here, flags=mounts.FLAGS["bind"] | mounts.FLAGS["rec"])
+        finally:
+            os.close(point)
+        # That descriptor is of what now lies below the new mount: the path leads to the mount itself.
+        point = mounts.open_point(self.root, self.path, follow=False)
+        try:
+            mounts.make_readonly(f"/proc/self/fd/{point}")
+        finally:
+            os.close(point)
+
+    def phrase(self) -> str:
+        return f"make {self.path} read-only"
+
+    def shell(self) -> str:
+        path = quote(self.root + self.path)
+        return f"mount --bind {path} {path} && mount -o remount,bind,ro {path}"
