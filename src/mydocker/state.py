@@ -292,16 +292,16 @@ def _spare(found: Record) -> str:
     return f"{found.directory}/record.spare"
 
 
-def save_unseen(found: Record) -> None:
-    """The first record of a container that is being made."""
-    write_new(f"{unseen(found.id)}/record.json", _text(found))
+def save_staged(found: Record) -> None:
+    """Write the first record of a container, into its staging directory."""
+    write_new(f"{staging_dir(found.id)}/record.json", _text(found))
 
 
 def save_failure(found: Record, why: str, code: int) -> None:
     """A start has failed, and all but the record is taken back; the lock is the caller's. As docker has it, the
     container stays what it was before, with the error in its record; with --rm it goes."""
     if found.auto_remove:
-        forget(found.id, found.name, found.own_volumes)
+        remove(found.id, found.name, found.own_volumes)
         return
     found.status = "exited" if found.finished_at else "created"
     found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
@@ -347,9 +347,10 @@ def _text(found: Record) -> bytes:
     return jsontext.dumps({name: getattr(found, name) for name in found._fields}).encode() + b"\n"  # type: ignore[attr-defined]
 
 
-def keep(found: Record) -> None:
-    """Have a container that was just made survive a power cut: what it is, and that it is there; and a full disk, see
-    save(). Harmless if it is gone by now."""
+def fsync_new(found: Record) -> None:
+    """fsync a new container: its files and its directory entries. Harmless if it has been removed.
+
+    Also allocates record.spare, so that a full disk cannot keep save() from recording its end."""
     try:
         try:
             write_new(_spare(found), _text(found).ljust(_ROOM))
@@ -435,35 +436,35 @@ def lock(found: Record) -> Lock:
 # --- identity ---------------------------------------------------------------------------------------------------------
 
 
-def unseen(container_id: str) -> str:
-    """Where a container's directory is while it is made and while it is removed: nobody lists it there."""
+def staging_dir(container_id: str) -> str:
+    """The container's directory while it is created or removed: it is not listed there."""
     return f"{paths.CONTAINERS}/.{container_id}"
 
 
 def reserve(container_id: str, name: str) -> Lock:
-    """Make the container's directory, unseen, and take its name. Raises Conflict if the name is another's; then nothing
-    is left. The lock on the container is the caller's; reveal() shows what it has made."""
+    """Make the container's staging directory and take its name. Returns the container's lock; commit() lists the
+    container. Raises Conflict if the name is taken; then nothing is left."""
     for directory in (paths.ROOT, paths.CONTAINERS, paths.NAMES, paths.RUN):
         make_private(directory)
-    lock = f"{unseen(container_id)}.lock"
+    lock = f"{staging_dir(container_id)}.lock"
     held = Lock(lock)
     try:
         os.write(held.descriptor, b"\n")  # room for leave_code(), also when the disk is full by then
-        os.mkdir(unseen(container_id), 0o700)
-        os.rename(lock, f"{unseen(container_id)}/lock")  # never there unheld: see sweep()
+        os.mkdir(staging_dir(container_id), 0o700)
+        os.rename(lock, f"{staging_dir(container_id)}/lock")  # never there unheld: see cleanup()
         _take_name(container_id, name)
     except BaseException:
-        hide(container_id, name)  # an interrupt may have come when it was taken
-        remove_tree(unseen(container_id))
+        unlist(container_id, name)  # an interrupt may have come when it was taken
+        remove_tree(staging_dir(container_id))
         remove_tree(lock)
         held.release()
         raise
     return held
 
 
-def reveal(container_id: str) -> None:
-    """From here on the container is there, whole."""
-    os.rename(unseen(container_id), paths.container(container_id))
+def commit(container_id: str) -> None:
+    """List the container: from now on other commands see it, complete."""
+    os.rename(staging_dir(container_id), paths.container(container_id))
 
 
 def _take_name(container_id: str, name: str) -> None:
@@ -475,8 +476,8 @@ def _take_name(container_id: str, name: str) -> None:
         pass
     with Lock(f"{paths.NAMES}/.lock"):
         holder = _linked_id(link)
-        if _abandoned(holder) and not os.path.isdir(paths.container(holder)):  # in this order: it may just be revealed
-            hide(holder, name)
+        if _abandoned(holder) and not os.path.isdir(paths.container(holder)):  # in this order: it may just be committed
+            unlist(holder, name)
         try:
             os.symlink(_LINK + container_id, link)
         except FileExistsError:
@@ -499,9 +500,9 @@ def _is_id(text: str) -> bool:
 
 
 def _abandoned(container_id: str) -> bool:
-    """Whether who was making or removing it is gone: then nobody holds its lock, and what is left of it is removed, its
-    name too."""
-    directory = unseen(container_id)
+    """True if the process that created or removed it has died (its lock is free). Removes what it left, including the
+    name."""
+    directory = staging_dir(container_id)
     try:
         # Who removes a container holds its lock, and has perhaps removed the file: a new one would be no lock at all.
         held = Lock(f"{directory}/lock", wait=False, make=False)
@@ -509,13 +510,13 @@ def _abandoned(container_id: str) -> bool:
         return not os.path.isdir(directory)
     except BlockingIOError:
         return False
-    forget(container_id, name_of(container_id), _volumes_to_go(directory, container_id))
+    remove(container_id, name_of(container_id), _volumes_to_go(directory, container_id))
     held.release()
     return True
 
 
 def _volumes_to_go(directory: str, container_id: str) -> list[str]:
-    """The volumes that an interrupted removal was to take along: see forget()."""
+    """The volumes that an interrupted removal was to take along: see remove()."""
     path = f"{directory}/record.json"
     try:
         found = parse(read_regular(path), path, container_id)
@@ -524,48 +525,49 @@ def _volumes_to_go(directory: str, container_id: str) -> list[str]:
     return found.own_volumes if found.auto_remove or os.path.exists(f"{directory}/{_VOLUMES_TOO}") else []
 
 
-def sweep() -> None:
-    """Remove what a crash has left half-made or half-removed: a directory with a lock that nobody holds, or without."""
+def cleanup() -> None:
+    """Remove containers that a crash left half created or half removed: staging directories whose lock is free or
+    gone."""
     if not os.path.isdir(paths.CONTAINERS):
         return
     for entry in os.listdir(paths.CONTAINERS):
         if entry.startswith(".") and entry.endswith(".lock") and _is_id(entry[1:-5]):
-            _sweep_unlocked(entry[1:-5])
-        elif entry.startswith(".") and _is_id(entry[1:]) and not os.path.exists(f"{unseen(entry[1:])}.lock"):
-            if os.path.exists(f"{unseen(entry[1:])}/lock"):
+            _cleanup_unlocked(entry[1:-5])
+        elif entry.startswith(".") and _is_id(entry[1:]) and not os.path.exists(f"{staging_dir(entry[1:])}.lock"):
+            if os.path.exists(f"{staging_dir(entry[1:])}/lock"):
                 _abandoned(entry[1:])
             else:
-                _sweep_rest(entry[1:])
+                _cleanup_unfinished(entry[1:])
 
 
-def _sweep_unlocked(container_id: str) -> None:
-    """What of reserve() there is before the lock is in the directory; harmless if its maker has yet to take the
-    lock."""
-    path = f"{unseen(container_id)}.lock"
+def _cleanup_unlocked(container_id: str) -> None:
+    """Clean up a reserve() that died before its lock file was moved into the directory. Harmless if that process has
+    yet to take the lock."""
+    path = f"{staging_dir(container_id)}.lock"
     try:
         held = Lock(path, wait=False, make=False)
     except (NotFound, BlockingIOError):
         return
-    if os.path.isdir(unseen(container_id)):
-        remove_tree(unseen(container_id))
+    if os.path.isdir(staging_dir(container_id)):
+        remove_tree(staging_dir(container_id))
     os.unlink(path)
     held.release()
 
 
-def _sweep_rest(container_id: str) -> None:
-    """A removal's last step: its lock is gone. Earlier versions removed the lock first, and may have left all else."""
+def _cleanup_unfinished(container_id: str) -> None:
+    """Finish a removal whose lock file is already gone. Earlier versions removed the lock first."""
     try:
-        held = hold(unseen(container_id))
+        held = hold(staging_dir(container_id))
     except (FileNotFoundError, BlockingIOError):
         return
     try:
-        forget(container_id, name_of(container_id), _volumes_to_go(unseen(container_id), container_id))
+        remove(container_id, name_of(container_id), _volumes_to_go(staging_dir(container_id), container_id))
     finally:
         os.close(held)
 
 
-def fsync_new(found: Record) -> None:
-    """/run/mydocker/<name> leads to the container's directory, for people and scripts; gone after a reboot."""
+def link_in_run(found: Record) -> None:
+    """Link /run/mydocker/<name> to the container's directory, for people and scripts, until a reboot."""
     link = f"{paths.RUN}/{found.name}"
     try:
         os.symlink(found.directory, link)
@@ -578,25 +580,25 @@ def fsync_new(found: Record) -> None:
         os.symlink(found.directory, link)
 
 
-def forget(container_id: str, name: str, own_volumes: list[str] | None = None) -> None:
-    """Remove a container, its names and its own volumes from the disk. The lock on it is the caller's. Harmless if part
-    of it is gone. Whoever interrupts this leaves it to sweep()."""
+def remove(container_id: str, name: str, own_volumes: list[str] | None = None) -> None:
+    """Remove a container, its names and its anonymous volumes from the disk. Caller holds its lock. Harmless if part of
+    it is gone. If this is interrupted, cleanup() finishes it."""
     if own_volumes:
         try:
             write_new(f"{paths.container(container_id)}/{_VOLUMES_TOO}", b"")
         except (OSError, HostError):
             pass  # it is there, or there is no container yet; or a full disk, and then it holds unless this is killed
-    hide(container_id, name)
-    erase(container_id, own_volumes or [])
+    unlist(container_id, name)
+    remove_files(container_id, own_volumes or [])
 
 
-def hide(container_id: str, name: str) -> None:
-    """From here on it is not there any more, and its name is free."""
+def unlist(container_id: str, name: str) -> None:
+    """Stop listing the container, and free its name."""
     if not _is_id(container_id):
         raise ValueError(f"'{container_id}' is no container's ID")
     directory = paths.container(container_id)
     try:
-        os.rename(directory, unseen(container_id))
+        os.rename(directory, staging_dir(container_id))
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -610,12 +612,12 @@ def hide(container_id: str, name: str) -> None:
             pass
 
 
-def erase(container_id: str, own_volumes: list[str]) -> None:
-    """What takes time of it: the files of one that is hidden, and its own volumes."""
+def remove_files(container_id: str, own_volumes: list[str]) -> None:
+    """The slow part of a removal: an unlisted container's files and its anonymous volumes."""
     for volume in own_volumes:
         if not _is_used(volume):
             discard(paths.volume(volume))
-    for directory in (paths.container(container_id), unseen(container_id)):
+    for directory in (paths.container(container_id), staging_dir(container_id)):
         remove_tree(directory, last="lock")
 
 

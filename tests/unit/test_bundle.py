@@ -114,7 +114,7 @@ def test_config_json(directory):
         try:
             plan.plan(found, str(directory), V2)
         except (ValueError, LookupError):
-            pass  # lifecycle.clear_up() names it
+            pass  # lifecycle.cleanup() names it
 
     assert unforeseen(SPEC, use) == []
 

@@ -239,7 +239,7 @@ class TestStatus:
 
     def test_a_full_disk_is_no_obstacle_once_a_container_is_kept(self, monkeypatch):
         found = state.load(ID)
-        state.keep(found)
+        state.fsync_new(found)
         room = os.stat(f"{found.directory}/record.spare").st_size
         no_room(monkeypatch)
         for code, labels in (5, {"a": "b" * 1000}), (6, {}):
@@ -279,7 +279,7 @@ def no_room(monkeypatch):
 
 def add(container_id, name):
     with state.reserve(container_id, name):
-        state.reveal(container_id)
+        state.commit(container_id)
 
 
 class TestNames:
@@ -306,7 +306,7 @@ class TestNames:
     def test_what_a_crash_has_left_is_swept(self):
         state.reserve(OTHER, "new").release()
         with state.reserve("cc" * 32, "newer"):
-            state.sweep()
+            state.cleanup()
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32])
             assert {"web", "newer"} <= set(os.listdir(paths.NAMES)) <= {"web", "newer", ".lock"}
 
@@ -321,7 +321,7 @@ class TestNames:
         abandoned = state._abandoned
 
         def shown_first(container_id):
-            state.reveal(container_id)
+            state.commit(container_id)
             return abandoned(container_id)
 
         with state.reserve(OTHER, "new"):
@@ -332,11 +332,11 @@ class TestNames:
 
     @pytest.mark.parametrize("directory", [True, False])
     def test_what_a_crash_has_left_before_the_lock_was_in_the_directory_is_swept(self, directory):
-        state.Lock(f"{state.unseen(OTHER)}.lock").release()
+        state.Lock(f"{state.staging_dir(OTHER)}.lock").release()
         if directory:
-            os.mkdir(state.unseen(OTHER))
-        with state.Lock(f"{state.unseen('cc' * 32)}.lock"):
-            state.sweep()
+            os.mkdir(state.staging_dir(OTHER))
+        with state.Lock(f"{state.staging_dir('cc' * 32)}.lock"):
+            state.cleanup()
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32 + ".lock"])
 
     def test_what_is_being_made_is_no_leftover_before_its_lock_is_held(self, monkeypatch):
@@ -345,7 +345,7 @@ class TestNames:
 
         def sweep_first(descriptor, operation):
             monkeypatch.setattr(fcntl, "flock", flock)
-            state.sweep()
+            state.cleanup()
             flock(descriptor, operation)
 
         monkeypatch.setattr(fcntl, "flock", sweep_first)
@@ -366,7 +366,7 @@ class TestNames:
     @pytest.mark.parametrize("text", ["..", "", "A" * 64, "a" * 63])
     def test_only_a_container_is_forgotten(self, text):
         with pytest.raises(ValueError, match="no container's ID"):
-            state.forget(text, "web")
+            state.remove(text, "web")
 
     def test_a_name_whose_container_is_gone_is_free(self):
         remove_tree(paths.container(ID))
@@ -402,8 +402,8 @@ class TestNames:
     def test_forgotten(self):
         with open(f"{paths.container(ID)}/record.json", "wb"):
             pass
-        state.forget(ID, "web")
-        state.forget(ID, "web")
+        state.remove(ID, "web")
+        state.remove(ID, "web")
         assert (state.ids(), os.listdir(paths.NAMES)) == ([], [])
 
     def test_the_last_exit_code_outlives_the_container(self):
@@ -413,7 +413,7 @@ class TestNames:
         with state.lock(found) as held:
             found.exit_code = 137
             state.leave_code(held, found)
-            state.forget(ID, "web")
+            state.remove(ID, "web")
         assert code.read(found) == 137
         found.started_at = "2024-01-02T03:04:06Z"  # that is another life
         assert code.read(found) == 255
@@ -423,7 +423,7 @@ class TestNames:
 
     def test_another_containers_name_is_not_forgotten(self):
         add(OTHER, "other")
-        state.forget(ID, "other")
+        state.remove(ID, "other")
         assert state.find_id("other") == OTHER
 
 

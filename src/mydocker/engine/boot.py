@@ -52,7 +52,7 @@ def _tried(what: str, do: Callable[..., list[str]], *args: Any) -> Iterator[str 
 
 
 def _sweep() -> list[str]:
-    state.sweep()
+    state.cleanup()
     return []
 
 
@@ -67,13 +67,13 @@ def _settle(container_id: str, returning: list[state.Record]) -> list[str]:
         if lost:
             found.finished_at = found.finished_at or state.now()
             try:
-                lifecycle.clear_up(found)
+                lifecycle.cleanup(found)
                 found.pid, found.ports = 0, []
                 found.networks = [end.asked().to_json() for end in found.endpoints]
             finally:
                 state.save(found, durable=True)
             if found.auto_remove:
-                state.forget(found.id, found.name, found.own_volumes)
+                state.remove(found.id, found.name, found.own_volumes)
                 return [f"container {found.name}: removed, as its --rm asks for"]
         before = lost or found.boot_id != state.boot_id() or found.ended_by == restart.BY_SHUTDOWN
         if found.started_at and before and restart.returns_at_boot(found.restart, found.ended_by):
@@ -118,5 +118,5 @@ def _stop(container_id: str) -> list[str]:
 def _take_down(name: str) -> list[str]:
     network = networks.load(name)
     up = networks.is_up(network)
-    notes = [Note(line) for line in networks.withdraw(network)]
+    notes = [Note(line) for line in networks.release(network)]
     return [f"network {name}: down", *notes] if up else [*notes]

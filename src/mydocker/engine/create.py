@@ -150,7 +150,7 @@ def _is_default_command(word: str) -> bool:
 
 
 def create(made: Draft) -> state.Record:
-    """Put the draft in its place; state.keep() makes it last. Raises Conflict if its name is taken; whatever it raises,
+    """Write the draft to disk; state.fsync_new() makes it durable. Raises Conflict if the name is taken. After an error
     nothing is left."""
     wanted = made.request
     cidfile = _claim_cidfile(wanted.cidfile)
@@ -160,9 +160,9 @@ def create(made: Draft) -> state.Record:
             try:
                 with store.Keep(made.image):
                     found = _write(made, name)
-                state.reveal(made.id)
+                state.commit(made.id)
             except BaseException:
-                state.forget(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
+                state.remove(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
                 raise
     except BaseException:
         if cidfile >= 0:
@@ -201,7 +201,7 @@ def _reserve(container_id: str, asked: str) -> tuple[str, state.Lock]:
 
 
 def _write(made: Draft, name: str) -> state.Record:
-    wanted, directory, image = made.request, state.unseen(made.id), made.image
+    wanted, directory, image = made.request, state.staging_dir(made.id), made.image
     for volume, anonymous in made.volumes.items():
         volumes.ensure(volume, anonymous=anonymous)
     for mount in wanted.mounts:
@@ -236,7 +236,7 @@ def _write(made: Draft, name: str) -> state.Record:
         stop_signal=signals.number(wanted.stop_signal or "TERM"),
         stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
     )
-    state.save_unseen(found)
+    state.save_staged(found)
     return found
 
 

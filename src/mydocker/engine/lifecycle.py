@@ -106,7 +106,7 @@ def _let_go(found: state.Record) -> None:
                 return
             found.ended_by = restart.BY_HAND
             if found.auto_remove and not found.watched():
-                state.forget(found.id, found.name, found.own_volumes)
+                state.remove(found.id, found.name, found.own_volumes)
             else:
                 state.save(found)
     except NotFound:
@@ -250,7 +250,7 @@ def remove(reference: str, force: bool = False, volumes: bool = False) -> None:
 
     Raises Conflict for a running one without force. One whose record is corrupt can be removed by force only.
     """
-    state.sweep()
+    state.cleanup()
     container_id = state.find_id(reference)
     while not _removed(container_id, reference, force, volumes):
         pass  # it was started again meanwhile
@@ -278,14 +278,14 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
                 return False
             cleared = ran and found.finished_at and not found.error  # its monitor did, just now
             if not cleared and not found.watched():
-                _clear_up(found, force)
-            state.forget(found.id, found.name, found.own_volumes if volumes else [])
+                _cleanup(found, force)
+            state.remove(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
         pass  # its monitor (--rm), or another rm, was quicker
     return True
 
 
-def clear_up(found: state.Record) -> None:
+def cleanup(found: state.Record) -> None:
     """Take back what the host still has of a container whose monitor was killed. The container does not run, its lock
     is the caller's. Raises OSError, MydockerError."""
     from mydocker.engine.network import endpoints
@@ -300,13 +300,13 @@ def clear_up(found: state.Record) -> None:
         why = f"container {found.name}: {found.directory}/config.json: {error!r}"
         raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {found.name}'") from None
     take_back(steps)
-    endpoints.clear_up(found)
+    endpoints.cleanup(found)
 
 
-def _clear_up(found: state.Record, force: bool) -> None:
+def _cleanup(found: state.Record, force: bool) -> None:
     """Its record may make no sense: that is an error unless force is used."""
     try:
-        clear_up(found)
+        cleanup(found)
     except (CorruptRecord, InvalidArgument):
         if not force:
             raise
@@ -317,7 +317,7 @@ def _remove_unreadable(container_id: str) -> None:
     """By what the disk and the kernel still say: its cgroup by its bundle, its name by the link that leads to it."""
     with state.Lock(f"{paths.container(container_id)}/lock", container_id[:12]):
         _remove_cgroup(container_id)
-        state.forget(container_id, state.name_of(container_id))
+        state.remove(container_id, state.name_of(container_id))
 
 
 def _remove_cgroup(container_id: str) -> None:

@@ -105,7 +105,7 @@ def start(
             lock.release()
             network.hand_over()
             if made and not found.auto_remove:
-                state.keep(found)  # while it starts
+                state.fsync_new(found)  # while it starts
             return _follow(found, pid, channel, console, attach)
     except BaseException as error:
         if locked and not launched:  # else it is for its monitor to do

@@ -13,12 +13,12 @@ import os
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, NotFound
 from mydocker.kernel.files import (
+    cleanup_hidden,
     discard,
     hidden_beside,
     make_private,
     read_regular,
     remove_tree,
-    sweep_hidden,
     sync,
     write_atomic,
     write_new,
@@ -161,7 +161,7 @@ def size(name: str) -> int:
 def remove(name: str) -> None:
     """Remove it and its data, also one whose record is corrupt. Raises NotFound, or Conflict if a container has it."""
     with _lock():
-        sweep_hidden(paths.VOLUMES)
+        cleanup_hidden(paths.VOLUMES)
         try:
             load(name)
         except CorruptRecord:

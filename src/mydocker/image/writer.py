@@ -40,7 +40,7 @@ class Workspace:
             os.mkdir(self.path, 0o700)
             try:
                 self._descriptor = os.open(self.path, files.DIR)
-            except FileNotFoundError:  # swept away, as if it had been left by a crash, before it could be locked
+            except FileNotFoundError:  # removed by cleanup() before it could be locked
                 continue
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if os.path.isdir(self.path):
@@ -64,9 +64,9 @@ class Workspace:
         return digest
 
 
-def sweep() -> None:
-    """Remove the workspaces that a crash has left. With the lock held."""
-    files.sweep_hidden(paths.LAYERS)
+def cleanup() -> None:
+    """Remove the workspaces that a crash has left. Caller holds the lock."""
+    files.cleanup_hidden(paths.LAYERS)
 
 
 def documents(config: dict[str, Any], layers: list[dict[str, Any]]) -> tuple[bytes, bytes]:
@@ -89,7 +89,7 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
     work.write_blob(config_data)
     digest = work.write_blob(manifest_data)
     index = store.read_index()
-    sweep()
+    cleanup()
     blobs = f"{paths.IMAGES}/blobs/sha256"
     if not os.path.isdir(blobs):
         # index.json comes first: a store without it is store.corrupt, not empty.
@@ -190,7 +190,7 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
         index["manifests"] = rows
         _write_index(index)
         lines += [f"Deleted: {chain_id}" for chain_id in _collect(work, blobs, chains)]
-        sweep()
+        cleanup()
     return lines
 
 

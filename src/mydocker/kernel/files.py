@@ -175,7 +175,7 @@ def _move_up(directory: int, name: str, top: int, number: int) -> int:
 def discard(path: str) -> None:
     """Remove a directory that others find by its name: it is there whole or not at all. Nothing there is fine.
 
-    It is hidden by a rename first. If this is interrupted, sweep_hidden() finishes it.
+    It is hidden by a rename first. If this is interrupted, cleanup_hidden() finishes it.
     """
     hidden = hidden_beside(path)
     try:
@@ -216,8 +216,8 @@ def hold(path: str) -> int:
     return descriptor
 
 
-def sweep_hidden(directory: str) -> None:
-    """Remove what is hidden in the directory and held by nobody: who was making or removing it is gone."""
+def cleanup_hidden(directory: str) -> None:
+    """Remove the hidden entries of a directory that no process holds: leftovers of a crash."""
     for entry in os.listdir(directory):
         if entry.startswith(HIDDEN):
             try:

@@ -158,7 +158,7 @@ class Monitor:
     def _end(self) -> None:
         oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
         self.record.oom_killed = oom > 0
-        problems = self._clear_up()  # this also ends what may go on without its first process (--pid host)
+        problems = self._cleanup()  # this also ends what may go on without its first process (--pid host)
         self.container.drain()
         log, status = self.container.log, self.container.status
         log.close()
@@ -178,9 +178,9 @@ class Monitor:
                     os.waitpid(self.container.pid, 0)
             except ChildProcessError:
                 pass  # it was reaped before
-        self._clear_up()
+        self._cleanup()
 
-    def _clear_up(self) -> list[str]:
+    def _cleanup(self) -> list[str]:
         """Of a container that has ended, all but its record and its log. What can't be undone is returned."""
         if self.control:
             self.control.close()  # whoever is about to change its networks hears that it is too late
@@ -233,9 +233,9 @@ class Monitor:
 
     def _vanish(self, code: int) -> None:
         record = self.record
-        state.hide(record.id, record.name)
+        state.unlist(record.id, record.name)
         self._say_ended(code)
-        state.erase(record.id, record.own_volumes)  # nobody waits for that
+        state.remove_files(record.id, record.own_volumes)  # nobody waits for that
 
     def _say_ended(self, code: int) -> None:
         if self.container.client:

@@ -258,7 +258,7 @@ class Starter:
 
             self.monitor.listen(control.listen(record.directory))
         state.save(record)
-        state.fsync_new(record)
+        state.link_in_run(record)
 
     def _say_started(self) -> None:
         container, orders = self.container, self.orders

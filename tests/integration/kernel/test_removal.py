@@ -1,4 +1,4 @@
-"""A removal that is killed at any of its steps is finished by the next sweep."""
+"""A removal that is killed at any of its steps is finished by the next cleanup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from mydocker import paths, state
-from mydocker.kernel.files import make_private, sweep_hidden
+from mydocker.kernel.files import cleanup_hidden, make_private
 
 pytestmark = pytest.mark.local
 
@@ -59,11 +59,11 @@ def container(store):
     def made():
         with state.reserve(ID, "web"):
             found = state.Record(ID, "web", state.now(), "busybox:latest", "", [], "overlay", [], own_volumes=["data"])
-            state.save_unseen(found)
-            os.makedirs(f"{state.unseen(ID)}/upper/a/b")
+            state.save_staged(found)
+            os.makedirs(f"{state.staging_dir(ID)}/upper/a/b")
             os.makedirs(f"{paths.volume('data')}/_data/c", exist_ok=True)
-            state.reveal(ID)
-        state.fsync_new(found)
+            state.commit(ID)
+        state.link_in_run(found)
 
     return made
 
@@ -72,17 +72,17 @@ def container(store):
 def test_removal(container, volumes):
     def forgotten():
         with state.lock(state.load(ID)):
-            state.forget(ID, "web", volumes)
+            state.remove(ID, "web", volumes)
 
     seen = set()
     for number in range(1, 100):
         container()
         interrupted = killed_at(number, forgotten)
-        seen |= {f"{'.lock ' if os.path.exists(f'{state.unseen(ID)}/lock') else ''}{len(state.ids())}"}
-        state.sweep()
+        seen |= {f"{'.lock ' if os.path.exists(f'{state.staging_dir(ID)}/lock') else ''}{len(state.ids())}"}
+        state.cleanup()
         if state.ids():  # it was killed before anything was done
-            state.forget(ID, "web", volumes)
-        sweep_hidden(paths.VOLUMES)  # as the next `volume rm` does
+            state.remove(ID, "web", volumes)
+        cleanup_hidden(paths.VOLUMES)  # as the next `volume rm` does
         rest = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
         assert rest == [[], [], [], [] if volumes else ["data"]], number
         if not interrupted:
@@ -94,17 +94,17 @@ def test_removal(container, volumes):
 def test_one_whose_lock_went_first(container):
     """As versions before did it."""
     container()
-    os.rename(paths.container(ID), state.unseen(ID))
-    os.unlink(f"{state.unseen(ID)}/lock")
-    state.sweep()
+    os.rename(paths.container(ID), state.staging_dir(ID))
+    os.unlink(f"{state.staging_dir(ID)}/lock")
+    state.cleanup()
     assert (os.listdir(paths.CONTAINERS), os.listdir(paths.NAMES)) == ([], [])
 
 
 def test_one_that_goes_on_is_left_alone(container):
     container()
     with state.lock(state.load(ID)):
-        os.rename(paths.container(ID), state.unseen(ID))
-        state.sweep()
+        os.rename(paths.container(ID), state.staging_dir(ID))
+        state.cleanup()
         assert os.listdir(paths.CONTAINERS) == [f".{ID}"]
 
 
@@ -118,6 +118,6 @@ def test_a_full_disk_has_no_room_for_another_name(container, monkeypatch):
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", full)
-    state.forget(ID, "web", ["data"])
+    state.remove(ID, "web", ["data"])
     rest = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
     assert rest == [[], [], [], []]

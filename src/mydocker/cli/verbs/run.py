@@ -63,7 +63,7 @@ def create(params: dict[str, Any]) -> int:
     made = creation.draft(request.from_params(params, os.environ, facts), facts)
     _remark(made.notes)
     found = creation.create(made)
-    state.keep(found)
+    state.fsync_new(found)
     print(found.id)
     return 0
 

@@ -127,7 +127,7 @@ def disconnect(network: str, container: str, force: bool) -> None:
             raise NotFound(f"container {found.name} is not on network {name}", f"see 'mydocker inspect {found.name}'")
         rest = [each.to_json() for each in found.endpoints if each.network != name]
         if not found.alive():
-            endpoints.clear_up(found)  # one that was killed with its monitor still has a lease
+            endpoints.cleanup(found)  # one that was killed with its monitor still has a lease
             found.networks = rest
             state.save(found, durable=True)
             return

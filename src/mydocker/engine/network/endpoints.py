@@ -159,7 +159,7 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, fr
     """
     made = Prepared(found)
     if not fresh:
-        clear_up(found)
+        cleanup(found)
     if found.network.startswith("container:"):
         made.shared = _open_shared(found)
     elif not found.networks:
@@ -188,7 +188,7 @@ def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
         made.held = _hold_outward(made.wires, found.published)
         found.ports = made.wires.ports = list(made.held)
     etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), made.wires.joined))
-    state.save(found)  # whatever becomes of us, clear_up() finds what we hold
+    state.save(found)  # whatever becomes of us, cleanup() finds what we hold
 
 
 def _ready(name: str) -> tuple[Network, list[str]]:
@@ -288,7 +288,7 @@ def close(held: dict[str, list[int]]) -> None:
             os.close(descriptor)
 
 
-def clear_up(found: state.Record) -> None:
+def cleanup(found: state.Record) -> None:
     """Take back what a command line or a monitor that was killed has left on the host: of those that were not, the
     record tells neither addresses nor a PID. The container does not run, its lock is the caller's.
 

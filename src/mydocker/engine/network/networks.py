@@ -220,7 +220,7 @@ def remove(found: Network) -> list[str]:
 
     Raises Conflict while a container on it runs. One that does not can't start until there is such a network."""
     with leases.lock(found.name):
-        return _withdraw(_present(found.name), for_good=True)
+        return _release(_present(found.name), for_good=True)
 
 
 def find_broken_too(reference: str) -> Network:
@@ -249,15 +249,15 @@ def _present(name: str) -> Network:
     return found
 
 
-def withdraw(found: Network) -> list[str]:
+def release(found: Network) -> list[str]:
     """Leave nothing of it on the host but its record, until it is next used. Returns and raises as remove() does."""
     if was_up(found) or is_up(found):
         with leases.lock(found.name):
-            return _withdraw(load(found.name), for_good=False)
+            return _release(load(found.name), for_good=False)
     return []
 
 
-def _withdraw(found: Network, for_good: bool) -> list[str]:
+def _release(found: Network, for_good: bool) -> list[str]:
     holders = users(found.name)
     if holders:
         raise Conflict(f"network {found.name} is in use by {', '.join(holders)}", "stop the containers first")
