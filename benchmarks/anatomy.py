@@ -39,10 +39,10 @@ def phases(enter: Sequence[str]) -> list[tuple[str, float]]:
 
 
 def spent(spans: Iterable[dict]) -> dict[str, float]:
-    """Phase -> ms. Steps of one topic are one phase, others stand alone."""
+    """Phase -> ms. Steps of one section are one phase, others stand alone."""
     found: dict[str, float] = defaultdict(float)
     for span in spans:
-        found[f"{span['side']}: {span['topic'] or span['name']}"] += (span["end"] - span["start"]) / 1e6
+        found[f"{span['side']}: {span['section'] or span['name']}"] += (span["end"] - span["start"]) / 1e6
     return found
 
 

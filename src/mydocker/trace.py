@@ -1,9 +1,9 @@
 """Runs a plan: the only caller of an op's do() and undo().
 
-It times each step, keeps the record that `explain` reads, unwinds after an error and injects faults for the tests.
+It times each step, keeps the record that `explain` reads, undoes them after an error and injects faults for the tests.
 A step that is no op (clone, wait, exec) is a span in the same record.
 
-    span   {"side": "host" | "container", "name": phrase, "op": class name or None, "args": fields or None,
+    span   {"side": "host" | "container", "name": description, "op": class name or None, "args": fields or None,
             "shell": only where op is None, "start": ns, "end": ns (CLOCK_MONOTONIC), "error": text or None}
 """
 
@@ -46,7 +46,7 @@ class Trace:
         self._done: list[Op] = []
 
     def run(self, plan: Iterable[Op]) -> None:
-        """Do each op in turn. Raises StepFailed at the first that fails; unwind() then takes the rest back."""
+        """Do each op in turn. Raises StepFailed at the first that fails; undo_all() then undoes it and those before."""
         for op in plan:
             self.number += 1
             self._done.append(op)
@@ -56,8 +56,8 @@ class Trace:
                     raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
                 op.do()
             except (OSError, ValueError, OverflowError) as error:
-                self.notes.append(("", "", op, start, monotonic_ns(), describe(error)))
-                raise step_failed(op.phrase(), error) from None
+                self.notes.append(("", "", op, start, monotonic_ns(), reason(error)))
+                raise step_failed(op.describe(), error) from None
             self.notes.append(("", "", op, start, monotonic_ns(), ""))
 
     def adopt(self, done: Iterable[Op]) -> None:
@@ -68,7 +68,7 @@ class Trace:
         """Note a step that is no op; start and end by `monotonic_ns`, end now if left out."""
         self.notes.append((name, shell, None, start, end or monotonic_ns(), ""))
 
-    def unwind(self) -> list[str]:
+    def undo_all(self) -> list[str]:
         """Undo all that was done, last first, an op that failed half-way included. What can't be undone is returned."""
         failures = []
         while self._done:
@@ -76,7 +76,7 @@ class Trace:
             try:
                 op.undo()
             except (OSError, MydockerError) as error:
-                failures.append(f"could not undo '{op.phrase()}': {describe(error)}")
+                failures.append(f"could not undo '{op.describe()}': {reason(error)}")
         return failures
 
     def spans(self) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ class Trace:
         for name, shell, op, start, end, error in self.notes:
             row: dict[str, Any] = {"side": self.side, "start": start, "end": end, "error": error or None}
             if op:
-                row.update(name=op.phrase(), op=type(op).__name__, args=op.arguments())
+                row.update(name=op.describe(), op=type(op).__name__, args=op.arguments())
             else:
                 row.update(name=name, op=None, args=None, shell=shell)
             rows.append(row)
@@ -110,13 +110,13 @@ def dumped(data: bytes) -> list[Note]:
     ]
 
 
-def take_back(plan: list[Op]) -> None:
+def undo_all(plan: list[Op]) -> None:
     """Undo a plan of which nobody knows how far it came: what a monitor that was killed has left. Raises OSError."""
     for op in reversed(plan):
         op.undo()
 
 
-def step_failed(phrase: str, error: Exception) -> StepFailed:
+def step_failed(step: str, error: Exception) -> StepFailed:
     """The error that a person reads: which step, what the kernel said, about what."""
     number = (error.errno or 0) if isinstance(error, OSError) else 0
     hints = {
@@ -125,10 +125,10 @@ def step_failed(phrase: str, error: Exception) -> StepFailed:
         errno.ENOSPC: "free some space, or raise the limit that is full",
         errno.ENOSYS: "this kernel is too old",
     }
-    return StepFailed(f"{phrase}: {describe(error)}", hints.get(number, ""), step=phrase, errno=number)
+    return StepFailed(f"{step}: {reason(error)}", hints.get(number, ""), step=step, errno=number)
 
 
-def describe(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """`strerror: path`, without Python's brackets and numbers."""
     if not isinstance(error, OSError):
         return str(error) or type(error).__name__

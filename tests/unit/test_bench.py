@@ -143,9 +143,9 @@ def test_imports_add_up():
 
 def test_phases_are_topics_or_single_steps():
     steps = [
-        {"side": "host", "topic": "cgroup", "name": "one", "start": 0, "end": 10**6},
-        {"side": "host", "topic": "cgroup", "name": "two", "start": 0, "end": 10**6},
-        {"side": "host", "topic": "", "name": "fork", "start": 0, "end": 3 * 10**6},
+        {"side": "host", "section": "cgroup", "name": "one", "start": 0, "end": 10**6},
+        {"side": "host", "section": "cgroup", "name": "two", "start": 0, "end": 10**6},
+        {"side": "host", "section": "", "name": "fork", "start": 0, "end": 3 * 10**6},
     ]
     assert anatomy.spent(steps) == {"host: cgroup": 2.0, "host: fork": 3.0}
 

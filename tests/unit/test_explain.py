@@ -31,7 +31,7 @@ MS = 1_000_000
 def op_span(side, op, start, end, error=None):
     return {
         "side": side,
-        "name": op.phrase(),
+        "name": op.describe(),
         "op": type(op).__name__,
         "args": op.arguments(),
         "start": start,
@@ -175,7 +175,7 @@ class TestForPrograms:
         starts = [step["start"] for step in read["spans"]]
         assert starts == sorted(starts)
         assert all(step["shell"] and step["name"] and step["end"] >= step["start"] for step in read["spans"])
-        assert {step["topic"] for step in read["spans"]} == {"", "cgroup", "namespaces", "mounts"}
+        assert {step["section"] for step in read["spans"]} == {"", "cgroup", "namespaces", "mounts"}
 
     def test_perfetto(self, trace):
         events = json.loads(json.dumps(explain.perfetto(trace, explain.trace_steps(trace))))["traceEvents"]

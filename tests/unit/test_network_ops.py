@@ -1,4 +1,4 @@
-"""network/ops.py, links and bridges: data that a record gives back, told in a phrase and in shell."""
+"""network/ops.py, links and bridges: data that a record gives back, told in words and in shell."""
 
 from __future__ import annotations
 
@@ -94,16 +94,16 @@ SAMPLES = [
         " && firewall-cmd --zone=mydocker --remove-interface=web",
     ),
 ]
-EACH = pytest.mark.parametrize(("op", "phrase", "shell"), SAMPLES, ids=lambda op: type(op).__name__)
+EACH = pytest.mark.parametrize(("op", "description", "shell"), SAMPLES, ids=lambda op: type(op).__name__)
 
 
 @EACH
-def test_in_words_and_in_shell(op, phrase, shell):
-    assert (op.phrase(), op.shell(), op.topic) == (phrase, shell, "network")
+def test_in_words_and_in_shell(op, description, shell):
+    assert (op.describe(), op.shell(), op.section) == (description, shell, "network")
 
 
 @EACH
-def test_a_record_gives_it_back(op, phrase, shell):
+def test_a_record_gives_it_back(op, description, shell):
     fields = jsontext.loads(jsontext.dumps(op.arguments()))
     assert type(op)(**fields) == op
 

@@ -176,7 +176,7 @@ class TestBirth:
     def test_the_hosts_network_is_left_as_it_is(self):
         made = self.planned(network=["host"])
         assert (made.links, made.published) == ([], [])
-        assert {op.topic for op in made.container if isinstance(op, (LinkUp, JoinNetwork))} == set()
+        assert {op.section for op in made.container if isinstance(op, (LinkUp, JoinNetwork))} == set()
 
     def test_another_containers_is_joined_before_the_descriptor_is_closed(self):
         made = self.planned(shared=20, network=["container:db"])

@@ -1,4 +1,4 @@
-"""ops/: each op is data that a record gives back, and says in a phrase and in shell what it does."""
+"""ops/: each op is data that a record gives back, and says in words and in shell what it does."""
 
 from __future__ import annotations
 
@@ -140,9 +140,19 @@ def test_what_is_no_op_is_not_revived():
 
 
 @EACH
-def test_it_is_under_a_heading_and_has_a_phrase(op):
-    assert op.topic in ("cgroup", "namespaces", "network", "root", "mounts", "devices", "security", "process", "limits")
-    assert op.phrase().split(" ") == op.phrase().split() != []
+def test_it_is_under_a_heading_and_has_a_description(op):
+    assert op.section in (
+        "cgroup",
+        "namespaces",
+        "network",
+        "root",
+        "mounts",
+        "devices",
+        "security",
+        "process",
+        "limits",
+    )
+    assert op.describe().split(" ") == op.describe().split() != []
 
 
 @EACH
@@ -170,7 +180,7 @@ class TestQuote:
 
 class TestMount:
     @pytest.mark.parametrize(
-        ("op", "shell", "phrase"),
+        ("op", "shell", "description"),
         [
             (
                 Mount("/srv/a b", "/data", flags=FLAGS["bind"] | FLAGS["rec"], root="/r"),
@@ -195,8 +205,8 @@ class TestMount:
             ),
         ],
     )
-    def test_in_shell_and_in_words(self, op, shell, phrase):
-        assert (op.shell(), op.phrase()) == (shell, phrase)
+    def test_in_shell_and_in_words(self, op, shell, description):
+        assert (op.shell(), op.describe()) == (shell, description)
 
 
 @pytest.mark.parametrize(
@@ -223,11 +233,11 @@ def test_in_shell(op, shell):
 
 
 def test_a_filter_counts_its_instructions():
-    assert "3 BPF instructions" in LoadSeccomp("", "00" * 8 * 3).phrase()
+    assert "3 BPF instructions" in LoadSeccomp("", "00" * 8 * 3).describe()
 
 
 def test_devices_are_told_from_no_restriction():
-    assert AllowDevices("/c", ["a"]).phrase() != AllowDevices("/c", RULES).phrase()
+    assert AllowDevices("/c", ["a"]).describe() != AllowDevices("/c", RULES).describe()
 
 
 class TestDo:

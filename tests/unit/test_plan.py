@@ -501,7 +501,7 @@ class TestOutline:
         made = planned(V2)
         made.bridges = [LinkUp("br-lab")]
         rows = made.outline()
-        assert (rows[0]["name"], rows[0]["number"]) == (LinkUp("br-lab").phrase(), None)
+        assert (rows[0]["name"], rows[0]["number"]) == (LinkUp("br-lab").describe(), None)
         numbered = [row for row in rows if row["number"]]
         assert [row["number"] for row in numbered] == list(range(1, len(numbered) + 1))
         assert numbered == [row for row in rows[1:] if row["op"]]
@@ -512,7 +512,7 @@ class TestOutline:
         for row in rows:
             if row["op"]:
                 op = revive(row["op"], row["args"])
-                assert (op.phrase(), op.shell()) == (row["name"], row["shell"])
+                assert (op.describe(), op.shell()) == (row["name"], row["shell"])
 
     def test_the_program_is_shown_as_a_shell_takes_it(self):
         assert shlex.split(self.rows()[-1]["shell"]) == ["exec", "echo", "it's me"]

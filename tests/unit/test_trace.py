@@ -21,7 +21,7 @@ class Step(Op):
     name: str
     fails: bool = False
     stays: bool = False
-    topic = "process"
+    section = "process"
 
     def do(self):
         CALLS.append(f"do {self.name}")
@@ -33,7 +33,7 @@ class Step(Op):
         if self.stays:
             raise OSError(errno.EBUSY, "Device or resource busy", f"/cgroup/{self.name}")
 
-    def phrase(self):
+    def describe(self):
         return f"step {self.name}"
 
 
@@ -57,37 +57,37 @@ class TestOrder:
         made = trace.Trace("host")
         made.run([A, B])
         made.run([C])
-        assert made.unwind() == []
+        assert made.undo_all() == []
         assert CALLS == ["do a", "do b", "do c", "undo c", "undo b", "undo a"]
 
     def test_what_failed_half_way_is_undone_too_and_what_was_not_reached_is_not(self):
         made = trace.Trace("host")
         with pytest.raises(StepFailed):
             made.run([A, Step("b", fails=True), C])
-        made.unwind()
+        made.undo_all()
         assert CALLS == ["do a", "do b", "undo b", "undo a"]
 
     def test_what_cannot_be_undone_is_said_and_the_rest_is_undone(self):
         made = trace.Trace("host")
         made.run([A, Step("b", stays=True), C])
-        assert made.unwind() == ["could not undo 'step b': Device or resource busy: /cgroup/b"]
+        assert made.undo_all() == ["could not undo 'step b': Device or resource busy: /cgroup/b"]
         assert CALLS[3:] == ["undo c", "undo b", "undo a"]
 
     def test_nor_does_a_program_that_is_missing_keep_the_rest(self):
         made = trace.Trace("host")
         made.run([A, Lost("b"), C])
-        assert made.unwind() == ["could not undo 'step b': iptables-save is not installed (install it)"]
+        assert made.undo_all() == ["could not undo 'step b': iptables-save is not installed (install it)"]
         assert CALLS[3:] == ["undo c", "undo a"]
 
     def test_nothing_is_undone_twice(self):
         made = trace.Trace("host")
         made.run([A])
-        made.unwind()
-        made.unwind()
+        made.undo_all()
+        made.undo_all()
         assert CALLS == ["do a", "undo a"]
 
     def test_what_a_dead_monitor_left_is_taken_back_without_a_record(self):
-        trace.take_back([A, B])
+        trace.undo_all([A, B])
         assert CALLS == ["undo b", "undo a"]
 
 
@@ -100,7 +100,7 @@ class TestFault:
             made.run([A, B, C])
         assert caught.value.errno == errno.EIO
         assert ["do a", "do b", "do c"][: number - 1] == CALLS
-        assert len(made.unwind()) == 0
+        assert len(made.undo_all()) == 0
         assert [call for call in CALLS if "undo" in call] == ["undo c", "undo b", "undo a"][3 - number :]
 
     def test_the_containers_side_counts_on(self, monkeypatch):
@@ -185,8 +185,8 @@ class TestMessages:
             (ValueError("bad value"), "bad value"),
         ],
     )
-    def test_describe(self, error, text):
-        assert trace.describe(error) == text
+    def test_reason(self, error, text):
+        assert trace.reason(error) == text
 
 
 def test_what_one_process_has_noted_another_makes_the_same_record_of():

@@ -1,6 +1,6 @@
 """What `run --explain`, `run --dry-run` and `explain` print: a container's birth, each step with its shell equivalent.
 
-trace.py's head describes a trace's spans. Here a step is a span with `shell` and `topic` filled in, in order of time.
+trace.py's head describes a trace's spans. Here a step is a span with `shell` and `section` filled in, in order of time.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def _filled(span: dict[str, Any]) -> Step:
 
     try:
         op = revive(span["op"], span["args"]) if span.get("op") else None
-        shell, topic = (op.shell(), op.topic) if op else (span.get("shell"), "")
+        shell, section = (op.shell(), op.section) if op else (span.get("shell"), "")
     except (KeyError, TypeError, ValueError, AttributeError):
-        shell, topic = span.get("shell"), ""
-    return {**span, "side": str(span["side"]), "name": str(span["name"]), "topic": topic, "shell": str(shell or "")}
+        shell, section = span.get("shell"), ""
+    return {**span, "side": str(span["side"]), "name": str(span["name"]), "section": section, "shell": str(shell or "")}
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -125,8 +125,8 @@ class _Page:
         self.lines.append(line + self.paint("1", right))
 
     def heading(self, step: Step, before: Step | None) -> None:
-        if before is None or (step["side"], step["topic"]) != (before["side"], before["topic"]):
-            self.rule(" · ".join(filter(None, (step["side"], step["topic"]))))
+        if before is None or (step["side"], step["section"]) != (before["side"], before["section"]):
+            self.rule(" · ".join(filter(None, (step["side"], step["section"]))))
 
     def step(self, left: str, step: Step, right: str = "", slow: bool = False) -> None:
         name = printable(self.named(step["name"]))
@@ -301,7 +301,7 @@ def perfetto(trace: dict[str, Any], steps: list[Step]) -> dict[str, Any]:
             {
                 "ph": "X",
                 "name": step["name"],
-                "cat": step["topic"],
+                "cat": step["section"],
                 "pid": 1,
                 "tid": tracks.get(step["side"], 2),
                 "ts": (step["start"] - origin) / 1e3,

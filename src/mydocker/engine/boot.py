@@ -10,7 +10,7 @@ from mydocker.engine import start as starting
 from mydocker.engine.network import networks, reload
 from mydocker.errors import MydockerError, NotFound
 from mydocker.model.options import restart
-from mydocker.trace import describe
+from mydocker.trace import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _tried(what: str, do: Callable[..., list[str]], *args: Any) -> Iterator[str 
     except MydockerError as error:
         yield MydockerError(f"{what}: {error.message}", error.hint)
     except OSError as error:
-        yield MydockerError(f"{what}: {describe(error)}")
+        yield MydockerError(f"{what}: {reason(error)}")
 
 
 def _sweep() -> list[str]:

@@ -291,7 +291,7 @@ def cleanup(found: state.Record) -> None:
     from mydocker.engine.network import endpoints
     from mydocker.kernel import cgroups
     from mydocker.runtime import plan
-    from mydocker.trace import take_back
+    from mydocker.trace import undo_all
 
     spec = load_spec(found)
     try:
@@ -299,7 +299,7 @@ def cleanup(found: state.Record) -> None:
     except (ValueError, LookupError) as error:  # of the right types, and nonsense
         why = f"container {found.name}: {found.directory}/config.json: {error!r}"
         raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {found.name}'") from None
-    take_back(steps)
+    undo_all(steps)
     endpoints.cleanup(found)
 
 

@@ -18,7 +18,7 @@ from mydocker.image.drivers import choice
 from mydocker.kernel import process
 from mydocker.record import record
 from mydocker.runtime import handoff, launch
-from mydocker.trace import Trace, describe
+from mydocker.trace import Trace, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def start(
             return _follow(found, pid, channel, console, attach)
     except BaseException as error:
         if locked and not launched:  # else it is for its monitor to do
-            why = describe(error) if isinstance(error, OSError) else str(error) or "interrupted"
+            why = reason(error) if isinstance(error, OSError) else str(error) or "interrupted"
             state.save_failure(found, why, getattr(error, "exit_code", 0))
         raise
     finally:

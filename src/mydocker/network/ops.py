@@ -1,4 +1,4 @@
-"""The steps on networks, each as in ops/base.py: data, do(), undo(), shell(), phrase(). Only a container that has a
+"""The steps on networks, each as in ops/base.py: data, do(), undo(), shell(), describe(). Only a container that has a
 network imports them. pyroute2 is imported inside of what needs it.
 """
 
@@ -34,7 +34,7 @@ class MakeVeth(Op):
     peer: str
     mac: str
     pid: int = 0
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         pair = rtnetlink.new_veth(self.link, rtnetlink.index(self.bridge), self.mtu, self.peer, self.mac, self.pid)
@@ -54,7 +54,7 @@ class MakeVeth(Op):
         shell of `ip netns exec`), the address can be another container's from now on."""
         _unless_gone(rtnetlink.unplug(self.link))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"plug its {self.peer} into {self.bridge}"
 
     def shell(self) -> str:
@@ -69,7 +69,7 @@ class PlugLink(Op):
     link: str
     bridge: str
     hairpin: bool = False
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         messages = [rtnetlink.plug(self.link, rtnetlink.index(self.bridge))]
@@ -80,7 +80,7 @@ class PlugLink(Op):
     def undo(self) -> None:
         _unless_gone(rtnetlink.unplug(self.link))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"plug {self.link} into {self.bridge}"
 
     def shell(self) -> str:
@@ -111,12 +111,12 @@ class RemoveLink(Op):
     """A pair, by its end on the host; its other end, with its addresses and routes, goes at once."""
 
     link: str
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         _unless_gone(rtnetlink.delete_link(self.link))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"remove the link {self.link}"
 
     def shell(self) -> str:
@@ -137,7 +137,7 @@ class ConfigureLink(Op):
     address6: str = ""
     gateway6: str = ""
     metric: int = 0
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         link = rtnetlink.index(self.device)
@@ -157,7 +157,7 @@ class ConfigureLink(Op):
         ways = [(self.gateway, self.metric), (self.gateway6, 1024 + self.metric)]
         return [(gateway, metric) for gateway, metric in ways if gateway]
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"{self.device} is {' and '.join(filter(None, (self.address, self.address6)))}"
 
     def shell(self) -> str:
@@ -176,7 +176,7 @@ class ConfigureLink(Op):
 class DisableIPv6(Op):
     """In a container whose networks have none. Nothing is done on a host without IPv6."""
 
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         try:
@@ -184,7 +184,7 @@ class DisableIPv6(Op):
         except FileNotFoundError:
             pass
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "turn IPv6 off"
 
     def shell(self) -> str:
@@ -196,7 +196,7 @@ class EnableIPv6(Op):
     """On one link of a container that began without."""
 
     device: str
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         cgroups.write(self._path(), "0")
@@ -204,7 +204,7 @@ class EnableIPv6(Op):
     def _path(self) -> str:
         return f"/proc/sys/net/ipv6/conf/{self.device}/disable_ipv6"
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"turn IPv6 on for {self.device}"
 
     def shell(self) -> str:
@@ -229,7 +229,7 @@ class MakeBridge(Op):
     mtu: int
     mac: str
     tag: str
-    topic = "network"
+    section = "network"
     was_there = False  # before do()
 
     def do(self) -> None:
@@ -247,7 +247,7 @@ class MakeBridge(Op):
         if not self.was_there:
             bridge.delete(self.device, self.tag, self.mac)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"make the bridge {self.device}, {' and '.join(self.addresses)}"
 
     def shell(self) -> str:
@@ -272,14 +272,14 @@ class RemoveBridge(Op):
     device: str
     tag: str
     mac: str = ""
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         from mydocker.kernel import bridge
 
         bridge.delete(self.device, self.tag, self.mac)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"remove the bridge {self.device}"
 
     def shell(self) -> str:
@@ -291,7 +291,7 @@ class JoinZone(Op):
     """The bridge, into mydocker's zone of firewalld, which would reject what it forwards."""
 
     device: str
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         from mydocker.kernel import firewalld
@@ -303,7 +303,7 @@ class JoinZone(Op):
 
         firewalld.leave(self.device)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"put {self.device} into firewalld's zone mydocker"
 
     def shell(self) -> str:
@@ -324,14 +324,14 @@ class LeaveZone(Op):
     """Harmless where the bridge is not in the zone."""
 
     device: str
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         from mydocker.kernel import firewalld
 
         firewalld.leave(self.device)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"take {self.device} out of firewalld's zone mydocker"
 
     def shell(self) -> str:
@@ -417,7 +417,7 @@ class AddNetworkRules(Op):
     forwarding_guards: list[int] = []
     own_links: list[str] = []
     own_bridges: list[str] = []
-    topic = "network"
+    section = "network"
     turned_on = tuple[int, ...]()  # by do()
 
     def do(self) -> None:
@@ -452,7 +452,7 @@ class AddNetworkRules(Op):
     def _guard(self) -> list[firewall.Rule]:
         return firewall.guard_rules(firewall.Guard(self.forwarding_guards, self.own_links, self.own_bridges))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"let {self.device} out, and nobody in" if not self.internal else f"cut {self.device} off"
 
     def shell(self) -> str:
@@ -487,12 +487,12 @@ class RemoveNetworkRules(Op):
     subnet6: str = ""
     forwarding_guards: list[int] = []
     stays: list[int] = []
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         _remove_network(self.id, self.subnet6, self.forwarding_guards, self.stays)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"remove the firewall rules of network {self.name}"
 
     def shell(self) -> str:
@@ -515,7 +515,7 @@ class PublishPorts(Op):
     address6: str = ""
     before: list[str] = []
     link: str = ""
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         if self.link:
@@ -556,7 +556,7 @@ class PublishPorts(Op):
         address = self.address if version == 4 else self.address6
         return firewall.port_rules(version, owner, parse_published(texts), address)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "publish " + (
             ", ".join(f"{port.source} as {port.target}" for port in parse_published(self.ports)) or "no port"
         )
@@ -576,12 +576,12 @@ class RemovePorts(Op):
     name: str
     id: str
     address6: str = ""
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         _remove_ports(self.id, self.address6)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"withdraw the ports of {self.name}"
 
     def shell(self) -> str:
@@ -596,7 +596,7 @@ class RemoveOldFlavour(Op):
     version: int
     flavour: str
     owner_ids: list[str]
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         def plan(saved: str) -> str:
@@ -607,7 +607,7 @@ class RemoveOldFlavour(Op):
         now = iptables.save(self.version, "filter")
         iptables.change(self.version, plan, flavour=self.flavour)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"remove mydocker's rules from {self._program()}"
 
     def _program(self) -> str:

@@ -37,7 +37,7 @@ class OpenResolver(Op):
     """
 
     address: str
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         try:
@@ -61,7 +61,7 @@ class OpenResolver(Op):
         tcp.listen(_BACKLOG)
         return udp, tcp
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"open {self.address}:{_PORT}, where the monitor answers for names"
 
     def shell(self) -> str:

@@ -1,8 +1,8 @@
 """Every step by which mydocker changes the kernel's mind about something, one small class each.
 
-An op is plain data (its fields are JSON) with do(), undo(), shell(), the equivalent shell command, and phrase(), what
+An op is plain data (its fields are JSON) with do(), undo(), shell(), the equivalent shell command, and describe(), what
 it is for. Planners make lists of them; only trace.py calls do() and undo(). undo() is for steps on the host, and must
-be harmless after a do() that stopped half-way; a step in the container ends with its namespaces. topic: the heading
+be harmless after a do() that stopped half-way; a step in the container ends with its namespaces. section: the heading
 under which explain shows it.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Op:
-    topic = ""
+    section = ""
     _fields: tuple[str, ...] = ()
 
     def do(self) -> None:
@@ -23,7 +23,7 @@ class Op:
     def undo(self) -> None:
         """Nothing to take back, unless a subclass says otherwise."""
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         raise NotImplementedError
 
     def shell(self) -> str:

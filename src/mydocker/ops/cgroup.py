@@ -18,7 +18,7 @@ class MakeCgroups(Op):
     """The container's directory in every hierarchy. undo() kills what is still in there."""
 
     paths: list[str]
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         for path in self.paths:
@@ -28,7 +28,7 @@ class MakeCgroups(Op):
         for path in self.paths:
             cgroups.remove(path)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "make the container's cgroup"
 
     def shell(self) -> str:
@@ -41,13 +41,13 @@ class EnableControllers(Op):
 
     directories: list[str]
     controllers: list[str]
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         for directory in self.directories:
             cgroups.write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "pass the controllers on to it"
 
     def shell(self) -> str:
@@ -62,7 +62,7 @@ class FillCpuset(Op):
     """cgroup v1: a new cpuset is empty, and nothing may join it before it has CPUs and memory nodes."""
 
     path: str
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         for name in ("cpuset.cpus", "cpuset.mems"):
@@ -73,7 +73,7 @@ class FillCpuset(Op):
             for below in reversed(empty):
                 cgroups.write(f"{below}/{name}", cgroups.read(f"{directory}/{name}"))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "give the empty cpuset its parent's CPUs"
 
     def shell(self) -> str:
@@ -84,12 +84,12 @@ class FillCpuset(Op):
 class WriteCgroup(Op):
     path: str
     value: str
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         cgroups.write(self.path, self.value)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"limit: {os.path.basename(self.path)} = {self.value}"
 
     def shell(self) -> str:
@@ -102,14 +102,14 @@ class AllowDevices(Op):
 
     path: str
     rules: list[str]
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         cgroups.write(f"{self.path}/devices.deny", "a")
         for rule in self.rules:
             cgroups.write(f"{self.path}/devices.allow", rule)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "allow every device" if self.rules == ["a"] else f"deny all devices but {len(self.rules)} rules"
 
     def shell(self) -> str:
@@ -123,14 +123,14 @@ class FilterDevices(Op):
 
     path: str
     devices: list[dict[str, Any]]
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         from mydocker.kernel import device_filter
 
         device_filter.attach(self.path, device_filter.compile(self.devices))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"attach a device filter of {len(self.devices)} rules"
 
     def shell(self) -> str:
@@ -146,13 +146,13 @@ class JoinCgroups(Op):
     """
 
     files: list[str]
-    topic = "cgroup"
+    section = "cgroup"
 
     def do(self) -> None:
         for file in self.files:
             cgroups.write(file, "0")
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "join the cgroup"
 
     def shell(self) -> str:

@@ -17,7 +17,7 @@ class Unshare(Op):
     """kinds: names of namespaces as in the OCI spec."""
 
     kinds: list[str]
-    topic = "namespaces"
+    section = "namespaces"
 
     def do(self) -> None:
         flags = 0
@@ -25,7 +25,7 @@ class Unshare(Op):
             flags |= process.NAMESPACES[kind]
         process.unshare(flags)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"enter a new {', '.join(self.kinds)} namespace"
 
     def shell(self) -> str:
@@ -38,12 +38,12 @@ class JoinNamespaces(Op):
 
     pidfd: int
     kinds: list[str]
-    topic = "namespaces"
+    section = "namespaces"
 
     def do(self) -> None:
         process.setns(self.pidfd, sum(process.NAMESPACES[kind] for kind in self.kinds))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"join its {', '.join(self.kinds)} namespaces"
 
     def shell(self) -> str:
@@ -57,12 +57,12 @@ class JoinNetwork(Op):
 
     path: str
     descriptor: int
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         process.setns(self.descriptor, process.NAMESPACES["network"])
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "join the other container's network"
 
     def shell(self) -> str:
@@ -76,7 +76,7 @@ class ShowNamespace(Op):
 
     name: str
     pid: int = 0
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         path = f"{NETNS}/{self.name}"
@@ -103,7 +103,7 @@ class ShowNamespace(Op):
     def _target(self) -> str:
         return f"/proc/{self.pid}/ns/net"
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"show its network to ip netns as {self.name}"
 
     def shell(self) -> str:
@@ -116,13 +116,13 @@ class AwaitMonitor(Op):
 
     descriptor: int
     what: str = "the links are there"
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         if not os.read(self.descriptor, 16):
             raise OSError(errno.EPIPE, "the monitor has given up")
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"wait until {self.what}"
 
     def shell(self) -> str:
@@ -134,12 +134,12 @@ class TellMonitor(Op):
     """Say to the monitor that the container's side of its networks is done: it waits for that before it goes on."""
 
     descriptor: int
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         os.write(self.descriptor, b"U")
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "say that its links are up"
 
     def shell(self) -> str:
@@ -149,12 +149,12 @@ class TellMonitor(Op):
 @record
 class SetHostname(Op):
     name: str
-    topic = "namespaces"
+    section = "namespaces"
 
     def do(self) -> None:
         process.set_hostname(self.name)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"call it {self.name}"
 
     def shell(self) -> str:
@@ -164,12 +164,12 @@ class SetHostname(Op):
 @record
 class SetDomainname(Op):
     name: str
-    topic = "namespaces"
+    section = "namespaces"
 
     def do(self) -> None:
         process.set_domainname(self.name)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"its NIS domain is {self.name}"
 
     def shell(self) -> str:
@@ -179,12 +179,12 @@ class SetDomainname(Op):
 @record
 class LinkUp(Op):
     device: str
-    topic = "network"
+    section = "network"
 
     def do(self) -> None:
         netdev.link_up(self.device)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"bring {self.device} up"
 
     def shell(self) -> str:
@@ -197,12 +197,12 @@ class WriteSysctl(Op):
 
     key: str
     value: str
-    topic = "namespaces"
+    section = "namespaces"
 
     def do(self) -> None:
         cgroups.write("/proc/sys/" + self.key.replace(".", "/"), self.value)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"set {self.key}"
 
     def shell(self) -> str:

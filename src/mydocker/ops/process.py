@@ -14,12 +14,12 @@ from mydocker.record import record
 
 @record
 class NewSession(Op):
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         os.setsid()
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "lead a new session, without a terminal"
 
     def shell(self) -> str:
@@ -37,12 +37,12 @@ class OpenTerminal(Op):
     rows: int
     columns: int
     console: bool
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         self.master = terminal.open_pty(self.root, self.rows, self.columns, self.console)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "open a terminal in the container's /dev/pts"
 
     def shell(self) -> str:
@@ -57,12 +57,12 @@ class SetLimit(Op):
     resource: int
     soft: int
     hard: int
-    topic = "limits"
+    section = "limits"
 
     def do(self) -> None:
         process.set_rlimit(self.resource, self.soft, self.hard)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"limit: {self.name.lower()} = {_limit(self.soft)}"
 
     def shell(self) -> str:
@@ -76,12 +76,12 @@ def _limit(value: int) -> str:
 @record
 class SetOomScore(Op):
     score: int
-    topic = "limits"
+    section = "limits"
 
     def do(self) -> None:
         cgroups.write("/proc/self/oom_score_adj", str(self.score))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "set how readily the OOM killer picks it"
 
     def shell(self) -> str:
@@ -90,12 +90,12 @@ class SetOomScore(Op):
 
 @record
 class NoNewPrivileges(Op):
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         process.no_new_privileges()
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "no set-uid program can give more"
 
     def shell(self) -> str:
@@ -109,12 +109,12 @@ class LoadSeccomp(Op):
     about: str
     program: str
     flags: int = 0
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         seccomp.load(bytes.fromhex(self.program), self.flags)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"filter system calls, {len(self.program) // 16} BPF instructions"
 
     def shell(self) -> str:
@@ -126,12 +126,12 @@ class DropBounding(Op):
     """keep: a bit mask of the capabilities that no program in the container can ever exceed."""
 
     keep: int
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         process.drop_bounding(self.keep)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"bound capabilities to {self.keep:016x}"
 
     def shell(self) -> str:
@@ -145,7 +145,7 @@ class SwitchUser(Op):
     uid: int
     gid: int
     groups: list[int]
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         process.keep_capabilities(True)
@@ -156,7 +156,7 @@ class SwitchUser(Op):
         # A change of user makes a process dumpable or not by the host's fs.suid_dumpable; we stay closed.
         process.set_dumpable(False)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"become user {self.uid}, group {self.gid}"
 
     def shell(self) -> str:
@@ -172,13 +172,13 @@ class SetCapabilities(Op):
     permitted: int
     inheritable: int
     ambient: int
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         process.set_capabilities(self.effective, self.permitted, self.inheritable)
         process.set_ambient(self.ambient)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"keep capabilities {self.effective:016x}"
 
     def shell(self) -> str:
@@ -187,12 +187,12 @@ class SetCapabilities(Op):
 
 @record
 class NewKeyring(Op):
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         process.new_session_keyring()
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "leave the caller's keys behind"
 
     def shell(self) -> str:
@@ -203,7 +203,7 @@ class NewKeyring(Op):
 class ResetSignals(Op):
     """Whatever the caller ignored or blocked, the container starts with the defaults."""
 
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         for number in range(1, 65):
@@ -211,7 +211,7 @@ class ResetSignals(Op):
                 _signal.signal(number, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "take every signal's default"
 
     def shell(self) -> str:
@@ -223,7 +223,7 @@ class OwnStreams(Op):
     """A user other than root may open /dev/stdout: the pipes and the terminal of the container become his."""
 
     uid: int
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         for descriptor in (0, 1, 2):
@@ -233,7 +233,7 @@ class OwnStreams(Op):
             if stat.S_ISFIFO(status.st_mode) or pty:
                 os.fchown(descriptor, self.uid, -1)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "own its standard streams"
 
     def shell(self) -> str:
@@ -242,12 +242,12 @@ class OwnStreams(Op):
 
 @record
 class DieWithMonitor(Op):
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         process.die_with_parent()
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "end when the monitor ends"
 
     def shell(self) -> str:
@@ -259,12 +259,12 @@ class CloseDescriptors(Op):
     """lowest: the first descriptor that is closed, with all above it."""
 
     lowest: int
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         process.close_from(self.lowest)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "close what the caller left open"
 
     def shell(self) -> str:
@@ -276,7 +276,7 @@ class ChangeDirectory(Op):
     """The working directory, which must be inside the root: `WORKDIR /proc/self/fd/N` may not lead out."""
 
     path: str
-    topic = "process"
+    section = "process"
 
     def do(self) -> None:
         os.chdir(self.path)
@@ -288,7 +288,7 @@ class ChangeDirectory(Op):
         if not here.startswith("/"):
             raise OSError(errno.EPERM, "the working directory is outside of the container's root", self.path)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"work in {self.path}"
 
     def shell(self) -> str:

@@ -22,7 +22,7 @@ class SetPropagation(Op):
     target: str
     kind: str
     root: str = ""
-    topic = "root"
+    section = "root"
 
     def do(self) -> None:
         flags = mounts.FLAGS[self.kind] | mounts.FLAGS["rec"]
@@ -35,7 +35,7 @@ class SetPropagation(Op):
         finally:
             os.close(point)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         what = f"the mounts of {self.target}" if self.root else "the mounts"
         return f"cut {what} off from the host's" if self.kind == "private" else f"let {what} follow the host's only"
 
@@ -63,7 +63,7 @@ class Mount(Op):
     root: str = ""
     follow: bool = True
     readonly: bool = False
-    topic = "mounts"
+    section = "mounts"
 
     def do(self) -> None:
         if not self.root:
@@ -82,7 +82,7 @@ class Mount(Op):
         finally:
             os.close(point)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         if not self.root:
             return f"mount {self.fstype or 'the copy'} as the container's root"
         return (
@@ -108,7 +108,7 @@ class RemountReadOnly(Op):
 
     root: str
     target: str
-    topic = "mounts"
+    section = "mounts"
 
     def do(self) -> None:
         point = mounts.open_point(self.root, self.target)
@@ -117,7 +117,7 @@ class RemountReadOnly(Op):
         finally:
             os.close(point)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"make {self.target} read-only"
 
     def shell(self) -> str:
@@ -129,13 +129,13 @@ class RootReadOnly(Op):
     """The root's own mount, but not what is mounted in it: volumes, /dev and /proc stay as they are."""
 
     root: str
-    topic = "root"
+    section = "root"
 
     def do(self) -> None:
         flags = mounts.FLAGS["remount"] | mounts.FLAGS["bind"] | mounts.FLAGS["ro"]
         mounts.mount("none", self.root, flags=flags)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "make the root read-only"
 
     def shell(self) -> str:
@@ -153,7 +153,7 @@ class FillVolume(Op):
     root: str
     target: str
     volume: str
-    topic = "mounts"
+    section = "mounts"
 
     def do(self) -> None:
         try:
@@ -172,7 +172,7 @@ class FillVolume(Op):
             os.close(own)
             os.close(point)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"fill the empty volume with the image's {self.target}"
 
     def shell(self) -> str:
@@ -191,7 +191,7 @@ class MakeDevice(Op):
     mode: int
     uid: int = 0
     gid: int = 0
-    topic = "devices"
+    section = "devices"
 
     def do(self) -> None:
         parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
@@ -212,7 +212,7 @@ class MakeDevice(Op):
         finally:
             os.close(parent)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"make {self.path}"
 
     def shell(self) -> str:
@@ -228,7 +228,7 @@ class MakeLink(Op):
     root: str
     target: str
     path: str
-    topic = "devices"
+    section = "devices"
 
     def do(self) -> None:
         parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
@@ -237,7 +237,7 @@ class MakeLink(Op):
         finally:
             os.close(parent)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"{self.path} leads to {self.target}"
 
     def shell(self) -> str:
@@ -250,7 +250,7 @@ class MarkRoot(Op):
     image has there stays."""
 
     root: str
-    topic = "root"
+    section = "root"
 
     def do(self) -> None:
         top = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -269,7 +269,7 @@ class MarkRoot(Op):
         finally:
             os.close(directory)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "have /.dockerenv and /etc/mtab"
 
     def shell(self) -> str:
@@ -283,12 +283,12 @@ class MakeDirectory(Op):
 
     root: str
     path: str
-    topic = "root"
+    section = "root"
 
     def do(self) -> None:
         os.close(mounts.open_point(self.root, self.path, "directory"))
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"make sure that {self.path} is there"
 
     def shell(self) -> str:
@@ -298,12 +298,12 @@ class MakeDirectory(Op):
 @record
 class PivotRoot(Op):
     root: str
-    topic = "root"
+    section = "root"
 
     def do(self) -> None:
         mounts.pivot_root(self.root)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return "make it the root, let the host's go"
 
     def shell(self) -> str:
@@ -316,7 +316,7 @@ class MaskPath(Op):
 
     root: str
     path: str
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         try:
@@ -334,7 +334,7 @@ class MaskPath(Op):
         finally:
             os.close(point)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"hide {self.path}"
 
     def shell(self) -> str:
@@ -359,7 +359,7 @@ def _null_device(root: str) -> int:
 class ReadOnlyPath(Op):
     root: str
     path: str
-    topic = "security"
+    section = "security"
 
     def do(self) -> None:
         try:
@@ -378,7 +378,7 @@ class ReadOnlyPath(Op):
         finally:
             os.close(point)
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         return f"make {self.path} read-only"
 
     def shell(self) -> str:

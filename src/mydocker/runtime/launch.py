@@ -33,7 +33,7 @@ from mydocker.errors import MydockerError, StepFailed
 from mydocker.kernel import cgroups, process
 from mydocker.record import record
 from mydocker.runtime import handoff
-from mydocker.trace import Trace, describe
+from mydocker.trace import Trace, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _leave_caller(channel: socket) -> socket:
 
 def report_crash(error: BaseException, client: socket | None, directory: str = "") -> None:
     """An error that nobody foresaw: the caller hears of it, the container's directory keeps it."""
-    what = describe(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    what = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     text = f"the monitor failed: {what}"
     try:
         if client:

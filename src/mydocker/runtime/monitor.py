@@ -188,7 +188,7 @@ class Monitor:
         if self.container.resolver:
             self.container.resolver.close()  # its sockets keep the namespace
             self.container.resolver = None
-        problems = self.trace.unwind()
+        problems = self.trace.undo_all()
         if self.wires:
             problems += self._unwire()
         return problems

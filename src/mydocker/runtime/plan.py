@@ -98,7 +98,7 @@ class Plan:
 
 def _row(side: str, op: Op) -> dict[str, Any]:
     about = {"op": type(op).__name__, "args": op.arguments(), "shell": op.shell()}
-    return {"side": side, "name": op.phrase(), "number": None, **about}
+    return {"side": side, "name": op.describe(), "number": None, **about}
 
 
 def plan(

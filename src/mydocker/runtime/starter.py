@@ -31,7 +31,7 @@ from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.launch import Orders, report_crash
 from mydocker.runtime.monitor import Monitor
 from mydocker.runtime.plan import CLONE, EXECUTE, plan
-from mydocker.trace import Trace, dumped, step_failed, take_back
+from mydocker.trace import Trace, dumped, step_failed, undo_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Starter:
             orders.spec, record.directory, layout, orders.size, record.name, wires, orders.shared, orders.program
         )
         if not orders.fresh:
-            take_back(self.plan.host)  # what a monitor that was killed could not
+            undo_all(self.plan.host)  # what a monitor that was killed could not
         self.trace.span("plan every step", f"cat {record.directory}/config.json", began)
         self.container.log = LogWriter(f"{record.directory}/container.log", orders.log_size, orders.log_files)
         self.trace.run(self.plan.host)

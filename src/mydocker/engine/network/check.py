@@ -29,7 +29,7 @@ from mydocker.network.ops import (
 from mydocker.ops.base import Op
 from mydocker.ops.namespaces import NETNS, ShowNamespace
 from mydocker.record import record
-from mydocker.trace import Trace, take_back
+from mydocker.trace import Trace, undo_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -553,7 +553,7 @@ def _apply(finding: Finding) -> None:
         for op in finding.steps:
             if isinstance(op, AddNetworkRules):
                 networks.note_turned_on(firewall.Guard(op.forwarding_guards, op.own_links))
-    take_back(finding.leftovers)
+    undo_all(finding.leftovers)
     for name, lease in finding.missing:
         leases.take(networks.load(name), lease.container_id, lease.names, lease.address)
     for name, lease in finding.stale:

@@ -97,7 +97,7 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
             trace.run(plan.publish(Wires(found.id, found.name, joined, found.ports)))
         control.tell(found, [network for network, _ in joined], held, resolver)
     except BaseException:
-        trace.unwind()
+        trace.undo_all()
         leases.release_all(found.id, [end])
         found.networks, found.ports = before
         state.save(found)

@@ -306,7 +306,7 @@ def cleanup(found: state.Record) -> None:
 def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
     from mydocker.ops.base import Op
     from mydocker.ops.namespaces import ShowNamespace
-    from mydocker.trace import take_back
+    from mydocker.trace import undo_all
 
     left: list[Op] = [ShowNamespace(found.name, found.pid)] if found.pid else []
     if ends:
@@ -316,7 +316,7 @@ def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
         if found.ports:
             address6 = next((end.address6 for end in ends if end.address6), "")
             left.append(steps.PublishPorts(found.name, found.id, found.ports, ends[0].address, address6))
-    take_back(left)
+    undo_all(left)
 
 
 def _open_shared(found: state.Record) -> int:

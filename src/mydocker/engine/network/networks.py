@@ -351,7 +351,7 @@ def join_zone(found: Network) -> list[str]:
         elif not found.internal and firewalld.rules_are_loaded():
             wrong = "it does not answer"
     except MydockerError as error:
-        trace.unwind()
+        trace.undo_all()
         wrong = error.message
     return [f"warning: {not_in_zone(found.device)}: {wrong} ('{zone_command(found.device)}')"] if wrong else []
 
@@ -541,7 +541,7 @@ def _run(steps: list[Op]) -> None:
     try:
         trace.run(steps)
     except BaseException:
-        trace.unwind()
+        trace.undo_all()
         raise
 
 

@@ -116,7 +116,7 @@ def _change(
         if not held:
             control.tell(found, joined, held, [])
     except BaseException:
-        trace.unwind()
+        trace.undo_all()
         found.published, found.ports = before
         state.save(found)
         if held and found.alive():

@@ -7,7 +7,7 @@ from mydocker.engine.network import flavours, networks
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.model.network import Wires
 from mydocker.network import foreign, leases, ops, plan
-from mydocker.trace import Trace, describe
+from mydocker.trace import Trace, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +78,6 @@ def in_the_way(network: Network) -> list[str]:
     try:
         return [f"warning: {line}" for line in ([] if network.internal else foreign.warnings(network.device))]
     except (OSError, ValueError, KeyError) as error:
-        return [f"warning: can't tell whether another firewall is in the way: {describe(error)}"]
+        return [f"warning: can't tell whether another firewall is in the way: {reason(error)}"]
     except MydockerError as error:
         return [f"warning: can't tell whether another firewall is in the way: {error}"]
