@@ -116,6 +116,16 @@ def undo_all(plan: list[Op]) -> None:
         op.undo()
 
 
+def run_or_undo(plan: Iterable[Op]) -> None:
+    """Run a plan on the host. On failure, undo what was done of it and raise StepFailed."""
+    trace = Trace("host")
+    try:
+        trace.run(plan)
+    except BaseException:
+        trace.undo_all()
+        raise
+
+
 def step_failed(step: str, error: Exception) -> StepFailed:
     """The error that a person reads: which step, what the kernel said, about what."""
     number = (error.errno or 0) if isinstance(error, OSError) else 0

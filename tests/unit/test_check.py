@@ -275,7 +275,7 @@ class TestFirewalld:
         facts.zones = {"eth0": "public"}
         found = only(facts)  # the internal one needs none
         assert (found.about, found.steps) == ("network web", [JoinZone("web")])
-        assert found.wrong == "firewalld rejects what web forwards, as it is in no zone"
+        assert found.wrong == "firewalld rejects what web forwards, because web is in no zone"
         facts.zones = {"web": "dmz"}
         assert compare(facts) == []
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mydocker import state
 from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
+from mydocker.engine.network import lifecycle as network_lifecycle
 from mydocker.engine.network import networks, reload
 from mydocker.errors import MydockerError, NotFound
 from mydocker.model.options import restart
@@ -85,7 +86,7 @@ def _bring_up(name: str) -> list[str]:
     network = networks.load(name)
     if networks.is_up(network):
         return []
-    return [f"network {name}: up", *networks.bring_up(network)]
+    return [f"network {name}: up", *network_lifecycle.bring_up(network)]
 
 
 def _start(found: state.Record) -> list[str]:
@@ -118,5 +119,5 @@ def _stop(container_id: str) -> list[str]:
 def _take_down(name: str) -> list[str]:
     network = networks.load(name)
     up = networks.is_up(network)
-    notes = [Note(line) for line in networks.release(network)]
+    notes = [Note(line) for line in network_lifecycle.take_down(network)]
     return [f"network {name}: down", *notes] if up else [*notes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine.network import networks
+from mydocker.engine.network import inspect, networks
 from mydocker.errors import Conflict, CorruptRecord, NotFound
 from mydocker.model.network import BUILTIN, Network, builtin_id, endpoint_id
 
@@ -60,7 +60,7 @@ def _named(reference: str) -> str:
 
 def described(found: Network) -> dict[str, Any]:
     """docker's JSON of any network."""
-    shown = networks.described(found)
+    shown = inspect.describe(found)
     if found.name in BUILTIN:
         shown["IPAM"] = {"Driver": "default", "Options": None, "Config": []}
         shown["Options"] = {}

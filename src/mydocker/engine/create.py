@@ -58,9 +58,9 @@ class Draft:
         name, wires = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
         made = plan(self.spec, self.directory, cgroups.layout(), name=name, wires=wires, program=self.program)
         if wires:
-            from mydocker.engine.network import networks
+            from mydocker.engine.network import lifecycle
 
-            made.bridges = [op for network, _ in wires.joined for op in networks.bring_up_plan(network)]
+            made.bridges = [op for network, _ in wires.joined for op in lifecycle.bring_up_plan(network)]
         return made
 
 

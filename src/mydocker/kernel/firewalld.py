@@ -54,6 +54,11 @@ def rules_are_loaded() -> bool:
         return False
 
 
+def trust_command(device: str) -> str:
+    """The commands by which a person puts a bridge into a zone that is on every host."""
+    return f"firewall-cmd --permanent --zone={UNTIL_A_RELOAD} --add-interface={device} && firewall-cmd --reload"
+
+
 def join(device: str) -> None:
     """Raises OSError, which names the command that failed."""
     try:

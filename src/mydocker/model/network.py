@@ -36,6 +36,15 @@ class Network:
     options: dict[str, str] = {}
     schema: int = SCHEMA
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions of IP that the network has."""
+        return (4, 6) if self.subnet6 else (4,)
+
+    @property
+    def subnets(self) -> list[str]:
+        return [subnet for subnet in (self.subnet, self.subnet6) if subnet]
+
 
 @record
 class Endpoint:

@@ -115,7 +115,7 @@ class TestCreate:
             mydocker.ok("network", "rm", net)
             assert link(machine, net)["ifname"] == net
             option = f"com.docker.network.bridge.name={net}"
-            assert f"a link '{net}' is there already" in mydocker.fails("network", "create", "-o", option, f"{net}-2")
+            assert f"a link '{net}' already exists" in mydocker.fails("network", "create", "-o", option, f"{net}-2")
         finally:
             machine.run("ip", "link", "delete", net)
 
@@ -168,7 +168,7 @@ class TestRefused:
 
     def test_a_name_that_is_taken(self, mydocker, net):
         mydocker.ok("network", "create", net)
-        assert f"network {net} is there already" in mydocker.fails("network", "create", net)
+        assert f"network {net} already exists" in mydocker.fails("network", "create", net)
 
     def test_a_subnet_of_another_network(self, mydocker, net):
         mydocker.ok("network", "create", "--subnet", "10.251.0.0/20", net)

@@ -63,7 +63,7 @@ def test_bridges_are_in_a_zone_of_their_own(shell):
 
     shell("firewall-cmd --zone=mydocker --remove-interface=shop")
     assert shell(PINGS)[0] != 0
-    wrong = "network shop: firewalld rejects what shop forwards, as it is in no zone"
+    wrong = "network shop: firewalld rejects what shop forwards, because shop is in no zone"
     assert shell(f"{MYDOCKER} network check") == (1, f"{wrong} (--repair: put into the zone mydocker)\n", "")
     assert shell(f"{MYDOCKER} network check --repair") == (0, f"{wrong}: put into the zone mydocker\n", "")
     assert shell(PINGS)[0] == 0
@@ -77,7 +77,7 @@ def test_bridges_are_in_a_zone_of_their_own(shell):
     # Where firewalld does not answer, the command is named.
     shell("kill -9 $(cat /run/its.pid)")
     until(lambda: shell("firewall-cmd --state")[0] != 0, "its end")
-    wrong = "firewalld rejects what {0} forwards, as it is in no zone"
+    wrong = "firewalld rejects what {0} forwards, because {0} is in no zone"
     code, _, said = shell(f"{MYDOCKER} run --rm busybox true")
     assert (code, said) == (0, f"mydocker: warning: {wrong}: it does not answer ({TRUST})\n".format("mydocker0"))
     code, told, _ = shell(f"{MYDOCKER} network check")

@@ -6,17 +6,16 @@ from __future__ import annotations
 import os
 
 import pytest
-from netspace import own_namespace, run
+from lonehost import FORWARD, create, lone_host
+from netspace import run
 
-from mydocker import paths
-from mydocker.engine.network import check, networks, reload
+from mydocker.engine.network import check, forwarding, lifecycle, networks, reload
 from mydocker.kernel import bridge, cgroups, iptables, programs
 from mydocker.network import firewall
 from mydocker.network.ops import RemoveOldFlavour
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 
-FORWARD = "/proc/sys/net/ipv4/ip_forward"
 FLUSH = "iptables -F; iptables -t nat -F; iptables -t mangle -F"
 
 
@@ -27,18 +26,8 @@ def nothing_left():
 
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
-    """A network namespace and a store."""
-    for name in ("ROOT", "RUN", "NETWORKS", "CONTAINERS"):
-        monkeypatch.setattr(paths, name, str(tmp_path / name.lower()))
-    monkeypatch.setattr(networks, "_TURNED_ON", paths.leases(".forwarding"))
-    with own_namespace():
-        run("ip link set lo up; sysctl -qw net.ipv4.ip_forward=0")
+    with lone_host(monkeypatch, tmp_path):
         yield
-
-
-def create(name: str, subnet: str):
-    none = {"driver": None, "gateway": [], "ip_range": [], "internal": False, "label": [], "ipv6": False}
-    return networks.create({"network": name, "subnet": [subnet], "opt": [], "mtu": None, **none})
 
 
 def told() -> list[str]:
@@ -57,11 +46,11 @@ def test_the_fact_outlives_the_rules(alone):
     assert [each.about for each in mended] == ["this host", "network one", "network two"]
     assert left == []
     assert firewall.guarded(iptables.save(4))
-    networks.remove(one)
-    assert (cgroups.read(FORWARD), networks.turned_on().versions) == ("1", [4])
+    lifecycle.remove(one)
+    assert (cgroups.read(FORWARD), forwarding.turned_on().versions) == ("1", [4])
     run(FLUSH)
-    networks.remove(two)
-    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", firewall.Guard())
+    lifecycle.remove(two)
+    assert (cgroups.read(FORWARD), forwarding.turned_on()) == ("0", firewall.Guard())
 
 
 def test_it_is_turned_off_by_somebody(alone):
@@ -71,7 +60,7 @@ def test_it_is_turned_off_by_somebody(alone):
     _, left = check.repair()
     assert left == []
     assert cgroups.read(FORWARD) == "1"
-    networks.remove(one)
+    lifecycle.remove(one)
     assert cgroups.read(FORWARD) == "0"
 
 
@@ -79,12 +68,12 @@ def test_a_router_stays_one(alone):
     """Forwarding was on, so it is nobody's business; when it was turned off and mydocker has mended that, it is."""
     run("sysctl -qw net.ipv4.ip_forward=1")
     one, said = create("one", "10.201.26.0/24")
-    assert (said, networks.turned_on()) == ([], firewall.Guard())
+    assert (said, forwarding.turned_on()) == ([], firewall.Guard())
     run(FLUSH)
     assert [line.partition(":")[0] for line in told()] == ["network one"]
     assert check.repair()[1] == []
     assert not firewall.guarded(iptables.save(4))
-    networks.remove(one)
+    lifecycle.remove(one)
     assert cgroups.read(FORWARD) == "1"
 
 
@@ -96,7 +85,7 @@ def test_others_come_and_go(alone):
             made, _ = create(f"n{number}", f"10.201.{30 + number}.0/24")
             if cgroups.read(FORWARD) != "1":
                 return 2
-            networks.remove(made)
+            lifecycle.remove(made)
         return 0
 
     children = []
@@ -109,7 +98,7 @@ def test_others_come_and_go(alone):
             finally:
                 os._exit(code)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-    assert (cgroups.read(FORWARD), networks.turned_on()) == ("0", firewall.Guard())
+    assert (cgroups.read(FORWARD), forwarding.turned_on()) == ("0", firewall.Guard())
 
 
 @pytest.mark.parametrize(("before", "after"), [("legacy", "nft"), ("nft", "legacy")])
@@ -131,7 +120,7 @@ def test_the_host_changes_its_flavour_of_iptables(alone, monkeypatch, tmp_path, 
     made, _ = create("one", "10.201.26.0/24")
     run(f"iptables-{before} -A FORWARD -s 192.0.2.1 -j DROP; iptables-{before} -A MYDOCKER-USER -s 192.0.2.2 -j DROP")
     choose(after)
-    networks.remove(networks.load("gone"))
+    lifecycle.remove(networks.load("gone"))
     wrong = f"it has rules of mydocker's in iptables-{before} (IPv4), which it does not use any more"
     assert f"this host: {wrong}" in told()
     assert reload.reload() == []
@@ -139,7 +128,7 @@ def test_the_host_changes_its_flavour_of_iptables(alone, monkeypatch, tmp_path, 
     left = [line for line in iptables.save(4, flavour=before).splitlines() if line.startswith("-A")]
     assert left == ["-A FORWARD -s 192.0.2.1/32 -j DROP", "-A MYDOCKER-USER -s 192.0.2.2/32 -j DROP"]
     assert firewall.guarded(iptables.save(4))
-    networks.remove(made)
+    lifecycle.remove(made)
     assert "mydocker" not in iptables.save(4)
 
 

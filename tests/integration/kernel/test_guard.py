@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 
 import pytest
-from netspace import own_namespace, run
+from lonehost import FORWARD, create, lone_host
+from netspace import run
 from world import DOCKER, World, check
 
-from mydocker import paths
 from mydocker.engine.network import check as checking
-from mydocker.engine.network import networks
+from mydocker.engine.network import forwarding, lifecycle
 from mydocker.errors import Conflict
 from mydocker.kernel import bridge, cgroups, iptables
 from mydocker.network import firewall
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 
-FORWARD = "/proc/sys/net/ipv4/ip_forward"
 # What netavark 1.17 has: accepting and masquerading in a table of its own.
 NETAVARK = """
 nft add table inet netavark
@@ -49,12 +48,7 @@ def nothing_left():
 
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
-    """A network namespace that does not forward, and a store."""
-    for name in ("ROOT", "RUN", "NETWORKS", "CONTAINERS"):
-        monkeypatch.setattr(paths, name, str(tmp_path / name.lower()))
-    monkeypatch.setattr(networks, "_TURNED_ON", paths.leases(".forwarding"))
-    with own_namespace():
-        run("ip link set lo up; sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0")
+    with lone_host(monkeypatch, tmp_path):
         yield
 
 
@@ -62,11 +56,6 @@ def alone(monkeypatch, tmp_path):
 def world():
     with World() as made:
         yield made
-
-
-def create(name: str = "one", subnet: str = "10.201.26.0/24", ipv6: bool = False):
-    none = {"driver": None, "gateway": [], "ip_range": [], "internal": False, "label": [], "ipv6": ipv6}
-    return networks.create({"network": name, "subnet": [subnet], "opt": [], "mtu": None, **none})
 
 
 def lan(world: World, number: int, device: str = "", address6: str = "") -> int:
@@ -127,7 +116,7 @@ def test_what_others_forward_passes(alone, world, first):
         *([(cable, "tcp:198.18.1.2:80", "lan1 198.18.3.2")] if cable else []),
     )
     assert checking.check() == []
-    networks.remove(made)
+    lifecycle.remove(made)
 
 
 def test_bridges_of_others_carry_what_they_like_with_br_netfilter(alone, world):
@@ -168,7 +157,7 @@ def test_bridges_of_others_carry_what_they_like_with_br_netfilter(alone, world):
                 for number, pid in zip((2, 3), machines[base])
             ),
         )
-        networks.remove(made)
+        lifecycle.remove(made)
 
 
 def test_the_host_becomes_no_router(alone, world):
@@ -182,7 +171,7 @@ def test_the_host_becomes_no_router(alone, world):
     assert len(said) == 2
     later = lan(world, 3)
     run("sysctl -qw net.ipv6.conf.lan3.accept_ra=1")
-    networks.remove(create("two", "10.201.27.0/24", ipv6=True)[0])
+    lifecycle.remove(create("two", "10.201.27.0/24", ipv6=True)[0])
     assert cgroups.read("/proc/sys/net/ipv6/conf/lan3/accept_ra") == "2"
     check(
         (one, "tcp:198.18.2.2:80", "nothing"),
@@ -209,7 +198,7 @@ def test_the_host_becomes_no_router(alone, world):
             (one, "tcp:198.18.2.2:80", "nothing"),
             (later, "tcp:198.18.1.2:80", "lan1 198.18.3.2"),
         )
-        networks.remove(made)
+        lifecycle.remove(made)
 
 
 def test_the_guard_of_an_older_version_is_replaced(alone, world):
@@ -218,7 +207,7 @@ def test_the_guard_of_an_older_version_is_replaced(alone, world):
     made, _ = create()
     run("iptables -F FORWARD; iptables -F MYDOCKER-GUARD")
     run(f'iptables -A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP')
-    with open(networks._TURNED_ON, "w") as note:
+    with open(forwarding._TURNED_ON, "w") as note:
         note.write("4\n")
     assert checking.repair()[1] == []
     later = lan(world, 3)
@@ -228,7 +217,7 @@ def test_the_guard_of_an_older_version_is_replaced(alone, world):
         (one, "tcp:198.18.2.2:80", "nothing"),
         (later, "tcp:198.18.1.2:80", "lan1 198.18.3.2"),
     )
-    networks.remove(made)
+    lifecycle.remove(made)
 
 
 def test_links_of_odd_names(alone, world):
@@ -244,7 +233,7 @@ def test_links_of_odd_names(alone, world):
     made, _ = create()
     assert checking.check() == []
     check((one, "tcp:198.18.2.2:80", "nothing"))
-    networks.remove(made)
+    lifecycle.remove(made)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +259,7 @@ def test_it_stays_with_forwarding_while_others_need_that(alone, world, comes, go
     lan(world, 1)
     made, _ = create()
     run(comes)
-    assert networks.remove(made) == [
+    assert lifecycle.remove(made) == [
         f"left forwarding of IPv4 on until a reboot, as {who} may need it (net.ipv4.ip_forward)"
     ]
     assert cgroups.read(FORWARD) == "1"
@@ -278,7 +267,7 @@ def test_it_stays_with_forwarding_while_others_need_that(alone, world, comes, go
     run(goes)
     made, said = create()
     assert said == []
-    assert networks.remove(made) == []
+    assert lifecycle.remove(made) == []
     assert cgroups.read(FORWARD) == "0"
     assert "mydocker" not in iptables.save(4).lower()
 
@@ -287,7 +276,7 @@ def test_a_network_that_fails_takes_no_forwarding_from_others(alone, world, monk
     lan(world, 1)
     made, _ = create()
     run("ip link add docker9 type bridge; ip link set docker9 up")
-    networks.remove(made)
+    lifecycle.remove(made)
 
     def fail(*_: object) -> None:
         raise OSError(5, "no bridge today")
@@ -299,5 +288,5 @@ def test_a_network_that_fails_takes_no_forwarding_from_others(alone, world, monk
     assert cgroups.read(FORWARD) == "1"
     assert firewall.guarded(iptables.save(4))
     run("ip link delete docker9")
-    networks.remove(create()[0])
+    lifecycle.remove(create()[0])
     assert cgroups.read(FORWARD) == "0"

@@ -11,7 +11,7 @@ from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import builtin, listing
 from mydocker.engine import inspect as inspection
-from mydocker.engine.network import networks
+from mydocker.engine.network import lifecycle, networks
 from mydocker.engine.network import reload as reloading
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
 from mydocker.model.network import BUILTIN, DEFAULT, Network
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def create(params: dict[str, Any]) -> int:
-    made, remarks = networks.create(params)
+    made, remarks = lifecycle.create(params)
     _remark([*remarks, *reloading.in_the_way(made)])
     print(made.id)
     return 0
@@ -82,7 +82,7 @@ def inspect(params: dict[str, Any]) -> int:
 
 def _removed(name: str) -> list[str]:
     builtin.check_removable(name)
-    return networks.remove(networks.find_broken_too(name))
+    return lifecycle.remove(lifecycle.find_for_removal(name))
 
 
 def rm(params: dict[str, Any]) -> int:
@@ -108,7 +108,7 @@ def prune(params: dict[str, Any]) -> int:
     deleted = []
     for each in idle:
         try:
-            _remark(networks.remove(each))
+            _remark(lifecycle.remove(each))
         except (Conflict, NotFound):
             continue  # a container has come to it, or somebody else has removed it meanwhile
         deleted.append(each.name)

@@ -10,7 +10,7 @@ import os
 from time import sleep
 
 from mydocker import paths, state
-from mydocker.engine.network import flavours, networks
+from mydocker.engine.network import flavours, forwarding, networks, zones
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
 from mydocker.model.network import Wires
@@ -139,8 +139,8 @@ def repair() -> tuple[list[Finding], list[tuple[Finding, str]]]:
 def survey() -> Facts:
     known = networks.networks()
     running, gone, busy = _containers()
-    noted = networks.turned_on()
-    versions = sorted({*noted.versions, *(version for each in known for version in networks.versions(each))})
+    noted = forwarding.turned_on()
+    versions = sorted({*noted.versions, *(version for each in known for version in each.versions)})
     bridges = {each.device: bridge.describe(each.device) for each in known}
     zones = firewalld.zones() if known else None
     return Facts(
@@ -150,7 +150,7 @@ def survey() -> Facts:
         bridge.plugs(),
         {each.device: _unset(each) for each in known if bridges[each.device]},
         {version: iptables.save(version) for version in versions},
-        sorted({version for each in known for version in networks.not_forwarded(each)}),
+        sorted({version for each in known for version in forwarding.not_forwarded(each)}),
         noted,
         zones,
         zones is None and firewalld.rules_are_loaded(),
@@ -237,17 +237,17 @@ def _in_use(facts: Facts) -> set[str]:
 
 
 def _guard(facts: Facts, network: Network) -> firewall.Guard:
-    return networks.guard_of(network, facts.off, facts.noted, facts.plugs)
+    return forwarding.guard_of(network, facts.off, facts.noted, facts.plugs)
 
 
 def _host(facts: Facts, active: list[Network]) -> list[Finding]:
     """Forwarding, and the guard that keeps it to containers; of all networks with a way out, the first can mend it."""
     found = []
     for version in (4, 6):
-        network = next((each for each in active if not each.internal and version in networks.versions(each)), None)
+        network = next((each for each in active if not each.internal and version in each.versions), None)
         if not network:
             wrong = version in facts.noted.versions and _guarding(
-                facts.saved[version], networks.guard_for([version], facts.noted, facts.plugs)
+                facts.saved[version], forwarding.guard_for([version], facts.noted, facts.plugs)
             )
             if wrong:
                 wrong = f"IPv{version}: mydocker has left forwarding on, and {wrong}"
@@ -260,7 +260,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
             found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
         elif version in facts.noted.versions and firewall.strange(guard.links):
             wrong = f"IPv{version}: {_guarding(facts.saved[version], guard)}"
-            found.append(Finding("this host", wrong, networks.RENAME))
+            found.append(Finding("this host", wrong, forwarding.RENAME))
         elif version in facts.noted.versions:
             wrong = _guarding(facts.saved[version], guard)
             if wrong:
@@ -288,7 +288,7 @@ def _guarding(saved: str, guard: firewall.Guard) -> str:
 def _network(facts: Facts, network: Network) -> list[Finding]:
     about, tag = f"network {network.name}", firewall.network_owner(network.name, network.id)
     found = []
-    for version in networks.versions(network):
+    for version in network.versions:
         rules = firewall.network_rules(
             version, tag, network.device, network.subnet if version == 4 else network.subnet6, network.internal
         )
@@ -305,9 +305,9 @@ def _network(facts: Facts, network: Network) -> list[Finding]:
 def _zone(facts: Facts, network: Network) -> Iterator[Finding]:
     if network.internal or not facts.bridges[network.device]:
         return
-    about, wrong = f"network {network.name}", networks.not_in_zone(network.device)
+    about, wrong = f"network {network.name}", zones.not_in_zone(network.device)
     if facts.rejects:
-        remedy = f"start firewalld, or '{networks.zone_command(network.device)}'"
+        remedy = f"start firewalld, or '{firewalld.trust_command(network.device)}'"
         yield Finding(about, f"{wrong}, and firewalld does not answer", remedy)
     elif facts.zones is not None and network.device not in facts.zones:
         join: list[Op] = [JoinZone(network.device)]
@@ -552,7 +552,7 @@ def _apply(finding: Finding) -> None:
         Trace("host").run(finding.steps)
         for op in finding.steps:
             if isinstance(op, AddNetworkRules):
-                networks.note_turned_on(firewall.Guard(op.forwarding_guards, op.own_links))
+                forwarding.note_turned_on(firewall.Guard(op.forwarding_guards, op.own_links))
     undo_all(finding.leftovers)
     for name, lease in finding.missing:
         leases.take(networks.load(name), lease.container_id, lease.names, lease.address)

@@ -7,7 +7,7 @@ import os
 from mydocker import state
 from mydocker.engine import builtin, bundle
 from mydocker.engine.lifecycle import hold
-from mydocker.engine.network import endpoints, etc, networks
+from mydocker.engine.network import endpoints, etc, lifecycle, networks
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
 from mydocker.model.network import DEFAULT, Endpoint, Network, Wires, with_hostname
@@ -52,7 +52,7 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
                 found.networks.append(asked.to_json())
                 state.save(found, durable=True)
                 return []
-            notes = networks.bring_up(target)
+            notes = lifecycle.bring_up(target)
             _connect_running(found, target, asked, pidfd)
             return notes
         finally:

@@ -196,7 +196,11 @@ def _ready(name: str) -> tuple[Network, list[str]]:
     from mydocker.engine.network import networks
 
     network = network_of(name)
-    return network, [] if networks.is_up(network) else networks.bring_up(network)
+    if networks.is_up(network):
+        return network, []
+    from mydocker.engine.network import lifecycle
+
+    return network, lifecycle.bring_up(network)
 
 
 def take(found: state.Record, network: Network, end: Endpoint, number: int) -> Endpoint:

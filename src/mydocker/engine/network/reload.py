@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine.network import flavours, networks
+from mydocker.engine.network import flavours, forwarding, networks, zones
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
 from mydocker.model.network import Wires
 from mydocker.network import foreign, leases, ops, plan
@@ -44,10 +44,10 @@ def _network(network: Network) -> list[str]:
         if not networks.is_up(network):
             return []
         with networks.lock():
-            guard = networks.guard_now(network, networks.not_forwarded(network))
+            guard = forwarding.guard_now(network, forwarding.not_forwarded(network))
             Trace("host").run(plan.bridge_up(network, guard))
-            networks.note_turned_on(guard)
-        said = networks.join_zone(network)
+            forwarding.note_turned_on(guard)
+        said = zones.join(network)
     return said + in_the_way(network)
 
 
