@@ -159,16 +159,25 @@ def no_hang():
     signal.signal(signal.SIGALRM, before)
 
 
+def _longer_lived(item: pytest.Item) -> tuple[object, ...]:
+    """The fixtures of a test that stay for the next one: what they have made was there before it."""
+    definitions = item._fixtureinfo.name2fixturedefs
+    names = sorted(name for name, found in definitions.items() if found[-1].scope != "function")
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return (item.path, *((name, repr(params.get(name))) for name in names))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request, machine, requirements):
     """The machine after the test is the machine before it."""
     if request.node.get_closest_marker("reboot"):
         yield  # nothing stays but what is on disk, and that is the test's own matter
         return
-    before = machine.clean or machine.snapshot()
+    places = _longer_lived(request.node)
+    before = machine.clean if machine.clean and machine.clean_with == places else machine.snapshot()
     yield
     changes = machine.changes_since(before)
-    machine.clean = None if changes or machine.local else before  # here, others' things come and go
+    machine.clean_with = places
     if changes:
         Mydocker(machine).remove_all()  # the next test starts clean all the same
     assert not changes, "\n".join(changes)

@@ -62,7 +62,8 @@ class Machine:
     host: object  # testinfra's
     store: str = ""
     env: dict[str, str] = field(default_factory=dict)
-    clean: dict[str, list[str]] | None = None  # a snapshot of it between two tests, where one test's is as any other's
+    clean: dict[str, list[str]] | None = None  # the last snapshot, if nothing differed from the one before it
+    clean_with: tuple[object, ...] = ()  # the fixtures that were up then
 
     def __post_init__(self):
         self.local = self.host.backend.NAME == "local"
@@ -183,6 +184,7 @@ class Machine:
                     found |= {f"gone {kind}: {thing}" for thing in was - now if thing[:4] != "veth"}
             changes = found if changes is None else changes & found
             if not changes or time.monotonic() > deadline:
+                self.clean = None if found else after
                 return sorted(changes)
             time.sleep(0.1)
 
