@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 import types
-from pathlib import Path
 
 import pytest
 
 from mydocker.cli import dispatch
 from mydocker.errors import HostError
 from mydocker.generated.fasttable import ALIASES, COMMANDS
-
-ROOT = Path(__file__).parents[2]
-
-
-def test_the_table_is_what_typer_declares():
-    render = runpy.run_path(str(ROOT / "script" / "make-fasttable"))["render"]
-    assert (ROOT / "src/mydocker/generated/fasttable.py").read_text() == render(), "run script/make-fasttable"
 
 
 def test_every_command_has_a_function():

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import HostError, InvalidArgument
-from mydocker.generated.syscalls import MULTIPLEXED, X32_BIT, numbers
 from mydocker.kernel import libc, seccomp, seccomp_compiler
+from mydocker.kernel.syscalls import MULTIPLEXED, X32_BIT, numbers
 from mydocker.model.oci import seccomp_profile
 
 # <linux/seccomp.h>, written out once more: a slip in the module's own table must show.

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import HostError, InvalidArgument
-from mydocker.generated.syscalls import numbers
 from mydocker.kernel import seccomp, seccomp_compiler
+from mydocker.kernel.syscalls import numbers
 from mydocker.model.oci import seccomp_profile
 from mydocker.model.oci.seccomp_profile import default, from_file
 

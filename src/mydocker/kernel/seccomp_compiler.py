@@ -22,7 +22,7 @@ from __future__ import annotations
 from _struct import pack
 
 from mydocker.errors import HostError, InvalidArgument
-from mydocker.generated.syscalls import ARM_PRIVATE, MULTIPLEXED, X32_BIT, numbers
+from mydocker.kernel.syscalls import ARM_PRIVATE, MULTIPLEXED, X32_BIT, numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

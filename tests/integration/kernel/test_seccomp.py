@@ -19,8 +19,8 @@ import sys
 
 import pytest
 
-from mydocker.generated.syscalls import X32_BIT, numbers
 from mydocker.kernel import libc, process, seccomp, seccomp_compiler
+from mydocker.kernel.syscalls import X32_BIT, numbers
 from mydocker.model.oci import seccomp_profile
 
 MACHINE = platform.machine()
