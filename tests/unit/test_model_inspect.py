@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mydocker import jsontext, paths
-from mydocker.gotemplate import formats, values
+from mydocker.cli.documents import typed
+from mydocker.gotemplate import formats
 from mydocker.model import docker, host
 from mydocker.model.network import Endpoint
 from mydocker.model.oci import spec
@@ -112,9 +113,9 @@ def test_dockers_paths_are_all_there_and_no_others(path):
 def test_templates_know_every_field_of_it():
     """What the table of Go's types lacks, `{{json .}}` would lose."""
     made = show()
-    typed = jsontext.loads(formats.json(values.document("container", made)))
-    assert typed == {**made, "HostConfig": {key: made["HostConfig"][key] for key in typed["HostConfig"]}}
-    assert set(made["HostConfig"]) == set(typed["HostConfig"])
+    rendered = jsontext.loads(formats.json(typed("container", made)))
+    assert rendered == {**made, "HostConfig": {key: made["HostConfig"][key] for key in rendered["HostConfig"]}}
+    assert set(made["HostConfig"]) == set(rendered["HostConfig"])
 
 
 class TestState:

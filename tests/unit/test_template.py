@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mydocker.cli.documents import TYPES, typed
 from mydocker.errors import InvalidArgument
-from mydocker.gotemplate import dockertypes, formats, values
+from mydocker.gotemplate import formats
 from mydocker.gotemplate.functions import HEADING_FUNCTIONS
 from mydocker.gotemplate.template import Template
+from mydocker.model import docker_types
 
 VALUE = {
     "Id": "abc",
     "State": {"Status": "running", "ExitCode": 3},
-    "Config": {"Labels": values.Map("map[string]string", {"a": "b"}), "Cmd": ["top", "-b"], "Volumes": None},
+    "Config": {"Labels": TYPES.value("map[string]string", {"a": "b"}), "Cmd": ["top", "-b"], "Volumes": None},
     "Zz": {
         "b": 2,
         "a": "x y",
@@ -267,7 +269,7 @@ def test_methods_belong_to_the_root():
 
 
 def test_what_an_action_prints_is_made_fit_for_the_terminal():
-    shown = Template("\x1b[1m{{.x}}{{json .x}}").render({"x": "\x1b[2m"}, shown=lambda text: text.replace("\x1b", "?"))
+    shown = Template("\x1b[1m{{.x}}{{json .x}}").render({"x": "\x1b[2m"}, escape=lambda text: text.replace("\x1b", "?"))
     assert shown == '\x1b[1m?[2m"\\u001b[2m"'
 
 
@@ -367,10 +369,10 @@ class TestTypedFields:
     )
     def test_of_a_container(self, text, expected):
         document = {**NOTHING, "NetworkSettings": {"Networks": {}}, "GraphDriver": {}}
-        assert Template(text).render(values.document("container", document)) == expected
+        assert Template(text).render(typed("container", document)) == expected
 
     def test_of_ulimits_which_print_themselves(self):
-        limits = values.of("[]*units.Ulimit", [{"Name": "nofile", "Hard": 20, "Soft": 10}])
+        limits = TYPES.value("[]*units.Ulimit", [{"Name": "nofile", "Hard": 20, "Soft": 10}])
         text = "{{.}} {{json .}} {{range .}}{{.Name}}{{end}}"
         assert Template(text).render(limits) == '[nofile=10:20] [{"Name":"nofile","Hard":20,"Soft":10}] nofile'
 
@@ -392,27 +394,27 @@ class TestTypedFields:
     )
     def test_of_other_things(self, kind, text, expected):
         document = {"Id": "abc", "Config": {}, "Created": "2026-11-29T20:43:01.660Z"}
-        assert Template(text).render(values.document(kind, document)) == expected
+        assert Template(text).render(typed(kind, document)) == expected
 
     @pytest.mark.parametrize(
         "text", ["{{.Nope}}", "{{.State.Nope}}", "{{.State.Health.Status}}", "{{.HostConfig.Binds.x}}"]
     )
     def test_what_docker_does_not_know_is_an_error(self, text):
         with pytest.raises(InvalidArgument):
-            Template(text).render(values.document("container", NOTHING))
+            Template(text).render(typed("container", NOTHING))
 
     def test_each_struct_of_the_table_can_be_looked_into(self):
-        for struct in dockertypes.STRUCTS:
-            value = values.of(struct, None)
+        for struct in docker_types.STRUCTS:
+            value = TYPES.value(struct, None)
             assert formats.text(value) == value.string() or formats.text(value).startswith("{")
             json.loads(formats.json(value))
 
     def test_every_type_of_the_table_is_declared(self):
-        for struct, text in dockertypes.STRUCTS.items():
-            for line in text.split("\n"):
+        for struct, text in docker_types.STRUCTS.items():
+            for line in text.split(","):
                 words = [word for word in line.split() if word not in ("?", "+")]
                 for name in re.findall(r"[\w]+\.\w+", words[-1]) if words else []:
-                    assert name in dockertypes.STRUCTS or name in dockertypes.NAMED or name == "time.Time", (
+                    assert name in docker_types.STRUCTS or name in docker_types.NAMED or name == "time.Time", (
                         struct,
                         name,
                     )

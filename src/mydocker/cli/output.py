@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from mydocker.gotemplate.template import Template
-
     Row = dict[str, Any]  # field -> text; Labels -> dict[str, str]
-    Document = tuple[str, dict[str, Any]]  # its kind, as dockertypes.DOCUMENTS has it, and its JSON
+    Document = tuple[str, dict[str, Any]]  # its kind, a key of docker_types.DOCUMENTS, and its JSON
 
 _GAP = 3  # spaces between two columns, and the narrowest column with its gap: docker's
 _NARROWEST = 10
@@ -213,11 +211,11 @@ def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) 
     except InvalidArgument as error:
         raise InvalidArgument(error.message, error.hint, FAILED) from None
     # In a table a tab or a line's end in a value would be one in the table.
-    shown: Callable[[str], str] | None = printable if table else _for_terminal if terminal else None
+    escape: Callable[[str], str] | None = printable if table else _for_terminal if terminal else None
     lines = []
     for row in rows:
         try:
-            lines.append(template.render(_fields(row), {"Label": _label_of(row)}, shown))
+            lines.append(template.render(_fields(row), {"Label": _label_of(row)}, escape))
         except InvalidArgument as error:
             fields = " ".join(f".{field}" for field in kind.headings)
             raise InvalidArgument(error.message, f"the fields are {fields}", FAILED) from None
@@ -291,19 +289,16 @@ def inspection(documents: list[Document], form: str | None = None, terminal: boo
         from mydocker.gotemplate import formats
 
         return formats.json(values) + "\n"
+    from mydocker.cli.documents import typed
     from mydocker.gotemplate.template import Template
 
     template = Template(form)
-    shown = _for_terminal if terminal else None
-    return "".join(_rendered(template, document, shown) + "\n" for document in documents)
-
-
-def _rendered(template: Template, document: Document, shown: Callable[[str], str] | None) -> str:
-    """As docker does it: with the document's types; where that fails, with JSON's, which say what is wrong."""
-    from mydocker.gotemplate import values
-
-    kind, value = document
-    try:
-        return template.render(values.document(kind, value), shown=shown)
-    except InvalidArgument:
-        return template.render(value, shown=shown)
+    escape = _for_terminal if terminal else None
+    lines = []
+    for kind, value in documents:
+        try:
+            line = template.render(typed(kind, value), escape=escape)
+        except InvalidArgument:  # as docker does: once more on JSON's types, whose error names the missing key
+            line = template.render(value, escape=escape)
+        lines.append(f"{line}\n")
+    return "".join(lines)

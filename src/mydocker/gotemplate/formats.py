@@ -1,6 +1,6 @@
-"""Values as Go prints them: what `--format` templates need of Go's fmt, strconv and encoding/json packages.
+"""Values as Go prints them: the parts of Go's fmt, strconv and encoding/json that `--format` templates need.
 
-Values are those of JSON: None, bool, int, float, str, list, dict; and those of govalues.py, which know their types.
+Values are those of JSON (None, bool, int, float, str, list, dict) and those of values.py, which know their types.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\"}
-_WIDEST = 1_000_000  # fmt's own limit for a width or a precision
+_MAX_WIDTH = 1_000_000  # fmt's own limit for a width or a precision
 
 
 def type_name(value: object) -> str:
-    """The Go type of a value; of one of JSON, the one that encoding/json gives it."""
+    """The Go type of a value. A value of JSON has the type that encoding/json gives it."""
     known: str = getattr(value, "type", "")
     if known:
         return known.replace("struct{}", "struct {}").replace("struct{Name}", "struct { Name string }")
@@ -51,12 +51,12 @@ def text(value: object) -> str:
 
 
 def _shortest(value: float) -> str:
-    """fmt's %g without a precision: the fewest digits that read back as the same number, which Python's repr has."""
+    """fmt's %g without a precision: the fewest digits that read back as the same number, as in Python's repr."""
     if value - value != 0:  # infinite or not a number
         return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
     mantissa, _, power = repr(abs(value)).partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    digits = (whole + fraction).lstrip("0")
+    integer, _, fraction = mantissa.partition(".")
+    digits = (integer + fraction).lstrip("0")
     exponent = int(power or 0) + len(digits) - len(fraction) - 1 if digits else 0
     digits = digits.rstrip("0") or "0"
     sign = "-" if repr(value).startswith("-") else ""
@@ -64,12 +64,12 @@ def _shortest(value: float) -> str:
         return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{exponent:+03}"
     if exponent < 0:
         return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
-    whole, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
-    return f"{sign}{whole}{'.' if fraction else ''}{fraction}"
+    integer, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
+    return f"{sign}{integer}{'.' if fraction else ''}{fraction}"
 
 
 def quote(value: str, mark: str = '"', ascii_only: bool = False) -> str:
-    """strconv.Quote: one line, whatever the string holds; a byte that is no UTF-8 shows as `\\x80`."""
+    """strconv.Quote: always one line. A byte that is not UTF-8 shows as `\\x80`."""
     return mark + "".join(_quoted(char, mark, ascii_only) for char in value) + mark
 
 
@@ -89,7 +89,7 @@ def _quoted(char: str, mark: str, ascii_only: bool) -> str:
 
 
 def _string(value: str) -> str:
-    """A JSON string as Go writes it, in UTF-8; what no terminal should be sent is escaped, which JSON allows."""
+    """A JSON string as Go writes it, in UTF-8. Unprintable characters are escaped, as JSON allows, for terminals."""
     encoded: str = encode_basestring(value)
     if encoded.isprintable():
         return encoded
@@ -98,7 +98,7 @@ def _string(value: str) -> str:
 
 def _unicode(code: int) -> str:
     if 0xD800 <= code <= 0xDFFF:
-        return "\\ufffd"  # a byte that is no UTF-8
+        return "\\ufffd"  # a byte that is not UTF-8
     if code < 0x10000:
         return f"\\u{code:04x}"
     code -= 0x10000
@@ -122,7 +122,7 @@ _encode = make_encoder(None, _plain, _string, None, ":", ",", False, False, Fals
 
 
 def json(value: object) -> str:
-    """encoding/json without HTML escapes: one line, no spaces, the keys in the order they have."""
+    """encoding/json without HTML escapes: one line, no spaces, keys in their own order."""
     return "".join(_encode(value, 0))
 
 
@@ -141,33 +141,33 @@ def sprintln(*values: object) -> str:
 
 
 def sprintf(form: str, *values: object) -> str:
-    """fmt.Sprintf: flags, width and precision (numbers or `*`), `[n]`, and the verbs that JSON's types have.
+    """fmt.Sprintf: flags, width and precision (numbers or `*`), `[n]`, and the verbs for JSON's types.
 
-    As in Go nothing fails: a mismatch shows in the result, `%!d(string=hi)`, `%!s(MISSING)`, `%!(EXTRA int=1)`.
+    As in Go nothing fails: the result shows a mismatch, `%!d(string=hi)`, `%!s(MISSING)`, `%!(EXTRA int=1)`.
     """
     out: list[str] = []
     left = list(values)
 
     def size(place: int, bad: str) -> tuple[str, int]:
-        """A width or precision at `place`, as digits, and where it ends. Too much of it is not obeyed."""
+        """Parse a width or precision at `place`. Returns its digits, and where it ends. A too large one is ignored."""
         end = place
         if form[place : place + 1] == "*":
             end += 1
             star = left.pop(0) if left else None
-            number = star if type(star) is int else _WIDEST + 1
+            number = star if type(star) is int else _MAX_WIDTH + 1
         else:
             while "0" <= form[end : end + 1] <= "9":
                 end += 1
             number = int(form[place : min(end, place + 8)] or -1)
             if number < 0:
                 return "", end
-        if abs(number) > _WIDEST:
+        if abs(number) > _MAX_WIDTH:
             out.append(f"%!({bad})")
             return "", end
         return str(number), end
 
     place = 0
-    in_order = True  # no value was chosen by its number
+    in_order = True  # until a value is chosen by its number
     while True:
         percent = form.find("%", place)
         if percent < 0:
@@ -208,7 +208,7 @@ def _with_type(value: object) -> str:
 
 
 def _verb(verb: str, flags: str, width: str, precision: str, value: object) -> str:
-    """One value by one verb. Python's % agrees with Go's wherever both have the verb for the type."""
+    """Format one value. Python's % agrees with Go's wherever both have the verb for the type."""
     if verb == "T":
         return type_name(value)
     if isinstance(value, Nil) and not value.is_pointer:

@@ -1,6 +1,6 @@
-"""What a `--format` template can call: Go's own functions and docker's, on the values of JSON.
+"""The functions of `--format` templates, Go's own and docker's, on values of JSON's types or of Go's.
 
-Each raises ValueError with Go's words where its arguments make no sense.
+Each raises ValueError, worded as Go's error, if its arguments are invalid.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_LONGEST_PAD = 1_000_000
+    Function = tuple[str, Callable[..., Any]]  # the kinds of its arguments, the function
+    Functions = dict[str, Function]
+
+_MAX_PAD = 1_000_000
 
 
 def to_bytes(text: str) -> bytes:
@@ -25,14 +28,14 @@ def to_text(data: bytes) -> str:
 
 
 def _title(text: str) -> str:
-    """strings.Title: the first letter of each word in upper case, the rest as it is."""
+    """strings.Title: the first letter of each word in upper case, the others unchanged."""
     return "".join(
         char if before.isalnum() or before == "_" else char.title() for before, char in zip(" " + text, text)
     )
 
 
 def _pad(text: str, before: int, after: int) -> str:
-    if not (0 <= before <= _LONGEST_PAD and 0 <= after <= _LONGEST_PAD):
+    if not (0 <= before <= _MAX_PAD and 0 <= after <= _MAX_PAD):
         raise ValueError(f"padding out of range: {before}, {after}")
     return text and " " * before + text + " " * after
 
@@ -67,7 +70,7 @@ def _index(value: Any, *keys: Any) -> Any:
                 raise ValueError(f"value has type {formats.type_name(key)}; should be string")
             value = value[key] if key in value else value.zero() if isinstance(value, Map) else None
         elif isinstance(value, Nil) and value.is_map:
-            value = Map(value.type, {}).zero()
+            value = value.empty_map().zero()
         elif isinstance(value, Nil) and not value.is_pointer:
             raise ValueError(f"index out of range: {key}")
         elif isinstance(value, (list, str)):
@@ -118,7 +121,7 @@ def _same_type(first: Any, second: Any) -> None:
 
 
 def _eq(first: Any, *others: Any) -> bool:
-    """Whether first is any of the others."""
+    """True if first equals any of the others."""
     if not others:
         raise ValueError("missing argument for comparison")
     for other in others:
@@ -140,9 +143,9 @@ def _first(value: Any, *_: object) -> Any:
     return value
 
 
-# name: (the kinds of its arguments, the function). s: string, i: int, l: list of strings, a: anything, *: and more.
-FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
-    "and": ("a*", lambda *values: values[-1]),  # template.py evaluates their arguments one by one
+# Kinds of arguments: s: string, i: int, l: list of strings, a: anything, *: any number of others.
+FUNCTIONS: Functions = {
+    "and": ("a*", lambda *values: values[-1]),  # nodes.Call evaluates the arguments of and, or one by one
     "or": ("a*", lambda *values: values[-1]),
     "not": ("a", lambda value: not value),
     "eq": ("a*", _eq),
@@ -168,8 +171,8 @@ FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "truncate": ("si", _truncate),
 }
 
-# On a table's headings these do nothing, so that `table {{upper .ID}}` has the heading of ID.
-HEADING_FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
+# Functions that leave a table's headings unchanged, so that `table {{upper .ID}}` has the heading of ID.
+HEADING_FUNCTIONS: Functions = {
     **FUNCTIONS,
     **dict.fromkeys(("json", "join", "split", "title", "lower", "upper", "truncate"), ("a*", _first)),
 }

@@ -1,4 +1,4 @@
-"""The tokens of a Go template, taken apart as Go's text/template/parse does, and what its literals stand for."""
+"""The tokens of a Go template, as Go's text/template/parse splits it, and the values of its literals."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SPACES = "".join(SPACE)
 
 
 def tokens(text: str) -> list[Token]:
-    """Kinds: text, {{, }}, space, name, field, variable, number, string, raw, char; `:=` and every other character is
-    its own kind. The last token is eof, or error with what is wrong as its text."""
+    """Split a template. Kinds: text, {{, }}, space, name, field, variable, number, string, raw, char; `:=` and every
+    other character is its own kind. The last token is eof, or error with the message as its text."""
     return _Lexer(text).tokens
 
 
 class _Malformed(Exception):
-    """What is wrong at the place that the lexer has reached."""
+    """An error at the place that the lexer has reached."""
 
 
 class _Lexer:
@@ -41,7 +41,7 @@ class _Lexer:
         self.place = end
 
     def take_text(self) -> bool:
-        """The text before the next action and that action's {{ or {{-. False at the end of it all."""
+        """Take the text before the next action, and the action's {{ or {{-. False at the end of the template."""
         start = self.text.find("{{", self.place)
         end = start if start >= 0 else len(self.text)
         chunk = self.text[self.place : end]
@@ -56,7 +56,7 @@ class _Lexer:
         return start >= 0
 
     def closes(self) -> bool:
-        """Step over a right delimiter, }} or -}} with the space before it, if one is here."""
+        """Skip a right delimiter, }} or -}} with the space before it. False if there is none here."""
         self.trim = self.text.startswith(SPACE, self.place) and self.text.startswith("-}}", self.place + 1)
         if not self.trim and not self.text.startswith("}}", self.place):
             return False
@@ -130,7 +130,7 @@ class _Lexer:
         self.take("number", end)
 
     def take_word(self, kind: str) -> None:
-        """A name, a .field or a $variable, or a dot or dollar alone."""
+        """Take a name, a .field, a $variable, or a lone dot or dollar."""
         end = self.place + 1
         while _in_word(self.text[end : end + 1]):
             end += 1
@@ -148,7 +148,7 @@ def _named(char: str) -> str:
 
 
 def number(digits: str) -> int | float:
-    """A number as Go writes it: 12, 0x1f, 0b11, 0o17, 017, 1_000, 1.5e3. Raises ValueError, OverflowError."""
+    """Parse a number in Go's notation: 12, 0x1f, 0b11, 0o17, 017, 1_000, 1.5e3. Raises ValueError, OverflowError."""
     plain = digits.replace("_", "").lower()
     unsigned = plain.lstrip("+-")
     prefixed = unsigned[:2] in ("0x", "0b", "0o")
@@ -161,7 +161,7 @@ def number(digits: str) -> int | float:
 
 
 def unquoted(body: str) -> str:
-    """What stands between the quotes of a string or character, its escapes undone. Raises ValueError."""
+    """Replace the escapes in the text between a string's or a character's quotes. Raises ValueError."""
     out = bytearray()
     place = 0
     while place < len(body):

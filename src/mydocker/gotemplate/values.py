@@ -1,11 +1,9 @@
-"""Values with a Go type: what a template sees of a document whose types are known (dockertypes.py).
+"""Values with a Go type: what a template sees of a document whose types are known.
 
-Strings, numbers and booleans are Python's own. The document is taken apart as far as a template looks into it.
+Strings, numbers and booleans are Python's own. A document is converted only as far as a template looks into it.
 """
 
 from __future__ import annotations
-
-from mydocker.gotemplate.dockertypes import DOCUMENTS, NAMED, STRUCTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,46 +13,70 @@ if TYPE_CHECKING:
     Field = tuple[str, str, str, bool, bool]  # name, key in JSON, type, left out of JSON when empty, embedded
 
 _SCALARS: dict[str, Any] = {"string": "", "bool": False, "interface{}": None}  # the others are numbers
-_STRINGS = {"units.Ulimit": "{Name}={Soft}:{Hard}"}
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-def document(kind: str, json: dict[str, Any]) -> Struct:
-    """The inspected thing, as docker's client sees it. kind: of DOCUMENTS."""
-    return Struct(DOCUMENTS[kind], json)
+class Types:
+    """Go's type declarations, in the notation of model/docker_types.py.
+
+    named: the name of a type that is not a struct -> the type it stands for. structs: the name of a struct -> its
+    fields. strings: the name of a struct with a String() method -> its text, with fields in braces.
+    """
+
+    def __init__(self, named: dict[str, str], structs: dict[str, str], strings: dict[str, str]) -> None:
+        self.named = named
+        self.structs = structs
+        self.strings = strings
+        self._parsed: dict[str, list[Field]] = {}
+
+    def base(self, type: str) -> str:
+        return self.named.get(type, type)
+
+    def value(self, type: str, json: Any) -> Any:
+        """Return the value of a Go type with this JSON. null, or what is missing, is the type's zero value."""
+        base = self.base(type)
+        if base.startswith("*"):
+            if json is None:
+                return Nil(self, type)
+            value = self.value(base[1:], json)
+            if not isinstance(value, Struct):
+                return Pointer(type, value)
+            value.pointed = True
+            return value
+        if base.startswith("["):
+            length, _, inner = base[1:].partition("]")
+            if json is None and not length:
+                return Nil(self, type)
+            return Slice(type, [self.value(inner, item) for item in json or [None] * int(length or 0)])
+        if base.startswith("map["):
+            return Nil(self, type) if json is None else Map(self, type, json)
+        if base in self.structs:
+            return Struct(self, type, json or {})
+        if base == "time.Time":
+            return Time(json or _NEVER)
+        return _SCALARS.get(base, 0) if json is None else json
+
+    def fields(self, struct: str) -> list[Field]:
+        if struct not in self._parsed:
+            declarations = [text.split() for text in self.structs[struct].split(",")]
+            self._parsed[struct] = [_field(words) for words in declarations if words and words != ["+"]]
+        return self._parsed[struct]
 
 
-def of(kind: str, json: Any) -> Any:
-    """The value of this Go type that has this JSON. null, and what is missing, is the type's zero value."""
-    base = NAMED.get(kind, kind)
-    if base.startswith("*"):
-        if json is None:
-            return Nil(kind)
-        value = of(base[1:], json)
-        if not isinstance(value, Struct):
-            return Pointer(kind, value)
-        value.pointed = True
-        return value
-    if base.startswith("["):
-        length, _, inner = base[1:].partition("]")
-        if json is None and not length:
-            return Nil(kind)
-        return Slice(kind, [of(inner, item) for item in json or [None] * int(length or 0)])
-    if base.startswith("map["):
-        return Nil(kind) if json is None else Map(kind, json)
-    if base in STRUCTS:
-        return Struct(kind, json or {})
-    if base == "time.Time":
-        return Time(json or _NEVER)
-    return _SCALARS.get(base, 0) if json is None else json
+def _field(words: list[str]) -> Field:
+    if len(words) == 1:
+        return words[0].rpartition(".")[2], "", words[0], False, True
+    name, colon, key = words[0].partition(":")
+    return name, key if colon else name, words[1], "?" in words, False
 
 
 class Nil:
     """A nil pointer, slice or map."""
 
-    def __init__(self, type: str) -> None:
+    def __init__(self, types: Types, type: str) -> None:
+        self.types = types
         self.type = type
-        self.base = NAMED.get(type, type)
+        self.base = types.base(type)
 
     def __len__(self) -> int:
         return 0
@@ -70,13 +92,18 @@ class Nil:
     def is_map(self) -> bool:
         return self.base.startswith("map[")
 
+    def empty_map(self) -> Map:
+        return Map(self.types, self.type, {})
+
     def __str__(self) -> str:
         return "map[]" if self.is_map else "<nil>" if self.is_pointer else "[]"
 
 
 class Pointer:
-    """A pointer to a string, number or boolean. It is true whatever it points to. (fmt prints the address where one
-    stands inside of something else; here it is the value.)"""
+    """A pointer to a string, number or boolean; true, whatever it points to.
+
+    Inside of other values Go's fmt prints its address, and this prints the value.
+    """
 
     def __init__(self, type: str, value: Any) -> None:
         self.type = type
@@ -90,21 +117,24 @@ class Slice(list):  # type: ignore[type-arg]
 
 
 class Map(dict):  # type: ignore[type-arg]
-    """A map with string keys, in their order, as encoding/json writes them. One that it lacks is no error: `<no value>`
-    as a field, the zero value by index."""
+    """A map with string keys, in their order, as encoding/json writes them.
 
-    def __init__(self, type: str, json: dict[str, Any]) -> None:
-        inner = NAMED.get(type, type).partition("]")[2]
-        super().__init__((key, of(inner, value)) for key, value in sorted(json.items()))
+    A missing key is not an error: it is `<no value>` as a field, and the zero value by index.
+    """
+
+    def __init__(self, types: Types, type: str, json: dict[str, Any]) -> None:
+        inner = types.base(type).partition("]")[2]
+        super().__init__((key, types.value(inner, value)) for key, value in sorted(json.items()))
+        self.types = types
         self.type = type
         self.inner = inner
 
     def zero(self) -> Any:
-        return of(self.inner, None)
+        return self.types.value(self.inner, None)
 
 
 class Time:
-    """time.Time, of RFC 3339 in UTC. str() is as Go prints it."""
+    """time.Time, from RFC 3339 in UTC. str() is as Go prints it."""
 
     type = "time.Time"
 
@@ -112,8 +142,8 @@ class Time:
         self.json = json
 
     def __str__(self) -> str:
-        day, _, rest = self.json.partition("T")
-        clock, _, fraction = rest.rstrip("Z").partition(".")
+        day, _, time = self.json.partition("T")
+        clock, _, fraction = time.rstrip("Z").partition(".")
         fraction = fraction.rstrip("0")
         return f"{day} {clock}{'.' if fraction else ''}{fraction} +0000 UTC"
 
@@ -121,7 +151,8 @@ class Time:
 class Struct:
     """pointed: it was reached by a pointer, which Go's templates follow by themselves."""
 
-    def __init__(self, type: str, json: dict[str, Any], pointed: bool = False) -> None:
+    def __init__(self, types: Types, type: str, json: dict[str, Any], pointed: bool = False) -> None:
+        self.types = types
         self.base = type
         self.json = json
         self.pointed = pointed
@@ -131,9 +162,9 @@ class Struct:
         return ("*" if self.pointed else "") + self.base
 
     def field(self, name: str) -> Any:
-        """By its name in Go, or by its key in JSON (where docker reads the whole template a second time). Raises
-        KeyError."""
-        fields = _fields(self.base)
+        """Return a field, by its name in Go or by its key in JSON: docker renders a template that fails with the Go
+        names a second time, with JSON's. Raises KeyError."""
+        fields = self.types.fields(self.base)
         for each in fields:
             if each[0] == name:
                 return self._value(each)
@@ -149,41 +180,24 @@ class Struct:
         raise KeyError(name)
 
     def string(self) -> str:
-        """The text that its String() in Go returns, which fmt prints; "" if it has none."""
-        return _STRINGS.get(self.base, "").format_map(self.to_json())
+        """The text that its String() method returns in Go, which fmt prints; "" if it has none."""
+        return self.types.strings.get(self.base, "").format_map(self.to_json())
 
     def values(self) -> list[Any]:
-        return [self._value(each) for each in _fields(self.base)]
+        return [self._value(each) for each in self.types.fields(self.base)]
 
     def to_json(self) -> dict[str, Any]:
-        """As encoding/json orders it: the fields of embedded structs in their place, what is empty left out if the
+        """Its JSON, in encoding/json's order: fields of embedded structs in their place, empty ones left out if the
         declaration says so."""
-        made: dict[str, Any] = {}
-        for each in _fields(self.base):
+        json: dict[str, Any] = {}
+        for each in self.types.fields(self.base):
             value = self._value(each)
             if each[4]:
-                made.update(value.to_json())
+                json.update(value.to_json())
             elif not each[3] or isinstance(value, (Struct, Pointer)) or value:
-                made[each[1]] = value
-        return made
+                json[each[1]] = value
+        return json
 
     def _value(self, field: Field) -> Any:
         _, key, kind, _, embedded = field
-        return of(kind, self.json if embedded else self.json.get(key))
-
-
-_parsed: dict[str, list[Field]] = {}
-
-
-def _fields(struct: str) -> list[Field]:
-    if struct not in _parsed:
-        lines = (line.split() for line in STRUCTS[struct].split("\n"))
-        _parsed[struct] = [_field(words) for words in lines if words and words != ["+"]]
-    return _parsed[struct]
-
-
-def _field(words: list[str]) -> Field:
-    if len(words) == 1:
-        return words[0].rpartition(".")[2], "", words[0], False, True
-    name, colon, key = words[0].partition(":")
-    return name, key if colon else name, words[1], "?" in words, False
+        return self.types.value(kind, self.json if embedded else self.json.get(key))

@@ -7,7 +7,9 @@ import re
 
 import pytest
 
-from mydocker.gotemplate import dockertypes, values
+from mydocker.cli import documents
+from mydocker.gotemplate import values
+from mydocker.model import docker_types
 
 NOTHING = ["create", "--name", "NAME", "busybox"]
 EVERYTHING = [
@@ -50,13 +52,13 @@ DIFFERENT = {
 
 def fields(struct: str) -> list[tuple[str, str]]:
     """The fields that docker declares: (name, type)."""
-    lines = [line.split() for line in dockertypes.STRUCTS[struct].partition("+")[0].split("\n") if line.split()]
+    lines = [line.split() for line in docker_types.STRUCTS[struct].partition("+")[0].split(",") if line.split()]
     return [(words[0].partition(":")[0].rpartition(".")[2], words[min(1, len(words) - 1)]) for words in lines]
 
 
 def walk(kind: str, value, path: str = ""):
     """(path, its Go type, the value) of all that there is in a typed value; lists and maps by their first entry."""
-    base = dockertypes.NAMED.get(kind, kind)
+    base = docker_types.NAMED.get(kind, kind)
     if path:
         yield path, kind, value
     if isinstance(value, values.Struct):
@@ -90,8 +92,8 @@ def differences(docker, mydocker, kind: str, name: str) -> list[tuple[str, str, 
     what = [kind, "inspect", name] if kind != "container" else ["inspect", name]
     ours = [*what[1:]] if kind == "image" else what
     found, mine = (
-        list(walk(dockertypes.DOCUMENTS[kind], values.document(kind, json.loads(typed.ok(*words))[0])))
-        for typed, words in ((docker, what), (mydocker, ours))
+        list(walk(docker_types.DOCUMENTS[kind], documents.typed(kind, json.loads(program.ok(*words))[0])))
+        for program, words in ((docker, what), (mydocker, ours))
     )
     # An entry of a list that is empty on mydocker's side can't be asked for; the list itself is.
     found = [each for each in found if "(index" not in each[0] or each[0] in [path for path, _, _ in mine]]
@@ -103,7 +105,7 @@ def differences(docker, mydocker, kind: str, name: str) -> list[tuple[str, str, 
     for (path, declared, _), actual in zip(found, types):
         if actual.replace("struct {}", "struct{}").replace("interface {}", "interface{}") not in (
             declared,
-            dockertypes.NAMED.get(declared),
+            docker_types.NAMED.get(declared),
         ):
             wrong.append(("the table's type", path, actual, declared))
 
