@@ -7,7 +7,8 @@ import pytest
 from mydocker import jsontext
 from mydocker.cli.verbs import networks as verb
 from mydocker.engine.network import check
-from mydocker.engine.network.check import Facts, compare
+from mydocker.engine.network.compare import Finding, compare
+from mydocker.engine.network.survey import Facts
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge, Plug
 from mydocker.model.network import Endpoint, Network
@@ -117,7 +118,7 @@ def told(facts: Facts) -> list[str]:
     return [f"{each.about}: {each.wrong}" for each in compare(facts)]
 
 
-def only(facts: Facts) -> check.Finding:
+def only(facts: Facts) -> Finding:
     (finding,) = compare(facts)
     return finding
 
@@ -452,7 +453,7 @@ class TestRounds:
     @pytest.fixture
     def looks(self, monkeypatch):
         """What each look finds, the last one again and again; and what has been mended."""
-        rounds: list[list[check.Finding]] = []
+        rounds: list[list[Finding]] = []
         mended: list[str] = []
         monkeypatch.setattr(check, "sleep", lambda _: None)
         monkeypatch.setattr(check, "survey", lambda: None)
@@ -460,9 +461,9 @@ class TestRounds:
         monkeypatch.setattr(check, "_mend", lambda finding: mended.append(finding.wrong))
         return rounds, mended
 
-    A = check.Finding("network web", "a", "made again", [RemoveLink("a")])
-    B = check.Finding("network web", "b", "made again", [RemoveLink("b")])
-    HAND = check.Finding("container db", "c", "'mydocker restart db'")
+    A = Finding("network web", "a", "made again", [RemoveLink("a")])
+    B = Finding("network web", "b", "made again", [RemoveLink("b")])
+    HAND = Finding("container db", "c", "'mydocker restart db'")
 
     def test_what_one_look_alone_finds_was_on_its_way(self, looks):
         looks[0].extend([[self.A, self.B], [self.B, self.HAND]])

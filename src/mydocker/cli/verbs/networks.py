@@ -19,7 +19,7 @@ from mydocker.model.network import BUILTIN, DEFAULT, Network
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mydocker.engine.network.check import Finding
+    from mydocker.engine.network.compare import Finding
 
 
 def create(params: dict[str, Any]) -> int:
