@@ -223,7 +223,7 @@ def export(container: str, output: str) -> list[str]:
 
 def _export(found: state.Record, descriptor: int) -> list[str]:
     """In a child with a mount namespace of its own, so that the view of the root is gone with it, whatever happens."""
-    from mydocker.image import layer
+    from mydocker.image import packing
     from mydocker.image.drivers import choice
     from mydocker.trace import Trace
 
@@ -235,7 +235,7 @@ def _export(found: state.Record, descriptor: int) -> list[str]:
         trace.run([Unshare(["mount"]), SetPropagation("/", "private")])
         trace.run(driver.view_ops(found.directory, found.layers))
         with open(descriptor, "wb", _CHUNK, closefd=False) as out:
-            return layer.pack(f"{found.directory}/rootfs", out)
+            return packing.pack(f"{found.directory}/rootfs", out)
 
     return _in_child(write)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mydocker import paths
 from mydocker.errors import CorruptRecord, MydockerError
-from mydocker.image import layer, store, writer
+from mydocker.image import store, unpacking, writer
 from mydocker.image.changes import apply_changes
 from mydocker.image.streams import CHUNK, Tee, decompressed
 from mydocker.model.timestamp import rfc3339
@@ -118,10 +118,10 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
         try:
             plain = decompressed(packed_reader)
             if plain is packed_reader:
-                layer.unpack(plain, tree, below)
+                unpacking.unpack(plain, tree, below)
             else:
                 with plain, Tee(plain) as unpacked, io.BufferedReader(unpacked, CHUNK) as reader:
-                    layer.unpack(reader, tree, below)
+                    unpacking.unpack(reader, tree, below)
                     found = unpacked.finish()
         except MydockerError as error:  # the fault of whoever packed it, or of the disk?
             failure = error
@@ -139,7 +139,7 @@ def _take_in(source: Stream, work: writer.Workspace, below: list[str] | None) ->
     blob, tree = f"{work.path}/blob", f"{work.path}/tree"
     os.mkdir(tree, 0o700)
     with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:
-        layer.unpack(reader, tree, below)
+        unpacking.unpack(reader, tree, below)
         digest = tee.finish()
     os.rename(blob, f"{work.blobs}/{digest[7:]}")
     return {"mediaType": store.LAYER, "digest": digest, "size": tee.size}, tree

@@ -13,7 +13,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from mydocker.errors import HostError, NotFound
-from mydocker.image import layer, store, writer
+from mydocker.image import store, unpacking, writer
 from mydocker.image.lookup import BUSYBOX
 from mydocker.record import record
 
@@ -79,7 +79,7 @@ def ensure() -> store.Image:
         built = build()
         directory = f"{work.layers}/{built.image.layers[0][7:]}"
         os.mkdir(directory, 0o700)
-        layer.unpack(io.BufferedReader(io.BytesIO(built.tar)), directory)
+        unpacking.unpack(io.BufferedReader(io.BytesIO(built.tar)), directory)
         work.write_blob(built.tar)
         return writer.add(work, built.image.config, [_descriptor(built.tar)], BUSYBOX)
 

@@ -2,7 +2,7 @@
 
     images/index.json              a descriptor for each name of a manifest (org.opencontainers.image.ref.name)
     images/blobs/sha256/<hex>      manifests, image configs, layers
-    layers/<chain id>/             the layers unpacked, shared by images and containers (see layer.py)
+    layers/<chain id>/             the layers unpacked, shared by images and containers (see unpacking.py)
 
 Readers take no lock: index.json is replaced atomically, after what it names is there and before anything else goes.
 Changes (writer.py) are made under one flock, on the directory images/.

@@ -26,7 +26,7 @@ from archives import archive
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
-from mydocker.image import layer, lookup, store, tar, writer
+from mydocker.image import lookup, packing, store, unpacking, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
 from mydocker.kernel import files, programs
 from mydocker.ops.base import quote
@@ -101,13 +101,13 @@ def tree(top: Path) -> dict[str, tuple]:
 
 def unpacked(raw: bytes, target: Path, below: list[str] | None = None) -> Path:
     target.mkdir()
-    layer.unpack(io.BufferedReader(io.BytesIO(raw)), str(target), below)
+    unpacking.unpack(io.BufferedReader(io.BytesIO(raw)), str(target), below)
     return target
 
 
 def packed(source: Path) -> bytes:
     out = io.BytesIO()
-    layer.pack(str(source), out)
+    packing.pack(str(source), out)
     return out.getvalue()
 
 
@@ -469,7 +469,7 @@ class TestUnpacking:
             file.truncate(20_000_000_000)
         parent = imported(("base", b""))
         before = os.times()
-        made = images.commit(lambda out: layer.pack(str(directory / "big"), out), parent, "", {}, "sh")
+        made = images.commit(lambda out: packing.pack(str(directory / "big"), out), parent, "", {}, "sh")
         after = os.times()
         assert after.user + after.system - before.user - before.system < 1
         copy = Path(paths.layer(made.layers[1])) / "file"
@@ -624,7 +624,7 @@ class TestLayers:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(top / "socket"))
         out = io.BytesIO()
-        layer.pack_changes(str(top), out)
+        packing.pack_changes(str(top), out)
         with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
             assert tar.getnames() == [".", ".wh.gone", "opaque", "opaque/.wh..wh..opq", "opaque/.wh.gone", "opaque/x"]
         again = unpacked(out.getvalue(), directory / "again", [])
@@ -645,7 +645,7 @@ class TestLayers:
             (directory / "upper" / name).touch()
         os.link(directory / "upper/d/.wh.x", directory / "upper/d/other")
         out = io.BytesIO()
-        said = layer.pack_changes(str(directory / "upper"), out)
+        said = packing.pack_changes(str(directory / "upper"), out)
         assert [line.partition(": ")[0] for line in said] == ["/d/.wh..wh..opq", "/d/.wh.directory", "/d/.wh.x"]
         assert {line.partition(": ")[2] for line in said} == {"left out, in a layer such a name means a removal"}
         top = unpacked(out.getvalue(), directory / "ours", [])
@@ -662,7 +662,7 @@ class TestLayers:
         at = directory / "upper" / "/".join([long] * 9)
         os.rename(directory / "other", at / "other")  # 4,500 bytes deep
         out = io.BytesIO()
-        (said,) = layer.pack_changes(str(directory / "upper"), out)
+        (said,) = packing.pack_changes(str(directory / "upper"), out)
         assert said.endswith("left out, paths in it are longer than 4096 bytes")
         top = unpacked(out.getvalue(), directory / "ours", [])
         there = (top / "/".join([long] * 9) / "other").is_dir()
@@ -671,12 +671,12 @@ class TestLayers:
         assert there
 
     def test_more_attributes_than_a_header_has_room_for(self, directory, monkeypatch):
-        monkeypatch.setattr(tar, "LONGEST_ATTRIBUTES", 2000)
+        monkeypatch.setattr(packing, "LONGEST_ATTRIBUTES", 2000)
         (directory / "upper/d").mkdir(parents=True)
         for number in range(20):
             os.setxattr(directory / "upper/d", f"user.{number}", b"x" * 100)
         out = io.BytesIO()
-        assert layer.pack_changes(str(directory / "upper"), out) == [
+        assert packing.pack_changes(str(directory / "upper"), out) == [
             "/d: its extended attributes are left out, they are too long for a tar"
         ]
         assert os.listxattr(unpacked(out.getvalue(), directory / "ours", []) / "d") == []
@@ -1112,7 +1112,7 @@ class TestDrivers:
         container = Container(places, driver, imported(*BASE))
         container.run("touch x")
         before = blobs(places), sorted(os.listdir(places / "layers"))
-        monkeypatch.setattr(layer.Packer, "whiteout", lambda *_: (_ for _ in ()).throw(Conflict("enough")))
+        monkeypatch.setattr(packing.Packer, "whiteout", lambda *_: (_ for _ in ()).throw(Conflict("enough")))
         container.run("rm file")
         with pytest.raises(Conflict, match="enough"):
             container.commit("new:latest")

@@ -13,7 +13,7 @@ import stat
 
 from mydocker import paths
 from mydocker.errors import Conflict
-from mydocker.image import layer
+from mydocker.image import layer, packing
 from mydocker.kernel import files
 from mydocker.kernel.mounts import FLAGS
 
@@ -70,7 +70,7 @@ def _mount(directory: str, kinds: list[str], layers: list[str], flags: int) -> M
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     """The writable branch nearly is a layer's tar. aufs itself lets no container make a file `.wh.NAME`."""
-    with layer.Packer(f"{directory}/rw", out) as packer:
+    with packing.Packer(f"{directory}/rw", out) as packer:
         for entry in packer.entries():
             if entry.path.partition("/")[0] in _OWN:
                 continue

@@ -48,7 +48,7 @@ def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     """By comparison with the layers: as with docker, a file is the same if its attributes, size and time are.
 
     A device 0:0 that the container has made would be a whiteout in a layer: so it is one here, too."""
-    from mydocker.image.layer import Packer
+    from mydocker.image.packing import Packer
 
     before = _merged(layers)
     with Packer(f"{directory}/rootfs", out) as packer:

@@ -64,9 +64,9 @@ def view_ops(directory: str, layers: list[str]) -> list[Op]:
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
-    from mydocker.image import layer
+    from mydocker.image import packing
 
-    return layer.pack_changes(f"{directory}/upper", out)
+    return packing.pack_changes(f"{directory}/upper", out)
 
 
 def _stack(lowers: list[str]) -> str:

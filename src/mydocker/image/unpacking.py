@@ -1,0 +1,325 @@
+"""Unpack a layer, or a root file system, that may come from anybody.
+
+Every entry is made by its last name in a directory's descriptor, and that descriptor comes from openat2 with
+RESOLVE_IN_ROOT: a link of the archive on the way is followed as it would be in the container, whose root is the
+directory that is unpacked into. The last name itself is never followed. So nothing is ever made outside, whatever the
+archive says.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from mydocker.errors import FAILED, InvalidArgument, MydockerError
+from mydocker.image import layer, tar
+from mydocker.image.tar_reader import Reader
+from mydocker.kernel import files
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from mydocker.image.streams import Stream
+
+_IN_ROOT = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_XDEV
+_PARENT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_OWNER = (1 << 32) - 1  # for chown(2) that means "leave the owner as it is"
+_LARGEST_DEVICE = 0xFFF, 0xFFFFF  # major and minor number: the kernel would cut off what is above
+
+# Root file systems are shipped with the devices of every /dev. They are left out, as a container's own /dev takes their
+# place. Other devices are made, and the container's device cgroup decides what it may do with them.
+_STANDARD_DEVICES = {
+    "dev/null": (1, 3),
+    "dev/zero": (1, 5),
+    "dev/full": (1, 7),
+    "dev/random": (1, 8),
+    "dev/urandom": (1, 9),
+    "dev/tty": (5, 0),
+    "dev/console": (5, 1),
+    "dev/ptmx": (5, 2),
+}
+_UNKNOWN = "/"  # never the path of a directory in the archive: those are relative
+_REASONS = {
+    errno.ENOENT: "its path has a link to a file that does not exist",
+    errno.ELOOP: "its path has a loop of links",
+    errno.ENOTDIR: "its parent is not a directory",
+    errno.EISDIR: "a directory of that name already exists",
+    errno.EXDEV: "its path leads outside",
+}
+
+
+def unpack(stream: Stream, directory: str, below: list[str] | None = None) -> None:
+    """Unpack a plain tar into an empty directory. Raises InvalidArgument, which names the entry, for an archive that
+    is not to be trusted; then the caller removes the directory.
+
+    below: for a layer of an image, the unpacked layers under it, top first ([] at the bottom). Then whiteouts have
+    effect, and directories missing from the archive look as they do below. None for a root file system, without
+    whiteouts.
+    """
+    root = os.open(directory, files.DIR)
+    try:
+        _Unpacker(root, below).run(Reader(stream))
+    finally:
+        os.close(root)
+
+
+class _Unpacker:
+    def __init__(self, root: int, below: list[str] | None) -> None:
+        self.root = root
+        self.below = below
+        self.parent = ""
+        self.parent_fd = os.dup(root)
+        self.times: dict[str, int] = {}  # of directories: set at the end, as each new entry changes them
+
+    def run(self, reader: Reader) -> None:
+        try:
+            self._dress_like_below(self.root, ".", ".")
+            for entry in reader:
+                try:
+                    self._entry(reader, entry)
+                except OSError as error:
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                        raise files.no_space(entry.name, error) from None
+                    why = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+                    raise _refused(entry.name, why) from None
+                except OverflowError:
+                    raise _refused(entry.name, "a number is out of range") from None
+            for path, time in self.times.items():
+                self._set_time(path, time)
+        finally:
+            os.close(self.parent_fd)
+
+    def _set_time(self, path: str, time: int) -> None:
+        try:
+            directory = self._open(path, files.DIR)
+        except OSError:
+            return  # a link on the way to it has been replaced
+        try:
+            os.utime(directory, ns=(time, time))
+        finally:
+            os.close(directory)
+
+    def _entry(self, reader: Reader, entry: tar.Entry) -> None:
+        path = _safe_path(entry.name)
+        above, _, name = path.rpartition("/")
+        if not (0 <= entry.uid < _NO_OWNER and 0 <= entry.gid < _NO_OWNER):
+            raise _refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
+        hidden = [part for part in path.split("/") if part.startswith(layer.WHITEOUT)]
+        if hidden:
+            if self.below is None or hidden != [name]:
+                raise _refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
+            self._whiteout(self._directory(above), above, name)
+        elif entry.type == tar.DIR:
+            self._make_directory(above, name, path, entry)
+        elif path == ".":
+            raise _refused(entry.name, "the root is a directory")
+        elif entry.type == tar.FILE:
+            self._make(above, name, lambda directory: _make_file(directory, name, reader, entry))
+        elif entry.type == tar.SYMLINK:
+            if not entry.target or "\0" in entry.target:
+                raise _refused(entry.name, "a link without a target")
+            self._make(above, name, lambda directory: os.symlink(entry.target, name, dir_fd=directory))
+            os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
+            os.utime(name, ns=(entry.time, entry.time), dir_fd=self.parent_fd, follow_symlinks=False)
+        elif entry.type == tar.LINK:
+            self._make_link(above, name, path, entry)
+        elif entry.type == tar.FIFO:
+            self._make(above, name, lambda directory: os.mkfifo(name, 0o600, dir_fd=directory))
+            _dress(self.parent_fd, name, entry)
+        elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
+            if entry.type != tar.CHARACTER or _STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
+                self._make(above, name, lambda directory: _make_device(directory, name, entry))
+                _dress(self.parent_fd, name, entry)
+        else:
+            raise _refused(entry.name, f"an entry of the unknown type {entry.type!r}")
+
+    def _make(self, above: str, name: str, make: Callable[[int], None]) -> None:
+        """Make a file of any type in the directory `above`. Of two of one name, the last wins; a directory is never
+        replaced."""
+        directory = self._directory(above)
+        try:
+            make(directory)
+        except FileExistsError:
+            os.unlink(name, dir_fd=directory)
+            make(directory)
+            self.parent = _UNKNOWN  # the old file may have been a link in the parent's path
+
+    def _make_directory(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
+        directory = self._directory(above)
+        try:
+            os.mkdir(name, 0o700, dir_fd=directory)
+        except FileExistsError:
+            there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if files.is_whiteout(there):  # the layer removes the directory below and has one of its own
+                os.unlink(name, dir_fd=directory)
+                os.mkdir(name, 0o700, dir_fd=directory)
+                _set_opaque(directory, name)
+            elif not stat.S_ISDIR(there.st_mode):
+                raise _refused(entry.name, "a directory over an earlier entry that is not a directory") from None
+        _dress(directory, name, entry)
+        _set_attributes(f"/proc/self/fd/{directory}/{name}", entry)
+        self.times[path] = entry.time
+
+    def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
+        """Make a hard link to an earlier entry. If that is a symbolic link, it is not followed."""
+        target = _safe_path(entry.target, entry.name)
+        if target == path:
+            raise _refused(entry.name, "a hard link to itself")
+        target_above, _, target_name = target.rpartition("/")
+        try:
+            source = self._open(target_above, _PARENT)
+            try:
+                if stat.S_ISDIR(os.stat(target_name, dir_fd=source, follow_symlinks=False).st_mode):
+                    raise _refused(entry.name, f"a hard link to a directory: {entry.target}")
+                self._make(
+                    above,
+                    name,
+                    lambda directory: os.link(
+                        target_name, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False
+                    ),
+                )
+            finally:
+                os.close(source)
+        except FileNotFoundError:
+            raise _refused(entry.name, f"a hard link to a file that is not in the archive: {entry.target}") from None
+
+    def _whiteout(self, directory: int, above: str, name: str) -> None:
+        if name == layer.OPAQUE_MARK:
+            _set_opaque(directory, ".")
+            return
+        hidden = name[len(layer.WHITEOUT) :]
+        if hidden in ("", ".", "..") or hidden.startswith(layer.WHITEOUT):
+            raise _refused(f"{above}/{name}", "a whiteout without a name")
+        try:
+            os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=directory)
+        except FileExistsError:
+            # The layer has its own file of that name, which hides the one below; a directory would be merged with it.
+            if stat.S_ISDIR(os.stat(hidden, dir_fd=directory, follow_symlinks=False).st_mode):
+                _set_opaque(directory, hidden)
+
+    def _open(self, path: str, flags: int) -> int:
+        return files.open_in_root(self.root, path or ".", flags, resolve=_IN_ROOT)
+
+    def _directory(self, path: str) -> int:
+        """Return a descriptor of a directory in the archive's tree, valid until the next call. Makes the directory if
+        it is missing.
+
+        The descriptor is kept for the entries that follow: a directory is never replaced."""
+        if path != self.parent:
+            try:
+                descriptor = self._open(path, _PARENT)
+            except FileNotFoundError:
+                self._make_missing(path)
+                descriptor = self._open(path, _PARENT)
+            os.close(self.parent_fd)
+            self.parent, self.parent_fd = path, descriptor
+        return self.parent_fd
+
+    def _make_missing(self, path: str) -> None:
+        """Make the missing directories of a path. Raises FileNotFoundError if one of them is a dangling link."""
+        parts = path.split("/")
+        for depth, name in enumerate(parts):
+            directory = self._open("/".join(parts[:depth]), _PARENT)
+            try:
+                os.mkdir(name, 0o700, dir_fd=directory)
+                self._dress_like_below(directory, name, "/".join(parts[: depth + 1]))
+            except FileExistsError:
+                pass
+            finally:
+                os.close(directory)
+
+    def _dress_like_below(self, directory: int, name: str, path: str) -> None:
+        """Directories missing from the archive get their owner and mode from the layers below."""
+        there = _as_below(self.below or [], path)
+        if there is not None:
+            os.chown(name, there.st_uid, there.st_gid, dir_fd=directory)
+        os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=directory)
+
+
+def _safe_path(name: str, entry: str = "") -> str:
+    """Turn a name from the archive into a plain relative path, "." for the root. A `..` removes the part before it,
+    even if that is a link, as with docker. entry: the entry that holds the name, if it is not its own."""
+    parts: list[str] = []
+    outside = "\0" in name
+    for part in name.split("/"):
+        if part == "..":
+            outside = outside or not parts
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    if outside:
+        raise _refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
+    return "/".join(parts) or "."
+
+
+def _make_file(directory: int, name: str, reader: Reader, entry: tar.Entry) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        reader.copy_content(entry, descriptor)
+        os.fchown(descriptor, entry.uid, entry.gid)
+        os.fchmod(descriptor, entry.mode)
+        _set_attributes(descriptor, entry)  # after the chown, which removes capabilities
+        os.utime(descriptor, ns=(entry.time, entry.time))
+    finally:
+        os.close(descriptor)
+
+
+def _make_device(directory: int, name: str, entry: tar.Entry) -> None:
+    if not (0 <= entry.major <= _LARGEST_DEVICE[0] and 0 <= entry.minor <= _LARGEST_DEVICE[1]):
+        raise _refused(entry.name, f"an invalid device number, {entry.major}:{entry.minor}")
+    kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
+    os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=directory)
+
+
+def _set_attributes(place: int | str, entry: tar.Entry) -> None:
+    """Set the extended attributes that images carry. On a file system without user attributes (an old tmpfs) they are
+    lost, as with docker."""
+    for name in filter(tar.is_carried, entry.xattrs):
+        value = entry.xattrs[name]
+        try:
+            os.setxattr(place, name, value)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
+                raise _refused(
+                    entry.name, f"no room for the extended attribute {name[:50]} of {len(value)} bytes"
+                ) from None
+            if error.errno != errno.ENOTSUP or name == tar.CAPABILITY:
+                raise
+
+
+def _dress(directory: int, name: str, entry: tar.Entry) -> None:
+    """Set owner, mode and time of a new directory, FIFO or device. No link can be in its place."""
+    os.chown(name, entry.uid, entry.gid, dir_fd=directory)
+    os.chmod(name, entry.mode, dir_fd=directory)
+    os.utime(name, ns=(entry.time, entry.time), dir_fd=directory)
+
+
+def _set_opaque(directory: int, name: str) -> None:
+    descriptor = files.open_in_root(directory, name, files.DIR, resolve=layer.IN_PLACE)
+    try:
+        os.setxattr(descriptor, files.OPAQUE, b"y")
+    finally:
+        os.close(descriptor)
+
+
+def _as_below(layers: list[str], path: str) -> os.stat_result | None:
+    """Stat the directory `path` in the uppermost of the layers that have it."""
+    for directory in layers:
+        root = os.open(directory, files.DIR)
+        try:
+            descriptor = files.open_in_root(root, path, files.DIR, resolve=layer.IN_PLACE)
+        except OSError:
+            continue
+        finally:
+            os.close(root)
+        there = os.fstat(descriptor)
+        os.close(descriptor)
+        return there
+    return None
+
+
+def _refused(name: str, why: str) -> MydockerError:
+    return InvalidArgument(f"refused archive entry '{name[:200]}': {why[:200]}", exit_code=FAILED)
