@@ -61,10 +61,10 @@ class Record:
     """record.json. Times: RFC 3339 with nanoseconds, UTC, "" if it has not happened. layers: chain ids, bottom first.
     mounts: host paths and names of volumes. log_size (bytes a file), log_files: 0 for the host's default. own_volumes:
     those without a name of their own, which go with it. network: --net's mode. networks: model.network.Endpoint, each.
-    published: the ports asked for, and ports: those in effect while it runs, as options.ports writes them. exposed:
-    what it says it listens on, 80/tcp. restart: model.restart's text. restart_count: how often that was done since a
-    person has started it. restart_delay: milliseconds between its last run and this one, or the next. ended_by: a word
-    of model.restart's, from when it was told to end until it is started."""
+    requested_ports: as the user wrote them; bound_ports: those in effect while it runs, as options.ports writes them.
+    exposed: what it says it listens on, 80/tcp. restart: model.restart's text. restart_count: how often that was done
+    since a person has started it. restart_delay: milliseconds between its last run and this one, or the next. ended_by:
+    a word of model.restart's, from when it was told to end until it is started."""
 
     id: str
     name: str
@@ -76,8 +76,8 @@ class Record:
     layers: list[str]
     network: str = "none"
     networks: list[dict[str, Any]] = []
-    published: list[str] = []
-    ports: list[str] = []
+    requested_ports: list[str] = []
+    bound_ports: list[str] = []
     exposed: list[str] = []
     tty: bool = False
     open_stdin: bool = False
@@ -196,17 +196,17 @@ def _check(found: Record) -> None:
     end. Raises ValueError or InvalidArgument."""
     if not paths.is_entry(found.name):
         raise ValueError(f"name is '{found.name}'")
-    for end in found.networks:
-        other = [key for key, value in end.items() if type(value) is not str]
-        if other and not (other == ["aliases"] and _IS["list[str]"](end["aliases"])):
+    for endpoint in found.networks:
+        other = [key for key, value in endpoint.items() if type(value) is not str]
+        if other and not (other == ["aliases"] and _IS["list[str]"](endpoint["aliases"])):
             raise ValueError(f"networks: {other[0]} is no text")
-        if not end.get("network"):
+        if not endpoint.get("network"):
             raise ValueError("networks: network is missing")
-    if found.ports or found.published:
+    if found.bound_ports or found.requested_ports:
         from mydocker.model.options.ports import parse_published
 
-        parse_published(found.ports)
-        parse_published(found.published)
+        parse_published(found.bound_ports)
+        parse_published(found.requested_ports)
     if not 1 <= found.stop_signal <= 64:
         raise ValueError(f"stop_signal is {found.stop_signal}")
     if found.restart not in ("no", "always", "unless-stopped"):
@@ -304,7 +304,7 @@ def save_failure(found: Record, why: str, code: int) -> None:
         remove(found.id, found.name, found.own_volumes)
         return
     found.status = "exited" if found.finished_at else "created"
-    found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
+    found.networks, found.bound_ports = [endpoint.asked().to_json() for endpoint in found.endpoints], []
     found.pid, found.error = 0, why
     found.exit_code = code if code in (126, 127) else _NOT_STARTED
     try:

@@ -53,7 +53,8 @@ def made():
 WANTED, SPEC = made()
 RECORD = state.Record(
     id=ID, name="web", created="2024-01-02T03:04:05.6Z", image="busybox", image_id="sha256:aa", command=["top"],
-    driver="overlay", layers=["sha256:bb"], network="bridge", published=["8080:80/tcp"], ports=["0.0.0.0:8080:80/tcp"],
+    driver="overlay", layers=["sha256:bb"], network="bridge",
+    requested_ports=["8080:80/tcp"], bound_ports=["0.0.0.0:8080:80/tcp"],
     networks=[{"network": "bridge", "aliases": ["a"], "address": "10.0.0.2/16", "device": "eth0"}], restart="always",
     labels={"k": "v"}, mounts=["/data"], own_volumes=["v"], status="running", started_at="2024-01-02T03:04:05.6Z",
 )  # fmt: skip

@@ -10,16 +10,16 @@ from mydocker.engine.network import check
 from mydocker.engine.network.compare import Finding, compare
 from mydocker.engine.network.survey import Facts
 from mydocker.errors import InvalidArgument
-from mydocker.kernel.bridge import Bridge, Plug
+from mydocker.kernel.bridge import Bridge, Link
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
 from mydocker.network.leases import Lease
 from mydocker.network.ops import (
     AddNetworkRules,
+    AttachVeth,
     JoinZone,
     MakeBridge,
-    PlugLink,
     PublishPorts,
     RemoveLink,
     RemoveOldFlavour,
@@ -36,13 +36,13 @@ WEB_OWNER = firewall.network_owner("web", WEB.id)
 
 def container(name: str, digit: str, *ends: Endpoint, ports: list[str] | None = None, pid: int = 7) -> Record:
     record = Record(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network="web")
-    record.networks, record.ports, record.pid = [end.to_json() for end in ends], ports or [], pid
+    record.networks, record.bound_ports, record.pid = [end.to_json() for end in ends], ports or [], pid
     record.status = "running"
     return record
 
 
 def end(network: str, link: str, address: str, device: str = "eth0", **more: object) -> Endpoint:
-    return Endpoint(network, device=device, link=link, address=address, **more)  # type: ignore[arg-type]
+    return Endpoint(network, device=device, veth=link, address=address, **more)  # type: ignore[arg-type]
 
 
 DB = container("db", "1", end("web", "veth11110", "10.1.0.2/16", aliases=["data"]), ports=["8080:80/tcp"])
@@ -89,11 +89,11 @@ def facts() -> Facts:
         networks=[BACK, WEB],
         was_up={"web", "back"},
         bridges={each.device: bridge(each) for each in (WEB, BACK)},
-        plugs={
-            "web": Plug(True, "", False, "bridge", alias=WEB_OWNER),
-            "veth11110": Plug(True, "web", True, "veth"),
-            "veth22220": Plug(True, "br-back", False, "veth"),
-            "veth22221": Plug(True, "web", False, "veth"),
+        links={
+            "web": Link(True, "", False, "bridge", alias=WEB_OWNER),
+            "veth11110": Link(True, "web", True, "veth"),
+            "veth22220": Link(True, "br-back", False, "veth"),
+            "veth22221": Link(True, "web", False, "veth"),
         },
         unset={"web": [], "br-back": []},
         saved={4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)},
@@ -154,7 +154,7 @@ class TestNetwork:
     def test_the_bridge_is_gone_and_its_links_with_it_are_unplugged(self, facts):
         facts.bridges["web"] = None
         for link in ("veth11110", "veth22221"):
-            facts.plugs[link] = Plug(True, "", False)
+            facts.links[link] = Link(True, "", False)
         found = compare(facts)
         assert [each.wrong for each in found] == [
             "its bridge web is gone",
@@ -163,8 +163,8 @@ class TestNetwork:
         ]
         assert [type(step) for step in found[0].steps] == [AddNetworkRules, MakeBridge]
         assert [each.steps for each in found[1:]] == [
-            [PlugLink("veth11110", "web", True)],
-            [PlugLink("veth22221", "web", False)],
+            [AttachVeth("veth11110", "web", True)],
+            [AttachVeth("veth22221", "web", False)],
         ]
 
     @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ class TestNetwork:
     def test_a_link_of_somebody_else_is_in_its_place(self, facts):
         facts.bridges["web"].alias = firewall.network_owner("web", "f" * 64)
         for link in ("veth11110", "veth22221"):
-            facts.plugs[link] = Plug(True, "", False)
+            facts.links[link] = Link(True, "", False)
         assert [each.mendable for each in compare(facts)] == [False] * 3
 
     def test_one_that_was_not_up_since_the_boot_lacks_nothing(self, facts):
@@ -220,12 +220,12 @@ class TestForwarding:
         facts.saved, facts.leases = {4: saved(4, of_network(BACK))}, {"back": []}
         assert compare(facts) == []
 
-    CARDS = {"eth0": Plug(True, "", False), "lan": Plug(True, "", False, "bridge"), "eth1": Plug(True, "lan", False)}
+    CARDS = {"eth0": Link(True, "", False), "lan": Link(True, "", False, "bridge"), "eth1": Link(True, "lan", False)}
     GUARD = firewall.Guard([4], ["eth0", "eth1", "lan"], ["lan"])
 
     def test_the_guard_is_gone(self, facts):
         facts.noted = firewall.Guard([4], ["eth0"])
-        facts.plugs = {**facts.plugs, **self.CARDS}
+        facts.links = {**facts.links, **self.CARDS}
         found = only(facts)
         assert found.wrong.endswith("the rules that keep it to containers are gone")
         (step,) = found.steps
@@ -235,11 +235,11 @@ class TestForwarding:
 
     def test_a_network_card_has_come(self, facts):
         facts.noted = firewall.Guard([4], ["eth0", "eth1", "lan"])
-        facts.plugs = {
-            **facts.plugs,
+        facts.links = {
+            **facts.links,
             **self.CARDS,
-            "wlan0": Plug(True, "", False),
-            "tun0": Plug(True, "", False, "tun"),
+            "wlan0": Link(True, "", False),
+            "tun0": Link(True, "", False, "tun"),
         }
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         found = only(facts)
@@ -248,7 +248,7 @@ class TestForwarding:
 
     def test_a_network_card_has_come_that_no_rule_can_name(self, facts):
         facts.noted = firewall.Guard([4], ["eth0", "eth1", "lan"])
-        facts.plugs = {**facts.plugs, **self.CARDS, "usb+": Plug(True, "", False)}
+        facts.links = {**facts.links, **self.CARDS, "usb+": Link(True, "", False)}
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         assert "no firewall rule can name 'usb+'" in only(facts).wrong
 
@@ -296,7 +296,7 @@ def test_rules_in_the_flavour_that_the_host_used_before(facts):
 
 class TestRunning:
     def test_a_link_is_gone(self, facts):
-        del facts.plugs["veth22221"]
+        del facts.links["veth22221"]
         found = only(facts)
         assert (found.about, found.wrong) == ("container job", "its link veth22221 (eth1) is gone")
         assert found.remedy == (
@@ -305,18 +305,18 @@ class TestRunning:
         assert not found.mendable
 
     @pytest.mark.parametrize(
-        ("plug", "wrong"),
+        ("link", "wrong"),
         [
-            (Plug(True, "", False), "its link veth11110 (eth0) is not plugged into web"),
-            (Plug(True, "docker0", True), "its link veth11110 (eth0) is not plugged into web"),
-            (Plug(False, "web", True), "its link veth11110 (eth0) is down"),
-            (Plug(True, "web", False), "its link veth11110 has no hairpin, so it may not reach its own ports"),
+            (Link(True, "", False), "its link veth11110 (eth0) is not plugged into web"),
+            (Link(True, "docker0", True), "its link veth11110 (eth0) is not plugged into web"),
+            (Link(False, "web", True), "its link veth11110 (eth0) is down"),
+            (Link(True, "web", False), "its link veth11110 has no hairpin, so it may not reach its own ports"),
         ],
     )
-    def test_a_link_is_not_as_it_was(self, facts, plug, wrong):
-        facts.plugs["veth11110"] = plug
+    def test_a_link_is_not_as_it_was(self, facts, link, wrong):
+        facts.links["veth11110"] = link
         found = only(facts)
-        assert (found.wrong, found.steps) == (wrong, [PlugLink("veth11110", "web", True)])
+        assert (found.wrong, found.steps) == (wrong, [AttachVeth("veth11110", "web", True)])
 
     def test_its_lease_is_gone(self, facts):
         (lease, other) = facts.leases["web"]
@@ -384,12 +384,12 @@ class TestGone:
     @pytest.fixture
     def lost(self, facts):
         """db, of which nothing is left but its record."""
-        ended = container("db", "1", *DB.endpoints, ports=DB.ports)
+        ended = container("db", "1", *DB.endpoints, ports=DB.bound_ports)
         ended.status = "exited"
         facts.running, facts.gone = [JOB], [ended]
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK))}
         facts.leases["web"] = facts.leases["web"][1:]
-        del facts.plugs["veth11110"], facts.shown["db"]
+        del facts.links["veth11110"], facts.shown["db"]
         assert compare(facts) == []
         return facts
 
@@ -405,9 +405,9 @@ class TestGone:
         assert (found.about, found.stale) == ("network web", [("web", Lease("10.1.0.2", DB.id, ["db", "data"]))])
 
     def test_its_link(self, lost):
-        lost.plugs["veth11110"] = Plug(True, "web", True)
+        lost.links["veth11110"] = Link(True, "web", True)
         assert only(lost).steps == [RemoveLink("veth11110")]
-        lost.plugs["veth11110"].bridge = "docker0"
+        lost.links["veth11110"].bridge = "docker0"
         assert compare(lost) == []
 
     def test_its_namespace(self, lost):
@@ -436,7 +436,7 @@ class TestStrangers:
         groups = [of_network(theirs), of_ports("db", "e" * 64, "10.3.0.2", "9090:90/tcp")]
         groups += [of_network(same), of_ports("db", "8" * 64, "10.1.0.77", "9091:90/tcp")]
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, *groups)}
-        facts.plugs["veth99990"] = Plug(True, "br-theirs", False)
+        facts.links["veth99990"] = Link(True, "br-theirs", False)
         facts.shown["theirs"] = "/proc/9999/ns/net"
         assert compare(facts) == []
 

@@ -176,18 +176,18 @@ class TestImagined:
         monkeypatch.setattr(endpoints, "hold", lambda texts, ipv6: {f"32768:{text}": [] for text in texts})
         made = endpoints.imagined(ID, request("bridge", "lab", published=["80/tcp"]))
         assert (made.id, made.name, made.ports) == (ID, ID[:12], ["32768:80/tcp"])
-        (bridge, first), (lab, second) = made.joined
+        (bridge, first), (lab, second) = made.endpoints
         assert (bridge, lab) == (BRIDGE, LAB)
-        assert (first.device, first.link, first.address) == ("eth0", "veth012345670", "10.7.0.3/20")
+        assert (first.device, first.veth, first.address) == ("eth0", "veth012345670", "10.7.0.3/20")
         assert (first.gateway, first.mac, first.address6) == ("10.7.0.1", "02:42:0a:07:00:03", "")
-        assert (second.device, second.link, second.address) == ("eth1", "veth012345671", "10.8.0.2/20")
+        assert (second.device, second.veth, second.address) == ("eth1", "veth012345671", "10.8.0.2/20")
         assert (second.address6, second.gateway6) == ("fd08::2/64", "fd08::1")
 
     def test_what_was_asked_for_goes_before(self):
         wanted = request("lab", name="web")
         wanted.networks[0].update(wanted_ip="10.8.1.9", wanted_mac="02:00:00:00:00:09", aliases=["db"])
         made = endpoints.imagined(ID, wanted)
-        ((_, end),) = made.joined
+        ((_, end),) = made.endpoints
         assert (made.name, end.aliases) == ("web", ["db"])
         assert (end.address, end.mac, end.address6) == ("10.8.1.9/20", "02:00:00:00:00:09", "fd08::109/64")
 

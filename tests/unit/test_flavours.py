@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker.engine.network import flavours
-from mydocker.kernel.bridge import Plug
+from mydocker.kernel.bridge import Link
 from mydocker.network import firewall
 from mydocker.network.ops import RemoveOldFlavour
 
@@ -19,8 +19,8 @@ def saved(*ids: str) -> str:
     return text
 
 
-def up(*ids: str) -> dict[str, Plug]:
-    return {f"br{each[0]}": Plug(True, "", False, "bridge", "", firewall.network_owner("n", each)) for each in ids}
+def up(*ids: str) -> dict[str, Link]:
+    return {f"br{each[0]}": Link(True, "", False, "bridge", "", firewall.network_owner("n", each)) for each in ids}
 
 
 def test_all_of_it_goes_also_what_nobody_knows_any_more():

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mydocker.kernel.bridge import Plug
+from mydocker.kernel.bridge import Link
 from mydocker.network import forwarding
 from mydocker.network.firewall import Guard
 
 TAG = "mydocker: network web 0123456789ab"
 
 
-def link(kind: str = "", of: str = "", lower: str = "", alias: str = "", up: bool = True) -> Plug:
-    return Plug(up, of, False, kind, lower, alias)
+def link(kind: str = "", of: str = "", lower: str = "", alias: str = "", up: bool = True) -> Link:
+    return Link(up, of, False, kind, lower, alias)
 
 
 # A host with two cards, one of them in a bridge of the LAN, and all that others put beside them.

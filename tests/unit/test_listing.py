@@ -26,7 +26,7 @@ def one(name, letter, **fields):
 
 OLD = one("web-1", "a", created="2024-01-01T00:00:00Z", status="running", labels={"app": "web", "tier": ""})
 OLD.networks = [{"network": "bridge"}]
-OLD.ports, OLD.exposed = ["8080:80/tcp"], ["53/udp"]
+OLD.bound_ports, OLD.exposed = ["8080:80/tcp"], ["53/udp"]
 MIDDLE = one("web-2", "b", created="2024-01-02T00:00:00Z", status="exited", exit_code=3, labels={"app": "db"})
 NEW = one("job", "c", created="2024-01-03T00:00:00Z", mounts=["/srv", "data"], network="host", image="own:1")
 DONE = one("done", "d", created="2024-01-04T00:00:00Z", status="exited", image_id="sha256:cafe" + "0" * 60)

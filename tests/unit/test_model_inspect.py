@@ -76,8 +76,8 @@ class Record:
     error: str = ""
     network: str = "bridge"
     endpoints: list[Endpoint] = [Endpoint("bridge")]
-    published: list[str] = []
-    ports: list[str] = []
+    requested_ports: list[str] = []
+    bound_ports: list[str] = []
     exposed: list[str] = []
 
 
@@ -89,7 +89,7 @@ def show(state=None, config=None, command=("top", "-b"), **given):
     found = Record(
         network=wanted.network,
         endpoints=[Endpoint(**end) for end in wanted.networks],
-        published=wanted.published,
+        requested_ports=wanted.published,
         exposed=wanted.exposed_ports,
     )
     for key, value in (state or {}).items():
@@ -341,12 +341,12 @@ class TestNetworks:
         assert made["Networks"]["lab"]["IPAMConfig"] == {"IPv4Address": "10.7.0.9"}
 
     def test_ports_are_those_in_effect(self):
-        state = {"published": ["80/tcp"], "ports": ["32768:80/tcp"], "exposed": ["80/tcp", "53/udp"]}
+        state = {"requested_ports": ["80/tcp"], "bound_ports": ["32768:80/tcp"], "exposed": ["80/tcp", "53/udp"]}
         assert self.settings([self.BRIDGE], **state)["Ports"] == {
             "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}],
             "53/udp": None,
         }
-        assert self.settings([self.BRIDGE], **{**state, "status": "exited", "ports": []})["Ports"] == {}
+        assert self.settings([self.BRIDGE], **{**state, "status": "exited", "bound_ports": []})["Ports"] == {}
 
 
 @pytest.mark.parametrize(

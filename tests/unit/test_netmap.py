@@ -20,12 +20,12 @@ OWNER = firewall.network_owner("web", WEB.id)
 
 def container(name: str, digit: str, *ends: Endpoint, network: str = "web", ports: list[str] | None = None) -> Record:
     record = Record(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network=network)
-    record.networks, record.ports = [end.to_json() for end in ends], ports or []
+    record.networks, record.bound_ports = [end.to_json() for end in ends], ports or []
     return record
 
 
 def end(network: str, link: str, address: str, device: str = "eth0", address6: str = "") -> Endpoint:
-    return Endpoint(network, device=device, link=link, address=address, address6=address6, mac="02:42:0a:01:00:02")
+    return Endpoint(network, device=device, veth=link, address=address, address6=address6, mac="02:42:0a:01:00:02")
 
 
 def bridge(device: str, *ports: str, tag: str = OWNER, up: bool = True) -> Bridge:
@@ -164,7 +164,7 @@ class TestTree:
             container(f"c{number}", "0", end("web", f"veth{number:08x}0", f"10.1.0.{number}/16"))
             for number in range(2, 202)
         ]
-        ports = [each.endpoints[0].link for each in many]
+        ports = [each.endpoints[0].veth for each in many]
         lines = drawing.tree(netmap.draw([WEB], {"web": bridge("web", *ports)}, many, [])).splitlines()
         assert len(lines) == 202
         assert {line.index("10.1.0.") for line in lines[2:]} == {lines[2].index("10.1.0.")}

@@ -30,7 +30,7 @@ VETH = MakeVeth("veth0123abcd0", "web", 1400, "eth0", MAC)
 SAMPLES = [
     (
         VETH,
-        "plug its eth0 into web",
+        "attach its eth0 to web",
         "ip link add veth0123abcd0 mtu 1400 master web up type veth"
         f' peer name eth0 mtu 1400 address {MAC} netns "$PID"',
     ),
@@ -168,7 +168,7 @@ class TestMakeVeth:
     def test_undo_unplugs_what_is_there(self, kernel, answer):
         kernel.answers = [answer]
         VETH.undo()
-        assert kernel.asked == [(rtnetlink.unplug("veth0123abcd0"),)]
+        assert kernel.asked == [(rtnetlink.detach_port("veth0123abcd0"),)]
 
     def test_undo_tells_what_it_could_not(self, kernel):
         kernel.answers = [errno.EPERM]

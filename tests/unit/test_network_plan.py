@@ -7,7 +7,7 @@ import pytest
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
 from mydocker.model import host
-from mydocker.model.network import Endpoint, Network, Wires
+from mydocker.model.network import Attachments, Endpoint, Network
 from mydocker.model.oci import spec
 from mydocker.model.oci.annotations import FILL
 from mydocker.model.options import request
@@ -54,20 +54,20 @@ INNER = network("inner", 9, internal=True)
 SIX = network("six", 10, subnet6="fd10::/64", gateway6="fd10::1")
 
 
-def wires(*networks, ports=()):
+def attachments(*networks, ports=()):
     joined = [(each, end(each, index, bool(each.subnet6))) for index, each in enumerate(networks)]
-    return Wires(ID, "web", joined, list(ports))
+    return Attachments(ID, "web", joined, list(ports))
 
 
 class TestContainer:
     def test_on_the_default_network(self):
-        made = wires(BRIDGE)
+        made = attachments(BRIDGE)
         assert plan.links(made) == [MakeVeth("veth012345670", "mydocker0", 1500, "eth0", "02:42:0a:07:00:02")]
         assert plan.inside(made) == [DisableIPv6(), ConfigureLink("eth0", "10.7.0.2/20", "10.7.0.1", "", "", 0)]
         assert plan.publish(made) == []
 
     def test_on_one_of_the_users_names_are_answered(self):
-        made = wires(LAB)
+        made = attachments(LAB)
         assert plan.links(made) == [MakeVeth("veth012345670", "lab", 1400, "eth0", "02:42:0a:08:00:02")]
         assert plan.inside(made) == [
             DisableIPv6(),
@@ -76,17 +76,17 @@ class TestContainer:
         ]
 
     def test_nothing_leads_out_of_an_internal_one(self):
-        assert plan.inside(wires(INNER))[1] == ConfigureLink("eth0", "10.9.0.2/20", "", "", "", 0)
+        assert plan.inside(attachments(INNER))[1] == ConfigureLink("eth0", "10.9.0.2/20", "", "", "", 0)
 
     def test_with_ipv6_it_stays_on(self):
-        assert plan.inside(wires(SIX)) == [
+        assert plan.inside(attachments(SIX)) == [
             ConfigureLink("eth0", "10.10.0.2/20", "10.10.0.1", "fd10::2/64", "fd10::1", 0),
             OpenResolver("127.0.0.11"),
         ]
 
     def test_on_several_the_first_is_the_way_out_and_the_others_take_over(self):
-        made = wires(BRIDGE, INNER, SIX)
-        assert [op.link for op in plan.links(made)] == ["veth012345670", "veth012345671", "veth012345672"]
+        made = attachments(BRIDGE, INNER, SIX)
+        assert [op.veth for op in plan.links(made)] == ["veth012345670", "veth012345671", "veth012345672"]
         assert plan.inside(made) == [
             ConfigureLink("eth0", "10.7.0.2/20", "10.7.0.1", "", "", 0),
             ConfigureLink("eth1", "10.9.0.2/20", "", "", "", 1),
@@ -105,12 +105,12 @@ class TestContainer:
     )
     def test_ports_lead_to_the_first_that_is_not_internal(self, networks, address, address6, index):
         ports, link = ["8080:80/tcp", "32768:53/udp"], f"veth01234567{index}"
-        assert plan.publish(wires(*networks, ports=ports)) == [
+        assert plan.publish(attachments(*networks, ports=ports)) == [
             PublishPorts("web", ID, ports, address, address6, [], link)
         ]
 
     def test_to_internal_ones_none_do(self):
-        assert plan.publish(wires(INNER, ports=["8080:80/tcp"])) == []
+        assert plan.publish(attachments(INNER, ports=["8080:80/tcp"])) == []
 
 
 class TestBridge:
@@ -142,7 +142,7 @@ class TestBridge:
 class TestBirth:
     """Where the networks' steps stand among those of a start: runtime/plan.py."""
 
-    def planned(self, with_wires=None, shared=-1, **params):
+    def planned(self, with_attachments=None, shared=-1, **params):
         facts = host.HostFacts(cpus="0-3", hostname="vm", cwd="/here")
         asked = request.from_params({"image_and_command": ["busybox"], **params}, {}, facts)
         wanted = request.complete(asked, "busybox:latest", ["true"], {})
@@ -151,11 +151,11 @@ class TestBirth:
         made["annotations"].update({"io.mydocker.driver": "overlay", "io.mydocker.layers": "sha256:aa"})
         made["annotations"][FILL] = "[]"
         layout = Layout(2, {"unified": "/sys/fs/cgroup"}, ["memory"])
-        return runtime_plan.plan(made, "/c", layout, name="web", wires=with_wires, shared=shared)
+        return runtime_plan.plan(made, "/c", layout, name="web", attachments=with_attachments, shared=shared)
 
     def test_the_child_waits_for_its_links_before_it_needs_them(self):
         sysctl = "net.ipv4.conf.eth0.rp_filter"
-        made = self.planned(wires(LAB, ports=["8080:80/tcp"]), network=["lab"], sysctl=[f"{sysctl}=1"])
+        made = self.planned(attachments(LAB, ports=["8080:80/tcp"]), network=["lab"], sysctl=[f"{sysctl}=1"])
         assert [type(op) for op in made.links] == [MakeVeth]
         assert [type(op) for op in made.published] == [PublishPorts, ShowNamespace]
         wait = made.container.index(AwaitMonitor(REPORT_FD))

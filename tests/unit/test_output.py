@@ -201,14 +201,14 @@ class TestListing:
             image="registry.example.com/name:tag",
             name="a-name-that-is-long",
             command=["x" * 30],
-            ports=ports,
+            bound_ports=ports,
             networks=[{"network": "bridge"}],
         )
         for columns in (80, 40):
             head, line = listing(CONTAINERS, [long], columns=columns).splitlines()
             assert head.split() == "CONTAINER ID IMAGE COMMAND STATUS PORTS NAMES".split()
             assert line.endswith(" 127.0.0.1:8080->80/tcp, 127.0.0.1:8443->443/tcp  a-name-that-is-long")
-        short = row(image="busybox", name="web-server-1", ports=["8080:80/tcp"], networks=[{"network": "bridge"}])
+        short = row(image="busybox", name="web-server-1", bound_ports=["8080:80/tcp"], networks=[{"network": "bridge"}])
         lines = listing(CONTAINERS, [short], columns=80).splitlines()
         assert max(map(width, lines)) <= 80
         assert lines[1].endswith(" 0.0.0.0:8080->80/tcp  web-server-1")

@@ -77,7 +77,7 @@ class TestLinks:
     def test_a_link_is_unplugged(self, name):
         fields = {**of_link(up=False), "change": 1}
         expected = (NEWLINK, ASK, fields, [("IFLA_IFNAME", name), ("IFLA_MASTER", 0)])
-        assert decoded(rtnetlink.unplug(name), ifinfmsg) == expected
+        assert decoded(rtnetlink.detach_port(name), ifinfmsg) == expected
 
 
 class TestAddresses:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
 from mydocker.engine import lifecycle
+from mydocker.engine import process as engine_process
 from mydocker.errors import Conflict, CorruptRecord, HostError, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import remove_tree
@@ -451,9 +452,9 @@ class TestBounds:
         found = state.Record(**{**GOOD, **monitor, "boot_id": state.boot_id()})
         monkeypatch.setattr(state, "load", lambda _: found)
         monkeypatch.setattr(process, "pidfd_open", lambda _: os.pipe()[0])
-        monkeypatch.setattr(lifecycle, "_PATIENCE", 0.1)
+        monkeypatch.setattr(engine_process, "PATIENCE", 0.1)
         with pytest.raises(HostError, match=f"the monitor of container web .process {os.getpid()}. has not recorded"):
-            lifecycle.wait_recorded(found)
+            engine_process.wait_recorded(found)
 
     def test_of_a_container_that_does_not_end(self, monkeypatch):
         found = state.Record(**{**GOOD, "pid": os.getpid()})

@@ -41,7 +41,7 @@ def container(found: Record, now: int, trunc: bool = True, images: dict[str, str
         "Labels": found.labels,
         "Mounts": ",".join(shorten(mount, _MOUNT) if trunc else mount for mount in found.mounts),
         "LocalVolumes": str(sum(not mount.startswith("/") for mount in found.mounts)),
-        "Networks": ",".join(end["network"] for end in found.networks) or found.network,
+        "Networks": ",".join(endpoint["network"] for endpoint in found.networks) or found.network,
         "Ports": _ports(found) if running else "",
         "Size": "",
     }
@@ -64,11 +64,11 @@ def size(found: Record) -> str:
 
 
 def _ports(found: Record) -> str:
-    if not found.networks or not (found.ports or found.exposed):
+    if not found.networks or not (found.bound_ports or found.exposed):
         return ""
     from mydocker.model.options.ports import parse_published, summary
 
-    return summary(parse_published(found.ports), found.exposed)
+    return summary(parse_published(found.bound_ports), found.exposed)
 
 
 def image(found: Image, now: int, trunc: bool = True) -> list[Row]:

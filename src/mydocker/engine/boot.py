@@ -69,8 +69,8 @@ def _settle(container_id: str, returning: list[state.Record]) -> list[str]:
             found.finished_at = found.finished_at or state.now()
             try:
                 lifecycle.cleanup(found)
-                found.pid, found.ports = 0, []
-                found.networks = [end.asked().to_json() for end in found.endpoints]
+                found.pid, found.bound_ports = 0, []
+                found.networks = [endpoint.asked().to_json() for endpoint in found.endpoints]
             finally:
                 state.save(found, durable=True)
             if found.auto_remove:

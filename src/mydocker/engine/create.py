@@ -55,12 +55,14 @@ class Draft:
         from mydocker.runtime.plan import plan
 
         wanted = self.request
-        name, wires = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
-        made = plan(self.spec, self.directory, cgroups.layout(), name=name, wires=wires, program=self.program)
-        if wires:
+        name, attachments = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
+        made = plan(
+            self.spec, self.directory, cgroups.layout(), name=name, attachments=attachments, program=self.program
+        )
+        if attachments:
             from mydocker.engine.network import lifecycle
 
-            made.bridges = [op for network, _ in wires.joined for op in lifecycle.bring_up_plan(network)]
+            made.bridges = [op for network, _ in attachments.endpoints for op in lifecycle.bring_up_plan(network)]
         return made
 
 
@@ -222,7 +224,7 @@ def _write(made: Draft, name: str) -> state.Record:
         layers=image.layers,
         network=wanted.network,
         networks=_named(wanted.networks, wanted.hostname),
-        published=wanted.published,
+        requested_ports=wanted.published,
         exposed=wanted.exposed_ports,
         tty=wanted.tty,
         open_stdin=wanted.interactive,
@@ -240,6 +242,9 @@ def _write(made: Draft, name: str) -> state.Record:
     return found
 
 
-def _named(ends: list[dict[str, Any]], hostname: str) -> list[dict[str, Any]]:
+def _named(endpoints: list[dict[str, Any]], hostname: str) -> list[dict[str, Any]]:
     """The endpoints, with --hostname as one more alias on each network that has names."""
-    return [{**end, "aliases": with_hostname(end["network"], end["aliases"], hostname)} for end in ends]
+    return [
+        {**endpoint, "aliases": with_hostname(endpoint["network"], endpoint["aliases"], hostname)}
+        for endpoint in endpoints
+    ]

@@ -36,7 +36,7 @@ from mydocker import jsontext, state
 from mydocker.engine import filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
-from mydocker.engine.lifecycle import hold
+from mydocker.engine.process import open_pidfd
 from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
@@ -79,7 +79,7 @@ def execute(found: state.Record, request: ExecRequest) -> int:
     """Run the command to its end; its exit code, or 0 at once if detached. Raises Conflict if the container does not
     run.
     """
-    container = hold(found)
+    container = open_pidfd(found)
     if found.status == "restarting":
         raise Conflict(f"container {found.name} is restarting", "wait until it runs")
     if container < 0:

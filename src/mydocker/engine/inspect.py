@@ -36,9 +36,9 @@ def _network_ids(found: state.Record) -> dict[str, str]:
     from mydocker.engine.network import networks
 
     ids = {}
-    for end in found.endpoints:
+    for endpoint in found.endpoints:
         try:
-            ids[end.network] = networks.load(end.network).id
+            ids[endpoint.network] = networks.load(endpoint.network).id
         except NotFound:
             continue
     return ids

@@ -10,12 +10,12 @@ from time import monotonic, sleep
 
 from mydocker import jsontext, paths, state
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
+from mydocker.engine.process import PATIENCE, hangs, open_pidfd, wait_recorded
+from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import read_regular
 from mydocker.model.options import restart
 
-_PATIENCE = 30  # seconds for a monitor to do what it has to; one that takes longer hangs
 _PATIENCE_UNSIGNALLED = 3  # for the end of a container to be recorded whose process is not there
 _PATIENCE_KILLED = 10  # for a container to end that was killed, as docker has it
 
@@ -25,7 +25,7 @@ def kill(found: state.Record, signal: int) -> None:
     found, restarting = note_user_signal(found, signal)
     if restarting:
         return
-    pidfd = hold(found)
+    pidfd = open_pidfd(found)
     if pidfd < 0:
         raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
     try:
@@ -49,7 +49,7 @@ def stop(
     """The stop signal; SIGKILL if it still runs after `timeout` seconds (negative: never). Returns when its end is
     recorded. A container waiting for a restart is not restarted; one that does not run is left as it is."""
     found, _ = _let_end(found, ended_by)
-    pidfd = hold(found)
+    pidfd = open_pidfd(found)
     if pidfd >= 0:
         try:
             _signal.pidfd_send_signal(pidfd, found.stop_signal if signal is None else signal)
@@ -149,65 +149,19 @@ def _tell_monitor(found: state.Record, wait: bool = False) -> None:
     try:
         if found.watched():
             _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
-            if wait and not process.ends_within(pidfd, _PATIENCE):
+            if wait and not process.ends_within(pidfd, PATIENCE):
                 _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)  # somebody has stopped it
-                if not process.ends_within(pidfd, _PATIENCE):
-                    raise _hangs(found, "was killed, and has not ended")
+                if not process.ends_within(pidfd, PATIENCE):
+                    raise hangs(found, "was killed, and has not ended")
     except ProcessLookupError:
         pass
     finally:
         os.close(pidfd)
 
 
-def hold(found: state.Record) -> int:
-    """A pidfd of its first process, which can't be taken for another one that gets its PID; -1 if it does not run."""
-    if found.status != "running" or found.pid <= 0:
-        return -1
-    try:
-        pidfd = process.pidfd_open(found.pid)
-    except ProcessLookupError:
-        return -1
-    if not found.alive():
-        os.close(pidfd)
-        return -1
-    return pidfd
-
-
-def wait_recorded(found: state.Record) -> None:
-    """Until the monitor has recorded the end, or is gone itself. Raises HostError if it does neither, though the
-    container has ended."""
-    if not found.watched():
-        return
-    try:
-        monitor = process.pidfd_open(found.monitor_pid)
-    except ProcessLookupError:
-        return
-    try:
-        deadline = 0.0
-        while found.watched() and not process.ends_within(monitor, 0.05):
-            # A monitor may linger to hand the last output to a caller who is slow; its record counts.
-            try:
-                now = state.load(found.id)
-            except MydockerError:
-                return
-            if now.status != "running" or now.started_at != found.started_at:
-                return
-            if deadline and monotonic() > deadline:
-                raise _hangs(found, "has not recorded its end")
-            if not deadline and not now.alive():
-                deadline = monotonic() + _PATIENCE
-    finally:
-        os.close(monitor)
-
-
-def _hangs(found: state.Record, what: str) -> HostError:
-    said = f"the monitor of container {found.name} (process {found.monitor_pid}) {what} for {_PATIENCE} s"
-    return HostError(said, f"what does it wait for? 'cat /proc/{found.monitor_pid}/status'")
-
-
 def _wait_unwatched(found: state.Record) -> None:
     """One that has outlived its monitor: nobody will record its end, but it can be waited for."""
-    pidfd = hold(found)
+    pidfd = open_pidfd(found)
     if pidfd >= 0 and not found.watched():
         process.ends_within(pidfd, None)
     if pidfd >= 0:

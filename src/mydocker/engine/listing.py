@@ -174,7 +174,7 @@ def _network(value: str) -> Test:
 
 
 def _networks(found: state.Record) -> list[str]:
-    return [found.network] if found.network in ("none", "host") else [end["network"] for end in found.networks]
+    return [found.network] if found.network in ("none", "host") else [each["network"] for each in found.networks]
 
 
 def _publish(value: str) -> Test:
@@ -186,7 +186,7 @@ def _publish(value: str) -> Test:
             return False
         from mydocker.model.options.ports import parse_published
 
-        return any(port.host in span and port.protocol == protocol for port in parse_published(found.ports))
+        return any(port.host in span and port.protocol == protocol for port in parse_published(found.bound_ports))
 
     return test
 
@@ -200,7 +200,7 @@ def _expose(value: str) -> Test:
             return False
         from mydocker.model.options.ports import parse_published
 
-        targets = [*found.exposed, *(port.target for port in parse_published(found.ports))]
+        targets = [*found.exposed, *(port.target for port in parse_published(found.bound_ports))]
         pairs = [target.partition("/") for target in targets]
         return any(kind == protocol and number.isdigit() and int(number) in span for number, _, kind in pairs)
 

@@ -86,7 +86,7 @@ def start(
                 record=found.__dict__,
                 spec=spec,
                 program=program,
-                networks=[network.__dict__ for network, _ in network.wires.joined] if network.wires else [],
+                networks=network.networks,
                 size=size,
                 fresh=bool(made),
                 attach=attach,
@@ -98,7 +98,7 @@ def start(
                 notes=trace.notes,
                 lock=lock.descriptor,
                 shared=network.shared,
-                held=network.held,
+                bound_sockets=network.bound_sockets,
             )
             pid, channel = launch.launch(orders)
             launched = True

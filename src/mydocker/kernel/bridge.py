@@ -168,7 +168,7 @@ def _whole(dump: Callable[[], Iterable[Any]]) -> list[Any]:
 
 
 @record
-class Plug:
+class Link:
     """A link of the host's, as a port. bridge: that it is plugged into, "" if none; a bond or a VRF counts, too.
     hairpin: whether the bridge sends back by it what came by it. kind: "bridge", "veth", "vlan" and so on, "" for a
     network card. lower: the link that a VLAN is on, or "". alias: what somebody has noted on it."""
@@ -181,13 +181,13 @@ class Plug:
     alias: str = ""
 
 
-def plugs() -> dict[str, Plug]:
+def links() -> dict[str, Link]:
     """Every link of the host, by name."""
     with _kernel("the host's links") as kernel:
         links = _whole(kernel.get_links)
     names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
     return {
-        link.get_attr("IFLA_IFNAME"): Plug(
+        link.get_attr("IFLA_IFNAME"): Link(
             bool(link["flags"] & _IFF_UP),
             names.get(link.get_attr("IFLA_MASTER"), ""),
             bool(link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_MODE")),

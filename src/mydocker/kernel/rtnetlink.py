@@ -166,7 +166,7 @@ def link_up(name: str) -> Message:
     return Message(f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name))
 
 
-def plug(name: str, master: int) -> Message:
+def attach_port(name: str, master: int) -> Message:
     """Up, and a port of the bridge with the index `master`."""
     return Message(
         f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name) + _u32(_IFLA_MASTER, master)
@@ -182,7 +182,7 @@ def hairpin(name: str) -> Message:
     )
 
 
-def unplug(name: str) -> Message:
+def detach_port(name: str) -> Message:
     """Off its bridge, and down. A pair whose other end's namespace ends goes with it a moment later, for nothing; until
     then nobody shall meet its address. Deleting it costs 20 to 40 ms."""
     return Message(

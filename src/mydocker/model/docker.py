@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         image_id: str
         command: list[str]
         network: str
-        published: list[str]
-        ports: list[str]
+        requested_ports: list[str]
+        bound_ports: list[str]
         exposed: list[str]
         driver: str
         layers: list[str]
@@ -165,7 +165,7 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
         "ContainerIDFile": request.cidfile,
         "LogConfig": {"Type": request.anyway.get("log_driver", "cri"), "Config": request.log_options},
         "NetworkMode": request.network,
-        "PortBindings": _bindings(record.published, ""),
+        "PortBindings": _bindings(record.requested_ports, ""),
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": most},
         "AutoRemove": request.auto_remove,
         "VolumeDriver": request.anyway.get("volume_driver", ""),
@@ -272,10 +272,10 @@ def _config(record: Record, request: CreateRequest, spec: Json) -> Json:
         "OnBuild": None,
         "Labels": request.labels,
     }
-    exposed = sorted({*request.exposed_ports, *_bindings(record.published, "")})
+    exposed = sorted({*request.exposed_ports, *_bindings(record.requested_ports, "")})
     if exposed:
         found["ExposedPorts"] = {port: {} for port in exposed}
-    mac = next((end.wanted_mac for end in record.endpoints if end.wanted_mac), "")
+    mac = next((endpoint.wanted_mac for endpoint in record.endpoints if endpoint.wanted_mac), "")
     if mac:
         found["MacAddress"] = mac
     if request.no_healthcheck:
@@ -300,22 +300,22 @@ _NO_ADDRESS = {
 
 
 def _network_settings(record: Record, networks: dict[str, str], hostname: str) -> Json:
-    running, ends = record.status == "running", record.endpoints
+    running, endpoints = record.status == "running", record.endpoints
     ports: Json = dict.fromkeys(record.exposed)
-    ports.update(_bindings(record.ports, "0.0.0.0"))
-    first = next((end for end in ends if end.network == DEFAULT), None)
+    ports.update(_bindings(record.bound_ports, "0.0.0.0"))
+    first = next((endpoint for endpoint in endpoints if endpoint.network == DEFAULT), None)
     return {
         "Bridge": "",
-        "SandboxID": record.id if running and ends else "",
+        "SandboxID": record.id if running and endpoints else "",
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
-        "Ports": ports if running and ends else {},
-        "SandboxKey": f"/run/netns/{record.name}" if running and ends else "",
+        "Ports": ports if running and endpoints else {},
+        "SandboxKey": f"/run/netns/{record.name}" if running and endpoints else "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         **(_addresses(first, record, networks) if first else _NO_ADDRESS),
-        "Networks": {end.network: _endpoint(end, record, networks, hostname) for end in ends} or _mode(record),
+        "Networks": {each.network: _endpoint(each, record, networks, hostname) for each in endpoints} or _mode(record),
     }
 
 
@@ -332,39 +332,39 @@ def _mode(record: Record) -> Json:
 _UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}
 
 
-def _endpoint(end: Endpoint, record: Record, networks: dict[str, str], hostname: str) -> Json:
-    aliases = _aliases(end, record, hostname)
+def _endpoint(endpoint: Endpoint, record: Record, networks: dict[str, str], hostname: str) -> Json:
+    aliases = _aliases(endpoint, record, hostname)
     return {
         **_UNCONNECTED,
-        "IPAMConfig": {"IPv4Address": end.wanted_ip} if end.wanted_ip else None,
+        "IPAMConfig": {"IPv4Address": endpoint.wanted_ip} if endpoint.wanted_ip else None,
         "Aliases": aliases or None,
-        "NetworkID": networks.get(end.network, ""),
-        **_addresses(end, record, networks),
+        "NetworkID": networks.get(endpoint.network, ""),
+        **_addresses(endpoint, record, networks),
         "DNSNames": [record.name, *aliases] if aliases else None,
     }
 
 
-def _aliases(end: Endpoint, record: Record, hostname: str) -> list[str]:
+def _aliases(endpoint: Endpoint, record: Record, hostname: str) -> list[str]:
     """In docker's order: those asked for, the short ID, --hostname. The default network has no names."""
-    if end.network == DEFAULT:
+    if endpoint.network == DEFAULT:
         return []
-    asked, own = ([alias for alias in end.aliases if (alias == hostname) is own] for own in (False, True))
+    asked, own = ([alias for alias in endpoint.aliases if (alias == hostname) is own] for own in (False, True))
     return list(dict.fromkeys([*asked, record.id[:12], *own]))
 
 
-def _addresses(end: Endpoint, record: Record, networks: dict[str, str]) -> Json:
-    if not end.address or record.status != "running":
+def _addresses(endpoint: Endpoint, record: Record, networks: dict[str, str]) -> Json:
+    if not endpoint.address or record.status != "running":
         return _NO_ADDRESS
-    (ip, _, prefix), (ip6, _, prefix6) = end.address.partition("/"), end.address6.partition("/")
+    (ip, _, prefix), (ip6, _, prefix6) = endpoint.address.partition("/"), endpoint.address6.partition("/")
     return {
-        "EndpointID": endpoint_id(networks.get(end.network, ""), record.id),
-        "Gateway": end.gateway,
+        "EndpointID": endpoint_id(networks.get(endpoint.network, ""), record.id),
+        "Gateway": endpoint.gateway,
         "GlobalIPv6Address": ip6,
         "GlobalIPv6PrefixLen": int(prefix6 or "0"),
         "IPAddress": ip,
         "IPPrefixLen": int(prefix),
-        "IPv6Gateway": end.gateway6,
-        "MacAddress": end.mac,
+        "IPv6Gateway": endpoint.gateway6,
+        "MacAddress": endpoint.mac,
     }
 
 

@@ -57,7 +57,7 @@ class Endpoint:
     wanted_mac: str = ""
     aliases: list[str] = []
     device: str = ""
-    link: str = ""
+    veth: str = ""
     address: str = ""
     gateway: str = ""
     mac: str = ""
@@ -73,23 +73,23 @@ class Endpoint:
 
 
 @record
-class Wires:
-    """A container's networks at one start. ports: in effect, as options.ports writes them. named: whether names are
+class Attachments:
+    """A container's networks at one start. ports: in effect, as options.ports writes them. has_dns: whether names are
     resolved for it, which is so on networks that users have made."""
 
     id: str
     name: str
-    joined: list[tuple[Network, Endpoint]]
+    endpoints: list[tuple[Network, Endpoint]]
     ports: list[str]
 
     @property
-    def named(self) -> bool:
-        return any(network.name != DEFAULT for network, _ in self.joined)
+    def has_dns(self) -> bool:
+        return any(network.name != DEFAULT for network, _ in self.endpoints)
 
     @property
-    def outward(self) -> tuple[Network, Endpoint] | None:
+    def egress(self) -> tuple[Network, Endpoint] | None:
         """The network by which the world is reached, and reaches it: the first that is not internal."""
-        return next((pair for pair in self.joined if not pair[0].internal), None)
+        return next((pair for pair in self.endpoints if not pair[0].internal), None)
 
 
 def with_hostname(network: str, aliases: list[str], hostname: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which links are the host's own, and who else needs the host to forward. Pure functions over kernel.bridge.plugs().
+"""Which links are the host's own, and who else needs the host to forward. Pure functions over kernel.bridge.links().
 
 Where a host did not forward, mydocker turns that on for its containers, and a guard (firewall.guard_rules) drops what
 would go from one of the host's own links to another. The guard may not touch anything else: what other runtimes,
@@ -16,7 +16,7 @@ from mydocker.network.firewall import OTHERS, TAG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.kernel.bridge import Plug
+    from mydocker.kernel.bridge import Link
     from mydocker.network.firewall import Guard
 
 LOOPBACK = "lo"
@@ -24,7 +24,7 @@ _CARDS = ("", "dsa", "ipoib", "rmnet", "wwan")  # kinds
 _BUILT_OF_LOWER, _BUILT_OF_PORTS = ("vlan",), ("bond", "team", "bridge")
 
 
-def own_links(links: dict[str, Plug], noted: Guard) -> list[str]:
+def own_links(links: dict[str, Link], noted: Guard) -> list[str]:
     """The host's own links by name. noted: what counted before still does, also while it is gone; without versions of
     IP, forwarding is being turned on now."""
     found = _cards(links)
@@ -33,7 +33,7 @@ def own_links(links: dict[str, Plug], noted: Guard) -> list[str]:
     return sorted({*noted.links, *found} - {LOOPBACK})
 
 
-def _cards(links: dict[str, Plug]) -> set[str]:
+def _cards(links: dict[str, Link]) -> set[str]:
     """Network cards, and what is built of them."""
     found = {name for name, link in links.items() if link.kind in _CARDS and name != LOOPBACK}
     while True:
@@ -48,21 +48,21 @@ def _cards(links: dict[str, Plug]) -> set[str]:
         found |= more
 
 
-def _of_containers(name: str, link: Plug) -> bool:
+def _of_containers(name: str, link: Link) -> bool:
     """Whether it is a bridge of mydocker's or, by its name, of another runtime's or libvirt's."""
     return link.alias.startswith(TAG) or name.startswith(tuple(pattern[:-1] for pattern in OTHERS))
 
 
-def _ports(links: dict[str, Plug], name: str) -> set[str]:
+def _ports(links: dict[str, Link], name: str) -> set[str]:
     return {port for port, link in links.items() if link.bridge == name}
 
 
-def bridges(links: dict[str, Plug], names: list[str]) -> list[str]:
+def bridges(links: dict[str, Link], names: list[str]) -> list[str]:
     """Those of the names that are bridges."""
     return [name for name in names if name in links and links[name].kind == "bridge"]
 
 
-def foreign_links(links: dict[str, Plug], noted: list[str]) -> list[str]:
+def foreign_links(links: dict[str, Link], noted: list[str]) -> list[str]:
     """Links that are up and neither the host's own nor mydocker's: whoever has made them may need the host to forward.
     Of a bridge and its ports, the bridge."""
     known = {LOOPBACK, *noted, *_cards(links)}

@@ -123,22 +123,22 @@ def release(network_name: str, address: str, container_id: str) -> None:
             os.unlink(f"{paths.leases(network_name)}/{address}")
 
 
-def release_all(container_id: str, ends: list[Endpoint]) -> None:
+def release_all(container_id: str, endpoints: list[Endpoint]) -> None:
     """Those of a container's endpoints that have an address."""
-    for end in ends:
-        if end.address:
+    for endpoint in endpoints:
+        if endpoint.address:
             try:
-                release(end.network, end.address.partition("/")[0], container_id)
+                release(endpoint.network, endpoint.address.partition("/")[0], container_id)
             except NotFound:
                 pass  # the network has gone, and its leases with it
 
 
-def release_unrecorded(container_id: str, ends: list[Endpoint]) -> None:
+def release_unrecorded(container_id: str, endpoints: list[Endpoint]) -> None:
     """Those of a container that does not run: who started it was killed before its record told an address."""
-    for end in ends:
-        for lease in read(end.network):
+    for endpoint in endpoints:
+        for lease in read(endpoint.network):
             if lease.container_id == container_id:
-                release(end.network, lease.address, container_id)
+                release(endpoint.network, lease.address, container_id)
 
 
 def read(network_name: str) -> list[Lease]:

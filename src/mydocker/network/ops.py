@@ -28,7 +28,7 @@ class MakeVeth(Op):
     pid: the process in whose namespace the peer is, known only after the clone.
     """
 
-    link: str
+    veth: str
     bridge: str
     mtu: int
     peer: str
@@ -37,14 +37,14 @@ class MakeVeth(Op):
     section = "network"
 
     def do(self) -> None:
-        pair = rtnetlink.new_veth(self.link, rtnetlink.index(self.bridge), self.mtu, self.peer, self.mac, self.pid)
+        pair = rtnetlink.new_veth(self.veth, rtnetlink.index(self.bridge), self.mtu, self.peer, self.mac, self.pid)
         with Netlink() as kernel:
             try:
                 kernel.request(pair)
             except FileExistsError as taken:
                 # A container that was stopped this moment: its last namespace is still going, with a pair of this name.
                 try:
-                    kernel.request(rtnetlink.delete_link(self.link))
+                    kernel.request(rtnetlink.delete_link(self.veth))
                 except OSError:
                     raise taken from None
                 kernel.request(pair)
@@ -52,40 +52,40 @@ class MakeVeth(Op):
     def undo(self) -> None:
         """The pair itself goes with the container's namespace, in which no process is left; whatever keeps that (a
         shell of `ip netns exec`), the address can be another container's from now on."""
-        _unless_gone(rtnetlink.unplug(self.link))
+        _unless_gone(rtnetlink.detach_port(self.veth))
 
     def describe(self) -> str:
-        return f"plug its {self.peer} into {self.bridge}"
+        return f"attach its {self.peer} to {self.bridge}"
 
     def shell(self) -> str:
-        ours = f"ip link add {quote(self.link)} mtu {self.mtu} master {quote(self.bridge)} up type veth"
+        ours = f"ip link add {quote(self.veth)} mtu {self.mtu} master {quote(self.bridge)} up type veth"
         return f"{ours} peer name {quote(self.peer)} mtu {self.mtu} address {self.mac} netns {_process(self.pid)}"
 
 
 @record
-class PlugLink(Op):
+class AttachVeth(Op):
     """A container's link that is there, back into its bridge. hairpin: whether the container has published ports."""
 
-    link: str
+    veth: str
     bridge: str
     hairpin: bool = False
     section = "network"
 
     def do(self) -> None:
-        messages = [rtnetlink.plug(self.link, rtnetlink.index(self.bridge))]
-        messages += [rtnetlink.hairpin(self.link)] if self.hairpin else []
+        messages = [rtnetlink.attach_port(self.veth, rtnetlink.index(self.bridge))]
+        messages += [rtnetlink.hairpin(self.veth)] if self.hairpin else []
         with Netlink() as kernel:
             kernel.request(*messages)
 
     def undo(self) -> None:
-        _unless_gone(rtnetlink.unplug(self.link))
+        _unless_gone(rtnetlink.detach_port(self.veth))
 
     def describe(self) -> str:
-        return f"plug {self.link} into {self.bridge}"
+        return f"attach {self.veth} to {self.bridge}"
 
     def shell(self) -> str:
-        line = f"ip link set {quote(self.link)} master {quote(self.bridge)} up"
-        return f"{line} && {_hairpin(self.link)}" if self.hairpin else line
+        line = f"ip link set {quote(self.veth)} master {quote(self.bridge)} up"
+        return f"{line} && {_hairpin(self.veth)}" if self.hairpin else line
 
 
 def _hairpin(link: str) -> str:
@@ -110,17 +110,17 @@ def _unless_gone(message: rtnetlink.Message) -> None:
 class RemoveLink(Op):
     """A pair, by its end on the host; its other end, with its addresses and routes, goes at once."""
 
-    link: str
+    veth: str
     section = "network"
 
     def do(self) -> None:
-        _unless_gone(rtnetlink.delete_link(self.link))
+        _unless_gone(rtnetlink.delete_link(self.veth))
 
     def describe(self) -> str:
-        return f"remove the link {self.link}"
+        return f"remove the link {self.veth}"
 
     def shell(self) -> str:
-        return f"ip link delete {quote(self.link)}"
+        return f"ip link delete {quote(self.veth)}"
 
 
 @record
@@ -514,12 +514,12 @@ class PublishPorts(Op):
     address: str
     address6: str = ""
     before: list[str] = []
-    link: str = ""
+    veth: str = ""
     section = "network"
 
     def do(self) -> None:
-        if self.link:
-            _unless_gone(rtnetlink.hairpin(self.link))
+        if self.veth:
+            _unless_gone(rtnetlink.hairpin(self.veth))
         for version in _each(self.address6):
             rules = self._rules(version, self.ports)
             try:
@@ -562,7 +562,7 @@ class PublishPorts(Op):
         )
 
     def shell(self) -> str:
-        lines = [_hairpin(self.link)] if self.link else []
+        lines = [_hairpin(self.veth)] if self.veth else []
         lines += _deletion(self.id, self.address6) if self.before else []
         for version in _each(self.address6):
             lines += _commands(version, self._rules(version, self.ports))

@@ -19,43 +19,45 @@ from mydocker.ops.base import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.model.network import Endpoint, Network, Wires
+    from mydocker.model.network import Attachments, Endpoint, Network
 
 
-def links(wires: Wires) -> list[Op]:
+def links(attachments: Attachments) -> list[Op]:
     """The host's side, after the clone: the monitor tells them the PID."""
-    return [plug(network, end) for network, end in wires.joined]
+    return [veth(network, endpoint) for network, endpoint in attachments.endpoints]
 
 
-def plug(network: Network, end: Endpoint) -> steps.MakeVeth:
-    return steps.MakeVeth(end.link, network.device, network.mtu, end.device, end.mac)
+def veth(network: Network, endpoint: Endpoint) -> steps.MakeVeth:
+    return steps.MakeVeth(endpoint.veth, network.device, network.mtu, endpoint.device, endpoint.mac)
 
 
-def publish(wires: Wires) -> list[Op]:
+def publish(attachments: Attachments) -> list[Op]:
     """What makes it reachable, while it builds its root."""
-    if not wires.ports or not wires.outward:
+    if not attachments.ports or not attachments.egress:
         return []
-    _, end = wires.outward
-    address6 = end.address6.partition("/")[0]
-    address = end.address.partition("/")[0]
-    return [steps.PublishPorts(wires.name, wires.id, wires.ports, address, address6, link=end.link)]
+    _, endpoint = attachments.egress
+    address6 = endpoint.address6.partition("/")[0]
+    address = endpoint.address.partition("/")[0]
+    return [
+        steps.PublishPorts(attachments.name, attachments.id, attachments.ports, address, address6, veth=endpoint.veth)
+    ]
 
 
-def inside(wires: Wires) -> list[Op]:
+def inside(attachments: Attachments) -> list[Op]:
     """The container's side, once its links are there."""
     found: list[Op] = []
-    if not any(end.address6 for _, end in wires.joined):
+    if not any(endpoint.address6 for _, endpoint in attachments.endpoints):
         found.append(steps.DisableIPv6())
-    for metric, (network, end) in enumerate(wires.joined):
-        found.append(configure(network, end, metric))
-    if wires.named:
+    for metric, (network, endpoint) in enumerate(attachments.endpoints):
+        found.append(configure(network, endpoint, metric))
+    if attachments.has_dns:
         found.append(OpenResolver(RESOLVER))
     return found
 
 
-def configure(network: Network, end: Endpoint, metric: int) -> steps.ConfigureLink:
-    gateway, gateway6 = ("", "") if network.internal else (end.gateway, end.gateway6)
-    return steps.ConfigureLink(end.device, end.address, gateway, end.address6, gateway6, metric)
+def configure(network: Network, endpoint: Endpoint, metric: int) -> steps.ConfigureLink:
+    gateway, gateway6 = ("", "") if network.internal else (endpoint.gateway, endpoint.gateway6)
+    return steps.ConfigureLink(endpoint.device, endpoint.address, gateway, endpoint.address6, gateway6, metric)
 
 
 def bridge_up(network: Network, guard: Guard) -> list[Op]:

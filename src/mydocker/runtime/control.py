@@ -15,9 +15,9 @@ Whoever hears nothing for five seconds gives up and takes all back; a monitor th
 Only the rules of `port add` come after it. Those of ports that are withdrawn, moved or brought back are changed before:
 while there is a rule, its port is held.
 
-    {"networks", "published", "ports"}   as in the record
-    {"joined"}                           the Network of each endpoint
-    {"held"}                             [[text of a port, how many sockets], …]; then come the resolver's, if any
+    {"networks", "requested_ports", "bound_ports"}   as in the record
+    {"joined"}                  the Network of each endpoint
+    {"bound_sockets"}           [[text of a port, how many sockets], …]; then come those of the resolver, if any
 
 The socket lies in the container's directory, which is root's alone. A monitor that clears up closes it first: then
 whoever is about to change something hears an end of file, and takes it back.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     class Owner(Protocol):
         """What a monitor does with a message."""
 
-        def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None: ...
+        def update(self, message: dict[str, Any], networks: list[Network], descriptors: list[int]) -> None: ...
 
 
 _NAME = "control"
@@ -74,11 +74,11 @@ class Control:
                 data, rights, _, _ = client.recvmsg(_MESSAGE, CMSG_SPACE(4 * _AT_ONCE), MSG_CMSG_CLOEXEC)
                 received += [number for _, _, packed in rights for number in unpack(f"{len(packed) // 4}i", packed)]
             message = jsontext.loads(data)
-            joined = [Network(**each) for each in message["joined"]]
+            networks = [Network(**each) for each in message["joined"]]
             client.send(_HEARD)
             if client.recv(16) == _DO:
                 descriptors, received = received, []  # the owner's from here on
-                self.owner.update(message, joined, descriptors)
+                self.owner.update(message, networks, descriptors)
                 client.send(_DONE)
         except Exception:
             pass
@@ -112,15 +112,15 @@ def _at(directory: str, use: Any) -> None:
         os.close(descriptor)
 
 
-def tell(record: Record, joined: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
+def tell(record: Record, networks: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
     """The monitor learns of the record's networks and ports; the descriptors are its own from then on, too. Raises
     Conflict if it has no ear for it any more."""
     message = {
         "networks": record.networks,
-        "published": record.published,
-        "ports": record.ports,
-        "joined": [network.__dict__ for network in joined],
-        "held": [[text, len(sockets)] for text, sockets in held.items()],
+        "published": record.requested_ports,
+        "ports": record.bound_ports,
+        "joined": [network.__dict__ for network in networks],
+        "bound_sockets": [[text, len(sockets)] for text, sockets in held.items()],
     }
     descriptors = [number for sockets in held.values() for number in sockets] + resolver
     channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)

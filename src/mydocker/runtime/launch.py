@@ -57,7 +57,7 @@ class Orders:
     so nothing can be left of an earlier start. attach: the caller wants its output. stdin: the caller's goes in.
     explain: it wants the trace of the start. log_size: bytes a file. dns: --dns. notes: what the caller has done, as
     Trace has it. Descriptors: lock, the one on the container; shared, the network namespace that it joins, or -1;
-    held, the sockets of each published port."""
+    bound_sockets, those of each published port."""
 
     record: dict[str, Any]
     spec: dict[str, Any]
@@ -74,7 +74,7 @@ class Orders:
     notes: list[Any]
     lock: int
     shared: int = -1
-    held: dict[str, list[int]] = {}
+    bound_sockets: dict[str, list[int]] = {}
 
 
 @record
@@ -197,7 +197,7 @@ def _send(channel: socket, orders: Orders) -> None:
     try:
         # In this order: the one that is shared shall not become 3 or 4, which the container's first process needs.
         descriptors = [memory, orders.lock, *([orders.shared] if orders.shared >= 0 else [])]
-        descriptors += [number for sockets in orders.held.values() for number in sockets]
+        descriptors += [number for sockets in orders.bound_sockets.values() for number in sockets]
         while descriptors:
             some, descriptors = descriptors[:_AT_ONCE], descriptors[_AT_ONCE:]
             channel.sendmsg([b"O" if descriptors else b"L"], [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(some)}i", *some))])
@@ -220,5 +220,5 @@ def _receive(channel: socket) -> Orders | None:
     orders.lock = next(given)
     if orders.shared >= 0:
         orders.shared = next(given)
-    orders.held = {text: [next(given) for _ in sockets] for text, sockets in orders.held.items()}
+    orders.bound_sockets = {text: [next(given) for _ in sockets] for text, sockets in orders.bound_sockets.items()}
     return orders

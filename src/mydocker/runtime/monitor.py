@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.model.network import Endpoint, Network, Wires
+    from mydocker.model.network import Attachments, Endpoint, Network
     from mydocker.runtime.control import Control
 
 _PATIENCE_AT_END = 30  # seconds for what was killed to end
@@ -50,19 +50,19 @@ def resume(descriptor: int) -> None:
         os._exit(code)
 
 
-def _wires(record: state.Record, container: supervise.Supervised) -> Wires | None:
+def _attachments(record: state.Record, container: supervise.Supervised) -> Attachments | None:
     """None for who never joins a network; who is on none now may be on one later."""
     if is_mode(record.network):
         return None
-    from mydocker.model.network import Network, Wires
+    from mydocker.model.network import Attachments, Network
 
     networks = [Network(**each) for each in container.networks]
-    return Wires(record.id, record.name, list(zip(networks, record.endpoints)), record.ports)
+    return Attachments(record.id, record.name, list(zip(networks, record.endpoints)), record.bound_ports)
 
 
-def _versions(wires: Wires) -> list[bool]:
+def _versions(attachments: Attachments) -> list[bool]:
     """Whether its ports' rules are of IPv6 too; empty if there are none."""
-    return [bool(wires.outward[1].address6)] if wires.ports and wires.outward else []
+    return [bool(attachments.egress[1].address6)] if attachments.ports and attachments.egress else []
 
 
 class Monitor:
@@ -72,7 +72,7 @@ class Monitor:
         self, record: state.Record, layout: cgroups.Layout, container: supervise.Supervised, trace: Trace
     ) -> None:
         self.record, self.layout, self.container, self.trace = record, layout, container, trace
-        self.wires = _wires(record, container)
+        self.attachments = _attachments(record, container)
         self.plan: Plan
         self.control: Control | None = None
 
@@ -84,7 +84,7 @@ class Monitor:
 
     def adopt(self, spec: dict[str, Any]) -> None:
         """Its container runs: another interpreter has started it."""
-        self.plan = plan(spec, self.record.directory, self.layout, name=self.record.name, wires=self.wires)
+        self.plan = plan(spec, self.record.directory, self.layout, name=self.record.name, attachments=self.attachments)
         self.trace.adopt([*self.plan.host, *self.plan.links, *self.plan.published])
         self.tell_pid()
         if self.container.control >= 0:
@@ -121,16 +121,16 @@ class Monitor:
     def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None:
         """What control.py is told: networks and ports of now, and the sockets that hold them."""
         record, container = self.record, self.container
-        record.networks, record.published = message["networks"], message["published"]
-        record.ports = message["ports"]
-        for text, count in message["held"]:
-            container.held[text] = container.held.get(text, []) + descriptors[:count]
+        record.networks, record.requested_ports = message["networks"], message["requested_ports"]
+        record.bound_ports = message["bound_ports"]
+        for text, count in message["bound_sockets"]:
+            container.bound_sockets[text] = container.bound_sockets.get(text, []) + descriptors[:count]
             descriptors = descriptors[count:]
-        for text in [text for text in container.held if text not in record.ports]:
-            for descriptor in container.held.pop(text):
+        for text in [text for text in container.bound_sockets if text not in record.bound_ports]:
+            for descriptor in container.bound_sockets.pop(text):
                 os.close(descriptor)
-        assert self.wires
-        self._rewire(self.wires, list(zip(joined, record.endpoints)))
+        assert self.attachments
+        self._rewire(self.attachments, list(zip(joined, record.endpoints)))
         container.networks = message["joined"]
         if descriptors:
             if container.resolver:  # of networks with names that it has left since
@@ -139,19 +139,23 @@ class Monitor:
         elif container.resolver:
             container.resolver.networks = joined
 
-    def _rewire(self, wires: Wires, joined: list[tuple[Network, Endpoint]]) -> None:
+    def _rewire(self, attachments: Attachments, joined: list[tuple[Network, Endpoint]]) -> None:
         """What it has not done itself it has to undo at the end all the same."""
         from mydocker.network import plan as network
 
-        links, versions = {end.link for _, end in wires.joined}, _versions(wires)
-        wires.joined, wires.ports = joined, self.record.ports
-        self.trace.adopt([network.plug(of, end) for of, end in joined if end.link not in links])
-        if _versions(wires) != versions:
-            self.trace.adopt(network.publish(wires))
-        if _versions(wires) == [False]:
+        links, versions = {endpoint.veth for _, endpoint in attachments.endpoints}, _versions(attachments)
+        attachments.endpoints, attachments.ports = joined, self.record.bound_ports
+        self.trace.adopt(
+            [network.veth(network_of, endpoint) for network_of, endpoint in joined if endpoint.veth not in links]
+        )
+        if _versions(attachments) != versions:
+            self.trace.adopt(network.publish(attachments))
+        if _versions(attachments) == [False]:
             from mydocker.network.ports import without_ipv6
 
-            self.container.held = {text: without_ipv6(sockets) for text, sockets in self.container.held.items()}
+            self.container.bound_sockets = {
+                text: without_ipv6(sockets) for text, sockets in self.container.bound_sockets.items()
+            }
 
     # --- at its end ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ class Monitor:
             self.container.resolver.close()  # its sockets keep the namespace
             self.container.resolver = None
         problems = self.trace.undo_all()
-        if self.wires:
+        if self.attachments:
             problems += self._unwire()
         return problems
 
@@ -197,10 +201,10 @@ class Monitor:
         """Ports and addresses are free again."""
         from mydocker.network import leases
 
-        for sockets in self.container.held.values():
+        for sockets in self.container.bound_sockets.values():
             for descriptor in sockets:
                 os.close(descriptor)
-        self.container.held.clear()
+        self.container.bound_sockets.clear()
         try:
             # The record may tell of a network that a command line was killed in the middle of joining.
             on_disk = state.load(self.record.id).endpoints
@@ -210,8 +214,8 @@ class Monitor:
             leases.release_all(self.record.id, [*self.record.endpoints, *on_disk])
         except (OSError, MydockerError) as error:
             return [f"could not give its addresses back: {error}"]
-        self.record.networks = [end.asked().to_json() for end in self.record.endpoints]
-        self.record.ports = []
+        self.record.networks = [endpoint.asked().to_json() for endpoint in self.record.endpoints]
+        self.record.bound_ports = []
         return []
 
     def _record_end(self, code: int, problems: str) -> None:
@@ -251,7 +255,10 @@ class Monitor:
             on_disk = state.stored(record.id)
             record.restart, record.ended_by = on_disk.restart, on_disk.ended_by
             # What came too late for this run is for the next.
-            record.networks, record.published = [end.asked().to_json() for end in on_disk.endpoints], on_disk.published
+            record.networks, record.requested_ports = (
+                [endpoint.asked().to_json() for endpoint in on_disk.endpoints],
+                on_disk.requested_ports,
+            )
         except CorruptRecord:
             pass
 

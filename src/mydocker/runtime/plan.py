@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.cgroups import Layout
-    from mydocker.model.network import Wires
+    from mydocker.model.network import Attachments
 
 
 CLONE = "clone the first process into new namespaces"
@@ -107,13 +107,13 @@ def plan(
     layout: Layout,
     size: tuple[int, int] = (0, 0),
     name: str = "",
-    wires: Wires | None = None,
+    attachments: Attachments | None = None,
     shared: int = -1,
     program: bytes = b"",
 ) -> Plan:
     """directory: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
-    wires: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec names
-    one. program: the spec's seccomp filter, compiled; without it the plan serves to take back, not to start."""
+    attachments: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec
+    names one. program: the spec's seccomp filter, compiled; without it the plan serves to take back, not to start."""
     root = f"{directory}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
@@ -138,12 +138,12 @@ def plan(
         steps.append(SetHostname(spec["hostname"]))
         if spec.get("domainname"):
             steps.append(SetDomainname(spec["domainname"]))
-    if wires and wires.joined:
+    if attachments and attachments.endpoints:
         from mydocker.network import plan as network
 
-        links, published = network.links(wires), network.publish(wires)
+        links, published = network.links(attachments), network.publish(attachments)
         monitor = trampoline.REPORT_FD
-        steps += [AwaitMonitor(monitor), *network.inside(wires), TellMonitor(monitor)]
+        steps += [AwaitMonitor(monitor), *network.inside(attachments), TellMonitor(monitor)]
     elif "network" in kinds:
         steps.append(LinkUp("lo"))
     if "network" in kinds:

@@ -46,9 +46,9 @@ def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
     try:
         supervise.show_title(record.id, record.name)
         container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout)
-        container.client, container.held, container.dns, container.networks = (
+        container.client, container.bound_sockets, container.dns, container.networks = (
             Client(client),
-            orders.held,
+            orders.bound_sockets,
             orders.dns,
             orders.networks,
         )
@@ -96,9 +96,9 @@ class Starter:
 
     def _start(self) -> None:
         record, orders, began = self.record, self.orders, monotonic_ns()
-        wires, layout = self.monitor.wires, self.monitor.layout
+        attachments, layout = self.monitor.attachments, self.monitor.layout
         self.plan = self.monitor.plan = plan(
-            orders.spec, record.directory, layout, orders.size, record.name, wires, orders.shared, orders.program
+            orders.spec, record.directory, layout, orders.size, record.name, attachments, orders.shared, orders.program
         )
         if not orders.fresh:
             undo_all(self.plan.host)  # what a monitor that was killed could not
@@ -174,8 +174,8 @@ class Starter:
         """The bridges let its packets through from now on: before there is a program that sends any."""
         from mydocker.kernel import rtnetlink
 
-        assert self.monitor.wires
-        links = [end.link for _, end in self.monitor.wires.joined]
+        assert self.monitor.attachments
+        links = [endpoint.veth for _, endpoint in self.monitor.attachments.endpoints]
         began = monotonic_ns()
         for link in links:
             rtnetlink.flush_linkwatch(link)
@@ -253,7 +253,7 @@ class Starter:
         record.monitor_pid, record.monitor_start = os.getpid(), self.monitor_start
         record.boot_id, record.started_at, record.finished_at = self.boot_id, state.now(), ""
         record.oom_killed, record.error = False, ""  # the exit code stays that of the run before: `wait` may look late
-        if self.monitor.wires:
+        if self.monitor.attachments:
             from mydocker.runtime import control
 
             self.monitor.listen(control.listen(record.directory))

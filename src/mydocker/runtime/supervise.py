@@ -48,8 +48,8 @@ class Supervised:
     """A container that runs, seen from its parent.
 
     container_id, name; stop_signal and stop_timeout as in its record. outputs: descriptor -> b"stdout", b"stderr".
-    stdin: what it reads from, or -1; a terminal is both. held: the sockets of each published port. control: where the
-    monitor is spoken to, or -1. status: of waitpid, None while it runs.
+    stdin: what it reads from, or -1; a terminal is both. bound_sockets: those of each published port. control: where
+    the monitor is spoken to, or -1. status: of waitpid, None while it runs.
     """
 
     def __init__(self, container_id: str, name: str, stop_signal: int, stop_timeout: int) -> None:
@@ -59,7 +59,7 @@ class Supervised:
         self.running = self.stop_requested = False
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
-        self.held: dict[str, list[int]] = {}
+        self.bound_sockets: dict[str, list[int]] = {}
         self.networks: list[dict[str, Any]] = []  # those it is on, as JSON
         self.dns: list[str] = []
         self.log: LogWriter
@@ -202,7 +202,7 @@ class Supervised:
     def _descriptors(self) -> list[int]:
         """All that are the monitor's own for as long as the container runs."""
         every = [self.pidfd, self.stdin, self.control, *self.outputs]
-        every += [number for sockets in self.held.values() for number in sockets]
+        every += [number for sockets in self.bound_sockets.values() for number in sockets]
         every += self.resolver.sockets() if self.resolver else []
         return [number for number in every if number >= 0]
 
@@ -213,7 +213,7 @@ class Supervised:
             "process": [self.pid, self.pidfd, self.stdin, self.control, self.status, self.stop_requested],
             "outputs": [[descriptor, name.decode()] for descriptor, name in self.outputs.items()],
             "log": self.log.state(),
-            "held": self.held,
+            "bound_sockets": self.bound_sockets,
             "networks": self.networks,
             "dns": self.dns,
             "resolver": self.resolver.sockets() if self.resolver else [],
@@ -250,7 +250,7 @@ def adopt(descriptor: int) -> Supervised:
     )
     container.hear_signals()
     container.outputs = {number: name.encode() for number, name in state["outputs"]}
-    container.held, container.networks, container.dns = state["held"], state["networks"], state["dns"]
+    container.bound_sockets, container.networks, container.dns = state["bound_sockets"], state["networks"], state["dns"]
     container.log = LogWriter(**state["log"])
     if state["resolver"]:
         container.open_resolver(state["resolver"])

@@ -163,7 +163,9 @@ def test_a_removal_kills_nobody_in_a_cgroup_of_others(machine, mydocker, two):
     mydocker.ok("rm", "-f", up)
 
 
-@pytest.mark.parametrize(("field", "other"), [("ports", ["zz"]), ("published", ["zz"]), ("stop_signal", 999)])
+@pytest.mark.parametrize(
+    ("field", "other"), [("bound_ports", ["zz"]), ("requested_ports", ["zz"]), ("stop_signal", 999)]
+)
 def test_what_has_the_right_type_and_makes_no_sense(machine, mydocker, two, field, other):
     record = f"{two.directory}/record.json"
     text = json.dumps({**json.loads(machine.read(record)), field: other})
@@ -176,7 +178,7 @@ def test_what_has_the_right_type_and_makes_no_sense(machine, mydocker, two, fiel
 def test_a_port_that_is_none_takes_no_command_from_others(machine, mydocker, name):
     mydocker.ok("run", "-d", "-p", "127.0.0.1:28089:80", "--name", name, "busybox", "sleep", "1000")
     directory = f"{machine.store}/lib/containers/{mydocker.inspect(name, 'Id')}"
-    machine.run("sed", "-i", 's/"ports": *\\["[^"]*"/"ports":["zz"/', f"{directory}/record.json")
+    machine.run("sed", "-i", 's/"bound_ports": *\\["[^"]*"/"bound_ports":["zz"/', f"{directory}/record.json")
     wrong = f"mydocker: corrupt record: {directory}/record.json: invalid port 'zz'"
     for command in ("ps --filter publish=80", "ps --filter expose=80", f"port {name}", f"inspect {name}"):
         assert mydocker(*command.split()).stderr.startswith(wrong)

@@ -55,16 +55,18 @@ def content(descriptor: int) -> str:
 @pytest.mark.parametrize("shared", [True, False])
 def test_orders_arrive_whole_with_their_descriptors(ends, file, shared):
     held = {f"{port}:80/tcp": [file(f"{port}-4"), file(f"{port}-6")] for port in range(8000, 8000 + MANY)}
-    given = orders(lock=file("lock"), shared=file("shared") if shared else -1, held=held, spec={"env": ["A" * 10**6]})
+    given = orders(
+        lock=file("lock"), shared=file("shared") if shared else -1, bound_sockets=held, spec={"env": ["A" * 10**6]}
+    )
     launch._send(ends[0], given)
     got = launch._receive(ends[1])
     assert got
     assert content(got.lock) == "lock"
     assert got.shared == -1 if not shared else content(got.shared) == "shared"
-    assert {text: [content(each) for each in sockets] for text, sockets in got.held.items()} == {
+    assert {text: [content(each) for each in sockets] for text, sockets in got.bound_sockets.items()} == {
         f"{port}:80/tcp": [f"{port}-4", f"{port}-6"] for port in range(8000, 8000 + MANY)
     }
-    for name in set(launch.Orders._fields) - {"lock", "shared", "held"}:
+    for name in set(launch.Orders._fields) - {"lock", "shared", "bound_sockets"}:
         assert getattr(got, name) == getattr(given, name)
 
 

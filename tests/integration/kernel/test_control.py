@@ -51,7 +51,7 @@ def record(tmp_path, monkeypatch):
     (tmp_path / ID).mkdir()
     return state.Record(
         ID, "web", "", "busybox:latest", "", ["top"], "overlay", [], networks=[Endpoint("lab").to_json()],
-        published=["80/tcp"], ports=["32768:80/tcp"],
+        requested_ports=["80/tcp"], bound_ports=["32768:80/tcp"],
     )  # fmt: skip
 
 
@@ -118,14 +118,14 @@ class TestTell:
     def test_the_monitor_learns_what_the_record_says(self, record, monitor, served):
         control.tell(record, [LAB], {}, [])
         (message, joined, descriptors) = monitor.told[0]
-        assert (message["networks"], message["published"]) == (record.networks, ["80/tcp"])
-        assert (message["ports"], message["held"]) == (["32768:80/tcp"], [])
+        assert (message["networks"], message["requested_ports"]) == (record.networks, ["80/tcp"])
+        assert (message["bound_ports"], message["bound_sockets"]) == (["32768:80/tcp"], [])
         assert (joined, descriptors) == ([LAB], [])
 
     def test_descriptors_come_in_their_order_and_are_closed_on_exec(self, record, monitor, served, pipes):
         control.tell(record, [LAB], {"80:80/tcp": pipes[:2], "53:53/udp": pipes[2:3]}, pipes[3:])
         message, _, received = monitor.told[0]
-        assert message["held"] == [["80:80/tcp", 2], ["53:53/udp", 1]]
+        assert message["bound_sockets"] == [["80:80/tcp", 2], ["53:53/udp", 1]]
         assert identities(received) == identities(pipes)
         assert not any(os.get_inheritable(each) for each in received)
         for each in received:
@@ -229,7 +229,7 @@ class TestEar:
         assert [opened.count(os.path.realpath(f"/proc/self/fd/{each}")) for each in pipes] == [2] * 6  # its two ends
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-    @given(st.dictionaries(st.sampled_from(["joined", "networks", "held", "ports"]), st.recursive(
+    @given(st.dictionaries(st.sampled_from(["joined", "networks", "bound_sockets", "bound_ports"]), st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=5,
     )))  # fmt: skip

@@ -136,17 +136,17 @@ def test_bridges_of_others_carry_what_they_like_with_br_netfilter(alone, world):
     bridge_of("before", "198.18.4")
     bridge_of("ours", "198.18.5")
     lan(world, 1)
-    links = bridge.plugs
+    links = bridge.links
 
     def with_a_card():
         """One of its ports is a network card, as far as anybody can see."""
         return {
-            name: bridge.Plug(each.up, each.bridge, False, "") if name == "ours2" else each
+            name: bridge.Link(each.up, each.bridge, False, "") if name == "ours2" else each
             for name, each in links().items()
         }
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bridge, "plugs", with_a_card)
+        patch.setattr(bridge, "links", with_a_card)
         made, _ = create()
         assert "ours" in "".join(line for line in iptables.save(4).splitlines() if firewall.GUARD in line)
         bridge_of("after", "198.18.6")
@@ -179,13 +179,13 @@ def test_the_host_becomes_no_router(alone, world):
         (one, "tcp:fd00:198:2::2:82", "nothing"),
         (later, "tcp:198.18.1.2:80", "lan1 198.18.3.2"),
     )
-    links = bridge.plugs
+    links = bridge.links
 
     def with_a_card():
-        return {**links(), "lan3": bridge.Plug(True, "", False)}
+        return {**links(), "lan3": bridge.Link(True, "", False)}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bridge, "plugs", with_a_card)
+        patch.setattr(bridge, "links", with_a_card)
         assert [each.wrong.rpartition(" and ")[2] for each in checking.check()] == [
             "the rules that keep it to containers do not know lan3"
         ] * 2

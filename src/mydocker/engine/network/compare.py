@@ -8,11 +8,11 @@ from __future__ import annotations
 from mydocker import state
 from mydocker.engine.network import forwarding, zones
 from mydocker.kernel import firewalld
-from mydocker.model.network import Wires
+from mydocker.model.network import Attachments
 from mydocker.model.options.addresses import cidr, parse
 from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall, leases, plan
-from mydocker.network.ops import JoinZone, PlugLink, PublishPorts, RemoveLink, RemovePorts
+from mydocker.network.ops import AttachVeth, JoinZone, PublishPorts, RemoveLink, RemovePorts
 from mydocker.ops.base import Op
 from mydocker.ops.namespaces import NETNS, ShowNamespace
 from mydocker.record import record
@@ -75,11 +75,11 @@ def compare(facts: Facts) -> list[Finding]:
 
 
 def _in_use(facts: Facts) -> set[str]:
-    return {end.network for container in facts.running for end in container.endpoints}
+    return {endpoint.network for container in facts.running for endpoint in container.endpoints}
 
 
 def _guard(facts: Facts, network: Network) -> firewall.Guard:
-    return forwarding.guard_of(network, facts.off, facts.noted, facts.plugs)
+    return forwarding.guard_of(network, facts.off, facts.noted, facts.links)
 
 
 def _host(facts: Facts, active: list[Network]) -> list[Finding]:
@@ -89,7 +89,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
         network = next((each for each in active if not each.internal and version in each.versions), None)
         if not network:
             wrong = version in facts.noted.versions and _guarding(
-                facts.saved[version], forwarding.guard_for([version], facts.noted, facts.plugs)
+                facts.saved[version], forwarding.guard_for([version], facts.noted, facts.links)
             )
             if wrong:
                 wrong = f"IPv{version}: mydocker has left forwarding on, and {wrong}"
@@ -201,16 +201,16 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
         wrong = "it has outlived its monitor, so nobody holds its ports, answers for names or keeps its log"
         found.append(Finding(about, wrong, f"'mydocker restart {container.name}'"))
     known = {each.name: each for each in facts.networks}
-    joined = [(known[end.network], end) for end in container.endpoints if end.network in known]
-    for end in container.endpoints:
-        if end.network not in known and end.network not in facts.broken:
-            remedy = f"'mydocker network disconnect -f {end.network} {container.name}'"
-            found.append(Finding(about, f"its network {end.network} is gone", remedy))
-    wanted = plan.publish(Wires(container.id, container.name, joined, container.ports))
-    published = {op.link: op for op in wanted if isinstance(op, PublishPorts)}
-    for network, end in joined:
-        found += _plug(facts, container, network, end, end.link in published)
-        found += _lease(facts, container, network, end)
+    attachments = [(known[endpoint.network], endpoint) for endpoint in container.endpoints if endpoint.network in known]
+    for endpoint in container.endpoints:
+        if endpoint.network not in known and endpoint.network not in facts.broken:
+            remedy = f"'mydocker network disconnect -f {endpoint.network} {container.name}'"
+            found.append(Finding(about, f"its network {endpoint.network} is gone", remedy))
+    wanted = plan.publish(Attachments(container.id, container.name, attachments, container.bound_ports))
+    published = {op.veth: op for op in wanted if isinstance(op, PublishPorts)}
+    for network, endpoint in attachments:
+        found += _veth(facts, container, network, endpoint, endpoint.veth in published)
+        found += _lease(facts, container, network, endpoint)
     found += _ports(facts, container, next(iter(published.values()), None))
     if _has_namespace(container) and container.name not in facts.shown:
         show: list[Op] = [ShowNamespace(container.name, container.pid)]
@@ -218,20 +218,25 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
     return found
 
 
-def _plug(facts: Facts, container: state.Record, network: Network, end: Endpoint, published: bool) -> Iterator[Finding]:
-    about, plug = f"container {container.name}", facts.plugs.get(end.link)
-    if not plug:
+def _veth(
+    facts: Facts, container: state.Record, network: Network, endpoint: Endpoint, published: bool
+) -> Iterator[Finding]:
+    about, link = f"container {container.name}", facts.links.get(endpoint.veth)
+    if not link:
         again = f"'mydocker restart {container.name}', or 'mydocker network disconnect {network.name} {container.name}'"
-        wrong = f"its link {end.link} ({end.device}) is gone"
+        wrong = f"its link {endpoint.veth} ({endpoint.device}) is gone"
         yield Finding(about, wrong, f"{again} and 'mydocker network connect {network.name} {container.name}'")
         return
-    mend: list[Op] = [PlugLink(end.link, network.device, published)]
-    if plug.bridge != network.device:
-        wrong, remedy = f"its link {end.link} ({end.device}) is not plugged into {network.device}", "plugged in again"
-    elif not plug.up:
-        wrong, remedy = f"its link {end.link} ({end.device}) is down", "up again"
-    elif published and not plug.hairpin:
-        wrong, remedy = f"its link {end.link} has no hairpin, so it may not reach its own ports", "set again"
+    mend: list[Op] = [AttachVeth(endpoint.veth, network.device, published)]
+    if link.bridge != network.device:
+        wrong, remedy = (
+            f"its link {endpoint.veth} ({endpoint.device}) is not plugged into {network.device}",
+            "plugged in again",
+        )
+    elif not link.up:
+        wrong, remedy = f"its link {endpoint.veth} ({endpoint.device}) is down", "up again"
+    elif published and not link.hairpin:
+        wrong, remedy = f"its link {endpoint.veth} has no hairpin, so it may not reach its own ports", "set again"
     else:
         return
     bridge = facts.bridges[network.device]
@@ -240,9 +245,9 @@ def _plug(facts: Facts, container: state.Record, network: Network, end: Endpoint
     yield Finding(about, wrong, remedy, mend, container=container)
 
 
-def _lease(facts: Facts, container: state.Record, network: Network, end: Endpoint) -> Iterator[Finding]:
-    about, address = f"container {container.name}", end.address.partition("/")[0]
-    lease = leases.Lease(address, container.id, [container.name, *end.aliases])
+def _lease(facts: Facts, container: state.Record, network: Network, endpoint: Endpoint) -> Iterator[Finding]:
+    about, address = f"container {container.name}", endpoint.address.partition("/")[0]
+    lease = leases.Lease(address, container.id, [container.name, *endpoint.aliases])
     there = next((each for each in facts.leases[network.name] if each.address == address), None)
     if not there:
         wrong = f"its address {address} on network {network.name} is not on record as taken"
@@ -302,11 +307,11 @@ def _gone(facts: Facts, container: state.Record) -> Iterator[Finding]:
             about, "it does not run, and there are still rules for its ports", "removed", withdraw, container=container
         )
     devices = {each.name: each.device for each in facts.networks}
-    for end in container.endpoints:
-        plug = facts.plugs.get(end.link)
-        if plug and plug.bridge and plug.bridge == devices.get(end.network):
-            wrong = f"it does not run, and its link {end.link} is still in {plug.bridge}"
-            yield Finding(about, wrong, "removed", [RemoveLink(end.link)], container=container)
+    for endpoint in container.endpoints:
+        link = facts.links.get(endpoint.veth)
+        if link and link.bridge and link.bridge == devices.get(endpoint.network):
+            wrong = f"it does not run, and its link {endpoint.veth} is still in {link.bridge}"
+            yield Finding(about, wrong, "removed", [RemoveLink(endpoint.veth)], container=container)
     target = facts.shown.get(container.name, "")
     if container.pid and target == f"/proc/{container.pid}/ns/net":
         shown: list[Op] = [ShowNamespace(container.name, container.pid)]
@@ -360,8 +365,10 @@ def _network_at(facts: Facts, version: int, spec: str) -> Network | None:
 
 def _leases(facts: Facts, network: Network) -> Iterator[Finding]:
     """Leases of nobody."""
-    ends = [(each.id, end) for each in facts.running for end in each.endpoints if end.network == network.name]
-    owners = {end.address.partition("/")[0]: container_id for container_id, end in ends}
+    endpoints = [
+        (each.id, endpoint) for each in facts.running for endpoint in each.endpoints if endpoint.network == network.name
+    ]
+    owners = {endpoint.address.partition("/")[0]: container_id for container_id, endpoint in endpoints}
     known = {each.id: each for each in [*facts.running, *facts.gone]}
     for lease in facts.leases[network.name]:
         # That another's address is on its record is told of who has it.

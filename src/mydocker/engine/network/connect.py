@@ -6,11 +6,11 @@ import os
 
 from mydocker import state
 from mydocker.engine import builtin, bundle
-from mydocker.engine.lifecycle import hold
 from mydocker.engine.network import endpoints, etc, lifecycle, networks
+from mydocker.engine.process import open_pidfd
 from mydocker.errors import Conflict, NotFound
 from mydocker.kernel import process, rtnetlink
-from mydocker.model.network import DEFAULT, Endpoint, Network, Wires, with_hostname
+from mydocker.model.network import DEFAULT, Attachments, Endpoint, Network, with_hostname
 from mydocker.model.options import net
 from mydocker.model.options.netmode import is_mode
 from mydocker.network import ipam, leases, plan, resolvconf
@@ -46,7 +46,7 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
             raise Conflict(f"container {found.name} is on network {target.name} already", "")
         hostname = bundle.load_request(found).hostname
         asked.aliases = with_hostname(target.name, asked.aliases, hostname)
-        pidfd = hold(found)
+        pidfd = open_pidfd(found)
         try:
             if pidfd < 0:
                 found.networks.append(asked.to_json())
@@ -68,7 +68,7 @@ def _check_joinable(found: state.Record) -> None:
 
 
 def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidfd: int) -> None:
-    before, joined = (found.networks, found.ports), _joined(found)
+    before, joined = (found.networks, found.bound_ports), _joined(found)
     # Above all others: by the lowest go its default route and its ports, in the order in which it has joined.
     number = 1 + max((int(end.device.removeprefix("eth")) for end in found.endpoints), default=-1)
     if number > _LAST:
@@ -76,38 +76,40 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
     end = endpoints.take(found, target, asked, number)
     trace, resolver = Trace("host"), []
     held: dict[str, list[int]] = {}
-    was_named = Wires(found.id, found.name, joined, []).named
+    had_dns = Attachments(found.id, found.name, joined, []).has_dns
     joined.append((target, end))
     found.networks = [*found.networks, end.to_json()]
     try:
-        if found.published and not found.ports and not target.internal:  # it was on no network that leads out
-            held = endpoints.hold(found.published, bool(target.subnet6))
-            found.ports = list(held)
+        if (
+            found.requested_ports and not found.bound_ports and not target.internal
+        ):  # it was on no network that leads out
+            held = endpoints.hold(found.requested_ports, bool(target.subnet6))
+            found.bound_ports = list(held)
         state.save(found)  # first: whoever kills us now leaves what `disconnect` and the monitor know of
-        plug = plan.plug(target, end)
-        plug.pid = found.pid
-        trace.run([plug])
+        veth = plan.veth(target, end)
+        veth.pid = found.pid
+        trace.run([veth])
         inside: list[Op] = [steps.EnableIPv6(end.device)] if end.address6 else []
         inside.append(plan.configure(target, end, number))
-        if target.name != DEFAULT and not was_named:
+        if target.name != DEFAULT and not had_dns:
             inside.append(OpenResolver(resolvconf.RESOLVER))
         resolver = _within(pidfd, inside)
-        rtnetlink.flush_linkwatch(end.link)
+        rtnetlink.flush_linkwatch(end.veth)
         if held:
-            trace.run(plan.publish(Wires(found.id, found.name, joined, found.ports)))
+            trace.run(plan.publish(Attachments(found.id, found.name, joined, found.bound_ports)))
         control.tell(found, [network for network, _ in joined], held, resolver)
     except BaseException:
         trace.undo_all()
         leases.release_all(found.id, [end])
-        found.networks, found.ports = before
+        found.networks, found.bound_ports = before
         state.save(found)
-        trace.run([steps.RemoveLink(end.link)])  # with the address and routes at its other end
+        trace.run([steps.RemoveLink(end.veth)])  # with the address and routes at its other end
         raise
     finally:
         endpoints.close(held)
         for descriptor in resolver:
             os.close(descriptor)
-    _rewrite_etc(found, joined, added=[end], named=(was_named, was_named or target.name != DEFAULT))
+    _rewrite_etc(found, joined, added=[end], has_dns=(had_dns, had_dns or target.name != DEFAULT))
 
 
 def disconnect(network: str, container: str, force: bool) -> None:
@@ -138,37 +140,37 @@ def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str,
     """The record is first. Should the monitor of one that lives on not answer, it is off the network all the same, and
     the monitor undoes at the end what it knows of; whatever else goes wrong, the record is as before."""
     joined, off = found.networks, False
-    before = Wires(found.id, found.name, _joined(found), found.ports)
+    before = Attachments(found.id, found.name, _joined(found), found.bound_ports)
     found.networks = rest
-    after = Wires(found.id, found.name, _joined(found), found.ports)
-    if after.outward and found.published:
-        endpoints.check_ports(found.published, [network for network, _ in after.joined])
+    after = Attachments(found.id, found.name, _joined(found), found.bound_ports)
+    if after.egress and found.requested_ports:
+        endpoints.check_ports(found.requested_ports, [network for network, _ in after.endpoints])
     move, held = _move_ports(before, after)
-    if not after.outward:
-        found.ports = []
+    if not after.egress:
+        found.bound_ports = []
     try:
         state.save(found)
-        Trace("host").run([*move, steps.RemoveLink(end.link)])
+        Trace("host").run([*move, steps.RemoveLink(end.veth)])
         off = True
         leases.release_all(found.id, [end])
-        control.tell(found, [network for network, _ in after.joined], held, [])
+        control.tell(found, [network for network, _ in after.endpoints], held, [])
     except BaseException:
         if not (off and found.alive()):
-            found.networks, found.ports = joined, before.ports
+            found.networks, found.bound_ports = joined, before.ports
             state.save(found)
         raise
     finally:
         endpoints.close(held)
         if not found.alive():  # its monitor may have withdrawn its ports before they were moved
             Trace("host").run([_withdraw(before), _withdraw(after)])
-    _rewrite_etc(found, after.joined, removed=[end], named=(before.named, after.named))
+    _rewrite_etc(found, after.endpoints, removed=[end], has_dns=(before.has_dns, after.has_dns))
 
 
-def _move_ports(before: Wires, after: Wires) -> tuple[list[Op], dict[str, list[int]]]:
+def _move_ports(before: Attachments, after: Attachments) -> tuple[list[Op], dict[str, list[int]]]:
     """Its ports lead to an address: to that of the next network from now on, or nowhere. The sockets that hold them at
     IPv6, too, where only the next network has that; where only the last one had it, the monitor closes them."""
     move = plan.publish(after)
-    had, has = (bool(wires.outward and wires.outward[1].address6) for wires in (before, after))
+    had, has = (bool(attachments.egress and attachments.egress[1].address6) for attachments in (before, after))
     if not move or (had and not has):
         return ([_withdraw(before)] if before.ports else []) + move, {}
     for op in move:
@@ -177,8 +179,10 @@ def _move_ports(before: Wires, after: Wires) -> tuple[list[Op], dict[str, list[i
     return move, endpoints.hold_ipv6(before.ports) if has and not had else {}
 
 
-def _withdraw(wires: Wires) -> steps.RemovePorts:
-    return steps.RemovePorts(wires.name, wires.id, wires.outward[1].address6 if wires.outward else "")
+def _withdraw(attachments: Attachments) -> steps.RemovePorts:
+    return steps.RemovePorts(
+        attachments.name, attachments.id, attachments.egress[1].address6 if attachments.egress else ""
+    )
 
 
 def _joined(found: state.Record) -> list[tuple[Network, Endpoint]]:
@@ -214,9 +218,9 @@ def _rewrite_etc(
     joined: list[tuple[Network, Endpoint]],
     added: Iterable[Endpoint] = (),
     removed: Iterable[Endpoint] = (),
-    named: tuple[bool, bool] = (False, False),
+    has_dns: tuple[bool, bool] = (False, False),
 ) -> None:
-    """Its own lines of /etc/hosts, and resolv.conf where names begin or end to be resolved (named: before, now).
+    """Its own lines of /etc/hosts, and resolv.conf where names begin or end to be resolved (has_dns: before, now).
 
     In place: the container has these very files mounted. What it has written itself stays.
     """
@@ -224,9 +228,9 @@ def _rewrite_etc(
     own, gone = (resolvconf.own_lines(hostname, _addresses(ends)) for ends in (added, removed))
     lines = etc.text_of(f"{found.directory}/hosts").splitlines(keepends=True)
     _write_in_place(f"{found.directory}/hosts", "".join([line for line in lines if line not in gone] + own))
-    if named[0] != named[1]:
+    if has_dns[0] != has_dns[1]:
         ipv6 = any(end.address6 for _, end in joined)
-        _write_in_place(f"{found.directory}/resolv.conf", etc.resolv_conf(bundle.load_request(found), ipv6, named[1]))
+        _write_in_place(f"{found.directory}/resolv.conf", etc.resolv_conf(bundle.load_request(found), ipv6, has_dns[1]))
 
 
 def _addresses(ends: Iterable[Endpoint]) -> list[str]:

@@ -8,7 +8,7 @@ import os
 from mydocker import state
 from mydocker.engine.network import etc
 from mydocker.errors import Conflict, NotFound
-from mydocker.model.network import DEFAULT, Wires
+from mydocker.model.network import DEFAULT, Attachments
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -22,24 +22,29 @@ if TYPE_CHECKING:
 
 @record
 class Prepared:
-    """wires: for the plan; None without networks. held: the sockets of each published port, by its text. shared: a
+    """attachments: for the plan; None without networks. bound_sockets: by the text of their port. shared: a
     descriptor of the other container's network namespace, or -1. notes: lines that a person should see.
 
     `with` gives all of it back, unless it was handed over."""
 
     found: state.Record
-    wires: Wires | None = None
-    held: dict[str, list[int]] = {}
+    attachments: Attachments | None = None
+    bound_sockets: dict[str, list[int]] = {}
     shared: int = -1
     notes: list[str] = []
     handed_over: bool = False
 
+    @property
+    def networks(self) -> list[dict[str, Any]]:
+        """The networks as JSON, in the order of the container's endpoints."""
+        return [network.__dict__ for network, _ in self.attachments.endpoints] if self.attachments else []
+
     def hand_over(self) -> None:
         """The monitor has it all now, and gives it back one day."""
-        close(self.held)
+        close(self.bound_sockets)
         if self.shared >= 0:
             os.close(self.shared)
-        self.held, self.shared, self.handed_over = {}, -1, True
+        self.bound_sockets, self.shared, self.handed_over = {}, -1, True
 
     def __enter__(self) -> Prepared:
         return self
@@ -55,7 +60,7 @@ class Prepared:
             from mydocker.network import leases
 
             leases.release_all(found.id, found.endpoints)
-            found.networks, found.ports = [end.asked().to_json() for end in found.endpoints], []
+            found.networks, found.bound_ports = [end.asked().to_json() for end in found.endpoints], []
 
 
 def network_of(name: str, make: bool = True) -> Network:
@@ -108,19 +113,19 @@ def _name_networks(wanted: CreateRequest, names: list[str]) -> None:
 def check_ports(texts: list[str], found: list[Network]) -> None:
     from mydocker.model.options import ports
 
-    outward = next((network for network in found if not network.internal), None)
-    if not outward:
+    egress = next((network for network in found if not network.internal), None)
+    if not egress:
         raise Conflict("no port can be published on an internal network", "add a network that is not")
     for port in ports.parse_published(texts):
-        if ":" in port.host_ip and not outward.subnet6:
+        if ":" in port.host_ip and not egress.subnet6:
             raise Conflict(
-                f"port {port.source} can't be published: network {outward.name} has no IPv6",
+                f"port {port.source} can't be published: network {egress.name} has no IPv6",
                 "'mydocker network create --ipv6 NAME' makes one that has",
             )
 
 
-def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
-    """The wires of a start that is not done: with the addresses and ports that it would get now."""
+def imagined(container_id: str, wanted: CreateRequest) -> Attachments | None:
+    """The attachments of a start that is not done: with the addresses and ports that it would get now."""
     if not wanted.networks:
         return None
     from mydocker.model.network import Endpoint
@@ -135,17 +140,17 @@ def imagined(container_id: str, wanted: CreateRequest) -> Wires | None:
         if not address:
             raise leases.full(network)
         joined.append((network, _addressed(end, network, address, container_id, number)))
-    wires = Wires(container_id, wanted.name or container_id[:12], joined, [])
-    if wanted.published and wires.outward:
-        held = _hold_outward(wires, wanted.published)
+    attachments = Attachments(container_id, wanted.name or container_id[:12], joined, [])
+    if wanted.published and attachments.egress:
+        held = _bind_egress(attachments, wanted.published)
         close(held)
-        wires.ports = list(held)
-    return wires
+        attachments.ports = list(held)
+    return attachments
 
 
-def _hold_outward(wires: Wires, published: list[str]) -> dict[str, list[int]]:
+def _bind_egress(attachments: Attachments, published: list[str]) -> dict[str, list[int]]:
     """At the versions of IP of the network that they are reached by."""
-    return hold(published, bool(wires.outward and wires.outward[0].subnet6))
+    return hold(published, bool(attachments.egress and attachments.egress[0].subnet6))
 
 
 # --- a start ----------------------------------------------------------------------------------------------------------
@@ -175,19 +180,19 @@ def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, fr
 
 def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
     found = made.found
-    made.wires = Wires(found.id, found.name, [], [])
+    made.attachments = Attachments(found.id, found.name, [], [])
     for end in found.endpoints:
         network, notes = _ready(end.network)
-        number = len(made.wires.joined)
+        number = len(made.attachments.endpoints)
         joined = take(found, network, end, number)
-        made.wires.joined.append((network, joined))
+        made.attachments.endpoints.append((network, joined))
         found.networks[number] = joined.to_json()
         made.notes += notes
-    if found.published and made.wires.outward:
-        check_ports(found.published, [network for network, _ in made.wires.joined])
-        made.held = _hold_outward(made.wires, found.published)
-        found.ports = made.wires.ports = list(made.held)
-    etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), made.wires.joined))
+    if found.requested_ports and made.attachments.egress:
+        check_ports(found.requested_ports, [network for network, _ in made.attachments.endpoints])
+        made.bound_sockets = _bind_egress(made.attachments, found.requested_ports)
+        found.bound_ports = made.attachments.ports = list(made.bound_sockets)
+    etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), made.attachments.endpoints))
     state.save(found)  # whatever becomes of us, cleanup() finds what we hold
 
 
@@ -226,7 +231,7 @@ def _addressed(end: Endpoint, network: Network, address: str, container_id: str,
 
     joined = end.asked()
     address6 = ipam.address6(network, address)
-    joined.device, joined.link = f"eth{number}", f"veth{container_id[:8]}{number}"
+    joined.device, joined.veth = f"eth{number}", f"veth{container_id[:8]}{number}"
     joined.address, joined.gateway = cidr(network.subnet).with_prefix(address), network.gateway
     joined.mac = end.wanted_mac or mac_of(address)
     if address6:
@@ -278,8 +283,8 @@ def _publisher(taken: Port) -> str:
     from mydocker.model.options import ports
 
     for each in state.readable():
-        if each.ports and each.alive():
-            for port in ports.parse_published(each.ports):
+        if each.bound_ports and each.alive():
+            for port in ports.parse_published(each.bound_ports):
                 same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
                 if same and ports.meet(port.host_ip, taken.host_ip):
                     return each.name
@@ -316,16 +321,16 @@ def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
     if ends:
         from mydocker.network import ops as steps
 
-        left += [steps.MakeVeth(end.link, "", 0, end.device, end.mac) for end in ends]
-        if found.ports:
+        left += [steps.MakeVeth(end.veth, "", 0, end.device, end.mac) for end in ends]
+        if found.bound_ports:
             address6 = next((end.address6 for end in ends if end.address6), "")
-            left.append(steps.PublishPorts(found.name, found.id, found.ports, ends[0].address, address6))
+            left.append(steps.PublishPorts(found.name, found.id, found.bound_ports, ends[0].address, address6))
     undo_all(left)
 
 
 def _open_shared(found: state.Record) -> int:
     """A descriptor of the network namespace of the container that it shares; out of the way of what the child has."""
-    from mydocker.engine.lifecycle import hold as hold_process
+    from mydocker.engine.process import open_pidfd
     from mydocker.kernel.trampoline import FIRST_FREE_FD
 
     try:
@@ -334,7 +339,7 @@ def _open_shared(found: state.Record) -> int:
         raise NotFound(
             f"the container whose network {found.name} shares is gone", "create it again, with another --net"
         ) from None
-    pidfd = hold_process(other)
+    pidfd = open_pidfd(other)
     if pidfd < 0:
         raise Conflict(f"{found.name} shares the network of {other.name}, which is not running", f"start {other.name}")
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mydocker.model.options.request import CreateRequest
 
 
-def files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
+def files(wanted: CreateRequest, hostname: str, attachments: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
     """The container's own /etc/hostname, hosts and resolv.conf. With the host's network, the host's, and --add-host."""
     extra = [(name, address) for name, _, address in (row.partition(":") for row in wanted.extra_hosts)]
     name = ("hostname", f"{hostname or os.uname().nodename}\n")
@@ -27,14 +27,14 @@ def files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endp
             host = resolvconf.parse(resolv)
             resolv = resolvconf.resolv_conf(host, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
         return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
-    ipv6 = any(end.address6 for _, end in joined)
-    own = [end.address.partition("/")[0] for _, end in joined if end.address]
-    own += [end.address6.partition("/")[0] for _, end in joined if end.address6]
-    gateway = next((end.gateway for network, end in joined if not network.internal), "")
-    hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not joined)
-    if joined:
-        named = any(network.name != DEFAULT for network, _ in joined)
-        resolv = resolv_conf(wanted, ipv6, named)
+    ipv6 = any(endpoint.address6 for _, endpoint in attachments)
+    own = [endpoint.address.partition("/")[0] for _, endpoint in attachments if endpoint.address]
+    own += [endpoint.address6.partition("/")[0] for _, endpoint in attachments if endpoint.address6]
+    gateway = next((endpoint.gateway for network, endpoint in attachments if not network.internal), "")
+    hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not attachments)
+    if attachments:
+        has_dns = any(network.name != DEFAULT for network, _ in attachments)
+        resolv = resolv_conf(wanted, ipv6, has_dns)
     elif wanted.dns:
         resolv = resolvconf.resolv_conf(resolvconf.Settings(), wanted.dns, wanted.dns_search, wanted.dns_options)
     else:
@@ -42,9 +42,9 @@ def files(wanted: CreateRequest, hostname: str, joined: list[tuple[Network, Endp
     return [name, ("hosts", hosts), ("resolv.conf", resolv)]
 
 
-def resolv_conf(wanted: CreateRequest, ipv6: bool, named: bool) -> str:
+def resolv_conf(wanted: CreateRequest, ipv6: bool, has_dns: bool) -> str:
     settings = resolvconf.of_host(text_of("/etc/resolv.conf"), text_of(resolvconf.UPSTREAM))
-    return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, named)
+    return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, has_dns)
 
 
 def write(directory: str, texts: list[tuple[str, str]]) -> None:

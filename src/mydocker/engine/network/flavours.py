@@ -14,7 +14,7 @@ from mydocker.network.ops import RemoveOldFlavour
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.kernel.bridge import Plug
+    from mydocker.kernel.bridge import Link
 
 
 def removals() -> list[RemoveOldFlavour]:
@@ -24,10 +24,10 @@ def removals() -> list[RemoveOldFlavour]:
         return []
     saved = {version: iptables.save(version, flavour=flavour) for version in firewall.FORWARDING}
     known = [each.id for each in networks.networks()] + state.ids()
-    return plan(flavour, saved, known, bridge.plugs() if any(map(firewall.owners, saved.values())) else {})
+    return plan(flavour, saved, known, bridge.links() if any(map(firewall.owners, saved.values())) else {})
 
 
-def plan(flavour: str, saved: dict[int, str], known: list[str], links: dict[str, Plug]) -> list[RemoveOldFlavour]:
+def plan(flavour: str, saved: dict[int, str], known: list[str], links: dict[str, Link]) -> list[RemoveOldFlavour]:
     """saved: by version of IP. known: IDs of this store's networks and containers. links: the host's."""
     ours = {owner_id[:12] for owner_id in known}
     up = {link.alias.rpartition(" ")[2] for link in links.values() if link.alias.startswith(firewall.TAG)}

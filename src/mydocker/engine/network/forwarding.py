@@ -23,7 +23,7 @@ from mydocker.trace import run_or_undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.kernel.bridge import Plug
+    from mydocker.kernel.bridge import Link
     from mydocker.model.network import Network
 
 RENAME = "'ip link set dev NAME name NEWNAME'"
@@ -41,13 +41,13 @@ def guard_now(network: Network, off: list[int]) -> Guard:
     noted = turned_on()
     if network.internal or not set(network.versions) & {*off, *noted.versions}:
         return Guard()
-    guard = guard_of(network, off, noted, bridge.plugs())
+    guard = guard_of(network, off, noted, bridge.links())
     for link in firewall.strange(guard.links):
         raise Conflict(f"no firewall rule can name the host's link {link!r}, to keep it apart", RENAME)
     return guard
 
 
-def guard_of(network: Network, off: list[int], noted: Guard, links: dict[str, Plug]) -> Guard:
+def guard_of(network: Network, off: list[int], noted: Guard, links: dict[str, Link]) -> Guard:
     """The guard for the network's versions of IP for which mydocker turned forwarding on, or is about to.
 
     off: versions that are not forwarded now. noted: turned_on(). links: the host's.
@@ -56,7 +56,7 @@ def guard_of(network: Network, off: list[int], noted: Guard, links: dict[str, Pl
     return guard_for(needed, noted, links)
 
 
-def guard_for(versions: list[int], noted: Guard, links: dict[str, Plug]) -> Guard:
+def guard_for(versions: list[int], noted: Guard, links: dict[str, Link]) -> Guard:
     """The guard for these versions of IP; noted and links: as in guard_of()."""
     if not versions:
         return Guard()
@@ -93,7 +93,7 @@ def unneeded(last: Network) -> list[int]:
 
 def others_in_need() -> str:
     """Name the links or rules of others that may need the host to forward; "" if none do."""
-    links = foreign_links(bridge.plugs(), turned_on().links)
+    links = foreign_links(bridge.links(), turned_on().links)
     return ", ".join(links) or foreign.nat()
 
 
@@ -123,7 +123,7 @@ def turned_on() -> Guard:
     versions, links = [int(word) for word in numbers.split()], names.split()
     if versions and not names:
         # Written by an older version, whose guard was for all links: take those that exist now.
-        links = own_links(bridge.plugs(), Guard())
+        links = own_links(bridge.links(), Guard())
     return Guard(versions, links)
 
 

@@ -47,17 +47,17 @@ def draw(
     known: Sequence[Network], bridges: dict[str, Bridge | None], running: Sequence[Record], rules: Sequence[Rule]
 ) -> dict[str, Any]:
     """The map. bridges: by device, None where there is no such link. rules: ours, of all owners, and of which IP."""
-    ends: dict[str, list[tuple[Record, Endpoint]]] = {each.name: [] for each in known}
+    endpoints: dict[str, list[tuple[Record, Endpoint]]] = {each.name: [] for each in known}
     others: dict[str, list[str]] = {}
     for container in running:
-        joined = [end for end in container.endpoints if end.network in ends]
-        for end in joined:
-            ends[end.network].append((container, end))
+        joined = [endpoint for endpoint in container.endpoints if endpoint.network in endpoints]
+        for endpoint in joined:
+            endpoints[endpoint.network].append((container, endpoint))
         if not joined:
             others.setdefault(container.network, []).append(container.name)
     internal = {each.name for each in known if each.internal}
     return {
-        "networks": [_network(each, bridges[each.device], ends[each.name], internal, rules) for each in known],
+        "networks": [_network(each, bridges[each.device], endpoints[each.name], internal, rules) for each in known],
         "others": {mode: sorted(names) for mode, names in sorted(others.items())},
     }
 
@@ -65,13 +65,13 @@ def draw(
 def _network(
     network: Network,
     found: Bridge | None,
-    ends: list[tuple[Record, Endpoint]],
+    endpoints: list[tuple[Record, Endpoint]],
     internal: set[str],
     rules: Sequence[Rule],
 ) -> dict[str, Any]:
     owner = firewall.network_owner(network.name, network.id)
     ports = found.ports if found and found.is_ours(owner) else []
-    containers = [_end(container, end, ports, internal, rules) for container, end in ends]
+    containers = [_end(container, endpoint, ports, internal, rules) for container, endpoint in endpoints]
     links = {each["link"] for each in containers}
     return {
         "name": network.name,
@@ -101,22 +101,24 @@ def _state(found: Bridge | None, owner: str) -> str:
 
 
 def _end(
-    container: Record, end: Endpoint, plugged: list[str], internal: set[str], rules: Sequence[Rule]
+    container: Record, endpoint: Endpoint, plugged: list[str], internal: set[str], rules: Sequence[Rule]
 ) -> dict[str, Any]:
     # Ports are published where the way out is: on the first network that has one.
-    outward = next((each.network for each in container.endpoints if each.network not in internal), None)
-    published = end.network == outward
+    egress = next((each.network for each in container.endpoints if each.network not in internal), None)
+    published = endpoint.network == egress
     return {
         "name": container.name,
         "id": container.id,
-        "device": end.device,
-        "link": end.link,
-        "plugged": end.link in plugged,
-        "address": end.address,
-        "address6": end.address6,
-        "mac": end.mac,
-        "aliases": end.aliases,
-        "ports": [f"{port.source} -> {port.target}" for port in parse_published(container.ports)] if published else [],
+        "device": endpoint.device,
+        "link": endpoint.veth,
+        "plugged": endpoint.veth in plugged,
+        "address": endpoint.address,
+        "address6": endpoint.address6,
+        "mac": endpoint.mac,
+        "aliases": endpoint.aliases,
+        "ports": [f"{port.source} -> {port.target}" for port in parse_published(container.bound_ports)]
+        if published
+        else [],
         "rules": _of(rules, firewall.container_owner(container.name, container.id)) if published else [],
     }
 

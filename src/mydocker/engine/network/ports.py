@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker import state
 from mydocker.engine.network import endpoints, networks
 from mydocker.errors import Conflict, InvalidArgument, NotFound
-from mydocker.model.network import Wires
+from mydocker.model.network import Attachments
 from mydocker.model.options import ports
 from mydocker.network import ops, plan
 from mydocker.runtime import control
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def listing(container: str, target: str = "") -> list[ports.Port]:
     """Those in effect. target: 80 or 80/tcp, only that one of the container. Raises NotFound if it is not published."""
     found = state.find(container)
-    published = ports.parse_published(found.ports)
+    published = ports.parse_published(found.bound_ports)
     if not target:
         return published
     (key,) = ports.expose([target])[:1]
@@ -37,20 +37,20 @@ def add(container: str, texts: list[str]) -> list[ports.Port]:
     found = state.find(container)
     with state.lock(found):
         found = state.load(found.id)
-        joined = [networks.load(end.network) for end in found.endpoints]
+        joined = [networks.load(endpoint.network) for endpoint in found.endpoints]
         if not joined:
             raise Conflict(f"container {found.name} is on no network", "a port needs one: see 'mydocker network'")
-        ports.parse_published([*found.published, *wanted])  # none of them twice
+        ports.parse_published([*found.requested_ports, *wanted])  # none of them twice
         endpoints.check_ports(wanted, joined)
-        published = [*found.published, *wanted]
+        published = [*found.requested_ports, *wanted]
         if not found.alive():
-            found.published = published
+            found.requested_ports = published
             state.save(found, durable=True)
             return ports.parse_published(wanted)
-        outward = next(network for network in joined if not network.internal)
-        held = endpoints.hold(wanted, bool(outward.subnet6))
+        egress = next(network for network in joined if not network.internal)
+        held = endpoints.hold(wanted, bool(egress.subnet6))
         try:
-            _change(found, joined, published, [*found.ports, *held], held)
+            _change(found, joined, published, [*found.bound_ports, *held], held)
         finally:
             endpoints.close(held)
         return ports.parse_published(held)
@@ -62,17 +62,18 @@ def remove(container: str, texts: list[str]) -> list[ports.Port]:
     with state.lock(found):
         found = state.load(found.id)
         running = found.alive()
-        current = found.ports if running and found.ports else found.published
+        current = found.bound_ports if running and found.bound_ports else found.requested_ports
         gone = sorted({at for text in texts for at in _which(found, current, text)})
         names = [current[at] for at in gone]
         published, rest = (
-            [text for at, text in enumerate(texts) if at not in gone] for texts in (found.published, found.ports)
+            [text for at, text in enumerate(texts) if at not in gone]
+            for texts in (found.requested_ports, found.bound_ports)
         )
         if not running:
-            found.published = published
+            found.requested_ports = published
             state.save(found, durable=True)
         else:
-            _change(found, [networks.load(end.network) for end in found.endpoints], published, rest, {})
+            _change(found, [networks.load(endpoint.network) for endpoint in found.endpoints], published, rest, {})
         return ports.parse_published(names)
 
 
@@ -100,13 +101,13 @@ def _change(
     The record is first: a command line that is killed here leaves a port that `port rm` and the monitor know of. A
     monitor that is told lets go of ports that are withdrawn, so their rules go before.
     """
-    before = found.published, found.ports
-    wires = Wires(found.id, found.name, list(zip(joined, found.endpoints)), now or found.ports)
-    steps = plan.publish(wires)
+    before = found.requested_ports, found.bound_ports
+    attachments = Attachments(found.id, found.name, list(zip(joined, found.endpoints)), now or found.bound_ports)
+    steps = plan.publish(attachments)
     for op in steps:
         assert isinstance(op, ops.PublishPorts)
-        op.ports, op.before = now, found.ports
-    found.published, found.ports = published, now
+        op.ports, op.before = now, found.bound_ports
+    found.requested_ports, found.bound_ports = published, now
     trace = Trace("host")
     try:
         state.save(found)
@@ -117,12 +118,12 @@ def _change(
             control.tell(found, joined, held, [])
     except BaseException:
         trace.undo_all()
-        found.published, found.ports = before
+        found.requested_ports, found.bound_ports = before
         state.save(found)
         if held and found.alive():
             control.tell(found, joined, {}, [])
         raise
     finally:
         if not found.alive():  # its monitor may have withdrawn its ports before these rules were made
-            address6 = next((end.address6 for end in found.endpoints if end.address6), "")
+            address6 = next((endpoint.address6 for endpoint in found.endpoints if endpoint.address6), "")
             Trace("host").run([ops.RemovePorts(found.name, found.id, address6)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker import state
 from mydocker.engine.network import flavours, forwarding, networks, zones
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
-from mydocker.model.network import Wires
+from mydocker.model.network import Attachments
 from mydocker.network import foreign, leases, ops, plan
 from mydocker.trace import Trace, reason
 
@@ -27,7 +27,7 @@ def reload() -> list[str]:
     for container_id in state.ids():
         try:
             found = state.load(container_id)
-            if found.alive() and found.ports:
+            if found.alive() and found.bound_ports:
                 with state.lock(found):  # whoever changes its ports or networks has it
                     _publish(state.load(container_id))
         except NotFound:
@@ -53,10 +53,10 @@ def _network(network: Network) -> list[str]:
 
 def _publish(record: state.Record) -> None:
     """Its ports' rules, as they were at its start, `port add` included."""
-    if not (record.alive() and record.ports):
+    if not (record.alive() and record.bound_ports):
         return
     joined = [(networks.load(end.network), end) for end in record.endpoints if end.address]
-    for op in plan.publish(Wires(record.id, record.name, joined, record.ports)):
+    for op in plan.publish(Attachments(record.id, record.name, joined, record.bound_ports)):
         assert isinstance(op, ops.PublishPorts)
         op.before = op.ports  # it has these, or should: they are replaced, not added
         trace = Trace("host")

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mydocker.kernel.bridge import Bridge, Plug
+    from mydocker.kernel.bridge import Bridge, Link
     from mydocker.model.network import Network
     from mydocker.network.leases import Lease
 
@@ -36,7 +36,7 @@ class Facts:
     networks: list[Network]
     was_up: set[str]
     bridges: dict[str, Bridge | None]
-    plugs: dict[str, Plug]
+    links: dict[str, Link]
     unset: dict[str, list[str]]
     saved: dict[int, str]
     off: list[int]
@@ -64,7 +64,7 @@ def survey() -> Facts:
         known,
         {each.name for each in known if networks.was_up(each)},
         bridges,
-        bridge.plugs(),
+        bridge.links(),
         {each.device: _unset(each) for each in known if bridges[each.device]},
         {version: iptables.save(version) for version in versions},
         sorted({version for each in known for version in forwarding.not_forwarded(each)}),

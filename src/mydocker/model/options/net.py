@@ -31,19 +31,19 @@ def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[st
     first = found[0]
     first.wanted_ip, first.wanted_mac = ip or first.wanted_ip, mac or first.wanted_mac
     first.aliases += aliases
-    for end in found:
-        _check(end)
+    for endpoint in found:
+        _check(endpoint)
     check_names(found)
     return first.network, found
 
 
 def check_names(found: list[Endpoint]) -> None:
     """What depends on which networks these are; once more when IDs have become names. Raises InvalidArgument."""
-    given = [end.network for end in found]
+    given = [endpoint.network for endpoint in found]
     twice = next((name for name in given if given.count(name) > 1), "")
     if twice:
         raise InvalidArgument(f"network {twice} is given twice", "a container is on a network once")
-    if any(end.aliases and end.network == DEFAULT for end in found):
+    if any(endpoint.aliases and endpoint.network == DEFAULT for endpoint in found):
         raise InvalidArgument(
             "containers on the default network have no names there", "make one with 'mydocker network create NAME'"
         )
@@ -72,11 +72,13 @@ def _endpoint(option: str) -> Endpoint:
     return found
 
 
-def _check(end: Endpoint) -> None:
-    if is_mode(end.network):
-        raise InvalidArgument(f"'{end.network}' is no network", f"say --net {end.network}, and nothing else with it")
-    if end.wanted_ip:
-        end.wanted_ip = addresses.show(*addresses.parse(end.wanted_ip))
-    if end.wanted_mac:
-        end.wanted_mac = addresses.mac(end.wanted_mac)
-    end.aliases = [names.hostname(alias) for alias in dict.fromkeys(end.aliases)]
+def _check(endpoint: Endpoint) -> None:
+    if is_mode(endpoint.network):
+        raise InvalidArgument(
+            f"'{endpoint.network}' is no network", f"say --net {endpoint.network}, and nothing else with it"
+        )
+    if endpoint.wanted_ip:
+        endpoint.wanted_ip = addresses.show(*addresses.parse(endpoint.wanted_ip))
+    if endpoint.wanted_mac:
+        endpoint.wanted_mac = addresses.mac(endpoint.wanted_mac)
+    endpoint.aliases = [names.hostname(alias) for alias in dict.fromkeys(endpoint.aliases)]

@@ -193,7 +193,7 @@ def from_params(
         ulimits=list({limit["name"]: limit for limit in map(units.ulimit, several("ulimit"))}.values()),
         hostname=names.hostname(text("hostname")) if text("hostname") else "",
         network=mode,
-        networks=[end.to_json() for end in endpoints],
+        networks=[endpoint.to_json() for endpoint in endpoints],
         published=[port.text for port in ports.parse_published(several("publish"))],
         publish_all=bool(params.get("publish_all")),
         exposed_ports=ports.expose(several("expose")),
