@@ -163,14 +163,14 @@ class TestChoice:
         with pytest.raises(InvalidArgument, match="no storage driver 'zfs'"):
             choice.choose("zfs")
 
-    def test_the_order_is_the_one_that_config_yaml_and_readme_promise(self):
+    def test_the_order_is_the_one_that_config_yaml_and_the_reference_promise(self):
         """copy works everywhere: what comes after it would never be tried."""
         assert choice.NAMES[-1] == "copy"
         promised = " or ".join(", ".join(choice.NAMES).rsplit(", ", 1))
         assert config.KEYS["storage_driver"][1].startswith(f"{promised}; empty: the first")
         assert f"# {promised}; empty: the first" in (CHECKOUT / "packaging/config.yaml").read_text()
-        readme = (CHECKOUT / "README.md").read_text().replace("`", "")
-        assert f"| storage_driver | the first that works | {promised} |" in readme
+        reference = (CHECKOUT / "docs/reference.md").read_text().replace("`", "")
+        assert f"| storage_driver | the first that works | {promised} |" in reference
 
     @pytest.mark.parametrize("name", ["zfs", "", "base", "../x"])
     def test_a_record_s_driver_is_one_of_ours(self, name):

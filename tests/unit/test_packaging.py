@@ -101,10 +101,13 @@ def number(version: str) -> list[int]:
 
 
 def test_the_set_up_lines_of_readme_are_those_tried_on_fresh_machines():
-    section = text("README.md").partition("## Two commands")[2].partition("\n## ")[0]
-    shown = [re.split("  +", line.strip())[0] for line in section.splitlines() if line.startswith("    ")]
+    readme = text("README.md")
+    install, first, *_ = re.findall(r"(?ms)^```sh\n(.*?)^```", readme)
     tried = re.search(r'(?s)\nLINES="(.*?)"\n', text("script/fresh"))[1].replace(" $TESTS", "").replace(" -y ", " ")
-    assert tried.splitlines() == [line for line in shown if not line.startswith("dnf ")]  # the stand-in's
+    assert tried.splitlines() == ["script/demo", "script/test", *install.splitlines(), first.splitlines()[0]]
+    assert "`script/demo`" in readme
+    assert "`script/test`" in readme
+
 
 
 class TestUnit:

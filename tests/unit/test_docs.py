@@ -1,0 +1,70 @@
+"""The pages for readers: what they name exists, links lead somewhere, and README's Chinese twin says the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "examples/README.md"])
+# `src/mydocker/state.py`, `tests/unit/`, `script/test`: a path from the top of the checkout, with no more than a * in it.
+PATH = re.compile(r"`((?:src|docs|tests|script|benchmarks|packaging|debian|ansible|examples|findings|bin)/[\w./*-]*)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+README, CHINESE = ROOT / "README.md", ROOT / "README.zh.md"
+
+
+def headings(page: Path) -> list[str]:
+    prose = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    return re.findall(r"(?m)^(#+) ", prose)
+
+
+def links(page: Path) -> list[str]:
+    return LINK.findall(page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's names of the headings."""
+    titles = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+class TestPage:
+    def test_every_path_exists(self, page):
+        assert [path for path in PATH.findall(page.read_text()) if not any(ROOT.glob(path.rstrip("/")))] == []
+
+    def test_every_link_leads_somewhere(self, page):
+        for link in links(page):
+            if "://" in link:
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 110
+
+
+class TestChineseReadme:
+    def test_it_has_the_same_headings(self):
+        assert headings(CHINESE) == headings(README)
+
+    def test_it_has_the_same_code_blocks(self):
+        blocks = re.compile(r"(?ms)^```\w*\n.*?^```")
+        assert blocks.findall(CHINESE.read_text()) == blocks.findall(README.read_text())
+
+    def test_it_has_the_same_links(self):
+        twins = {"README.md", "README.zh.md"}
+        assert [link for link in links(CHINESE) if link not in twins] == [
+            link for link in links(README) if link not in twins
+        ]
+
+    def test_its_tables_name_the_same_files_and_commands(self):
+        def cells(page: Path) -> list[list[str]]:
+            return [re.findall(r"`[^`]+`", row) for row in page.read_text().splitlines() if row.startswith("|")]
+
+        assert cells(CHINESE) == cells(README)
