@@ -109,7 +109,6 @@ def test_the_set_up_lines_of_readme_are_those_tried_on_fresh_machines():
     assert "`script/test`" in readme
 
 
-
 class TestUnit:
     @pytest.mark.parametrize("key", ["ExecStart", "ExecStop"])
     def test_it_calls_a_command_that_is_there(self, key):
