@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from mydocker import paths
 from mydocker.model.network import Network
 from mydocker.network import resolver as module
+from mydocker.network import resolver_transport, resolver_zone
 from mydocker.network.resolver import MOST_FORWARDS, HostServers, Resolver
 
 WEB, DB = "a" * 64, "b" * 64
@@ -101,8 +102,9 @@ class World:
 @pytest.fixture
 def world(monkeypatch):
     found = World()
-    monkeypatch.setattr(module, "socket", found.socket)
-    monkeypatch.setattr(module, "monotonic", lambda: found.now)
+    monkeypatch.setattr(resolver_transport, "socket", found.socket)
+    for each in (module, resolver_transport):
+        monkeypatch.setattr(each, "monotonic", lambda: found.now)
     return found
 
 
@@ -434,7 +436,7 @@ def test_its_share_of_the_processor_is_all_it_takes(inside, world, monkeypatch):
 
 def test_nothing_is_raised_whatever_is_broken(inside, leases, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module.leases, "read", lambda name: 1 / 0)
+        patch.setattr(resolver_zone.leases, "read", lambda name: 1 / 0)
         inside.send("web")
     with monkeypatch.context() as patch:
         patch.setattr(inside.udp, "sendto", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no")))
