@@ -8,7 +8,7 @@ import os
 import stat
 
 from mydocker.kernel import mounts
-from mydocker.kernel.files import copy_tree, move_into, remove_tree
+from mydocker.kernel.files import remove_tree
 from mydocker.ops.base import Op, quote
 from mydocker.record import record
 
@@ -156,6 +156,8 @@ class FillVolume(Op):
     section = "mounts"
 
     def do(self) -> None:
+        from mydocker.kernel.copying import copy_tree, move_into  # has been loaded by the planner: imports are closed
+
         try:
             point = mounts.open_point(self.root, self.target)
         except FileNotFoundError:

@@ -54,6 +54,8 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
     asked = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
     # From the image alone: its mount point may be a link into /proc or /sys, which must not be there yet.
     volumes = [mount for mount in spec.get("mounts", []) if mount["destination"] in fill]
+    if volumes:
+        from mydocker.kernel import copying  # noqa: F401  FillVolume needs it where no module can be loaded any more
     steps += [FillVolume(root, mount["destination"], mount["source"]) for mount in volumes]
     for mount in spec.get("mounts", []):
         steps += _mount(mount, root, layout)

@@ -29,6 +29,7 @@ from mydocker.image import archive as images
 from mydocker.image import lookup, packing, store, unpacking, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
 from mydocker.kernel import files, programs
+from mydocker.kernel.copying import copy_tree
 from mydocker.ops.base import quote
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -266,7 +267,7 @@ class TestCopying:
         os.setxattr(zoo / "deep", "trusted.overlay.opaque", b"y")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(zoo / "socket"))
-        files.copy_tree(str(zoo), str(directory / "copy"))
+        copy_tree(str(zoo), str(directory / "copy"))
         assert tree(directory / "copy") == tree(zoo)
         assert (directory / "copy").stat().st_mtime_ns == zoo.stat().st_mtime_ns
         assert (directory / "copy/holes").stat().st_blocks < 1000
@@ -274,7 +275,7 @@ class TestCopying:
     def test_by_a_descriptor_s_path_into_a_directory_that_is_there(self, zoo, directory):
         (directory / "copy").mkdir()
         descriptor = os.open(zoo, os.O_PATH)
-        files.copy_tree(f"/proc/self/fd/{descriptor}", str(directory / "copy"))
+        copy_tree(f"/proc/self/fd/{descriptor}", str(directory / "copy"))
         os.close(descriptor)
         assert tree(directory / "copy") == tree(zoo)
 
@@ -283,7 +284,7 @@ class TestCopying:
         (directory / "source/secret").touch()
         shell(f"mount --bind {directory}/source {zoo}/sticky")
         try:
-            files.copy_tree(str(zoo), str(directory / "copy"))
+            copy_tree(str(zoo), str(directory / "copy"))
         finally:
             shell(f"umount {zoo}/sticky")
         assert (directory / "copy/sticky").is_dir()
@@ -293,7 +294,7 @@ class TestCopying:
         (directory / "copy").mkdir()
         (directory / "copy/setuid").symlink_to("/etc/passwd")
         with pytest.raises(FileExistsError):
-            files.copy_tree(str(zoo), str(directory / "copy"))
+            copy_tree(str(zoo), str(directory / "copy"))
 
 
 class TestWriting:

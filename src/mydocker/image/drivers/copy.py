@@ -7,6 +7,7 @@ import stat
 
 from mydocker import paths
 from mydocker.kernel import files
+from mydocker.kernel.copying import copy_tree
 from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ def prepare(directory: str, layers: list[str]) -> None:
     files.remove_tree(unfinished)
     os.mkdir(unfinished, 0o755)
     for layer in layers:
-        files.copy_tree(paths.layer(layer), unfinished, flatten=True)
+        copy_tree(paths.layer(layer), unfinished, flatten=True)
     os.rename(unfinished, f"{directory}/rootfs")
 
 
