@@ -41,12 +41,16 @@ class Trace:
 
     def __init__(self, side: str, number: int = 0, notes: Iterable[Note] = ()) -> None:
         self.side = side
+        self.pid = 0
         self.number = number
         self.notes: list[Note] = [*notes]
         self._done: list[Op] = []
 
     def run(self, plan: Iterable[Op]) -> None:
         """Do each op in turn. Raises StepFailed at the first that fails; undo_all() then undoes it and those before."""
+        from mydocker.ops.base import Context  # who has a plan has loaded it
+
+        context = Context(self.pid)
         for op in plan:
             self.number += 1
             self._done.append(op)
@@ -54,7 +58,7 @@ class Trace:
             try:
                 if _FAULT and str(self.number) == _FAULT:
                     raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
-                op.do()
+                op.do(context)
             except (OSError, ValueError, OverflowError) as error:
                 self.notes.append(("", "", op, start, monotonic_ns(), reason(error)))
                 raise step_failed(op.describe(), error) from None

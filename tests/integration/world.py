@@ -18,6 +18,7 @@ from mydocker.model.options.ports import Port
 from mydocker.network import ports
 from mydocker.network.firewall import network_owner
 from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules
+from mydocker.ops.base import Context
 
 HOST, LAN = "198.18.7.1", "198.18.7.2"
 SERVER = """
@@ -135,16 +136,17 @@ class Net:
 
     def add(self, *guard: list) -> None:
         """guard: versions of IP, the host's own links, and those of them that are bridges."""
-        AddNetworkRules(self.name, self.id, self.device, self.subnet, self.subnet6, self.internal, *guard).do()
+        AddNetworkRules(self.name, self.id, self.device, self.subnet, self.subnet6, self.internal, *guard).do(Context())
 
     def make(self) -> None:
         self.add()
         addresses = [f"{self.base}.1/24"] + ([self.subnet6.replace("::/", "::1/")] if self.subnet6 else [])
         owner = network_owner(self.name, self.id)
-        MakeBridge(self.device, addresses, 1500, f"02:42:0a:c9:00:{int(self.base.split('.')[2]):02x}", owner).do()
+        mac = f"02:42:0a:c9:00:{int(self.base.split('.')[2]):02x}"
+        MakeBridge(self.device, addresses, 1500, mac, owner).do(Context())
 
     def remove(self) -> None:
-        RemoveNetworkRules(self.name, self.id, self.subnet6).do()
+        RemoveNetworkRules(self.name, self.id, self.subnet6).do(Context())
 
 
 class World(contextlib.ExitStack):
@@ -187,5 +189,5 @@ class World(contextlib.ExitStack):
         address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
         texts = [port.text for port in effective]
         op = PublishPorts(name, name.encode().hex().ljust(64, "0"), texts, f"{net.base}.{number}", address6)
-        op.do()
+        op.do(Context())
         return op

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mydocker.cli import explain
+
 SOURCE = Path(__file__).parents[2] / "src"
 
 
@@ -126,3 +128,14 @@ def test_only_trace_runs_an_op():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("do", "undo")
     }
     assert callers <= {"mydocker.trace"}
+
+
+def test_explain_knows_every_module_that_defines_ops():
+    users = {name for name, path in MODULES.items() if "mydocker.ops.base.operation" in named(path)}
+    assert {module.__name__ for module in explain.DEFINE_OPS} == users
+
+
+def named(path: Path) -> set[str]:
+    """Every name that a module imports from another."""
+    froms = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in froms for alias in node.names}

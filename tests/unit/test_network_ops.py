@@ -21,6 +21,7 @@ from mydocker.network.ops import (
     RemoveLink,
 )
 from mydocker.ops import namespaces
+from mydocker.ops.base import Context
 from mydocker.ops.namespaces import ShowNamespace
 
 MAC = "02:42:0a:09:01:02"
@@ -150,18 +151,18 @@ DELETION = rtnetlink.delete_link("veth0123abcd0")
 class TestMakeVeth:
     def test_one_message(self, kernel):
         kernel.answers = [0]
-        VETH.do()
+        VETH.do(Context())
         assert kernel.asked == [(PAIR,)]
 
     def test_a_pair_of_its_last_life_gives_way(self, kernel):
         kernel.answers = [errno.EEXIST, 0, 0]
-        VETH.do()
+        VETH.do(Context())
         assert kernel.asked == [(PAIR,), (DELETION,), (PAIR,)]
 
     def test_a_name_that_is_taken_in_the_container_is_told(self, kernel):
         kernel.answers = [errno.EEXIST, errno.ENODEV]
         with pytest.raises(FileExistsError):
-            VETH.do()
+            VETH.do(Context())
         assert kernel.asked == [(PAIR,), (DELETION,)]
 
     @pytest.mark.parametrize("answer", [0, errno.ENODEV])
@@ -181,7 +182,7 @@ class TestConfigureLink:
         written = []
         monkeypatch.setattr(network_ops.cgroups, "write", lambda *file: written.append(file))
         kernel.answers = [0]
-        ConfigureLink("eth0", "10.9.1.2/24", "10.9.1.1", "fd00:9::2/64", "fd00:9::1").do()
+        ConfigureLink("eth0", "10.9.1.2/24", "10.9.1.1", "fd00:9::2/64", "fd00:9::1").do(Context())
         assert written == [("/proc/sys/net/ipv6/conf/eth0/accept_ra", "0")]
         assert kernel.asked == [
             (
@@ -196,7 +197,7 @@ class TestConfigureLink:
 
     def test_a_network_that_leads_nowhere(self, kernel):
         kernel.answers = [0]
-        ConfigureLink("eth0", "10.9.1.2/24", "").do()
+        ConfigureLink("eth0", "10.9.1.2/24", "").do(Context())
         assert kernel.asked[0][2:] == (rtnetlink.new_address(2, "10.9.1.2/24"),)
 
 
@@ -208,7 +209,7 @@ class TestShowNamespace:
 
     def test_there_and_back(self, directory):
         op = ShowNamespace("web", os.getpid())
-        op.do()
+        op.do(Context())
         assert os.readlink(directory / "web") == f"/proc/{os.getpid()}/ns/net"
         op.undo()
         op.undo()
@@ -220,7 +221,7 @@ class TestShowNamespace:
         (directory / "link").symlink_to("/proc/1/ns")
         for name in ("file", "link"):
             op = ShowNamespace(name, os.getpid())
-            op.do()
+            op.do(Context())
             op.undo()
         assert sorted(os.listdir(directory)) == ["file", "link"]
         assert os.readlink(directory / "link") == "/proc/1/ns"
@@ -228,7 +229,7 @@ class TestShowNamespace:
     def test_one_that_leads_nowhere_is_replaced(self, directory):
         directory.mkdir()
         (directory / "web").symlink_to("/proc/0/ns/net")
-        ShowNamespace("web", os.getpid()).do()
+        ShowNamespace("web", os.getpid()).do(Context())
         assert os.readlink(directory / "web") == f"/proc/{os.getpid()}/ns/net"
 
 
@@ -245,14 +246,14 @@ class TestMakeBridge:
     def test_what_it_made_goes_again(self, calls, monkeypatch):
         monkeypatch.setattr(network_ops.rtnetlink, "index", _no_link)
         op = MakeBridge("web", ["10.9.1.1/24"], 1500, MAC, TAG)
-        op.do()
+        op.do(Context())
         op.undo()
         assert calls == [("make", "web", ["10.9.1.1/24"], 1500, MAC, TAG), ("delete", "web", TAG, MAC)]
 
     def test_what_was_there_before_stays(self, calls, monkeypatch):
         monkeypatch.setattr(network_ops.rtnetlink, "index", lambda _: 5)
         op = MakeBridge("web", ["10.9.1.1/24"], 1500, MAC, TAG)
-        op.do()
+        op.do(Context())
         op.undo()
         assert [name for name, *_ in calls] == ["make"]
 

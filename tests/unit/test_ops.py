@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mydocker import jsontext
 from mydocker.kernel import cgroups, mounts
 from mydocker.kernel.mounts import FLAGS
-from mydocker.ops.base import Op, classes, quote, revive
+from mydocker.ops.base import Context, Op, quote, revive
 from mydocker.ops.cgroup import (
     AllowDevices,
     EnableControllers,
@@ -121,8 +121,8 @@ EACH = pytest.mark.parametrize("op", SAMPLES, ids=lambda op: type(op).__name__)
 
 
 def test_there_is_a_sample_of_each():
-    known = [name for name, cls in classes().items() if cls.__module__.startswith("mydocker.ops.")]
-    assert sorted(type(op).__name__ for op in SAMPLES) == sorted(known)
+    known = {cls for cls in Op.__subclasses__() if cls.__module__.startswith("mydocker.ops.")}
+    assert {type(op) for op in SAMPLES} == known
 
 
 @EACH
@@ -250,19 +250,19 @@ class TestDo:
         return found
 
     def test_devices_are_all_denied_first(self, written):
-        AllowDevices("/c", RULES).do()
+        AllowDevices("/c", RULES).do(Context())
         assert written == [("/c/devices.deny", "a"), *(("/c/devices.allow", rule) for rule in RULES)]
 
     def test_a_cpuset_is_filled_from_above_and_what_is_set_stays(self, written, monkeypatch):
         known = {"/t/cpuset.cpus": "0-3", "/t/cpuset.mems": "0", "/t/m/cpuset.cpus": "1"}
         monkeypatch.setattr(cgroups, "read", lambda path: {**known, **dict(written)}.get(path, ""))
-        FillCpuset("/t/m/c").do()
+        FillCpuset("/t/m/c").do(Context())
         assert written == [("/t/m/c/cpuset.cpus", "1"), ("/t/m/cpuset.mems", "0"), ("/t/m/c/cpuset.mems", "0")]
 
     def test_all_levels_of_a_cpuset_are_filled(self, written, monkeypatch):
         known = {"/t/cpuset.cpus": "0-3", "/t/cpuset.mems": "0"}
         monkeypatch.setattr(cgroups, "read", lambda path: {**known, **dict(written)}.get(path, ""))
-        FillCpuset("/t/m.slice/containers/c").do()
+        FillCpuset("/t/m.slice/containers/c").do(Context())
         directories = ["/t/m.slice", "/t/m.slice/containers", "/t/m.slice/containers/c"]
         assert written == [
             (f"{directory}/{name}", known[f"/t/{name}"])
@@ -271,11 +271,11 @@ class TestDo:
         ]
 
     def test_controllers_are_passed_on_from_the_top(self, written):
-        EnableControllers(["/t", "/t/m"], ["cpu", "io"]).do()
+        EnableControllers(["/t", "/t/m"], ["cpu", "io"]).do(Context())
         assert written == [("/t/cgroup.subtree_control", "+cpu +io"), ("/t/m/cgroup.subtree_control", "+cpu +io")]
 
     def test_a_sysctl_is_a_file(self, written):
-        WriteSysctl("net.ipv4.ip_forward", "1").do()
+        WriteSysctl("net.ipv4.ip_forward", "1").do(Context())
         assert written == [("/proc/sys/net/ipv4/ip_forward", "1")]
 
     def test_cgroups_are_made_and_removed(self, monkeypatch):
@@ -283,7 +283,7 @@ class TestDo:
         monkeypatch.setattr(cgroups, "make", lambda path: calls.append(("make", path)))
         monkeypatch.setattr(cgroups, "remove", lambda path: calls.append(("remove", path)))
         op = MakeCgroups(["/a", "/b"])
-        op.do()
+        op.do(Context())
         op.undo()
         assert calls == [("make", "/a"), ("make", "/b"), ("remove", "/a"), ("remove", "/b")]
 
@@ -293,34 +293,34 @@ class TestDo:
 
         monkeypatch.setattr(mounts, "open_point", lambda *_: os.open("/dev", os.O_PATH))
         monkeypatch.setattr(os, "mknod", refuse)
-        MakeDevice("/r", "/dev/null", "c", 1, 3, 0o666).do()
+        MakeDevice("/r", "/dev/null", "c", 1, 3, 0o666).do(Context())
         for other in (("c", 1, 5), ("b", 1, 3)):
             with pytest.raises(FileExistsError):
-                MakeDevice("/r", "/dev/null", *other, 0o666).do()
+                MakeDevice("/r", "/dev/null", *other, 0o666).do(Context())
 
     def test_a_node_that_came_with_a_volume_stays_as_it_is(self, monkeypatch, tmp_path):
         """With a FIFO, which needs no rights and is no device."""
         monkeypatch.setattr(mounts, "open_point", lambda *_: os.open(tmp_path, os.O_PATH))
         op = MakeDevice("/r", "/dev/initctl", "p", 0, 0, 0o600, os.getuid(), os.getgid())
-        op.do()
+        op.do(Context())
         made = os.stat(tmp_path / "initctl")
         assert stat.S_ISFIFO(made.st_mode)
         os.chmod(tmp_path / "initctl", 0o640)
-        op.do()
+        op.do(Context())
         assert stat.S_IMODE(os.stat(tmp_path / "initctl").st_mode) == 0o640
         (tmp_path / "initctl").unlink()
         (tmp_path / "initctl").touch()
         with pytest.raises(FileExistsError):
-            op.do()
+            op.do(Context())
 
     def test_a_working_directory_outside_the_root_is_refused(self, monkeypatch):
         monkeypatch.setattr(os, "chdir", lambda path: None)
         for here in (FileNotFoundError, "(unreachable)/home"):  # glibc's answer, and the system call's
             monkeypatch.setattr(os, "getcwd", lambda here=here: _answer(here))
             with pytest.raises(OSError, match="outside of the container's root"):
-                ChangeDirectory("/proc/self/fd/9").do()
+                ChangeDirectory("/proc/self/fd/9").do(Context())
         monkeypatch.setattr(os, "getcwd", lambda: "/w")
-        ChangeDirectory("/w").do()
+        ChangeDirectory("/w").do(Context())
 
 
 def _answer(value):

@@ -8,22 +8,21 @@ import pytest
 
 from mydocker import jsontext, trace
 from mydocker.errors import HostError, StepFailed
-from mydocker.ops.base import Op
+from mydocker.ops.base import Op, operation
 from mydocker.ops.process import NewSession
 from mydocker.ops.rootfs import Mount
-from mydocker.record import record
 
 CALLS = []
 
 
-@record
+@operation
 class Step(Op):
     name: str
     fails: bool = False
     stays: bool = False
     section = "process"
 
-    def do(self):
+    def do(self, context):
         CALLS.append(f"do {self.name}")
         if self.fails:
             raise OSError(errno.ENOSPC, "No space left on device", "/some/path")
@@ -37,7 +36,13 @@ class Step(Op):
         return f"step {self.name}"
 
 
-@record
+@operation
+class Late(Step):
+    def do(self, context):
+        CALLS.append(f"do {self.name} with {context.pid}")
+
+
+@operation
 class Lost(Step):
     def undo(self):
         raise HostError("iptables-save is not installed", "install it")
@@ -59,6 +64,13 @@ class TestOrder:
         made.run([C])
         assert made.undo_all() == []
         assert CALLS == ["do a", "do b", "do c", "undo c", "undo b", "undo a"]
+
+    def test_an_op_hears_of_a_pid_that_was_not_known_when_it_was_planned(self):
+        made = trace.Trace("host")
+        made.run([Late("a")])
+        made.pid = 7
+        made.run([Late("b")])
+        assert CALLS == ["do a with 0", "do b with 7"]
 
     def test_what_failed_half_way_is_undone_too_and_what_was_not_reached_is_not(self):
         made = trace.Trace("host")
@@ -168,7 +180,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("error", [ValueError("embedded null byte"), OverflowError("too large")])
     def test_a_value_that_python_refuses_is_a_failed_step_too(self, monkeypatch, error):
-        def refuse(self):
+        def refuse(self, context):
             raise error
 
         monkeypatch.setattr(Step, "do", refuse)

@@ -10,6 +10,9 @@ import os
 from mydocker import jsontext, paths
 from mydocker.cli.output import emit, printable, shorten, terminal_width, width
 from mydocker.errors import CorruptRecord, InvalidArgument
+from mydocker.network import ops as network
+from mydocker.network import resolver_op
+from mydocker.ops import cgroup, namespaces, process, rootfs
 from mydocker.ops.base import quote, revive
 
 TYPE_CHECKING = False
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     Step = dict[str, Any]
 
+DEFINE_OPS = (cgroup, namespaces, process, rootfs, network, resolver_op)  # imported: revive() knows what they define
 _PIPE_WIDTH = 80
 _WIDEST = 110  # a line that is longer than this is hard to read
 _INDENT = 12  # of what stands under a step's name
@@ -80,9 +84,6 @@ def trace_steps(trace: dict[str, Any]) -> list[Step]:
 
 def _filled(span: dict[str, Any]) -> Step:
     """A step: the span, and what its op says of itself. An op that this version does not know keeps its name only."""
-    from mydocker.network import ops as _network_ops  # noqa: F401  for revive() to find them
-    from mydocker.network import resolver_op as _resolver_op  # noqa: F401
-
     try:
         op = revive(span["op"], span["args"]) if span.get("op") else None
         shell, section = (op.shell(), op.section) if op else (span.get("shell"), "")

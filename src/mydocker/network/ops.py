@@ -11,8 +11,7 @@ from mydocker.kernel import cgroups, conntrack, iptables, rtnetlink
 from mydocker.kernel.rtnetlink import Netlink
 from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
-from mydocker.ops.base import Op, quote
-from mydocker.record import record
+from mydocker.ops.base import Context, Op, operation, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-@record
+@operation
 class MakeVeth(Op):
     """A pair of Ethernet links: `link` is a port of the host's bridge, `peer` is in the container. mtu: bytes.
 
-    pid: the process in whose namespace the peer is, known only after the clone.
+    pid: the process in whose namespace the peer is; if 0, the context's.
     """
 
     veth: str
@@ -36,7 +35,8 @@ class MakeVeth(Op):
     pid: int = 0
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
+        self.pid = self.pid or context.pid
         pair = rtnetlink.new_veth(self.veth, rtnetlink.index(self.bridge), self.mtu, self.peer, self.mac, self.pid)
         with Netlink() as kernel:
             try:
@@ -62,7 +62,7 @@ class MakeVeth(Op):
         return f"{ours} peer name {quote(self.peer)} mtu {self.mtu} address {self.mac} netns {_process(self.pid)}"
 
 
-@record
+@operation
 class AttachVeth(Op):
     """A container's link that is there, back into its bridge. hairpin: whether the container has published ports."""
 
@@ -71,7 +71,7 @@ class AttachVeth(Op):
     hairpin: bool = False
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         messages = [rtnetlink.attach_port(self.veth, rtnetlink.index(self.bridge))]
         messages += [rtnetlink.hairpin(self.veth)] if self.hairpin else []
         with Netlink() as kernel:
@@ -106,14 +106,14 @@ def _unless_gone(message: rtnetlink.Message) -> None:
             raise
 
 
-@record
+@operation
 class RemoveLink(Op):
     """A pair, by its end on the host; its other end, with its addresses and routes, goes at once."""
 
     veth: str
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         _unless_gone(rtnetlink.delete_link(self.veth))
 
     def describe(self) -> str:
@@ -123,7 +123,7 @@ class RemoveLink(Op):
         return f"ip link delete {quote(self.veth)}"
 
 
-@record
+@operation
 class ConfigureLink(Op):
     """In the container: the loopback link and `device` up, with its addresses (with /PREFIX) and its way out.
 
@@ -139,7 +139,7 @@ class ConfigureLink(Op):
     metric: int = 0
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         link = rtnetlink.index(self.device)
         messages = [rtnetlink.link_up("lo"), rtnetlink.link_up(self.device)]
         messages += [rtnetlink.new_address(link, address) for address in (self.address, self.address6) if address]
@@ -172,13 +172,13 @@ class ConfigureLink(Op):
         return " && ".join(steps)
 
 
-@record
+@operation
 class DisableIPv6(Op):
     """In a container whose networks have none. Nothing is done on a host without IPv6."""
 
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         try:
             cgroups.write(_IPV6_OFF, "1")
         except FileNotFoundError:
@@ -191,14 +191,14 @@ class DisableIPv6(Op):
         return f"echo 1 > {_IPV6_OFF}"
 
 
-@record
+@operation
 class EnableIPv6(Op):
     """On one link of a container that began without."""
 
     device: str
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         cgroups.write(self._path(), "0")
 
     def _path(self) -> str:
@@ -217,7 +217,7 @@ _IPV6_OFF = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 # --- bridges ----------------------------------------------------------------------------------------------------------
 
 
-@record
+@operation
 class MakeBridge(Op):
     """addresses: the host's own on that network, with /PREFIX. mtu: bytes. tag: what tells it from others' (bridge.py).
 
@@ -232,7 +232,7 @@ class MakeBridge(Op):
     section = "network"
     was_there = False  # before do()
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         from mydocker.kernel import bridge
 
         try:
@@ -265,7 +265,7 @@ class MakeBridge(Op):
         return " && ".join([*steps, f"ip link set {device} up alias {quote(self.tag)}"])
 
 
-@record
+@operation
 class RemoveBridge(Op):
     """Only if it is ours, by its tag or, before it had one, its address."""
 
@@ -274,7 +274,7 @@ class RemoveBridge(Op):
     mac: str = ""
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         from mydocker.kernel import bridge
 
         bridge.delete(self.device, self.tag, self.mac)
@@ -286,14 +286,14 @@ class RemoveBridge(Op):
         return f"ip link delete {quote(self.device)}"
 
 
-@record
+@operation
 class JoinZone(Op):
     """The bridge, into mydocker's zone of firewalld, which would reject what it forwards."""
 
     device: str
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         from mydocker.kernel import firewalld
 
         firewalld.join(self.device)
@@ -319,14 +319,14 @@ class JoinZone(Op):
 _NEW_ZONE = ("--new-zone=mydocker", "--zone=mydocker --set-target=ACCEPT", "--zone=mydocker --add-forward")
 
 
-@record
+@operation
 class LeaveZone(Op):
     """Harmless where the bridge is not in the zone."""
 
     device: str
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         from mydocker.kernel import firewalld
 
         firewalld.leave(self.device)
@@ -400,7 +400,7 @@ def _remove_ports(container_id: str, address6: str) -> None:
         iptables.change(version, lambda saved: firewall.remove(saved, container_id), "nat")
 
 
-@record
+@operation
 class AddNetworkRules(Op):
     """Add the rules of a network's bridge, and the shared rules where they are missing; each once, however often.
 
@@ -420,7 +420,7 @@ class AddNetworkRules(Op):
     section = "network"
     turned_on = tuple[int, ...]()  # by do()
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for version in _each(self.subnet6):
             self._add(version)
 
@@ -474,7 +474,7 @@ class AddNetworkRules(Op):
         return "\n".join(lines)
 
 
-@record
+@operation
 class RemoveNetworkRules(Op):
     """Remove a network's rules, by its ID, and after the last network the shared rules. Harmless if there are none.
 
@@ -489,7 +489,7 @@ class RemoveNetworkRules(Op):
     stays: list[int] = []
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         _remove_network(self.id, self.subnet6, self.forwarding_guards, self.stays)
 
     def describe(self) -> str:
@@ -499,7 +499,7 @@ class RemoveNetworkRules(Op):
         return "\n".join(_deletion(self.id, self.subnet6))
 
 
-@record
+@operation
 class PublishPorts(Op):
     """The rules of a container's ports, one each. ports: in effect (model/options/ports.py's text). address, address6:
     the container's, without prefix. before: the ports in effect before, which undo() brings back: none at a start.
@@ -517,7 +517,7 @@ class PublishPorts(Op):
     veth: str = ""
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         if self.veth:
             _unless_gone(rtnetlink.hairpin(self.veth))
         for version in _each(self.address6):
@@ -569,7 +569,7 @@ class PublishPorts(Op):
         return "\n".join(lines)
 
 
-@record
+@operation
 class RemovePorts(Op):
     """Every rule of a container's ports, by its ID, `port add`'s too. Harmless where there is none."""
 
@@ -578,7 +578,7 @@ class RemovePorts(Op):
     address6: str = ""
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         _remove_ports(self.id, self.address6)
 
     def describe(self) -> str:
@@ -588,7 +588,7 @@ class RemovePorts(Op):
         return "\n".join(_deletion(self.id, self.address6))
 
 
-@record
+@operation
 class RemoveOldFlavour(Op):
     """What the host's firewall has of ours in the flavour of iptables that it used before. owner_ids: of these alone,
     as another store's networks have theirs there; none: all of it. The guard stays until the other flavour has it."""
@@ -598,7 +598,7 @@ class RemoveOldFlavour(Op):
     owner_ids: list[str]
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         def plan(saved: str) -> str:
             if self.owner_ids:
                 return firewall.remove_owners(saved, self.owner_ids)

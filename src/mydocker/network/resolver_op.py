@@ -19,17 +19,16 @@ from _socket import (
 )
 
 from mydocker.kernel import socket_lookup
-from mydocker.ops.base import Op
-from mydocker.record import record
+from mydocker.ops.base import Context, Op, operation
 
 _PORT = 53
 _BACKLOG = 64
 
 
-@record
+@operation
 class OpenResolver(Op):
-    """Be heard on port 53 of the address, by UDP and TCP, in the container's namespace, whose lo is up. After do(),
-    `descriptors` are what the monitor makes its Resolver of.
+    """Be heard on port 53 of the address, by UDP and TCP, in the container's namespace, whose lo is up. `descriptors`
+    are what the monitor makes its Resolver of.
 
     A DNS server of the container's own has to find port 53 free, even if it wants it for all addresses at once. So our
     sockets have other ports, and are steered to. Where the kernel can't do that, or does not let us, they are on port
@@ -39,7 +38,7 @@ class OpenResolver(Op):
     address: str
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         try:
             self.descriptors = self._steered()
         except OSError:

@@ -1,52 +1,72 @@
-"""Every step by which mydocker changes the kernel's mind about something, one small class each.
+"""One small class for every operation that changes kernel state.
 
-An op is plain data (its fields are JSON) with do(), undo(), shell(), the equivalent shell command, and describe(), what
-it is for. Planners make lists of them; only trace.py calls do() and undo(). undo() is for steps on the host, and must
-be harmless after a do() that stopped half-way; a step in the container ends with its namespaces. section: the heading
-under which explain shows it.
+An op is plain data: its fields are JSON. Planners make lists of ops; only trace.py calls do() and undo(). The modules
+beside this one and network/ops.py define the classes, each with the decorator `operation`.
 """
 
 from __future__ import annotations
 
+from mydocker.record import record
+
+__all__ = ["Context", "Op", "operation", "quote", "revive"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import dataclass as operation
     from typing import Any
+else:
+
+    def operation(cls):
+        """Make a record of the class, and enter it in the register that revive() reads."""
+        _REGISTER[cls.__name__] = record(cls)
+        return cls
+
+
+_REGISTER: dict[str, type[Op]] = {}
+
+
+@record
+class Context:
+    """What is known only while a plan runs. pid: the container's first process, 0 before the clone."""
+
+    pid: int = 0
 
 
 class Op:
+    """section: the heading under which `explain` shows the op. descriptors: those that do() has opened for the monitor;
+    whoever runs the op passes them on."""
+
     section = ""
+    descriptors: list[int] = []
     _fields: tuple[str, ...] = ()
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         raise NotImplementedError
 
     def undo(self) -> None:
-        """Nothing to take back, unless a subclass says otherwise."""
+        """Undo do() on the host, also a do() that failed half-way. Inside the container the end of its namespaces
+        undoes everything, so most ops have nothing to do here."""
 
     def describe(self) -> str:
+        """The purpose of the op, in a few words."""
         raise NotImplementedError
 
     def shell(self) -> str:
+        """The equivalent shell command, or several on lines of their own."""
         raise NotImplementedError
 
     def arguments(self) -> dict[str, Any]:
-        """Its fields, for a record that `revive` reads back."""
+        """The fields, for a record that `revive` reads back."""
         return {name: getattr(self, name) for name in self._fields}
 
 
 def revive(name: str, fields: dict[str, Any]) -> Op:
-    """The op that a trace recorded. Raises KeyError for a name that is no op."""
-    made: Op = classes()[name](**fields)
-    return made
-
-
-def classes() -> dict[str, Any]:
-    """Every op that is loaded, by its name."""
-    return {cls.__name__: cls for cls in Op.__subclasses__()}
+    """The op that a trace recorded. Raises KeyError unless a loaded module defines an op of that name."""
+    return _REGISTER[name](**fields)
 
 
 def quote(word: str) -> str:
-    """A word as a shell takes it."""
+    """The word, quoted for a shell."""
     safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
     if word and all(char in safe for char in word):
         return word

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 
 from mydocker.kernel import cgroups
-from mydocker.ops.base import Op, quote
-from mydocker.record import record
+from mydocker.ops.base import Context, Op, operation, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-@record
+@operation
 class MakeCgroups(Op):
     """The container's directory in every hierarchy. undo() kills what is still in there."""
 
     paths: list[str]
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for path in self.paths:
             cgroups.make(path)
 
@@ -35,7 +34,7 @@ class MakeCgroups(Op):
         return "mkdir -p " + " ".join(map(quote, self.paths))
 
 
-@record
+@operation
 class EnableControllers(Op):
     """cgroup v2: a directory's children have only the controllers that each directory above passes on."""
 
@@ -43,7 +42,7 @@ class EnableControllers(Op):
     controllers: list[str]
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for directory in self.directories:
             cgroups.write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in self.controllers))
 
@@ -57,14 +56,14 @@ class EnableControllers(Op):
         )
 
 
-@record
+@operation
 class FillCpuset(Op):
     """cgroup v1: a new cpuset is empty, and nothing may join it before it has CPUs and memory nodes."""
 
     path: str
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for name in ("cpuset.cpus", "cpuset.mems"):
             empty, directory = [], self.path
             while not cgroups.read(f"{directory}/{name}"):
@@ -80,13 +79,13 @@ class FillCpuset(Op):
         return f"cd {quote(self.path)} && for f in cpus mems; do cat ../cpuset.$f > cpuset.$f; done"
 
 
-@record
+@operation
 class WriteCgroup(Op):
     path: str
     value: str
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         cgroups.write(self.path, self.value)
 
     def describe(self) -> str:
@@ -96,7 +95,7 @@ class WriteCgroup(Op):
         return f"echo {quote(self.value)} > {quote(self.path)}"
 
 
-@record
+@operation
 class AllowDevices(Op):
     """cgroup v1: deny every device, then allow these. rules: as devices.allow takes them, "c 1:3 rwm"."""
 
@@ -104,7 +103,7 @@ class AllowDevices(Op):
     rules: list[str]
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         cgroups.write(f"{self.path}/devices.deny", "a")
         for rule in self.rules:
             cgroups.write(f"{self.path}/devices.allow", rule)
@@ -117,7 +116,7 @@ class AllowDevices(Op):
         return f'cd {quote(self.path)} && echo a > devices.deny && for r in {rules}; do echo "$r" > devices.allow; done'
 
 
-@record
+@operation
 class FilterDevices(Op):
     """cgroup v2: the same as AllowDevices, by an eBPF program. devices: the OCI spec's linux.resources.devices."""
 
@@ -125,7 +124,7 @@ class FilterDevices(Op):
     devices: list[dict[str, Any]]
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         from mydocker.kernel import device_filter
 
         device_filter.attach(self.path, device_filter.compile(self.devices))
@@ -137,7 +136,7 @@ class FilterDevices(Op):
         return f"bpftool cgroup attach {quote(self.path)} cgroup_device pinned /sys/fs/bpf/devices"
 
 
-@record
+@operation
 class JoinCgroups(Op):
     """files: `tasks` on v1, cgroup.procs on v2.
 
@@ -148,7 +147,7 @@ class JoinCgroups(Op):
     files: list[str]
     section = "cgroup"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for file in self.files:
             cgroups.write(file, "0")
 

@@ -6,20 +6,19 @@ import errno
 import os
 
 from mydocker.kernel import cgroups, netdev, process
-from mydocker.ops.base import Op, quote
-from mydocker.record import record
+from mydocker.ops.base import Context, Op, operation, quote
 
 NETNS = "/run/netns"  # ip(8)'s
 
 
-@record
+@operation
 class Unshare(Op):
     """kinds: names of namespaces as in the OCI spec."""
 
     kinds: list[str]
     section = "namespaces"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         flags = 0
         for kind in self.kinds:
             flags |= process.NAMESPACES[kind]
@@ -32,7 +31,7 @@ class Unshare(Op):
         return "unshare " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
 
 
-@record
+@operation
 class JoinNamespaces(Op):
     """Those of a running container, by a pidfd of its first process, in one call (Linux 5.8)."""
 
@@ -40,7 +39,7 @@ class JoinNamespaces(Op):
     kinds: list[str]
     section = "namespaces"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.setns(self.pidfd, sum(process.NAMESPACES[kind] for kind in self.kinds))
 
     def describe(self) -> str:
@@ -50,7 +49,7 @@ class JoinNamespaces(Op):
         return "nsenter --target PID " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
 
 
-@record
+@operation
 class JoinNetwork(Op):
     """The network namespace of another container. descriptor: of that namespace, opened while its PID was known to be
     its own; path: the same, for people."""
@@ -59,7 +58,7 @@ class JoinNetwork(Op):
     descriptor: int
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.setns(self.descriptor, process.NAMESPACES["network"])
 
     def describe(self) -> str:
@@ -69,16 +68,17 @@ class JoinNetwork(Op):
         return f"nsenter --net={quote(self.path)}"
 
 
-@record
+@operation
 class ShowNamespace(Op):
     """For `ip netns exec NAME`: a link in the directory where ip(8) looks. A namespace of that name that somebody else
-    has put there stays. pid: the container's first process, known only after the clone."""
+    has put there stays. pid: the container's first process; if 0, the context's."""
 
     name: str
     pid: int = 0
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
+        self.pid = self.pid or context.pid
         path = f"{NETNS}/{self.name}"
         for _ in range(2):
             try:
@@ -110,7 +110,7 @@ class ShowNamespace(Op):
         return f"ip netns attach {quote(self.name)} {self.pid or '$PID'}"
 
 
-@record
+@operation
 class AwaitMonitor(Op):
     """Wait for one message on the socket to the monitor: what it does for us on the host is done. what: a phrase."""
 
@@ -118,7 +118,7 @@ class AwaitMonitor(Op):
     what: str = "the links are there"
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         if not os.read(self.descriptor, 16):
             raise OSError(errno.EPIPE, "the monitor has given up")
 
@@ -129,14 +129,14 @@ class AwaitMonitor(Op):
         return f"read -r _ <&{self.descriptor}"
 
 
-@record
+@operation
 class TellMonitor(Op):
     """Say to the monitor that the container's side of its networks is done: it waits for that before it goes on."""
 
     descriptor: int
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         os.write(self.descriptor, b"U")
 
     def describe(self) -> str:
@@ -146,12 +146,12 @@ class TellMonitor(Op):
         return f"echo >&{self.descriptor}"
 
 
-@record
+@operation
 class SetHostname(Op):
     name: str
     section = "namespaces"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.set_hostname(self.name)
 
     def describe(self) -> str:
@@ -161,12 +161,12 @@ class SetHostname(Op):
         return f"hostname {quote(self.name)}"
 
 
-@record
+@operation
 class SetDomainname(Op):
     name: str
     section = "namespaces"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.set_domainname(self.name)
 
     def describe(self) -> str:
@@ -176,12 +176,12 @@ class SetDomainname(Op):
         return f"domainname {quote(self.name)}"
 
 
-@record
+@operation
 class LinkUp(Op):
     device: str
     section = "network"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         netdev.link_up(self.device)
 
     def describe(self) -> str:
@@ -191,7 +191,7 @@ class LinkUp(Op):
         return f"ip link set {quote(self.device)} up"
 
 
-@record
+@operation
 class WriteSysctl(Op):
     """key: with dots, as sysctl(8) takes it. Only namespaced keys get this far (see model)."""
 
@@ -199,7 +199,7 @@ class WriteSysctl(Op):
     value: str
     section = "namespaces"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         cgroups.write("/proc/sys/" + self.key.replace(".", "/"), self.value)
 
     def describe(self) -> str:

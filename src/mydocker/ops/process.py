@@ -8,15 +8,14 @@ import os
 import stat
 
 from mydocker.kernel import cgroups, process, seccomp, terminal
-from mydocker.ops.base import Op, quote
-from mydocker.record import record
+from mydocker.ops.base import Context, Op, operation, quote
 
 
-@record
+@operation
 class NewSession(Op):
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         os.setsid()
 
     def describe(self) -> str:
@@ -26,12 +25,12 @@ class NewSession(Op):
         return "setsid"
 
 
-@record
+@operation
 class OpenTerminal(Op):
     """A pseudo-terminal of the container's own devpts becomes descriptors 0, 1 and 2. console: it is the container's
     first: the controlling terminal, and on /dev/console.
 
-    After do(), `master` is the other end's descriptor, for the monitor."""
+    `descriptors` is the terminal's other end, for the monitor."""
 
     root: str
     rows: int
@@ -39,8 +38,8 @@ class OpenTerminal(Op):
     console: bool
     section = "process"
 
-    def do(self) -> None:
-        self.master = terminal.open_pty(self.root, self.rows, self.columns, self.console)
+    def do(self, context: Context) -> None:
+        self.descriptors = [terminal.open_pty(self.root, self.rows, self.columns, self.console)]
 
     def describe(self) -> str:
         return "open a terminal in the container's /dev/pts"
@@ -49,7 +48,7 @@ class OpenTerminal(Op):
         return "script -q /dev/null  # posix_openpt, TIOCSCTTY"
 
 
-@record
+@operation
 class SetLimit(Op):
     """An rlimit. resource: the kernel's number. soft, hard: -1 is unlimited."""
 
@@ -59,7 +58,7 @@ class SetLimit(Op):
     hard: int
     section = "limits"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.set_rlimit(self.resource, self.soft, self.hard)
 
     def describe(self) -> str:
@@ -73,12 +72,12 @@ def _limit(value: int) -> str:
     return "unlimited" if value < 0 else str(value)
 
 
-@record
+@operation
 class SetOomScore(Op):
     score: int
     section = "limits"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         cgroups.write("/proc/self/oom_score_adj", str(self.score))
 
     def describe(self) -> str:
@@ -88,11 +87,11 @@ class SetOomScore(Op):
         return f"echo {self.score} > /proc/self/oom_score_adj"
 
 
-@record
+@operation
 class NoNewPrivileges(Op):
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.no_new_privileges()
 
     def describe(self) -> str:
@@ -102,7 +101,7 @@ class NoNewPrivileges(Op):
         return "setpriv --no-new-privs"
 
 
-@record
+@operation
 class LoadSeccomp(Op):
     """program: classic BPF in hexadecimal. about: where it is from. flags: of seccomp(2)."""
 
@@ -111,7 +110,7 @@ class LoadSeccomp(Op):
     flags: int = 0
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         seccomp.load(bytes.fromhex(self.program), self.flags)
 
     def describe(self) -> str:
@@ -121,14 +120,14 @@ class LoadSeccomp(Op):
         return f"# seccomp(SECCOMP_SET_MODE_FILTER), {self.about}"
 
 
-@record
+@operation
 class DropBounding(Op):
     """keep: a bit mask of the capabilities that no program in the container can ever exceed."""
 
     keep: int
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.drop_bounding(self.keep)
 
     def describe(self) -> str:
@@ -138,7 +137,7 @@ class DropBounding(Op):
         return f"capsh --drop=…  # CapBnd: {self.keep:016x}"
 
 
-@record
+@operation
 class SwitchUser(Op):
     """Group IDs, then user ID; capabilities are kept through it, for SetCapabilities to say what remains."""
 
@@ -147,7 +146,7 @@ class SwitchUser(Op):
     groups: list[int]
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.keep_capabilities(True)
         os.setgroups(self.groups)
         os.setresgid(self.gid, self.gid, self.gid)
@@ -164,7 +163,7 @@ class SwitchUser(Op):
         return f"setpriv --reuid {self.uid} --regid {self.gid} {groups}"
 
 
-@record
+@operation
 class SetCapabilities(Op):
     """Bit masks."""
 
@@ -174,7 +173,7 @@ class SetCapabilities(Op):
     ambient: int
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.set_capabilities(self.effective, self.permitted, self.inheritable)
         process.set_ambient(self.ambient)
 
@@ -185,11 +184,11 @@ class SetCapabilities(Op):
         return f"capsh --caps=…  # CapEff: {self.effective:016x}, CapInh: {self.inheritable:016x}"
 
 
-@record
+@operation
 class NewKeyring(Op):
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.new_session_keyring()
 
     def describe(self) -> str:
@@ -199,13 +198,13 @@ class NewKeyring(Op):
         return "keyctl session -"
 
 
-@record
+@operation
 class ResetSignals(Op):
     """Whatever the caller ignored or blocked, the container starts with the defaults."""
 
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for number in range(1, 65):
             if number not in (9, 19, 32, 33):  # KILL and STOP can't be set; 32 and 33 are the C library's own
                 _signal.signal(number, _signal.SIG_DFL)
@@ -218,14 +217,14 @@ class ResetSignals(Op):
         return "env --default-signal --block-signal="
 
 
-@record
+@operation
 class OwnStreams(Op):
     """A user other than root may open /dev/stdout: the pipes and the terminal of the container become his."""
 
     uid: int
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         for descriptor in (0, 1, 2):
             status = os.fstat(descriptor)
             # Never what the container only shares, such as the host's /dev/null.
@@ -240,11 +239,11 @@ class OwnStreams(Op):
         return f"chown {self.uid} /dev/stdin /dev/stdout /dev/stderr"
 
 
-@record
+@operation
 class DieWithMonitor(Op):
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.die_with_parent()
 
     def describe(self) -> str:
@@ -254,14 +253,14 @@ class DieWithMonitor(Op):
         return "setpriv --pdeathsig SIGKILL"
 
 
-@record
+@operation
 class CloseDescriptors(Op):
     """lowest: the first descriptor that is closed, with all above it."""
 
     lowest: int
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         process.close_from(self.lowest)
 
     def describe(self) -> str:
@@ -271,14 +270,14 @@ class CloseDescriptors(Op):
         return f"# close_range({self.lowest}, ~0)"
 
 
-@record
+@operation
 class ChangeDirectory(Op):
     """The working directory, which must be inside the root: `WORKDIR /proc/self/fd/N` may not lead out."""
 
     path: str
     section = "process"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         os.chdir(self.path)
         try:
             here = os.getcwd()

@@ -9,11 +9,10 @@ import stat
 
 from mydocker.kernel import mounts
 from mydocker.kernel.files import remove_tree
-from mydocker.ops.base import Op, quote
-from mydocker.record import record
+from mydocker.ops.base import Context, Op, operation, quote
 
 
-@record
+@operation
 class SetPropagation(Op):
     """For a mount and all below it. private: nothing gets out or in. slave: what the host mounts later still comes
     in.
@@ -24,7 +23,7 @@ class SetPropagation(Op):
     root: str = ""
     section = "root"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         flags = mounts.FLAGS[self.kind] | mounts.FLAGS["rec"]
         if not self.root:
             mounts.mount("none", self.target, flags=flags)
@@ -48,7 +47,7 @@ _MOST_OF_FSCONFIG = 255
 _OURS = ("/proc", "/sys", "/dev")
 
 
-@record
+@operation
 class Mount(Op):
     """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that directory, resolved there,
     links included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way
@@ -65,7 +64,7 @@ class Mount(Op):
     readonly: bool = False
     section = "mounts"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         if not self.root:
             mounts.mount(self.source, self.target, self.fstype, self.flags, self.data)
             return
@@ -102,7 +101,7 @@ class Mount(Op):
         return " ".join([mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)])
 
 
-@record
+@operation
 class RemountReadOnly(Op):
     """A mount inside `root` and all mounts below it."""
 
@@ -110,7 +109,7 @@ class RemountReadOnly(Op):
     target: str
     section = "mounts"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         point = mounts.open_point(self.root, self.target)
         try:
             mounts.make_readonly(f"/proc/self/fd/{point}")
@@ -124,14 +123,14 @@ class RemountReadOnly(Op):
         return f"mount -o remount,bind,ro {quote((self.root + self.target).rstrip('/'))}"
 
 
-@record
+@operation
 class RootReadOnly(Op):
     """The root's own mount, but not what is mounted in it: volumes, /dev and /proc stay as they are."""
 
     root: str
     section = "root"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         flags = mounts.FLAGS["remount"] | mounts.FLAGS["bind"] | mounts.FLAGS["ro"]
         mounts.mount("none", self.root, flags=flags)
 
@@ -142,7 +141,7 @@ class RootReadOnly(Op):
         return f"mount -o remount,bind,ro {quote(self.root)}"
 
 
-@record
+@operation
 class FillVolume(Op):
     """A named volume that is still empty gets what the image has at its mount point, as with docker.
 
@@ -155,7 +154,7 @@ class FillVolume(Op):
     volume: str
     section = "mounts"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         from mydocker.kernel.copying import copy_tree, move_into  # has been loaded by the planner: imports are closed
 
         try:
@@ -181,7 +180,7 @@ class FillVolume(Op):
         return f"cp -a {quote(self.root + self.target)}/. {quote(self.volume)}"
 
 
-@record
+@operation
 class MakeDevice(Op):
     """A device node inside `root`. kind: c, b or p."""
 
@@ -195,7 +194,7 @@ class MakeDevice(Op):
     gid: int = 0
     section = "devices"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
         try:
             name = os.path.basename(self.path)
@@ -223,7 +222,7 @@ class MakeDevice(Op):
         return f"mknod -m {self.mode:04o} {quote(self.root + self.path)} {self.kind}{numbers}{owner}"
 
 
-@record
+@operation
 class MakeLink(Op):
     """A symbolic link inside `root`."""
 
@@ -232,7 +231,7 @@ class MakeLink(Op):
     path: str
     section = "devices"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         parent = mounts.open_point(self.root, os.path.dirname(self.path), "directory")
         try:
             os.symlink(self.target, os.path.basename(self.path), dir_fd=parent)
@@ -246,7 +245,7 @@ class MakeLink(Op):
         return f"ln -s {quote(self.target)} {quote(self.root + self.path)}"
 
 
-@record
+@operation
 class MarkRoot(Op):
     """What programs look for: /.dockerenv, by which they know that they are in a container, and /etc/mtab. What the
     image has there stays."""
@@ -254,7 +253,7 @@ class MarkRoot(Op):
     root: str
     section = "root"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         top = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -279,7 +278,7 @@ class MarkRoot(Op):
         return f"touch {root}/.dockerenv; ln -s /proc/mounts {root}/etc/mtab"
 
 
-@record
+@operation
 class MakeDirectory(Op):
     """A directory inside `root`, and those above it, where they are missing."""
 
@@ -287,7 +286,7 @@ class MakeDirectory(Op):
     path: str
     section = "root"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         os.close(mounts.open_point(self.root, self.path, "directory"))
 
     def describe(self) -> str:
@@ -297,12 +296,12 @@ class MakeDirectory(Op):
         return f"mkdir -p {quote(self.root + self.path)}"
 
 
-@record
+@operation
 class PivotRoot(Op):
     root: str
     section = "root"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         mounts.pivot_root(self.root)
 
     def describe(self) -> str:
@@ -312,7 +311,7 @@ class PivotRoot(Op):
         return f"cd {quote(self.root)} && pivot_root . . && umount -l . && cd /"
 
 
-@record
+@operation
 class MaskPath(Op):
     """Hide a file under /dev/null, a directory under an empty read-only tmpfs. What is not there needs no mask."""
 
@@ -320,7 +319,7 @@ class MaskPath(Op):
     path: str
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         try:
             point = mounts.open_point(self.root, self.path, follow=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -357,13 +356,13 @@ def _null_device(root: str) -> int:
     return os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
 
 
-@record
+@operation
 class ReadOnlyPath(Op):
     root: str
     path: str
     section = "security"
 
-    def do(self) -> None:
+    def do(self, context: Context) -> None:
         try:
             point = mounts.open_point(self.root, self.path, follow=False)
         except (FileNotFoundError, NotADirectoryError):

@@ -107,10 +107,8 @@ def run_steps(trace: Trace, steps: list[Op]) -> None:
     there."""
     for op in steps:
         trace.run([op])
-        if isinstance(op, OpenTerminal):
-            _hand_over(b"P", [op.master])
-        elif hasattr(op, "descriptors"):
-            _hand_over(b"D", op.descriptors)
+        if op.descriptors:
+            _hand_over(b"P" if isinstance(op, OpenTerminal) else b"D", op.descriptors)
 
 
 def _hand_over(kind: bytes, descriptors: list[int]) -> None:

@@ -84,17 +84,11 @@ class Monitor:
 
     def adopt(self, spec: dict[str, Any]) -> None:
         """Its container runs: another interpreter has started it."""
-        self.plan = plan(spec, self.record.directory, self.layout, name=self.record.name, attachments=self.attachments)
+        record, attachments, pid = self.record, self.attachments, self.container.pid
+        self.plan = plan(spec, record.directory, self.layout, name=record.name, attachments=attachments, pid=pid)
         self.trace.adopt([*self.plan.host, *self.plan.links, *self.plan.published])
-        self.tell_pid()
         if self.container.control >= 0:
             self.listen(self.container.control)
-
-    def tell_pid(self) -> None:
-        """To the steps that are planned before there is one."""
-        for op in (*self.plan.links, *self.plan.published):
-            if "pid" in op._fields:
-                op.pid = self.container.pid  # type: ignore[attr-defined]
 
     def live(self) -> None:
         """Until the container has ended, and all is recorded and cleared up; or as another interpreter."""

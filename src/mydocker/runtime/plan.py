@@ -110,10 +110,12 @@ def plan(
     attachments: Attachments | None = None,
     shared: int = -1,
     program: bytes = b"",
+    pid: int = 0,
 ) -> Plan:
     """directory: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
     attachments: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec
-    names one. program: the spec's seccomp filter, compiled; without it the plan serves to take back, not to start."""
+    names one. program: the spec's seccomp filter, compiled; without it the plan serves to undo a start, not to start.
+    pid: the container's first process, if it runs already."""
     root = f"{directory}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
@@ -147,7 +149,7 @@ def plan(
     elif "network" in kinds:
         steps.append(LinkUp("lo"))
     if "network" in kinds:
-        published.append(ShowNamespace(name))
+        published.append(ShowNamespace(name, pid))
     steps += [WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
     steps += rootfs.plan(spec, root, driver.root_ops(directory, layers), layout)
     if spec["process"].get("terminal"):

@@ -142,7 +142,7 @@ class Starter:
     def _wire(self, channel: socket) -> None:
         """The host's side of its networks. The child waits for its links, and builds its root during the rest; that is
         done before it becomes the program."""
-        self.monitor.tell_pid()
+        self.trace.pid = self.container.pid
         try:
             self.trace.run(self.plan.links)
             if self.plan.links:

@@ -11,6 +11,7 @@ from netspace import NETWORK, ip, own_namespace, run, sleeper
 from mydocker.errors import Conflict
 from mydocker.kernel import bridge, process
 from mydocker.network.ops import ConfigureLink, MakeBridge, MakeVeth, RemoveBridge, RemoveLink
+from mydocker.ops.base import Context
 from mydocker.ops.namespaces import ShowNamespace
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
@@ -71,7 +72,7 @@ class TestBridge:
 
     def test_without_ipv6_the_host_has_no_address_of_it_there(self, pid):
         bridge.make("web.br", ["10.9.1.1/24"], 1500, MAC, TAG)
-        MakeVeth("veth7", "web.br", 1500, "eth0", PEER_MAC, pid).do()
+        MakeVeth("veth7", "web.br", 1500, "eth0", PEER_MAC, pid).do(Context())
         assert setting("ipv6/conf/web.br/disable_ipv6") == "1"
         (shown,) = ip("address", "show", "web.br")
         assert [each["local"] for each in shown["addr_info"]] == ["10.9.1.1"]
@@ -118,9 +119,9 @@ class TestBridge:
 
     def test_the_mtu_does_not_follow_the_ports(self, pid):
         bridge.make("web.br", ["10.9.1.1/24"], 1400, MAC, TAG)
-        MakeVeth("veth7", "web.br", 1300, "eth0", PEER_MAC, pid).do()
+        MakeVeth("veth7", "web.br", 1300, "eth0", PEER_MAC, pid).do(Context())
         assert found().mtu == 1400
-        RemoveLink("veth7").do()
+        RemoveLink("veth7").do(Context())
         assert found().mtu == 1400
 
 
@@ -133,7 +134,7 @@ class TestOps:
             elif pid:
                 inside(pid, op)
             else:
-                op.do()
+                op.do(Context())
 
         do(MakeBridge(*GIVEN))
         assert found() == WHOLE
@@ -161,12 +162,12 @@ class TestOps:
         run("ip link add web.br type veth peer name other")
         op = MakeBridge(*GIVEN)
         with pytest.raises(Conflict):
-            op.do()
+            op.do(Context())
         op.undo()
         assert {each["ifname"] for each in ip("link")} == {"lo", "web.br", "other"}
         op = MakeBridge("half", ["10.9.1.1/24", "10.9.1.1/24"], 1400, MAC, TAG)
         with pytest.raises(OSError, match="File exists: 'half'"):
-            op.do()
+            op.do(Context())
         assert found("half").alias == ""
         op.undo()
         assert found("half") is None
@@ -175,7 +176,7 @@ class TestOps:
         bridge.make(*GIVEN)
         with sleeper() as pid:
             op = MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid)
-            op.do()
+            op.do(Context())
             op.undo()
             assert found().ports == []
             (veth,) = ip("link", "show", "veth7")
@@ -190,18 +191,18 @@ class TestOps:
         bridge.make(*GIVEN)
         for _ in range(3):
             with sleeper() as before:
-                MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, before).do()
+                MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, before).do(Context())
             op = MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid)
-            op.do()
+            op.do(Context())
             assert found().ports == ["veth7"]
-            RemoveLink("veth7").do()
-        RemoveLink("veth7").do()
+            RemoveLink("veth7").do(Context())
+        RemoveLink("veth7").do(Context())
 
     def test_ip_netns_enters_a_container_s_network(self, pid, monkeypatch):
         name = f"mydocker-test-{os.getpid()}"
         was_there = os.path.isdir("/run/netns")
         op = ShowNamespace(name, pid)
-        op.do()
+        op.do(Context())
         try:
             run(f"ip netns exec {name} ip link set lo up")
             run(f"ip netns list | grep -q {name}")
@@ -219,7 +220,7 @@ def inside(pid: int, op) -> None:
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
         process.setns(there, NETWORK)
-        op.do()
+        op.do(Context())
     finally:
         process.setns(here, NETWORK)
         os.close(here)
@@ -228,7 +229,7 @@ def inside(pid: int, op) -> None:
 
 def test_host_subnets(pid):
     bridge.make("web.br", ["10.9.1.1/24", "fd00:9::1/64"], 1500, MAC, TAG)
-    MakeVeth("veth7", "web.br", 1500, "eth0", PEER_MAC, pid).do()
+    MakeVeth("veth7", "web.br", 1500, "eth0", PEER_MAC, pid).do(Context())
     run(
         """
         ip link set lo up

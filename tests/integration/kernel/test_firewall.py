@@ -27,6 +27,7 @@ from mydocker.model.options.ports import Port
 from mydocker.network import ports
 from mydocker.network.firewall import network_owner
 from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules, RemovePorts
+from mydocker.ops.base import Context
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -212,8 +213,8 @@ def test_the_typed_commands_do_the_same(router, kind):
     router(kind)
     add = AddNetworkRules(ONE.name, ONE.id, ONE.device, ONE.subnet, ONE.subnet6)
     publish = PublishPorts("a", "a" * 64, ["8080:80/tcp", "127.0.0.1:53:53/udp"], "10.201.16.2", "fd00:201:16::2")
-    add.do()
-    publish.do()
+    add.do(Context())
+    publish.do(Context())
     wanted = sorted(rules()), sorted(rules(6))
     publish.undo()
     add.undo()
@@ -234,18 +235,18 @@ def test_again_and_after_a_flush(router, kind):
     before = rules()
     ONE.add()
     publish = PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2")
-    publish.do()
+    publish.do(Context())
     once = sorted(rules())
     ONE.add()
     again = PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2", before=["8080:80/tcp"])
-    again.do()
+    again.do(Context())
     assert sorted(rules()) == once
     run("iptables -F; iptables -t nat -F; iptables -t mangle -F; iptables -t nat -X")
     assert sorted(rules()) != once
     ONE.add()
-    again.do()
+    again.do(Context())
     assert sorted(rules()) == once
-    PublishPorts("a", "a" * 64, ["8081:81/tcp"], "10.201.16.2", before=["8080:80/tcp"]).do()
+    PublishPorts("a", "a" * 64, ["8081:81/tcp"], "10.201.16.2", before=["8080:80/tcp"]).do(Context())
     assert sum("container a" in line for line in rules()) == 1
     assert "--dport 8080" not in "".join(rules())
     for _ in range(2):
@@ -259,7 +260,7 @@ def test_ports_find_their_chain_again(router, kind):
     router(kind)
     ONE.add()
     run("iptables -t nat -F; iptables -t nat -X")
-    PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2").do()
+    PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2").do(Context())
     found = "".join(rules())
     assert "-A PREROUTING -m addrtype --dst-type LOCAL" in found
     assert found.count("--dport 8080") == 1
@@ -316,7 +317,7 @@ def test_who_sends_again_and_again_gets_to_the_container_that_is_there(router, w
     port = "8053:53/udp"
     for number, name in ((2, "a"), (3, "b")):
         op = PublishPorts(name, name * 64, [port], f"10.201.16.{number}", f"fd00:201:16::{number}")
-        op.do()
+        op.do(Context())
         assert answer() == name
         op.undo()
         assert answer() == "nothing"
@@ -328,7 +329,7 @@ def test_forwarding_is_for_containers_only(router, world, kind):
     run("sysctl -qw net.ipv4.ip_forward=0")
     before = rules()
     ONE.add([4], ["fwlan", "fwother"])
-    MakeBridge(ONE.device, ["10.201.16.1/24"], 1500, "02:42:0a:c9:10:01", network_owner(ONE.name, ONE.id)).do()
+    MakeBridge(ONE.device, ["10.201.16.1/24"], 1500, "02:42:0a:c9:10:01", network_owner(ONE.name, ONE.id)).do(Context())
     lan = world.namespace("fwlan", "", LAN, HOST)
     other = world.namespace("fwother", "", "198.18.9.2", "198.18.9.1")
     run(f"ip address add {HOST}/24 dev fwlan; ip address add 198.18.9.1/24 dev fwother")

@@ -21,6 +21,7 @@ from mydocker.kernel.netdev import link_up
 from mydocker.model.network import Network
 from mydocker.network.resolver import MOST_CONNECTIONS, HostServers, adopt
 from mydocker.network.resolver_op import OpenResolver
+from mydocker.ops.base import Context
 
 PROGRAMS = {"dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils", "busybox": "busybox-static", "nsenter": "util-linux"}
 MISSING = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
@@ -58,7 +59,7 @@ def serve(directory: str, channel: int) -> None:
     link_up("lo")
     container = os.open("/proc/self/ns/net", os.O_RDONLY)
     op = OpenResolver("127.0.0.11")
-    op.do()
+    op.do(Context())
     call(libc.setns, host, 0)
     resolver = adopt(op.descriptors, [LAB], HostServers([], f"{directory}/resolv.conf"))
     os.write(channel, f"/proc/{os.getpid()}/fd/{host} /proc/{os.getpid()}/fd/{container}".encode())

@@ -86,9 +86,8 @@ def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidf
             held = endpoints.hold(found.requested_ports, bool(target.subnet6))
             found.bound_ports = list(held)
         state.save(found)  # first: whoever kills us now leaves what `disconnect` and the monitor know of
-        veth = plan.veth(target, end)
-        veth.pid = found.pid
-        trace.run([veth])
+        trace.pid = found.pid
+        trace.run([plan.veth(target, end)])
         inside: list[Op] = [steps.EnableIPv6(end.device)] if end.address6 else []
         inside.append(plan.configure(target, end, number))
         if target.name != DEFAULT and not had_dns:
@@ -205,7 +204,7 @@ def _within(pidfd: int, inside: Iterable[Op]) -> list[int]:
         try:
             for op in inside:
                 Trace("container").run([op])
-                opened += getattr(op, "descriptors", [])
+                opened += op.descriptors
         finally:
             process.setns(home, process.NAMESPACES["network"])
     finally:
