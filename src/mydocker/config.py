@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LEAST_LOG = 4096  # bytes
+_MIN_LOG = 4096  # bytes
 
 # key -> (default, what it is)
 KEYS: dict[str, tuple[Any, str]] = {
@@ -85,9 +85,9 @@ def _check(values: dict[str, Any]) -> None:
         raise InvalidArgument(
             f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", "overlay, aufs, copy"
         )
-    if values["log_size"] < _LEAST_LOG or values["log_files"] < 1:
+    if values["log_size"] < _MIN_LOG or values["log_files"] < 1:
         raise InvalidArgument(
-            f"log_size and log_files in {paths.CONFIG} are too small", f"at least {_LEAST_LOG} bytes, 1 file"
+            f"log_size and log_files in {paths.CONFIG} are too small", f"at least {_MIN_LOG} bytes, 1 file"
         )
     parent = values["cgroup_parent"]
     if parent and (not parent.isprintable() or not {"", ".", ".."}.isdisjoint(parent.removeprefix("/").split("/"))):

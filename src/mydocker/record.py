@@ -1,20 +1,24 @@
 """`@record`: the part of dataclasses that mydocker needs, without its import.
 
-`import dataclasses` costs about 10 ms, more than half of a bare interpreter's start, and every start of a
-container would pay it. Type checkers see the real dataclass; at run time a record has `__init__`, `__eq__`,
-`__repr__` and `_fields`, made from the class's annotations (this house's files all use
-`from __future__ import annotations`, so that reading them evaluates nothing).
+`import dataclasses` costs about 10 ms, more than half of a bare interpreter's start, and every start of a container
+would pay it. Type checkers see the real dataclass; at run time a record has `__init__`, `__eq__`, `__repr__` and
+`_fields`, made from the class's annotations. All files have `from __future__ import annotations`, so that reading
+annotations evaluates nothing.
 
 A mutable default is copied for each instance, so `labels: dict[str, str] = {}` is safe here.
 """
 
 from __future__ import annotations
 
-__all__ = ["record"]
+__all__ = ["from_json", "record"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from dataclasses import dataclass as record
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 else:
 
     def record(cls):
@@ -50,3 +54,32 @@ else:
         cls.__init__, cls.__eq__, cls.__repr__ = __init__, __eq__, __repr__
         cls.__hash__ = None
         return cls
+
+
+_LARGEST = (1 << 63) - 1  # what the kernel takes
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# How from_json() checks a field, by its annotation.
+_IS: dict[str, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST,
+    "bool": lambda value: isinstance(value, bool),
+    "list[str]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "list[dict[str, Any]]": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),
+    "dict[str, str]": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+}
+
+
+def from_json(kind: type[T], values: dict[str, Any]) -> T:
+    """Make a @record of an object of a JSON file. Raises TypeError or ValueError for a field that is missing or of
+    another type. Other keys are ignored: a newer version that knows more fields may have written the file."""
+    fields = kind.__annotations__
+    thing = kind(**{name: value for name, value in values.items() if name in fields})
+    for name, annotation in fields.items():
+        if not _IS[annotation](getattr(thing, name)):
+            raise ValueError(f"{name} is not {annotation}")
+    return thing

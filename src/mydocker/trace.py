@@ -95,11 +95,11 @@ class Trace:
             rows.append(row)
         return rows
 
-    def dump(self, most: int) -> bytes:
+    def dump(self, maximum: int) -> bytes:
         """The notes, the first `most` of them, for another process: dumped() there."""
         rows = [
             (name, shell, op and (type(op).__name__, op.arguments()), start, end, error)
-            for name, shell, op, start, end, error in self.notes[:most]
+            for name, shell, op, start, end, error in self.notes[:maximum]
         ]
         return marshal.dumps(rows)
 

@@ -7,12 +7,13 @@ from time import time_ns
 
 import pytest
 
-from mydocker import jsontext, paths, state
+from mydocker import jsontext, paths
 from mydocker.cli import rows
 from mydocker.engine import bundle
 from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.kernel.cgroups import Layout
 from mydocker.model import docker, host
+from mydocker.model.container import Container, parse
 from mydocker.model.oci import spec
 from mydocker.model.options import request
 from mydocker.runtime import plan
@@ -51,7 +52,7 @@ def made():
 
 
 WANTED, SPEC = made()
-RECORD = state.Record(
+RECORD = Container(
     id=ID, name="web", created="2024-01-02T03:04:05.6Z", image="busybox", image_id="sha256:aa", command=["top"],
     driver="overlay", layers=["sha256:bb"], network="bridge",
     requested_ports=["8080:80/tcp"], bound_ports=["0.0.0.0:8080:80/tcp"],
@@ -130,7 +131,7 @@ def test_request_json(directory):
 
 def test_record_json(directory):
     def use(document):
-        found = state.parse(jsontext.dumps(document).encode(), "record.json", ID)
+        found = parse(jsontext.dumps(document).encode(), "record.json", ID)
         assert all(isinstance(end.network, str) for end in found.endpoints)
         rows.container(found, time_ns())
         docker.container(found, WANTED, SPEC, {})
@@ -144,7 +145,7 @@ def test_record_json(directory):
 )
 def test_what_would_not_be_understood_later(field, value):
     with pytest.raises(CorruptRecord, match=f"corrupt record: record.json: .*rm -f {ID[:12]}"):
-        state.parse(jsontext.dumps({**RECORD.__dict__, field: value}).encode(), "record.json", ID)
+        parse(jsontext.dumps({**RECORD.__dict__, field: value}).encode(), "record.json", ID)
 
 
 @pytest.mark.parametrize(

@@ -410,7 +410,7 @@ def test_holes_are_written_as_such_if_they_are_large(holes, end):
 
 def test_a_file_of_ever_so_many_pieces_has_a_map_that_can_be_read(monkeypatch):
     monkeypatch.setattr(tar_writer, "_SMALLEST_HOLE", 4096)
-    monkeypatch.setattr(tar_writer, "_MOST_PIECES", 50)
+    monkeypatch.setattr(tar_writer, "_MAX_PIECES", 50)
     descriptor, count = os.memfd_create("sparse"), 400
     for number in range(count):
         os.pwrite(descriptor, b"x", number * 65536)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, InvalidArgument, NotFound
+from mydocker.kernel.locks import Lock
+from mydocker.model.container import Container
 from mydocker.model.network import Endpoint, Network
 from mydocker.network import leases
 
@@ -39,7 +41,7 @@ def container(store, monkeypatch):
         pid = int(container_id[0])
         (running.add if runs else running.discard)(pid)
         os.makedirs(paths.container(container_id), exist_ok=True)
-        found = state.Record(
+        found = Container(
             container_id, f"c{pid}", "", "busybox", "", ["sh"], "copy", [], status="running", pid=pid, pid_start=1
         )
         state.save(found)
@@ -128,7 +130,7 @@ class TestStale:
 
     def test_never_of_one_that_is_starting(self, container):
         take(container(ONE, runs=False))
-        with state.Lock(f"{paths.container(ONE)}/lock"):
+        with Lock(f"{paths.container(ONE)}/lock"):
             assert [lease.container_id for lease in leases.held("web")] == [ONE]
             with pytest.raises(Conflict):
                 take(container(TWO), wanted="10.9.8.2")

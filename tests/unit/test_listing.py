@@ -9,6 +9,7 @@ import pytest
 from mydocker import state
 from mydocker.engine import bundle, listing
 from mydocker.errors import CorruptRecord, InvalidArgument, NotFound
+from mydocker.model.container import Container
 
 
 def one(name, letter, **fields):
@@ -21,7 +22,7 @@ def one(name, letter, **fields):
         "driver": "overlay",
         "layers": [],
     }
-    return state.Record(**{**values, **fields})
+    return Container(**{**values, **fields})
 
 
 OLD = one("web-1", "a", created="2024-01-01T00:00:00Z", status="running", labels={"app": "web", "tier": ""})

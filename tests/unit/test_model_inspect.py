@@ -8,10 +8,10 @@ from mydocker import jsontext, paths
 from mydocker.cli.documents import typed
 from mydocker.gotemplate import formats
 from mydocker.model import docker, host
+from mydocker.model.container import Container
 from mydocker.model.network import Endpoint
 from mydocker.model.oci import spec
 from mydocker.model.options import names, request
-from mydocker.record import record
 
 ID = "0123456789ab" + "c" * 52
 CHAIN = [f"sha256:{digit * 64}" for digit in "12"]
@@ -54,41 +54,22 @@ DOCKERS_KEYS = {
 }
 
 
-@record
-class Record:
-    """What state.Record has of it."""
-
-    id: str = ID
-    name: str = "web"
-    created: str = "2026-11-23T18:47:57.861033571Z"
-    image_id: str = "sha256:" + "e" * 64
-    command: list[str] = ["top", "-b"]
-    driver: str = "overlay"
-    layers: list[str] = CHAIN
-    restart: str = "no"
-    restart_count: int = 0
-    status: str = "created"
-    pid: int = 0
-    started_at: str = ""
-    finished_at: str = ""
-    exit_code: int = 0
-    oom_killed: bool = False
-    error: str = ""
-    network: str = "bridge"
-    endpoints: list[Endpoint] = [Endpoint("bridge")]
-    requested_ports: list[str] = []
-    bound_ports: list[str] = []
-    exposed: list[str] = []
-
-
 def show(state=None, config=None, command=("top", "-b"), **given):
     facts = host.HostFacts(cpus="0-1", nodes="0", hostname="vm", cwd="/here")
     asked = request.from_params({"image_and_command": [], **given}, {}, facts)
     wanted = request.complete(asked, "busybox:latest", list(command), config or {"Env": ["PATH=/bin"]})
     sources = {mount["source"]: f"/v/{mount['source']}/_data" for mount in wanted.mounts if mount["type"] == "volume"}
-    found = Record(
+    found = Container(
+        id=ID,
+        name="web",
+        created="2026-11-23T18:47:57.861033571Z",
+        image=request.DEFAULT_IMAGE,
+        image_id="sha256:" + "e" * 64,
+        command=["top", "-b"],
+        driver="overlay",
+        layers=CHAIN,
         network=wanted.network,
-        endpoints=[Endpoint(**end) for end in wanted.networks],
+        networks=wanted.networks,
         requested_ports=wanted.published,
         exposed=wanted.exposed_ports,
     )
@@ -310,7 +291,9 @@ class TestNetworks:
     BRIDGE = Endpoint("bridge", "", "", [], "eth1", "veth1", "10.8.0.2/20", "10.8.0.1", "02:42:0a:08:00:02")
 
     def settings(self, ends, **state):
-        return show({"status": "running", "pid": 7, "endpoints": ends, **state})["NetworkSettings"]
+        return show({"status": "running", "pid": 7, "networks": [end.to_json() for end in ends], **state})[
+            "NetworkSettings"
+        ]
 
     @pytest.mark.parametrize("mode", ["host", "none", "container:" + "b" * 64])
     def test_a_mode_stands_where_a_network_would(self, mode):

@@ -138,13 +138,13 @@ def test_no_ulimit(text):
 
 @pytest.mark.parametrize(("text", "expected"), [("0", 0), ("-5", -5), ("010", 10), ("7", 7)])
 def test_whole(text, expected):
-    assert units.whole(text, "number", -5, 10) == expected
+    assert units.integer(text, "number", -5, 10) == expected
 
 
 @pytest.mark.parametrize("text", ["", "-", "--1", "1.0", " 1", "11", "-6", "+1", "1_0", "²", "9" * 5000])
 def test_not_whole(text):
     with pytest.raises(InvalidArgument, match="invalid PIDs limit '") as caught:
-        units.whole(text, "PIDs limit", -5, 10)
+        units.integer(text, "PIDs limit", -5, 10)
     assert caught.value.hint == "a whole number from -5 to 10"
 
 
@@ -198,7 +198,7 @@ def test_a_signals_name():
         units.ulimit,
         lambda text: units.cpus(text, 4),
         lambda text: units.cpuset(text, "0-3"),
-        lambda text: units.whole(text, "number", 0, 10),
+        lambda text: units.integer(text, "number", 0, 10),
         signals.number,
     ],
 )

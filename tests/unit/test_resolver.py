@@ -22,7 +22,7 @@ from mydocker import paths
 from mydocker.model.network import Network
 from mydocker.network import resolver as module
 from mydocker.network import resolver_transport, resolver_zone
-from mydocker.network.resolver import MOST_FORWARDS, HostServers, Resolver
+from mydocker.network.resolver import MAX_FORWARDS, HostServers, Resolver
 
 WEB, DB = "a" * 64, "b" * 64
 LAB = Network("Lab", "1" * 64, "", "lab0", "10.77.0.0/24", "10.77.0.1", subnet6="fd00:77::/64")
@@ -394,9 +394,9 @@ def test_no_server_at_all(world, leases, servers):
 
 def test_the_oldest_query_gives_way(inside, world):
     before = len(os.listdir("/proc/self/fd"))
-    for number in range(MOST_FORWARDS + 5):
+    for number in range(MAX_FORWARDS + 5):
         inside.send(f"host{number}.example")
-    assert len(inside.resolver.forwards) == MOST_FORWARDS
+    assert len(inside.resolver.forwards) == MAX_FORWARDS
     world.sent[0][2].close()
     asked = inside.send("last.example")
     world.sent[-1][2].send(answer_to(world.sent[-1]))
@@ -454,7 +454,7 @@ def test_any_bytes_do_no_harm(inside, world):
         world.now += 10  # nothing piles up
         inside.udp.ask(struct.pack("!6H", 7, 0x0100, 1, 0, 0, 1) + rest if header else rest)
         inside.step()
-        assert len(inside.resolver.forwards) <= MOST_FORWARDS
+        assert len(inside.resolver.forwards) <= MAX_FORWARDS
 
     attack()
     world.now += 100

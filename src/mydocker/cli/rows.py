@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.cli.output import Row
     from mydocker.image.store import Image
+    from mydocker.model.container import Container
     from mydocker.model.network import Network
-    from mydocker.state import Record
 
 _SHORT_ID = 12
 _UNDATED = "1970-01-01T00:00:00"  # of images that are made reproducibly, such as busybox
@@ -22,10 +22,10 @@ _COMMAND = 20  # columns that are left of a command, and of a mount
 _MOUNT = 15
 
 
-def container(found: Record, now: int, trunc: bool = True, images: dict[str, str] | None = None) -> Row:
+def container(found: Container, now: int, trunc: bool = True, images: dict[str, str] | None = None) -> Row:
     """The fields of output.CONTAINERS. now: nanoseconds since 1970. trunc: with short IDs, commands and mounts. images:
     listing.image_ids(); without it an image is shown as it was named."""
-    running = found.status == "running"
+    running = found.is_up()
     command = " ".join(f"'{word}'" if " " in word else word for word in found.command)
     return {
         "ID": found.id[:_SHORT_ID] if trunc else found.id,
@@ -47,7 +47,7 @@ def container(found: Record, now: int, trunc: bool = True, images: dict[str, str
     }
 
 
-def _image(found: Record, trunc: bool, images: dict[str, str]) -> str:
+def _image(found: Container, trunc: bool, images: dict[str, str]) -> str:
     """The image as it was named; by its ID where another image has the name now, or none."""
     digits = found.image.rpartition(":")[2]
     if images.get(found.image) == found.image_id or found.image_id[7:].startswith(digits):
@@ -55,7 +55,7 @@ def _image(found: Record, trunc: bool, images: dict[str, str]) -> str:
     return found.image_id[7:][:_SHORT_ID] if trunc else found.image_id
 
 
-def size(found: Record) -> str:
+def size(found: Container) -> str:
     """The field that costs something: all of a container's files are looked at."""
     from mydocker.engine import sizes
 
@@ -63,7 +63,7 @@ def size(found: Record) -> str:
     return f"{human_size(written, 3)} (virtual {human_size(written + image, 3)})"
 
 
-def _ports(found: Record) -> str:
+def _ports(found: Container) -> str:
     if not found.networks or not (found.bound_ports or found.exposed):
         return ""
     from mydocker.model.options.ports import parse_published, summary
@@ -113,10 +113,10 @@ def _local(time: str) -> str:
     return strftime("%Y-%m-%d %H:%M:%S %z %Z", localtime(parse_rfc3339(time) // SECOND))
 
 
-def _status(found: Record, now: int) -> str:
-    if found.status == "running":
+def _status(found: Container, now: int) -> str:
+    if found.is_up():
         return f"Up {human_duration(now - parse_rfc3339(found.started_at))}"
-    if found.status == "restarting":
+    if found.is_restarting():
         return f"Restarting ({found.exit_code}) {ago(found.finished_at, now)}"
     if found.status == "exited":
         why = " (out of memory)" if found.oom_killed else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mydocker.errors import MydockerError
 
 
-_RLIMIT_NOFILE, _LEAST_FILES = 7, 64  # with fewer, a start may fail where nothing can be cleared up any more
+_RLIMIT_NOFILE, _MIN_FILES = 7, 64  # with fewer, a start may fail where nothing can be cleared up any more
 
 
 def prepare() -> None:
@@ -24,8 +24,8 @@ def prepare() -> None:
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     _open_streams()
-    if process.get_limit(_RLIMIT_NOFILE) < _LEAST_FILES:
-        raise HostError("the limit of open files is too low", f"'ulimit -n {_LEAST_FILES}' or more", OWN)
+    if process.get_limit(_RLIMIT_NOFILE) < _MIN_FILES:
+        raise HostError("the limit of open files is too low", f"'ulimit -n {_MIN_FILES}' or more", OWN)
 
 
 def _open_streams() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from mydocker.model.container import Container
+
 
 class Note(str):
     """A line that a person should see beside what was done: for stderr."""
@@ -29,7 +31,7 @@ def restore() -> Iterator[str | MydockerError]:
     What was done comes out as lines, what could not be as errors; what is so already is left alone, and not told of.
     """
     yield from _tried("what was interrupted", _sweep)
-    returning: list[state.Record] = []
+    returning: list[Container] = []
     for container_id in state.ids():
         yield from _tried(f"container {container_id[:12]}", _settle, container_id, returning)
     for name in networks.names():
@@ -57,13 +59,13 @@ def _sweep() -> list[str]:
     return []
 
 
-def _settle(container_id: str, returning: list[state.Record]) -> list[str]:
+def _settle(container_id: str, returning: list[Container]) -> list[str]:
     """What its monitor did not live to do: record its end, and take back what is left of it. returning: gets it, if it
     is to be started."""
     with state.lock(state.stored(container_id)):
-        lost = state.stored(container_id).status in state.BUSY
+        lost = state.stored(container_id).is_active()
         found = state.load(container_id)
-        if found.status in state.BUSY:
+        if found.is_active():
             return []
         if lost:
             found.finished_at = found.finished_at or state.now()
@@ -89,7 +91,7 @@ def _bring_up(name: str) -> list[str]:
     return [f"network {name}: up", *network_lifecycle.bring_up(network)]
 
 
-def _start(found: state.Record) -> list[str]:
+def _start(found: Container) -> list[str]:
     try:
         starting.start(found)
     except NotFound as error:  # what it needs: a network, the container whose network it shares
@@ -110,7 +112,7 @@ def shutdown(networks_too: bool = False) -> Iterator[str | MydockerError]:
 
 def _stop(container_id: str) -> list[str]:
     found = state.load(container_id)
-    if found.status not in state.BUSY:
+    if not found.is_active():
         return []
     lifecycle.stop(found, ended_by=restart.BY_SHUTDOWN)
     return [f"container {found.name}: stopped"]

@@ -73,6 +73,6 @@ def described(found: Network) -> dict[str, Any]:
                 "IPv6Address": "",
             }
             for each in state.containers()
-            if each.status == "running" and each.network == found.name
+            if each.is_up() and each.network == found.name
         }
     return shown

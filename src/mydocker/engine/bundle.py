@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.container import Container
     from mydocker.model.options.request import CreateRequest
-    from mydocker.state import Record
 
 
 # What a file has to look like before anybody relies on it: a type; [of what] a list is; {"name": of what} an object,
@@ -101,7 +101,7 @@ def misfit(value: Any, shape: Any, where: str = "it") -> str:
     return "" if type(value) is shape else f"{where} is no {shape.__name__}"
 
 
-def load_spec(found: Record) -> dict[str, Any]:
+def load_spec(found: Container) -> dict[str, Any]:
     """config.json, the OCI bundle, with the parts that a container needs. Raises CorruptRecord."""
     spec = _load(found, "config.json")
     wrong = misfit(spec, _SPEC) or _wrong_cgroup(found, spec["linux"]["cgroupsPath"])
@@ -110,13 +110,13 @@ def load_spec(found: Record) -> dict[str, Any]:
     return spec
 
 
-def _wrong_cgroup(found: Record, path: str) -> str:
+def _wrong_cgroup(found: Container, path: str) -> str:
     """Say what is wrong with it. A removal kills whoever is in it: in the hierarchy's root that would be the host."""
     own = path.endswith(f"/{found.id}") and ".." not in path.split("/")
     return "" if own else f"linux.cgroupsPath is '{path}'"
 
 
-def load_request(found: Record) -> CreateRequest:
+def load_request(found: Container) -> CreateRequest:
     """request.json, what was asked for when it was created. Raises CorruptRecord."""
     from mydocker.model.options import request
 
@@ -127,7 +127,7 @@ def load_request(found: Record) -> CreateRequest:
     return request.from_json(asked, f"{found.directory}/request.json")
 
 
-def _load(found: Record, file: str) -> dict[str, Any]:
+def _load(found: Container, file: str) -> dict[str, Any]:
     path = f"{found.directory}/{file}"
     try:
         data = jsontext.loads(read_regular(path))
@@ -139,7 +139,7 @@ def _load(found: Record, file: str) -> dict[str, Any]:
     raise _corrupt(found, file, why)
 
 
-def _corrupt(found: Record, file: str, why: str) -> CorruptRecord:
+def _corrupt(found: Container, file: str, why: str) -> CorruptRecord:
     return CorruptRecord(
         f"container {found.name}: {found.directory}/{file}: {why}", f"restore it, or 'mydocker rm -f {found.name}'"
     )

@@ -14,6 +14,7 @@ from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_new
 from mydocker.model import host
+from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
 from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.image.store import Image
+    from mydocker.kernel.locks import Lock
     from mydocker.runtime.plan import Plan
 
 _STOP_TIMEOUT = 10  # seconds, docker's
@@ -151,7 +153,7 @@ def _is_default_command(word: str) -> bool:
     return False
 
 
-def create(made: Draft) -> state.Record:
+def create(made: Draft) -> Container:
     """Write the draft to disk; state.fsync_new() makes it durable. Raises Conflict if the name is taken. After an error
     nothing is left."""
     wanted = made.request
@@ -160,7 +162,7 @@ def create(made: Draft) -> state.Record:
         name, lock = _reserve(made.id, wanted.name)
         with lock:
             try:
-                with store.Keep(made.image):
+                with store.keep(made.image):
                     found = _write(made, name)
                 state.commit(made.id)
             except BaseException:
@@ -189,7 +191,7 @@ def _claim_cidfile(path: str) -> int:
         raise HostError(f"can't write {path}: {os.strerror(error.errno or 0)}", "give another --cidfile") from None
 
 
-def _reserve(container_id: str, asked: str) -> tuple[str, state.Lock]:
+def _reserve(container_id: str, asked: str) -> tuple[str, Lock]:
     """The name that it got, and the lock on it: `asked`, or one of 9,000 made-up names, or one with a number."""
     if asked:
         return asked, state.reserve(container_id, asked)
@@ -202,7 +204,7 @@ def _reserve(container_id: str, asked: str) -> tuple[str, state.Lock]:
     raise Conflict("no free name was found", "give one with --name")
 
 
-def _write(made: Draft, name: str) -> state.Record:
+def _write(made: Draft, name: str) -> Container:
     wanted, directory, image = made.request, state.staging_dir(made.id), made.image
     for volume, anonymous in made.volumes.items():
         volumes.ensure(volume, anonymous=anonymous)
@@ -213,7 +215,7 @@ def _write(made: Draft, name: str) -> state.Record:
     os.makedirs(f"{directory}/rootfs", exist_ok=True)
     write_new(f"{directory}/config.json", jsontext.dumps(made.spec).encode())
     write_new(f"{directory}/request.json", jsontext.dumps(wanted.to_json()).encode())
-    found = state.Record(
+    found = Container(
         id=made.id,
         name=name,
         created=state.now(),

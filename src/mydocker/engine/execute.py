@@ -32,7 +32,7 @@ from _socket import (
 )
 from _struct import unpack
 
-from mydocker import jsontext, state
+from mydocker import jsontext
 from mydocker.engine import filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from mydocker.model.container import Container
+
 _PIECE = 65536
 _MESSAGE = 1 << 18
 _PATIENCE = 60  # seconds
@@ -75,12 +77,12 @@ class ExecRequest:
     detach: bool = False
 
 
-def execute(found: state.Record, request: ExecRequest) -> int:
+def execute(found: Container, request: ExecRequest) -> int:
     """Run the command to its end; its exit code, or 0 at once if detached. Raises Conflict if the container does not
     run.
     """
     container = open_pidfd(found)
-    if found.status == "restarting":
+    if found.is_restarting():
         raise Conflict(f"container {found.name} is restarting", "wait until it runs")
     if container < 0:
         raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
@@ -152,7 +154,7 @@ def _code(failure: MydockerError, request: ExecRequest) -> int:
     return failure.exit_code if failure.exit_code == 127 else 126
 
 
-def _clone_cgroup(found: state.Record, path: str, layout: cgroups.Layout) -> str:
+def _clone_cgroup(found: Container, path: str, layout: cgroups.Layout) -> str:
     """Where its first process is: an init like systemd moves to a cgroup below, and v2 then wants none above."""
     directory = cgroup.clone_cgroup(path, layout)
     for row in cgroups.read(f"/proc/{found.pid}/cgroup").splitlines() if directory else []:

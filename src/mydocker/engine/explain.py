@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mydocker import jsontext, state
+from mydocker import jsontext
 from mydocker.errors import CorruptRecord, NotFound
 from mydocker.kernel.files import read_regular
 
@@ -10,8 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.container import Container
 
-def trace(found: state.Record) -> dict[str, Any]:
+
+def trace(found: Container) -> dict[str, Any]:
     """trace.json, as trace.py and monitor.py wrote it. Raises NotFound if it was never started."""
     path = f"{found.directory}/trace.json"
     try:

@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from mydocker.model.container import Container
+
 _CHUNK = 1 << 20
 FILTERS = ("dangling", "label", "before", "since", "reference")
 
@@ -93,7 +95,7 @@ def remove(reference: str, force: bool) -> list[str]:
 
 
 def _users() -> list[writer.User]:
-    return [writer.User(each.id, each.image_id, each.layers, each.status in state.BUSY) for each in state.containers()]
+    return [writer.User(each.id, each.image_id, each.layers, each.is_active()) for each in state.containers()]
 
 
 def import_image(file: str, name: str, changes: list[str], message: str, platform: str = "") -> str:
@@ -151,22 +153,22 @@ def commit(
     )
     if output:
         left_out += export(found.id, output)
-    if pause and found.alive():
+    if pause and state.is_running(found):
         left_out.insert(0, f"container {found.name} was not paused: what it wrote meanwhile is in the image in part")
     return made.id, left_out
 
 
-def _to_commit(container: str, name: str | None) -> tuple[state.Record, str]:
+def _to_commit(container: str, name: str | None) -> tuple[Container, str]:
     try:
         return state.find(container), _new_name(name) if name else ""
     except NotFound:
-        running = [found for found in state.readable() if found.alive()]
+        running = [found for found in state.readable() if state.is_running(found)]
         if name or len(running) != 1:
             raise
         return running[0], _new_name(container)
 
 
-def _config(found: state.Record, parent: store.Image) -> dict[str, Any]:
+def _config(found: Container, parent: store.Image) -> dict[str, Any]:
     """The image config that makes another container like this one."""
     from mydocker.engine import bundle
 
@@ -221,7 +223,7 @@ def export(container: str, output: str) -> list[str]:
             os.unlink(path)
 
 
-def _export(found: state.Record, descriptor: int) -> list[str]:
+def _export(found: Container, descriptor: int) -> list[str]:
     """In a child with a mount namespace of its own, so that the view of the root is gone with it, whatever happens."""
     from mydocker.image import packing
     from mydocker.image.drivers import choice

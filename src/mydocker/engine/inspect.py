@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.container import Container
+
 
 def anything(name: str) -> tuple[str, dict[str, Any]]:
     """Find the thing of that name or ID, and its kind: a container, else an image, a volume, a network. Raises
@@ -29,7 +31,7 @@ def container(name: str) -> dict[str, Any]:
     return docker.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
 
 
-def _network_ids(found: state.Record) -> dict[str, str]:
+def _network_ids(found: Container) -> dict[str, str]:
     """Of the networks that it is on; one that is gone has none."""
     if not found.networks:
         return {}

@@ -14,13 +14,18 @@ from mydocker.engine.process import PATIENCE, hangs, open_pidfd, wait_recorded
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, NotFound
 from mydocker.kernel import process
 from mydocker.kernel.files import read_regular
+from mydocker.kernel.locks import Lock
 from mydocker.model.options import restart
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.container import Container
 
 _PATIENCE_UNSIGNALLED = 3  # for the end of a container to be recorded whose process is not there
 _PATIENCE_KILLED = 10  # for a container to end that was killed, as docker has it
 
 
-def kill(found: state.Record, signal: int) -> None:
+def kill(found: Container, signal: int) -> None:
     """Raises Conflict if it does not run."""
     found, restarting = note_user_signal(found, signal)
     if restarting:
@@ -36,7 +41,7 @@ def kill(found: state.Record, signal: int) -> None:
         os.close(pidfd)
 
 
-def note_user_signal(found: state.Record, signal: int) -> tuple[state.Record, bool]:
+def note_user_signal(found: Container, signal: int) -> tuple[Container, bool]:
     """A person is about to send it a signal. One that is to end it also ends its restarts: see _let_end."""
     if signal in (_signal.SIGKILL, _signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, found.stop_signal):
         return _let_end(found, restart.BY_HAND)
@@ -44,7 +49,7 @@ def note_user_signal(found: state.Record, signal: int) -> tuple[state.Record, bo
 
 
 def stop(
-    found: state.Record, timeout: int | None = None, signal: int | None = None, ended_by: str = restart.BY_HAND
+    found: Container, timeout: int | None = None, signal: int | None = None, ended_by: str = restart.BY_HAND
 ) -> None:
     """The stop signal; SIGKILL if it still runs after `timeout` seconds (negative: never). Returns when its end is
     recorded. A container waiting for a restart is not restarted; one that does not run is left as it is."""
@@ -61,17 +66,17 @@ def stop(
             pass
         finally:
             os.close(pidfd)
-    elif found.status == "running" and not _ends_soon(found):
+    elif found.is_up() and not _ends_soon(found):
         _tell_monitor(found)  # it has another process than its record says: only the monitor can end that
     wait_recorded(found)
 
 
-def _ends_soon(found: state.Record) -> bool:
+def _ends_soon(found: Container) -> bool:
     """True if the end of a container whose first process is gone is recorded, as it is when that has just ended."""
     deadline = monotonic() + _PATIENCE_UNSIGNALLED
     while monotonic() < deadline:
         try:
-            if state.load(found.id).status != "running":
+            if not state.load(found.id).is_up():
                 return True
         except NotFound:
             return True
@@ -79,7 +84,7 @@ def _ends_soon(found: state.Record) -> bool:
     return False
 
 
-def _wait_killed(found: state.Record, pidfd: int) -> None:
+def _wait_killed(found: Container, pidfd: int) -> None:
     """Raises HostError if it does not end, which is no matter of its own any more."""
     if not process.ends_within(pidfd, _PATIENCE_KILLED):
         from mydocker.kernel import stuck
@@ -88,7 +93,7 @@ def _wait_killed(found: state.Record, pidfd: int) -> None:
         raise HostError(said, stuck.why(found.pid))
 
 
-def stop_to_restart(found: state.Record, timeout: int | None, signal: int | None) -> None:
+def stop_to_restart(found: Container, timeout: int | None, signal: int | None) -> None:
     """stop() of a container that is started again at once: with --rm it is not removed by that."""
     try:
         stop(found, timeout, signal, restart.BY_RESTART)
@@ -97,7 +102,7 @@ def stop_to_restart(found: state.Record, timeout: int | None, signal: int | None
         raise
 
 
-def _let_go(found: state.Record) -> None:
+def _let_go(found: Container) -> None:
     """It is not started again after all: with --rm it goes at its end, or now."""
     try:
         with state.lock(found):
@@ -105,7 +110,7 @@ def _let_go(found: state.Record) -> None:
             if found.ended_by != restart.BY_RESTART:
                 return
             found.ended_by = restart.BY_HAND
-            if found.auto_remove and not found.watched():
+            if found.auto_remove and not state.has_monitor(found):
                 state.remove(found.id, found.name, found.own_volumes)
             else:
                 state.save(found)
@@ -113,15 +118,15 @@ def _let_go(found: state.Record) -> None:
         pass
 
 
-def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
+def _let_end(found: Container, ended_by: str) -> tuple[Container, bool]:
     """Its restart policy counts no longer, until it is started. The record as it is then, and whether the container was
     between two runs, and has ended by this."""
     if found.auto_remove and ended_by != restart.BY_RESTART:  # it can have none, and be gone at any moment
         return found, False
     with state.lock(found):
         found = state.load(found.id)
-        restarting = found.status == "restarting"
-        if not restarting and not found.alive():
+        restarting = found.is_restarting()
+        if not restarting and not state.is_running(found):
             return found, False
         found.ended_by = found.ended_by or ended_by
         if restarting:
@@ -140,14 +145,14 @@ def _let_end(found: state.Record, ended_by: str) -> tuple[state.Record, bool]:
     return found, restarting
 
 
-def _tell_monitor(found: state.Record, wait: bool = False) -> None:
+def _tell_monitor(found: Container, wait: bool = False) -> None:
     """SIGTERM. wait: until it has ended."""
     try:
         pidfd = process.pidfd_open(found.monitor_pid)
     except ProcessLookupError:
         return
     try:
-        if found.watched():
+        if state.has_monitor(found):
             _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
             if wait and not process.ends_within(pidfd, PATIENCE):
                 _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)  # somebody has stopped it
@@ -159,23 +164,23 @@ def _tell_monitor(found: state.Record, wait: bool = False) -> None:
         os.close(pidfd)
 
 
-def _wait_unwatched(found: state.Record) -> None:
+def _wait_unwatched(found: Container) -> None:
     """One that has outlived its monitor: nobody will record its end, but it can be waited for."""
     pidfd = open_pidfd(found)
-    if pidfd >= 0 and not found.watched():
+    if pidfd >= 0 and not state.has_monitor(found):
         process.ends_within(pidfd, None)
     if pidfd >= 0:
         os.close(pidfd)
 
 
-def wait(found: state.Record) -> int:
+def wait(found: Container) -> int:
     """Its exit code, when it has ended. One that was never started has ended, with 0. One that is between two runs is
     waited for until the next has ended, as docker has it."""
     before = found.started_at
     # Opened before it can end: it may be removed then, at once, and nothing else be left of it.
     last_code = state.LastCode(found)
     try:
-        while found.status == "restarting":
+        while found.is_restarting():
             if found.started_at != before:  # that was short
                 return found.exit_code
             sleep(0.05)
@@ -189,7 +194,7 @@ def wait(found: state.Record) -> int:
         last_code.close()
 
 
-def update(found: state.Record, policy: str) -> None:
+def update(found: Container, policy: str) -> None:
     """Change its restart policy, a text of model.options.restart; it holds from the container's next end on."""
     if found.auto_remove and policy != restart.NO:
         raise Conflict(f"container {found.name} is removed at its end (--rm)", "it can't be started again then")
@@ -220,18 +225,18 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             raise
         _remove_unreadable(container_id)
         return True
-    if found.status in state.BUSY and not force:
+    if found.is_active() and not force:
         raise Conflict(f"container {found.name} is {found.status}", f"'mydocker stop {found.name}' first, or rm -f")
-    ran = found.status == "running"
+    ran = found.is_up()
     try:
-        if found.status in state.BUSY:
+        if found.is_active():
             stop(found, 0, _signal.SIGKILL, restart.BY_REMOVAL)
         with state.lock(found):
             found = state.load(container_id)
-            if found.status in state.BUSY:
+            if found.is_active():
                 return False
             cleared = ran and found.finished_at and not found.error  # its monitor did, just now
-            if not cleared and not found.watched():
+            if not cleared and not state.has_monitor(found):
                 _cleanup(found, force)
             state.remove(found.id, found.name, found.own_volumes if volumes else [])
     except NotFound:
@@ -239,7 +244,7 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
     return True
 
 
-def cleanup(found: state.Record) -> None:
+def cleanup(found: Container) -> None:
     """Take back what the host still has of a container whose monitor was killed. The container does not run, its lock
     is the caller's. Raises OSError, MydockerError."""
     from mydocker.engine.network import endpoints
@@ -257,7 +262,7 @@ def cleanup(found: state.Record) -> None:
     endpoints.cleanup(found)
 
 
-def _cleanup(found: state.Record, force: bool) -> None:
+def _cleanup(found: Container, force: bool) -> None:
     """Its record may make no sense: that is an error unless force is used."""
     try:
         cleanup(found)
@@ -268,10 +273,13 @@ def _cleanup(found: state.Record, force: bool) -> None:
 
 
 def _remove_unreadable(container_id: str) -> None:
-    """By what the disk and the kernel still say: its cgroup by its bundle, its name by the link that leads to it."""
-    with state.Lock(f"{paths.container(container_id)}/lock", container_id[:12]):
-        _remove_cgroup(container_id)
-        state.remove(container_id, state.name_of(container_id))
+    """Remove a container whose record is corrupt: its bundle still names its cgroup, a link its name."""
+    try:
+        with Lock(f"{paths.container(container_id)}/lock"):
+            _remove_cgroup(container_id)
+            state.remove(container_id, state.name_of(container_id))
+    except FileNotFoundError:
+        pass  # another rm was quicker
 
 
 def _remove_cgroup(container_id: str) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.image.store import Image
+    from mydocker.model.container import Container
 
     Test = Callable[[Any], bool]  # whether a filter lets the thing through
     Maker = Callable[[str], Test]  # from a filter's value to its test. Raises InvalidArgument
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _LAST_PORT = 65535
 
 
-def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[list[state.Record], list[CorruptRecord]]:
+def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[list[Container], list[CorruptRecord]]:
     """(the records, newest first; those that can't be read). everything: those that do not run, too. filters:
     KEY=VALUE as typed. last: at most that many, running or not; -1: all."""
     wanted = parse(filters)
@@ -29,7 +30,7 @@ def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[li
     for container_id in state.ids():
         try:
             each = state.load(container_id)
-            if (everything or each.status in state.BUSY) and fits(each, wanted):
+            if (everything or each.is_active()) and fits(each, wanted):
                 found.append(each)
         except CorruptRecord as error:
             broken.append(error)
@@ -39,7 +40,7 @@ def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[li
     return found[:last] if last >= 0 else found, broken
 
 
-def image_ids(found: list[state.Record]) -> dict[str, str]:
+def image_ids(found: list[Container]) -> dict[str, str]:
     """Names of their images -> the ID of the image that has the name now."""
     from mydocker.image import store
 
@@ -151,7 +152,7 @@ def _descends(image: Image, above: Image) -> bool:
 def _volume(value: str) -> Test:
     """A volume's name, a path of the host, or a mount point in the container."""
 
-    def test(found: state.Record) -> bool:
+    def test(found: Container) -> bool:
         if value in found.mounts or not value.startswith("/"):
             return value in found.mounts
         from mydocker.engine import bundle
@@ -173,7 +174,7 @@ def _network(value: str) -> Test:
     return lambda found: not value or not names.isdisjoint(_networks(found))
 
 
-def _networks(found: state.Record) -> list[str]:
+def _networks(found: Container) -> list[str]:
     return [found.network] if found.network in ("none", "host") else [each["network"] for each in found.networks]
 
 
@@ -181,8 +182,8 @@ def _publish(value: str) -> Test:
     """A port of the host, or a range of them, that leads to a running container."""
     span, protocol = _ports("publish", value)
 
-    def test(found: state.Record) -> bool:
-        if found.status != "running" or not found.networks:  # without a network there is no port to reach
+    def test(found: Container) -> bool:
+        if not found.is_up() or not found.networks:  # without a network there is no port to reach
             return False
         from mydocker.model.options.ports import parse_published
 
@@ -195,8 +196,8 @@ def _expose(value: str) -> Test:
     """A port of a running container, published or not, or a range of them."""
     span, protocol = _ports("expose", value)
 
-    def test(found: state.Record) -> bool:
-        if found.status != "running" or not found.networks:  # without a network there is no port to reach
+    def test(found: Container) -> bool:
+        if not found.is_up() or not found.networks:  # without a network there is no port to reach
             return False
         from mydocker.model.options.ports import parse_published
 

@@ -20,6 +20,10 @@ from mydocker.runtime import (  # noqa: F401  starter: what it will need, while 
     supervise,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.container import Container
+
 
 def resume(descriptor: int) -> None:
     """descriptor: what supervise.execute has left, the container's ID."""
@@ -40,10 +44,10 @@ def resume(descriptor: int) -> None:
         os._exit(code)
 
 
-def _give_up(found: state.Record, why: str) -> None:
+def _give_up(found: Container, why: str) -> None:
     """As docker does when a start fails. What has failed may have got no further than before the record says so."""
     with state.lock(found):
         found = state.load(found.id)
-        if found.status == "restarting":
+        if found.is_restarting():
             found.status, found.error = "exited", why
             state.save(found, durable=True)

@@ -12,12 +12,12 @@ from mydocker.kernel import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker import state
+    from mydocker.model.container import Container
 
 _WRITTEN = {"overlay": "upper", "aufs": "rw"}  # the driver's directory for what a container changes
 
 
-def of(found: state.Record) -> tuple[int, int]:
+def of(found: Container) -> tuple[int, int]:
     """(bytes that the container has written, those of its image): docker's SizeRw, and its share of SizeRootFs."""
     try:
         image = store.resolve(found.image_id).size

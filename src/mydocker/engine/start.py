@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.engine.create import Draft
+    from mydocker.model.container import Container
 
 _MESSAGE = 1 << 18
 _PATIENCE = 30  # seconds for a monitor to end that has said its last word
@@ -40,7 +41,7 @@ class Started:
 
 
 def start(
-    found: state.Record,
+    found: Container,
     attach: bool = False,
     stdin: bool = False,
     explain: bool = False,
@@ -61,10 +62,10 @@ def start(
     lock, locked, launched = state.lock(found), False, False
     try:
         found = state.load(found.id)
-        if again and found.status != "restarting":
+        if again and not found.is_restarting():
             raise Conflict(f"container {found.name} is not to be started again", "it was stopped")
         if not again:
-            if found.status in state.BUSY:
+            if found.is_active():
                 raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
             found.restart_count, found.restart_delay, found.ended_by = 0, 0, ""
         locked = True
@@ -116,7 +117,7 @@ def start(
         lock.release()
 
 
-def _follow(found: state.Record, pid: int, channel: socket, console: Console, attach: bool) -> Started:
+def _follow(found: Container, pid: int, channel: socket, console: Console, attach: bool) -> Started:
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
@@ -163,7 +164,7 @@ def _follow(found: state.Record, pid: int, channel: socket, console: Console, at
     return result
 
 
-def _note_user_signal(found: state.Record, number: int) -> None:
+def _note_user_signal(found: Container, number: int) -> None:
     from mydocker.engine import lifecycle
 
     lifecycle.note_user_signal(found, number)

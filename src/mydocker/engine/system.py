@@ -51,7 +51,7 @@ def info() -> dict[str, Any]:
     """docker's document as far as it is true here, and mydocker's own facts. What mydocker has no such thing of has
     docker's empty value, by its type."""
     found, broken = listing.containers(True, [])
-    running = sum(1 for each in found if each.status == "running")
+    running = sum(1 for each in found if each.is_up())
     driver, why = choice.choose(config.load()["storage_driver"])
     layout = cgroups.layout()
     system = os.uname()

@@ -23,7 +23,8 @@ from mydocker.kernel.files import (
     write_atomic,
     write_new,
 )
-from mydocker.record import record
+from mydocker.kernel.locks import Lock
+from mydocker.record import from_json, record
 
 SCHEMA = 1
 
@@ -83,9 +84,9 @@ def _make(name: str, text: bytes) -> None:
     sync(paths.VOLUMES)
 
 
-def _lock() -> state.Lock:
+def _lock() -> Lock:
     make_private(paths.VOLUMES)
-    return state.Lock(f"{paths.VOLUMES}/.lock")
+    return Lock(f"{paths.VOLUMES}/.lock")
 
 
 def load(name: str) -> Volume:
@@ -95,8 +96,7 @@ def load(name: str) -> Volume:
     from mydocker.model.options.times import parse_rfc3339
 
     try:
-        found = Volume(**jsontext.loads(read_regular(_file(name))))
-        state.check_types(found)
+        found = from_json(Volume, jsontext.loads(read_regular(_file(name))))
         parse_rfc3339(found.created)
         if found.name != name:
             raise ValueError(f"it is of volume {found.name}")

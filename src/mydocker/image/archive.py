@@ -40,7 +40,7 @@ def import_image(source: Stream, name: str, changes: list[str], message: str) ->
             "rootfs": {"type": "layers", "diff_ids": [descriptor["digest"]]},
             "history": [{"created": created, "comment": message or "Imported from -"}],
         }
-        with store.Lock():
+        with store.lock():
             return writer.add(work, document, [descriptor], name)
 
 
@@ -85,7 +85,7 @@ def commit(
         document.pop("author", None)
         if author:
             document["author"] = author
-        with store.Lock():
+        with store.lock():
             store.look(parent.id)  # it holds the layers below
             return writer.add(work, document, descriptors, name)
 
@@ -102,7 +102,7 @@ def unpack_layers(image: store.Image) -> None:
             tree = f"{work.layers}/{chain_id[7:]}"
             os.mkdir(tree, 0o700)
             _unpack_blob(descriptors[at]["digest"], image.config["rootfs"]["diff_ids"][at], tree, below)
-            with store.Lock():
+            with store.lock():
                 writer.adopt_layers(work)
 
 

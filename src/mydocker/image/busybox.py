@@ -71,7 +71,7 @@ class Built:
 
 def ensure() -> store.Image:
     """The image, made and stored if it is missing. Of several that come first at once, one makes it."""
-    with writer.Workspace() as work, store.Lock():
+    with writer.Workspace() as work, store.lock():
         try:
             return store.look(BUSYBOX)
         except NotFound:

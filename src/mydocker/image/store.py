@@ -10,13 +10,13 @@ Changes (writer.py) are made under one flock, on the directory images/.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel import files
+from mydocker.kernel.locks import DIRECTORY, Lock
 from mydocker.model.options import references
 from mydocker.model.options.times import parse_rfc3339
 from mydocker.record import record
@@ -58,7 +58,7 @@ def resolve(reference: str) -> Image:
     try:
         return look(reference)
     except CorruptRecord:  # or it was removed between two reads: under the lock what is missing is missing
-        with Lock(shared=True):
+        with lock(shared=True):
             return look(reference)
 
 
@@ -117,7 +117,7 @@ def images() -> list[Image]:
     try:
         return all_images()
     except CorruptRecord:
-        with Lock(shared=True):
+        with lock(shared=True):
             return all_images()
 
 
@@ -298,31 +298,17 @@ def corrupt(path: str, why: object) -> CorruptRecord:
 # --- locks ------------------------------------------------------------------------------------------------------------
 
 
-class Lock:
-    """`with Lock():` nobody else changes the store. shared: nobody changes it at all. Not to be nested."""
-
-    def __init__(self, shared: bool = False) -> None:
-        self._how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-
-    def __enter__(self) -> None:
-        files.make_private(paths.IMAGES)
-        self._descriptor = os.open(paths.IMAGES, files.DIR)
-        fcntl.flock(self._descriptor, self._how)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+def lock(shared: bool = False) -> Lock:
+    """Lock the store: no other process changes it. shared: no process does. Not to be nested."""
+    files.make_private(paths.IMAGES)
+    return Lock(paths.IMAGES, DIRECTORY, shared=shared)
 
 
-class Keep(Lock):
-    """`with Keep(image):` nobody removes the image: for the time that it takes to make a container of it, until the
-    container's record says so. Raises NotFound if it has gone since it was found."""
-
-    def __init__(self, image: Image) -> None:
-        super().__init__(shared=True)
-        self._image = image
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        if not all(os.path.isdir(paths.layer(chain_id)) for chain_id in self._image.layers):
-            self.__exit__()
-            raise NotFound(f"image {self._image.id[:19]} has just been removed", "get it again")
+def keep(image: Image) -> Lock:
+    """Lock the store so that the image is not removed, until a container's record refers to it. Raises NotFound if it
+    has been removed since it was looked up."""
+    held = lock(shared=True)
+    if not all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers):
+        held.release()
+        raise NotFound(f"image {image.id[:19]} has just been removed", "get it again")
+    return held

@@ -17,7 +17,7 @@ LONGEST_ATTRIBUTES = tar.LONGEST_HEADER - (16 << 10)  # bytes that an extended h
 
 # A smaller hole is written as zeros: fewer programs read the sparse form than the plain one.
 _SMALLEST_HOLE = 64 << 10
-_MOST_PIECES = 20_000  # of data between holes; their map has to fit into tar.LONGEST_HEADER
+_MAX_PIECES = 20_000  # of data between holes; their map has to fit into tar.LONGEST_HEADER
 _LARGEST = {"uid": 0o7777777, "gid": 0o7777777, "size": 0o77777777777, "mtime": 0o77777777777}
 TYPES = {
     stat.S_IFREG: tar.FILE,
@@ -140,7 +140,7 @@ def _pieces(content: int, size: int) -> list[tuple[int, int]]:
             raise
     smallest = _SMALLEST_HOLE
     merged = _merge(pieces, size, smallest)
-    while len(merged) > _MOST_PIECES:
+    while len(merged) > _MAX_PIECES:
         smallest *= 2
         merged = _merge(merged, size, smallest)
     return merged

@@ -5,13 +5,13 @@ layers/.new.<random>/          a workspace: what is being made, flocked while it
 
 from __future__ import annotations
 
-import fcntl
 import os
 
 from mydocker import jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord
 from mydocker.image import store
 from mydocker.kernel import files
+from mydocker.kernel.locks import DIRECTORY, Lock
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -39,23 +39,18 @@ class Workspace:
             self.path = files.hidden_beside(paths.layer("new"))
             os.mkdir(self.path, 0o700)
             try:
-                self._descriptor = os.open(self.path, files.DIR)
-            except FileNotFoundError:  # removed by cleanup() before it could be locked
-                continue
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            if os.path.isdir(self.path):
+                self._lock = Lock(self.path, DIRECTORY)
                 break
-            os.close(self._descriptor)
+            except FileNotFoundError:
+                continue  # removed by cleanup() before it could be locked
         self.blobs, self.layers = f"{self.path}/blobs", f"{self.path}/layers"
         os.mkdir(self.blobs, 0o700)
         os.mkdir(self.layers, 0o700)
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with self._lock:
             files.remove_tree(self.path)
-        finally:
-            os.close(self._descriptor)
 
     def write_blob(self, data: bytes) -> str:
         """Make a store.blob of it; its digest."""
@@ -138,7 +133,7 @@ def unnamed(descriptors: list[dict[str, Any]], name: str) -> list[dict[str, Any]
 
 def tag(source: str, name: str) -> None:
     """Give an image another name (normalised), which is taken from the image that has it."""
-    with store.Lock():
+    with store.lock():
         image = store.look(source)
         index = store.read_index()
         wanted = next(row for row in index["manifests"] if row["digest"] == image.manifest)
@@ -154,7 +149,7 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
     only lose its name. Forced, it takes the name from an image that is store.corrupt, too.
     """
     name = store.normalise(reference)
-    with Workspace() as work, store.Lock():
+    with Workspace() as work, store.lock():
         index = store.read_index()
         rows = index["manifests"]
         try:

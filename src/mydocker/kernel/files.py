@@ -11,6 +11,7 @@ from _struct import pack
 
 from mydocker.errors import Conflict, HostError
 from mydocker.kernel.libc import syscall
+from mydocker.kernel.locks import DIRECTORY, Lock
 
 # <linux/openat2.h>
 RESOLVE_NO_XDEV = 0x01
@@ -188,13 +189,13 @@ def discard(path: str) -> None:
     """
     hidden = hidden_beside(path)
     try:
-        held = hold(path)
+        lock = Lock(path, DIRECTORY, wait=0)
     except (FileNotFoundError, BlockingIOError):
         return  # gone, or another process is removing it
     except NotADirectoryError:
         os.unlink(path)
         return
-    try:
+    with lock:
         try:
             os.rename(path, hidden)
         except OSError as error:
@@ -202,8 +203,6 @@ def discard(path: str) -> None:
                 raise
             hidden = path  # a full disk has no room for another name
         remove_tree(hidden)
-    finally:
-        os.close(held)
 
 
 def hidden_beside(path: str) -> str:
@@ -211,32 +210,16 @@ def hidden_beside(path: str) -> str:
     return f"{os.path.dirname(path)}/{HIDDEN}{os.urandom(6).hex()}"
 
 
-def hold(path: str) -> int:
-    """Open and lock a directory, so that cleanup_hidden() leaves it alone. Raises BlockingIOError if another process
-    holds it."""
-    import fcntl
-
-    descriptor = os.open(path, DIR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def cleanup_hidden(directory: str) -> None:
     """Remove the hidden entries of a directory that no process holds: leftovers of a crash."""
     for entry in os.listdir(directory):
         if entry.startswith(HIDDEN):
             try:
-                held = hold(f"{directory}/{entry}")
+                lock = Lock(f"{directory}/{entry}", DIRECTORY, wait=0)
             except (FileNotFoundError, BlockingIOError):
                 continue
-            try:
+            with lock:
                 remove_tree(f"{directory}/{entry}")
-            finally:
-                os.close(held)
 
 
 # --- records ----------------------------------------------------------------------------------------------------------

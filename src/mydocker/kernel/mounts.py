@@ -31,7 +31,7 @@ FLAGS = {
 }
 _CLONE_NEWNS = 0x00020000
 _MNT_DETACH = 2
-_MOST_LINKS = 40  # the kernel's own limit
+_MAX_LINKS = 40  # the kernel's own limit
 _AT_RECURSIVE = 0x8000
 _AT_EMPTY_PATH = 0x1000
 _MOUNT_ATTR_RDONLY = 1
@@ -115,7 +115,7 @@ def _make_point(root_fd: int, path: str, make: str, resolve: int) -> int:
             target = _link_target(here, part)
             if target:
                 links += 1
-                if links > _MOST_LINKS:
+                if links > _MAX_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
                 parts = target.split("/") + parts
                 if target.startswith("/"):

@@ -14,46 +14,20 @@ from mydocker.model.options.netmode import is_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any
 
+    from mydocker.model.container import Container
     from mydocker.model.network import Endpoint
     from mydocker.model.options.mounts import Mount
     from mydocker.model.options.request import CreateRequest
 
     Json = dict[str, Any]
 
-    class Record(Protocol):
-        """state.Record, as far as it is shown here."""
 
-        id: str
-        name: str
-        created: str
-        image_id: str
-        command: list[str]
-        network: str
-        requested_ports: list[str]
-        bound_ports: list[str]
-        exposed: list[str]
-        driver: str
-        layers: list[str]
-        restart: str
-        restart_count: int
-        status: str
-        pid: int
-        started_at: str
-        finished_at: str
-        exit_code: int
-        oom_killed: bool
-        error: str
-
-        @property
-        def endpoints(self) -> list[Endpoint]: ...
-
-
-def container(record: Record, request: CreateRequest, spec: Json, networks: dict[str, str]) -> Json:
+def container(record: Container, request: CreateRequest, spec: Json, networks: dict[str, str]) -> Json:
     """request: complete(). spec: the bundle's config.json. networks: name -> ID."""
     directory = paths.container(record.id)
-    running, restarting = record.status == "running", record.status == "restarting"
+    running, restarting = record.is_up(), record.is_restarting()
     return {
         "Id": record.id,
         "Created": record.created,
@@ -93,7 +67,7 @@ def container(record: Record, request: CreateRequest, spec: Json, networks: dict
     }
 
 
-def _graph_data(record: Record, directory: str) -> Json:
+def _graph_data(record: Container, directory: str) -> Json:
     """docker's directories of an overlay; the other drivers have a root file system and no more."""
     if record.driver != "overlay":
         return {"RootDir": f"{directory}/rootfs"}
@@ -154,19 +128,19 @@ def _mount_option(mount: Mount) -> Json:
     return found
 
 
-def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
+def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
     written = {
         option: [mount for mount in request.mounts if mount["option"] == option]
         for option in ("volume", "mount", "tmpfs")
     }
-    policy, most = restart.split(record.restart)
+    policy, maximum = restart.split(record.restart)
     found: Json = {
         "Binds": [_bind(mount) for mount in written["volume"] if not mount["anonymous"]] or None,
         "ContainerIDFile": request.cidfile,
         "LogConfig": {"Type": request.anyway.get("log_driver", "cri"), "Config": request.log_options},
         "NetworkMode": request.network,
         "PortBindings": _bindings(record.requested_ports, ""),
-        "RestartPolicy": {"Name": policy, "MaximumRetryCount": most},
+        "RestartPolicy": {"Name": policy, "MaximumRetryCount": maximum},
         "AutoRemove": request.auto_remove,
         "VolumeDriver": request.anyway.get("volume_driver", ""),
         "VolumesFrom": None,
@@ -247,7 +221,7 @@ def _host_config(record: Record, request: CreateRequest, spec: Json) -> Json:
     return found
 
 
-def _config(record: Record, request: CreateRequest, spec: Json) -> Json:
+def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
     attached = not request.detach
     env = dict(pair.split("=", 1) for pair in spec["process"]["env"])
     volumes: Json = {
@@ -299,8 +273,8 @@ _NO_ADDRESS = {
 }
 
 
-def _network_settings(record: Record, networks: dict[str, str], hostname: str) -> Json:
-    running, endpoints = record.status == "running", record.endpoints
+def _network_settings(record: Container, networks: dict[str, str], hostname: str) -> Json:
+    running, endpoints = record.is_up(), record.endpoints
     ports: Json = dict.fromkeys(record.exposed)
     ports.update(_bindings(record.bound_ports, "0.0.0.0"))
     first = next((endpoint for endpoint in endpoints if endpoint.network == DEFAULT), None)
@@ -319,11 +293,11 @@ def _network_settings(record: Record, networks: dict[str, str], hostname: str) -
     }
 
 
-def _mode(record: Record) -> Json:
+def _mode(record: Container) -> Json:
     """One that is on no network has its mode in the place of one, unless it has left all."""
     network = record.network
     shown: Json = {**_UNCONNECTED, **_NO_ADDRESS}
-    if network in BUILTIN and record.status == "running":
+    if network in BUILTIN and record.is_up():
         shown["NetworkID"] = builtin_id(network)
         shown["EndpointID"] = endpoint_id(shown["NetworkID"], record.id)
     return {network: shown} if is_mode(network) else {}
@@ -332,7 +306,7 @@ def _mode(record: Record) -> Json:
 _UNCONNECTED = {"IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "DriverOpts": None}
 
 
-def _endpoint(endpoint: Endpoint, record: Record, networks: dict[str, str], hostname: str) -> Json:
+def _endpoint(endpoint: Endpoint, record: Container, networks: dict[str, str], hostname: str) -> Json:
     aliases = _aliases(endpoint, record, hostname)
     return {
         **_UNCONNECTED,
@@ -344,7 +318,7 @@ def _endpoint(endpoint: Endpoint, record: Record, networks: dict[str, str], host
     }
 
 
-def _aliases(endpoint: Endpoint, record: Record, hostname: str) -> list[str]:
+def _aliases(endpoint: Endpoint, record: Container, hostname: str) -> list[str]:
     """In docker's order: those asked for, the short ID, --hostname. The default network has no names."""
     if endpoint.network == DEFAULT:
         return []
@@ -352,8 +326,8 @@ def _aliases(endpoint: Endpoint, record: Record, hostname: str) -> list[str]:
     return list(dict.fromkeys([*asked, record.id[:12], *own]))
 
 
-def _addresses(endpoint: Endpoint, record: Record, networks: dict[str, str]) -> Json:
-    if not endpoint.address or record.status != "running":
+def _addresses(endpoint: Endpoint, record: Container, networks: dict[str, str]) -> Json:
+    if not endpoint.address or not record.is_up():
         return _NO_ADDRESS
     (ip, _, prefix), (ip6, _, prefix6) = endpoint.address.partition("/"), endpoint.address6.partition("/")
     return {

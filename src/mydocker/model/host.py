@@ -47,7 +47,7 @@ class HostFacts:
 _LIMITS = "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime"
 _SYSTEM = "/sys/devices/system"
 _MEMORY_V1 = "/sys/fs/cgroup/memory"
-_MOST = 16384  # bytes
+_MAX = 16384  # bytes
 
 # What every /dev in a container has of its own, and directories that are file systems of their own there.
 _OWN_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "shm", "mqueue")
@@ -81,7 +81,7 @@ def _read(path: str) -> str:
     except OSError:
         return ""
     try:
-        return os.read(descriptor, _MOST).decode().strip()
+        return os.read(descriptor, _MAX).decode().strip()
     finally:
         os.close(descriptor)
 

@@ -16,8 +16,8 @@ IN = 1  # the class that everything is of
 NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED = 0, 1, 2, 4, 5  # codes of an answer
 BADVERS = 16
 
-LEAST = 512  # bytes of an answer by UDP that every client takes
-_MOST = 1232  # that we send and offer to take: it fits in every packet
+MIN_ANSWER = 512  # bytes of an answer by UDP that every client takes
+_MAX_ANSWER = 1232  # that we send and offer to take: it fits in every packet
 _HEADER = 12
 _RESPONSE, _AUTHORITATIVE, _TRUNCATED, _RECURSION_WANTED, _RECURSION_THERE = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 _POINTER_TO_QUESTION = b"\xc0\x0c"
@@ -38,7 +38,7 @@ class Query:
     type: int = 0
     klass: int = 0
     question: bytes = b""
-    size: int = LEAST
+    size: int = MIN_ANSWER
     edns: bool = False
     problem: int = NOERROR
 
@@ -90,7 +90,7 @@ def _read_additions(query: Query, message: bytes, at: int, count: int) -> None:
         kind, size, _, version, _, length = unpack_from("!2H2B2H", message, at + 1)
         at += 11 + length
         if kind == OPT and at <= len(message):
-            query.edns, query.size = True, max(LEAST, size)
+            query.edns, query.size = True, max(MIN_ANSWER, size)
             if version:
                 query.problem = BADVERS
             return
@@ -104,10 +104,10 @@ def answer(query: Query, data: list[bytes], limit: int = 0) -> bytes:
     rows = [
         _POINTER_TO_QUESTION + pack("!2HIH", query.type, query.klass, TTL, len(entry)) + entry for entry in data[:1000]
     ]
-    flags, most = _AUTHORITATIVE, limit
-    if most:
-        most -= _HEADER + len(query.question) + len(_opt(query, NOERROR))
-        while sum(map(len, rows)) > most:
+    flags, maximum = _AUTHORITATIVE, limit
+    if maximum:
+        maximum -= _HEADER + len(query.question) + len(_opt(query, NOERROR))
+        while sum(map(len, rows)) > maximum:
             del rows[len(rows) // 2 :]
             flags |= _TRUNCATED
     return _message(query, NOERROR, flags, rows)
@@ -126,12 +126,12 @@ def _message(query: Query, code: int, flags: int, rows: list[bytes]) -> bytes:
 
 
 def _opt(query: Query, code: int) -> bytes:
-    return pack("!B2H2B2H", 0, OPT, _MOST, code >> 4, 0, 0, 0) if query.edns else b""
+    return pack("!B2H2B2H", 0, OPT, _MAX_ANSWER, code >> 4, 0, 0, 0) if query.edns else b""
 
 
 def limit(query: Query) -> int:
     """How long an answer by UDP may be."""
-    return min(query.size, _MOST)
+    return min(query.size, _MAX_ANSWER)
 
 
 def shortened(query: Query, message: bytes) -> bytes:

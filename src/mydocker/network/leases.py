@@ -14,6 +14,7 @@ import os
 from mydocker import jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, NotFound
 from mydocker.kernel.files import make_private, read_regular, write_atomic
+from mydocker.kernel.locks import Lock
 from mydocker.model.options.addresses import parse
 from mydocker.network import ipam
 from mydocker.record import record
@@ -32,11 +33,11 @@ class Lease:
     names: list[str]
 
 
-def lock(network_name: str) -> state.Lock:
+def lock(network_name: str) -> Lock:
     make_private(paths.leases(network_name))
     try:
-        return state.Lock(f"{paths.leases(network_name)}/.lock")
-    except NotFound:  # removed in between
+        return Lock(f"{paths.leases(network_name)}/.lock")
+    except FileNotFoundError:  # removed in between
         raise no_such(network_name) from None
 
 
@@ -102,10 +103,10 @@ def _is_stale(lease: Lease | None) -> bool:
         return True
     try:
         found = state.load(lease.container_id)
-        if found.alive() or found.watched():
+        if state.is_running(found) or state.has_monitor(found):
             return False
-        state.Lock(f"{found.directory}/lock", wait=False).release()
-    except NotFound:
+        Lock(f"{found.directory}/lock", wait=0).release()
+    except (NotFound, FileNotFoundError):
         return True
     except (BlockingIOError, CorruptRecord):
         return False

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from mydocker.model.network import Network
     from mydocker.network.resolver_transport import Client, Waiting
 
-MOST_FORWARDS = 64  # queries under way to the host's servers; the next one displaces the oldest
-MOST_CONNECTIONS = 64  # of TCP; the next one displaces an idle one, or else the oldest
+MAX_FORWARDS = 64  # queries under way to the host's servers; the next one displaces the oldest
+MAX_CONNECTIONS = 64  # of TCP; the next one displaces an idle one, or else the oldest
 _BATCH = 16  # messages of one socket in a row, before other sockets get their turn
 _LARGEST_QUERY = 4096
 _SHARE, _BURST = 0.25, 0.5  # of one processor, and how many seconds of it may be saved up
@@ -164,7 +164,7 @@ class Resolver:
                 descriptor, _ = self.tcp._accept()  # type: ignore[attr-defined]
             except OSError:
                 return
-            if len(self.connections) >= MOST_CONNECTIONS:
+            if len(self.connections) >= MAX_CONNECTIONS:
                 min(self.connections, key=lambda connection: (connection.busy(), connection.deadline)).close()
             Connection(self, socket(fileno=descriptor))
 
@@ -184,7 +184,7 @@ class Resolver:
             # An internal network must not reach outside through DNS.
             self.reply(client, dns.refusal(query, dns.SERVFAIL))
         else:
-            if len(self.forwards) >= MOST_FORWARDS:
+            if len(self.forwards) >= MAX_FORWARDS:
                 next(iter(self.forwards)).close()
             Forward(self, message, query, client, self.servers())
 

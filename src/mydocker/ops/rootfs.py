@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 
 from mydocker.kernel import mounts
 from mydocker.kernel.files import remove_tree
+from mydocker.kernel.locks import DIRECTORY, Lock
 from mydocker.ops.base import Context, Op, operation, quote
 
 
@@ -42,7 +42,7 @@ class SetPropagation(Op):
         return f"mount --make-r{self.kind} {quote(self.root + self.target)}"
 
 
-_MOST_OF_FSCONFIG = 255
+_MAX_FSCONFIG = 255
 # What a link in the image may not bring a mount to: a forged /proc would be read by an exec on its way in.
 _OURS = ("/proc", "/sys", "/dev")
 
@@ -97,7 +97,7 @@ class Mount(Op):
         else:
             kind = f"-t {self.fstype}"
         # mount(8) from 2.39 on uses fsconfig(2), whose values have 255 bytes: too few for many layers.
-        mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MOST_OF_FSCONFIG else "mount"
+        mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MAX_FSCONFIG else "mount"
         return " ".join([mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)])
 
 
@@ -161,16 +161,15 @@ class FillVolume(Op):
             point = mounts.open_point(self.root, self.target)
         except FileNotFoundError:
             return
-        own = os.open(os.path.dirname(self.volume), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.path.realpath(os.path.dirname(self.volume))
         try:
-            fcntl.flock(own, fcntl.LOCK_EX)  # one fills it; the others then find it full
-            if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
-                copy = f"{os.path.dirname(self.volume)}/copy"
-                remove_tree(copy)  # of a start that was cut short
-                copy_tree(f"/proc/self/fd/{point}", copy)
-                move_into(copy, self.volume)
+            with Lock(directory, DIRECTORY, wait=None):  # one container fills it; the others then find it full
+                if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
+                    copy = f"{directory}/copy"
+                    remove_tree(copy)  # of a start that was cut short
+                    copy_tree(f"/proc/self/fd/{point}", copy)
+                    move_into(copy, self.volume)
         finally:
-            os.close(own)
             os.close(point)
 
     def describe(self) -> str:

@@ -37,7 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from mydocker.state import Record
+    from mydocker.model.container import Container
 
     class Owner(Protocol):
         """What a monitor does with a message."""
@@ -112,7 +112,7 @@ def _at(directory: str, use: Any) -> None:
         os.close(descriptor)
 
 
-def tell(record: Record, networks: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
+def tell(record: Container, networks: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
     """The monitor learns of the record's networks and ports; the descriptors are its own from then on, too. Raises
     Conflict if it has no ear for it any more."""
     message = {

@@ -230,16 +230,16 @@ def exit_code(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _send_trace(report: int, trace: Trace, most: int) -> None:
+def _send_trace(report: int, trace: Trace, maximum: int) -> None:
     """As many notes as the socket takes in one message, some 1,500. A container of more mounts is explained in part."""
     while True:
         try:
-            os.write(report, b"T" + trace.dump(most))
+            os.write(report, b"T" + trace.dump(maximum))
             return
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
-            most //= 2
+            maximum //= 2
 
 
 def _fail(report: int, error: MydockerError) -> None:

@@ -52,12 +52,12 @@ _IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _s
 class Orders:
     """A container to start.
 
-    record: state.Record's fields. spec: its config.json. program: its seccomp filter, compiled. networks: those that it
-    joins, as JSON; its ends of them are in the record. size: rows and columns of its terminal. fresh: it was just made,
-    so nothing can be left of an earlier start. attach: the caller wants its output. stdin: the caller's goes in.
-    explain: it wants the trace of the start. log_size: bytes a file. dns: --dns. notes: what the caller has done, as
-    Trace has it. Descriptors: lock, the one on the container; shared, the network namespace that it joins, or -1;
-    bound_sockets, those of each published port."""
+    record: model.container.Container's fields. spec: its config.json. program: its seccomp filter, compiled. networks:
+    those that it joins, as JSON; its ends of them are in the record. size: rows and columns of its terminal. fresh: it
+    was just made, so nothing can be left of an earlier start. attach: the caller wants its output. stdin: the caller's
+    goes in. explain: it wants the trace of the start. log_size: bytes a file. dns: --dns. notes: what the caller has
+    done, as Trace has it. Descriptors: lock, the one on the container; shared, the network namespace that it joins, or
+    -1; bound_sockets, those of each published port."""
 
     record: dict[str, Any]
     spec: dict[str, Any]

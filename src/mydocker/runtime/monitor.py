@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.container import Container
     from mydocker.model.network import Attachments, Endpoint, Network
     from mydocker.runtime.control import Control
 
@@ -50,7 +51,7 @@ def resume(descriptor: int) -> None:
         os._exit(code)
 
 
-def _attachments(record: state.Record, container: supervise.Supervised) -> Attachments | None:
+def _attachments(record: Container, container: supervise.Supervised) -> Attachments | None:
     """None for who never joins a network; who is on none now may be on one later."""
     if is_mode(record.network):
         return None
@@ -69,7 +70,7 @@ class Monitor:
     """container: its I/O and descriptors; they move from one interpreter to the next."""
 
     def __init__(
-        self, record: state.Record, layout: cgroups.Layout, container: supervise.Supervised, trace: Trace
+        self, record: Container, layout: cgroups.Layout, container: supervise.Supervised, trace: Trace
     ) -> None:
         self.record, self.layout, self.container, self.trace = record, layout, container, trace
         self.attachments = _attachments(record, container)
@@ -225,7 +226,7 @@ class Monitor:
             self._restart_or_end()
             self._save_end()
         self._say_ended(code)  # not under the lock: a command line that is behind may want it before it listens
-        while record.status == "restarting":
+        while record.is_restarting():
             supervise.execute(supervise.RESTARTING, record.id, [])
             sleep(1)  # memory is short, or Python is just being upgraded
 

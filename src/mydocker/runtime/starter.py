@@ -25,6 +25,7 @@ from mydocker import jsontext, state
 from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
+from mydocker.model.container import Container
 from mydocker.runtime import handoff, init, supervise
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
@@ -42,7 +43,7 @@ _MESSAGE = 1 << 18
 
 def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
     """Start the container that the orders are about, and be its monitor until its end; an exit code."""
-    record = state.Record(**orders.record)
+    record = Container(**orders.record)
     try:
         supervise.show_title(record.id, record.name)
         container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout)

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mydocker import jsontext, paths, state
+from mydocker import jsontext, paths
 from mydocker.errors import Conflict
+from mydocker.model.container import Container
 from mydocker.model.network import Endpoint, Network
 from mydocker.runtime import control
 
@@ -49,7 +50,7 @@ def nothing_left():
 def record(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CONTAINERS", str(tmp_path))
     (tmp_path / ID).mkdir()
-    return state.Record(
+    return Container(
         ID, "web", "", "busybox:latest", "", ["top"], "overlay", [], networks=[Endpoint("lab").to_json()],
         requested_ports=["80/tcp"], bound_ports=["32768:80/tcp"],
     )  # fmt: skip

@@ -22,6 +22,7 @@ from mydocker import paths, state
 from mydocker.engine.network import networks, reload
 from mydocker.errors import HostError, InvalidArgument
 from mydocker.kernel import cgroups, iptables, programs
+from mydocker.model.container import Container
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.ports import Port
 from mydocker.network import ports
@@ -357,9 +358,9 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
     network = Network("one", ONE.id, "", ONE.device, ONE.subnet, "10.201.16.1")
     end = Endpoint("one", address="10.201.16.2/24", device="eth0")
     values = {"id": "a" * 64, "name": "a", "created": "", "image": "", "image_id": "", "command": [], "driver": ""}
-    record = state.Record(**values, layers=[], networks=[end.to_json()], bound_ports=["8080:80/tcp"])
+    record = Container(**values, layers=[], networks=[end.to_json()], bound_ports=["8080:80/tcp"])
     looks = iter([True, True, alive] * 2)  # before and after its lock is held, and when the rules are made
-    monkeypatch.setattr(state.Record, "alive", lambda _: next(looks))
+    monkeypatch.setattr(state, "is_running", lambda _: next(looks))
     monkeypatch.setattr(state, "ids", lambda: [record.id])
     monkeypatch.setattr(state, "load", lambda _: record)
     monkeypatch.setattr(state, "lock", contextlib.nullcontext)

@@ -789,14 +789,14 @@ class TestStore:
 
     def test_keep_holds_an_image_while_a_container_is_made_of_it(self, places):
         made = imported(("a", b"1"))
-        with store.Keep(made):
+        with store.keep(made):
             removal = threading.Thread(target=writer.remove, args=("img", False, list))
             removal.start()
             removal.join(0.2)
             assert removal.is_alive()
             assert os.path.isdir(paths.layer(made.layers[0]))
         removal.join()
-        with pytest.raises(NotFound), store.Keep(made):
+        with pytest.raises(NotFound), store.keep(made):
             pass
 
     def test_changes_in_parallel(self, places):
@@ -922,7 +922,7 @@ class TestSkopeo:
         raw = pack(plain)
         new = {"mediaType": f"{store.LAYER}+zstd", "digest": store.digest_of(raw), "size": len(raw)}
         Path(store.blob(new["digest"])).write_bytes(raw)
-        with writer.Workspace() as work, store.Lock():
+        with writer.Workspace() as work, store.lock():
             writer.add(work, image.config, [new], "img:latest")
         files.remove_tree(paths.layer(image.layers[0]))
 

@@ -10,6 +10,7 @@ import pytest
 
 from mydocker import paths, state
 from mydocker.kernel.files import cleanup_hidden, make_private
+from mydocker.model.container import Container
 
 pytestmark = pytest.mark.local
 
@@ -58,7 +59,7 @@ def container(store):
 
     def made():
         with state.reserve(ID, "web"):
-            found = state.Record(ID, "web", state.now(), "busybox:latest", "", [], "overlay", [], own_volumes=["data"])
+            found = Container(ID, "web", state.now(), "busybox:latest", "", [], "overlay", [], own_volumes=["data"])
             state.save_staged(found)
             os.makedirs(f"{state.staging_dir(ID)}/upper/a/b")
             os.makedirs(f"{paths.volume('data')}/_data/c", exist_ok=True)

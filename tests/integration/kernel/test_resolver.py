@@ -19,7 +19,7 @@ from mydocker import paths
 from mydocker.kernel import socket_lookup
 from mydocker.kernel.netdev import link_up
 from mydocker.model.network import Network
-from mydocker.network.resolver import MOST_CONNECTIONS, HostServers, adopt
+from mydocker.network.resolver import MAX_CONNECTIONS, HostServers, adopt
 from mydocker.network.resolver_op import OpenResolver
 from mydocker.ops.base import Context
 
@@ -299,7 +299,7 @@ def test_connections_are_few_and_an_idle_one_gives_way(inside):
     found = inside.python(
         f"""
 import socket
-held = [socket.create_connection(("127.0.0.11", 53)) for _ in range({MOST_CONNECTIONS} * 3)]
+held = [socket.create_connection(("127.0.0.11", 53)) for _ in range({MAX_CONNECTIONS} * 3)]
 asked = held[-1]
 asked.sendall(bytes.fromhex("001500070100000100000000000003776562"))
 asked.sendall(bytes.fromhex("0000010001"))
@@ -309,7 +309,7 @@ print(held[0].recv(1))
 """
     )
     assert found.split("\n")[:2] == [repr(b"\x0aM\x00\x02"), "b''"]
-    assert inside.descriptors() < before + MOST_CONNECTIONS + 1
+    assert inside.descriptors() < before + MAX_CONNECTIONS + 1
 
 
 def test_a_client_that_hangs_up_leaves_nothing(inside, outside):

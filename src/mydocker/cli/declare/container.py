@@ -24,7 +24,7 @@ def run(
     tty: bool = flag("Give the container a terminal", "-t", "--tty"),
     rm: bool = flag("Remove the container when it has ended", "--rm"),
     restart: Optional[str] = text(
-        "POLICY", "Start it again: on-failure[:MOST], always or unless-stopped (no)", "--restart"
+        "POLICY", "Start it again: on-failure[:MAX], always or unless-stopped (no)", "--restart"
     ),
     name: Optional[str] = text("NAME", "Name the container", "--name"),
     env: List[str] = many("KEY[=VALUE]", "Set an environment variable, or pass the caller's on", "-e", "--env"),
@@ -180,7 +180,7 @@ def restart(
 @command(app, "update", _PANEL)
 def update(
     restart: Optional[str] = text(
-        "POLICY", "When to start it again: no, on-failure[:MOST], always or unless-stopped", "--restart"
+        "POLICY", "When to start it again: no, on-failure[:MAX], always or unless-stopped", "--restart"
     ),
     containers: List[str] = positional("CONTAINER..."),
 ) -> int:

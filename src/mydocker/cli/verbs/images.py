@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MOST_SENTENCES = 20
+_MAX_SENTENCES = 20
 
 
 def images(params: dict[str, Any]) -> int:
@@ -84,7 +84,7 @@ def export(params: dict[str, Any]) -> int:
 
 
 def _tell_left_out(sentences: list[str]) -> None:
-    for sentence in sentences[:_MOST_SENTENCES]:
+    for sentence in sentences[:_MAX_SENTENCES]:
         print(f"mydocker: {output.printable(sentence)}", file=sys.stderr)
-    if len(sentences) > _MOST_SENTENCES:
-        print(f"mydocker: … and {len(sentences) - _MOST_SENTENCES} more", file=sys.stderr)
+    if len(sentences) > _MAX_SENTENCES:
+        print(f"mydocker: … and {len(sentences) - _MAX_SENTENCES} more", file=sys.stderr)

@@ -43,7 +43,8 @@ def start(params: dict[str, Any]) -> int:
 
     def one(reference: str) -> None:
         found = state.find(reference)
-        if found.status != "restarting" and not found.alive():  # docker's start of a running one says its name, no more
+        # docker's start of a running container prints its name and does nothing else.
+        if not found.is_restarting() and not state.is_running(found):
             starting.start(found)
         print(reference)
 
@@ -86,7 +87,7 @@ def restart(params: dict[str, Any]) -> int:
 
 def update(params: dict[str, Any]) -> int:
     if params["restart"] is None:
-        raise InvalidArgument("nothing to update", "--restart no, on-failure[:MOST], always or unless-stopped")
+        raise InvalidArgument("nothing to update", "--restart no, on-failure[:MAX], always or unless-stopped")
     policy = policies.parse(params["restart"])
 
     def one(reference: str) -> None:
@@ -135,7 +136,7 @@ def _code(error: MydockerError) -> int:
 
 def _timeout(params: dict[str, Any]) -> int | None:
     """Seconds; -1 waits for ever."""
-    return None if params["time"] is None else units.whole(params["time"], "timeout", -1, _LONGEST)
+    return None if params["time"] is None else units.integer(params["time"], "timeout", -1, _LONGEST)
 
 
 def _signal_number(params: dict[str, Any]) -> int | None:

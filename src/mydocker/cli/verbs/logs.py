@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MOST = 10**9
+_MAX = 10**9
 
 
 def logs(params: dict[str, Any]) -> int:
@@ -23,7 +23,7 @@ def logs(params: dict[str, Any]) -> int:
 
     def ended() -> bool:
         try:
-            return state.load(found.id).status not in state.BUSY
+            return not state.load(found.id).is_active()
         except MydockerError:
             return True  # it was removed
 
@@ -40,5 +40,5 @@ def logs(params: dict[str, Any]) -> int:
 
 def _tail(text: str | None) -> int | None:
     """None for all lines, which docker's `-1` means, too."""
-    number = -1 if text in (None, "", "all") else units.whole(text or "", "number of lines", -_MOST, _MOST)
+    number = -1 if text in (None, "", "all") else units.integer(text or "", "number of lines", -_MAX, _MAX)
     return None if number < 0 else number

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from time import time_ns
 
-from mydocker import state
 from mydocker.cli import output
 from mydocker.cli.rows import container
 from mydocker.cli.streams import tell
 from mydocker.engine import listing
 from mydocker.errors import CorruptRecord, InvalidArgument
+from mydocker.model.container import unusable
 from mydocker.model.options import units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MOST = 10**6
+_MAX = 10**6
 
 
 def ps(params: dict[str, Any]) -> int:
     if params["last"] is not None and params["latest"]:
         raise InvalidArgument("--last and --latest contradict each other", "leave one out")
-    last = 1 if params["latest"] else -1 if params["last"] is None else units.whole(params["last"], "number", -1, _MOST)
+    last = (
+        1 if params["latest"] else -1 if params["last"] is None else units.integer(params["last"], "number", -1, _MAX)
+    )
     found, broken = listing.containers(params["all"], params["filter"], last)
     now = time_ns()
     images = listing.image_ids(found) if found and not params["quiet"] else None
@@ -38,7 +40,7 @@ def ps(params: dict[str, Any]) -> int:
                 row["Size"] = size(each)
             rows.append(row)
         except (ValueError, LookupError, InvalidArgument, CorruptRecord) as error:  # a time that is none, say
-            broken.append(error if isinstance(error, CorruptRecord) else state.unusable(each, error))
+            broken.append(error if isinstance(error, CorruptRecord) else unusable(each, error))
     if params["size"]:
         kind = output.with_size(kind)
     columns = output.terminal_width()

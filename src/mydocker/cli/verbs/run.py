@@ -80,7 +80,7 @@ def _remove(container_id: str) -> None:
 
     try:
         found = state.load(container_id)
-        if found.status == "created" or not found.watched():
+        if found.status == "created" or not state.has_monitor(found):
             lifecycle.remove(container_id, force=True, volumes=True)
     except NotFound:
         pass

@@ -65,7 +65,7 @@ def _mend(finding: Finding) -> None:
     try:
         with state.lock(seen):  # nobody starts it, connects it or changes its ports meanwhile
             now = state.load(seen.id)
-            if now == seen and now.alive() == (seen.status == "running"):
+            if now == seen and state.is_running(now) == (seen.is_up()):
                 _apply(finding)
     except NotFound:
         pass  # it has been removed; what is left then is seen by the next look

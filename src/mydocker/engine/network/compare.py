@@ -5,7 +5,6 @@ Links and rules of other programs, or of another mydocker store, are ignored.
 
 from __future__ import annotations
 
-from mydocker import state
 from mydocker.engine.network import forwarding, zones
 from mydocker.kernel import firewalld
 from mydocker.model.network import Attachments
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from mydocker.engine.network.survey import Facts
     from mydocker.kernel.bridge import Bridge
+    from mydocker.model.container import Container
     from mydocker.model.network import Endpoint, Network
     from mydocker.network.leases import Lease
 
@@ -43,7 +43,7 @@ class Finding:
     leftovers: list[Op] = []
     missing: list[tuple[str, Lease]] = []
     stale: list[tuple[str, Lease]] = []
-    container: state.Record | None = None
+    container: Container | None = None
 
     @property
     def mendable(self) -> bool:
@@ -194,7 +194,7 @@ def _bridge(found: Bridge | None, network: Network, tag: str, unset: list[str]) 
 # --- a container that runs --------------------------------------------------------------------------------------------
 
 
-def _running(facts: Facts, container: state.Record) -> list[Finding]:
+def _running(facts: Facts, container: Container) -> list[Finding]:
     about = f"container {container.name}"
     found = []
     if container.id in facts.unwatched:
@@ -219,7 +219,7 @@ def _running(facts: Facts, container: state.Record) -> list[Finding]:
 
 
 def _veth(
-    facts: Facts, container: state.Record, network: Network, endpoint: Endpoint, published: bool
+    facts: Facts, container: Container, network: Network, endpoint: Endpoint, published: bool
 ) -> Iterator[Finding]:
     about, link = f"container {container.name}", facts.links.get(endpoint.veth)
     if not link:
@@ -245,7 +245,7 @@ def _veth(
     yield Finding(about, wrong, remedy, mend, container=container)
 
 
-def _lease(facts: Facts, container: state.Record, network: Network, endpoint: Endpoint) -> Iterator[Finding]:
+def _lease(facts: Facts, container: Container, network: Network, endpoint: Endpoint) -> Iterator[Finding]:
     about, address = f"container {container.name}", endpoint.address.partition("/")[0]
     lease = leases.Lease(address, container.id, [container.name, *endpoint.aliases])
     there = next((each for each in facts.leases[network.name] if each.address == address), None)
@@ -265,7 +265,7 @@ def _lease(facts: Facts, container: state.Record, network: Network, endpoint: En
         yield Finding(about, wrong, "written again", missing=[(network.name, lease)], container=container)
 
 
-def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> Iterator[Finding]:
+def _ports(facts: Facts, container: Container, op: PublishPorts | None) -> Iterator[Finding]:
     """op: what publishes its ports, if it has any. A version of IP that it is not reached by is to have no rule."""
     about, owner = f"container {container.name}", firewall.container_owner(container.name, container.id)
     publishing: list[Op] = []
@@ -290,14 +290,14 @@ def _ports(facts: Facts, container: state.Record, op: PublishPorts | None) -> It
         yield Finding(about, wrong, remedy, [*withdraw, *publishing], container=container)
 
 
-def _has_namespace(container: state.Record) -> bool:
+def _has_namespace(container: Container) -> bool:
     return container.network != "host" and not container.network.startswith("container:")
 
 
 # --- what is left of one that does not run ----------------------------------------------------------------------------
 
 
-def _gone(facts: Facts, container: state.Record) -> Iterator[Finding]:
+def _gone(facts: Facts, container: Container) -> Iterator[Finding]:
     """What its monitor has left: it was killed, or could not do it."""
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)

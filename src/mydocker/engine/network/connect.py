@@ -24,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mydocker.model.container import Container
+
 _LAST = 999  # of a container's links: a name has 15 bytes at most
 _LARGEST = 1 << 20  # bytes of a file of /etc that the container may have written
 
@@ -60,14 +62,14 @@ def connect(network: str, container: str, ip: str, aliases: list[str]) -> list[s
                 os.close(pidfd)
 
 
-def _check_joinable(found: state.Record) -> None:
+def _check_joinable(found: Container) -> None:
     if is_mode(found.network):
         raise Conflict(
             f"container {found.name} was made with --net {found.network}", "only one that began on a network can join"
         )
 
 
-def _connect_running(found: state.Record, target: Network, asked: Endpoint, pidfd: int) -> None:
+def _connect_running(found: Container, target: Network, asked: Endpoint, pidfd: int) -> None:
     before, joined = (found.networks, found.bound_ports), _joined(found)
     # Above all others: by the lowest go its default route and its ports, in the order in which it has joined.
     number = 1 + max((int(end.device.removeprefix("eth")) for end in found.endpoints), default=-1)
@@ -127,7 +129,7 @@ def disconnect(network: str, container: str, force: bool) -> None:
         if not end:
             raise NotFound(f"container {found.name} is not on network {name}", f"see 'mydocker inspect {found.name}'")
         rest = [each.to_json() for each in found.endpoints if each.network != name]
-        if not found.alive():
+        if not state.is_running(found):
             endpoints.cleanup(found)  # one that was killed with its monitor still has a lease
             found.networks = rest
             state.save(found, durable=True)
@@ -135,7 +137,7 @@ def disconnect(network: str, container: str, force: bool) -> None:
         _disconnect_running(found, end, rest)
 
 
-def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str, object]]) -> None:
+def _disconnect_running(found: Container, end: Endpoint, rest: list[dict[str, object]]) -> None:
     """The record is first. Should the monitor of one that lives on not answer, it is off the network all the same, and
     the monitor undoes at the end what it knows of; whatever else goes wrong, the record is as before."""
     joined, off = found.networks, False
@@ -154,13 +156,13 @@ def _disconnect_running(found: state.Record, end: Endpoint, rest: list[dict[str,
         leases.release_all(found.id, [end])
         control.tell(found, [network for network, _ in after.endpoints], held, [])
     except BaseException:
-        if not (off and found.alive()):
+        if not (off and state.is_running(found)):
             found.networks, found.bound_ports = joined, before.ports
             state.save(found)
         raise
     finally:
         endpoints.close(held)
-        if not found.alive():  # its monitor may have withdrawn its ports before they were moved
+        if not state.is_running(found):  # its monitor may have withdrawn its ports before they were moved
             Trace("host").run([_withdraw(before), _withdraw(after)])
     _rewrite_etc(found, after.endpoints, removed=[end], has_dns=(before.has_dns, after.has_dns))
 
@@ -184,7 +186,7 @@ def _withdraw(attachments: Attachments) -> steps.RemovePorts:
     )
 
 
-def _joined(found: state.Record) -> list[tuple[Network, Endpoint]]:
+def _joined(found: Container) -> list[tuple[Network, Endpoint]]:
     """Its endpoints that are in effect; one of a network whose record is gone leads nowhere."""
     pairs = []
     for end in found.endpoints:
@@ -213,7 +215,7 @@ def _within(pidfd: int, inside: Iterable[Op]) -> list[int]:
 
 
 def _rewrite_etc(
-    found: state.Record,
+    found: Container,
     joined: list[tuple[Network, Endpoint]],
     added: Iterable[Endpoint] = (),
     removed: Iterable[Endpoint] = (),

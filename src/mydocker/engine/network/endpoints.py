@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.container import Container
     from mydocker.model.network import Endpoint, Network
     from mydocker.model.options.ports import Port
     from mydocker.model.options.request import CreateRequest
@@ -27,7 +28,7 @@ class Prepared:
 
     `with` gives all of it back, unless it was handed over."""
 
-    found: state.Record
+    found: Container
     attachments: Attachments | None = None
     bound_sockets: dict[str, list[int]] = {}
     shared: int = -1
@@ -156,7 +157,7 @@ def _bind_egress(attachments: Attachments, published: list[str]) -> dict[str, li
 # --- a start ----------------------------------------------------------------------------------------------------------
 
 
-def prepare(found: state.Record, spec: dict[str, Any], wanted: CreateRequest, fresh: bool = False) -> Prepared:
+def prepare(found: Container, spec: dict[str, Any], wanted: CreateRequest, fresh: bool = False) -> Prepared:
     """Take addresses and ports, and write the files of /etc that say so. The container's lock is the caller's.
 
     `found` then tells the endpoints and ports; it is saved once the container runs. Raises MydockerError; then nothing
@@ -208,7 +209,7 @@ def _ready(name: str) -> tuple[Network, list[str]]:
     return network, lifecycle.bring_up(network)
 
 
-def take(found: state.Record, network: Network, end: Endpoint, number: int) -> Endpoint:
+def take(found: Container, network: Network, end: Endpoint, number: int) -> Endpoint:
     """Lease an address; the endpoint with all that follows from it. number: of the container's link."""
     from mydocker.network import leases
 
@@ -283,7 +284,7 @@ def _publisher(taken: Port) -> str:
     from mydocker.model.options import ports
 
     for each in state.readable():
-        if each.bound_ports and each.alive():
+        if each.bound_ports and state.is_running(each):
             for port in ports.parse_published(each.bound_ports):
                 same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
                 if same and ports.meet(port.host_ip, taken.host_ip):
@@ -297,7 +298,7 @@ def close(held: dict[str, list[int]]) -> None:
             os.close(descriptor)
 
 
-def cleanup(found: state.Record) -> None:
+def cleanup(found: Container) -> None:
     """Take back what a command line or a monitor that was killed has left on the host: of those that were not, the
     record tells neither addresses nor a PID. The container does not run, its lock is the caller's.
 
@@ -312,7 +313,7 @@ def cleanup(found: state.Record) -> None:
         leases.release_unrecorded(found.id, found.endpoints)
 
 
-def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
+def _take_back(found: Container, ends: list[Endpoint]) -> None:
     from mydocker.ops.base import Op
     from mydocker.ops.namespaces import ShowNamespace
     from mydocker.trace import undo_all
@@ -328,7 +329,7 @@ def _take_back(found: state.Record, ends: list[Endpoint]) -> None:
     undo_all(left)
 
 
-def _open_shared(found: state.Record) -> int:
+def _open_shared(found: Container) -> int:
     """A descriptor of the network namespace of the container that it shares; out of the way of what the child has."""
     from mydocker.engine.process import open_pidfd
     from mydocker.kernel.trampoline import FIRST_FREE_FD
@@ -345,7 +346,7 @@ def _open_shared(found: state.Record) -> int:
     try:
         descriptor = os.open(f"/proc/{other.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not other.alive():  # while it lives, its PID is nobody else's
+            if not state.is_running(other):  # while it lives, its PID is nobody else's
                 raise Conflict(f"container {other.name} has just ended", f"'mydocker start {other.name}'")
             return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_FD)
         finally:

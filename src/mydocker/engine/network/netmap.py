@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.bridge import Bridge
+    from mydocker.model.container import Container
     from mydocker.model.network import Endpoint, Network
     from mydocker.network.firewall import Found
-    from mydocker.state import Record
 
     Rule = tuple[int, Found]
 
@@ -44,10 +44,10 @@ def survey() -> dict[str, Any]:
 
 
 def draw(
-    known: Sequence[Network], bridges: dict[str, Bridge | None], running: Sequence[Record], rules: Sequence[Rule]
+    known: Sequence[Network], bridges: dict[str, Bridge | None], running: Sequence[Container], rules: Sequence[Rule]
 ) -> dict[str, Any]:
     """The map. bridges: by device, None where there is no such link. rules: ours, of all owners, and of which IP."""
-    endpoints: dict[str, list[tuple[Record, Endpoint]]] = {each.name: [] for each in known}
+    endpoints: dict[str, list[tuple[Container, Endpoint]]] = {each.name: [] for each in known}
     others: dict[str, list[str]] = {}
     for container in running:
         joined = [endpoint for endpoint in container.endpoints if endpoint.network in endpoints]
@@ -65,7 +65,7 @@ def draw(
 def _network(
     network: Network,
     found: Bridge | None,
-    endpoints: list[tuple[Record, Endpoint]],
+    endpoints: list[tuple[Container, Endpoint]],
     internal: set[str],
     rules: Sequence[Rule],
 ) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _state(found: Bridge | None, owner: str) -> str:
 
 
 def _end(
-    container: Record, endpoint: Endpoint, plugged: list[str], internal: set[str], rules: Sequence[Rule]
+    container: Container, endpoint: Endpoint, plugged: list[str], internal: set[str], rules: Sequence[Rule]
 ) -> dict[str, Any]:
     # Ports are published where the way out is: on the first network that has one.
     egress = next((each.network for each in container.endpoints if each.network not in internal), None)

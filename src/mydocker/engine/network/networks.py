@@ -17,9 +17,11 @@ from _socket import if_nametoindex
 from mydocker import config, jsontext, paths, state
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel.files import make_private, read_regular, remove_tree, write_atomic
+from mydocker.kernel.locks import Lock
 from mydocker.model.network import DEFAULT, DEFAULT_DEVICE, SCHEMA, Network
 from mydocker.model.options.addresses import cidr, parse
 from mydocker.network import firewall, leases
+from mydocker.record import from_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def load(name: str) -> Network:
         values = jsontext.loads(read_regular(file))
         if values.get("schema") != SCHEMA:
             raise CorruptRecord(f"network of another version: {file}", "use the mydocker that made it")
-        network = Network(**values)
+        network = from_json(Network, values)
         _check(network, name)
         return network
     except (FileNotFoundError, NotADirectoryError):
@@ -57,7 +59,6 @@ def load(name: str) -> Network:
 
 def _check(network: Network, name: str) -> None:
     """Raises ValueError or InvalidArgument for values that later code could not use."""
-    state.check_types(network)
     if network.name != name:
         raise ValueError(f"it is of network {network.name}")
     for subnet, gateway in ((network.subnet, network.gateway), (network.subnet6, network.gateway6)):
@@ -115,10 +116,10 @@ def users(name: str) -> list[str]:
     return [lease.names[0] for lease in leases.held(name)]
 
 
-def lock() -> state.Lock:
+def lock() -> Lock:
     """The store-wide network lock; see the module docstring for what it protects."""
     make_private(paths.NETWORKS)
-    return state.Lock(f"{paths.NETWORKS}/.lock")
+    return Lock(f"{paths.NETWORKS}/.lock")
 
 
 # --- new records ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mydocker.model.container import Container
     from mydocker.model.network import Network
 
 
@@ -43,7 +44,7 @@ def add(container: str, texts: list[str]) -> list[ports.Port]:
         ports.parse_published([*found.requested_ports, *wanted])  # none of them twice
         endpoints.check_ports(wanted, joined)
         published = [*found.requested_ports, *wanted]
-        if not found.alive():
+        if not state.is_running(found):
             found.requested_ports = published
             state.save(found, durable=True)
             return ports.parse_published(wanted)
@@ -61,7 +62,7 @@ def remove(container: str, texts: list[str]) -> list[ports.Port]:
     found = state.find(container)
     with state.lock(found):
         found = state.load(found.id)
-        running = found.alive()
+        running = state.is_running(found)
         current = found.bound_ports if running and found.bound_ports else found.requested_ports
         gone = sorted({at for text in texts for at in _which(found, current, text)})
         names = [current[at] for at in gone]
@@ -77,7 +78,7 @@ def remove(container: str, texts: list[str]) -> list[ports.Port]:
         return ports.parse_published(names)
 
 
-def _which(found: state.Record, current: list[str], text: str) -> list[int]:
+def _which(found: Container, current: list[str], text: str) -> list[int]:
     """The places in `current` that a person means. Raises NotFound if there is none."""
     wanted = ports.parse_published([text])
     if len(wanted) > 1:
@@ -94,7 +95,7 @@ def _which(found: state.Record, current: list[str], text: str) -> list[int]:
 
 
 def _change(
-    found: state.Record, joined: list[Network], published: list[str], now: list[str], held: dict[str, list[int]]
+    found: Container, joined: list[Network], published: list[str], now: list[str], held: dict[str, list[int]]
 ) -> None:
     """Of a running container, its lock held: record, monitor, rules. Raises MydockerError; then all is as before.
 
@@ -120,10 +121,10 @@ def _change(
         trace.undo_all()
         found.requested_ports, found.bound_ports = before
         state.save(found)
-        if held and found.alive():
+        if held and state.is_running(found):
             control.tell(found, joined, {}, [])
         raise
     finally:
-        if not found.alive():  # its monitor may have withdrawn its ports before these rules were made
+        if not state.is_running(found):  # its monitor may have withdrawn its ports before these rules were made
             address6 = next((endpoint.address6 for endpoint in found.endpoints if endpoint.address6), "")
             Trace("host").run([ops.RemovePorts(found.name, found.id, address6)])

@@ -11,6 +11,7 @@ from mydocker.trace import Trace, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mydocker.model.container import Container
     from mydocker.model.network import Network
 
 
@@ -27,7 +28,7 @@ def reload() -> list[str]:
     for container_id in state.ids():
         try:
             found = state.load(container_id)
-            if found.alive() and found.bound_ports:
+            if state.is_running(found) and found.bound_ports:
                 with state.lock(found):  # whoever changes its ports or networks has it
                     _publish(state.load(container_id))
         except NotFound:
@@ -51,9 +52,9 @@ def _network(network: Network) -> list[str]:
     return said + in_the_way(network)
 
 
-def _publish(record: state.Record) -> None:
+def _publish(record: Container) -> None:
     """Its ports' rules, as they were at its start, `port add` included."""
-    if not (record.alive() and record.bound_ports):
+    if not (state.is_running(record) and record.bound_ports):
         return
     joined = [(networks.load(end.network), end) for end in record.endpoints if end.address]
     for op in plan.publish(Attachments(record.id, record.name, joined, record.bound_ports)):
@@ -67,7 +68,7 @@ def _publish(record: state.Record) -> None:
 
 def _runs(container_id: str) -> bool:
     try:
-        return state.load(container_id).alive()
+        return state.is_running(state.load(container_id))
     except NotFound:
         return False
 

@@ -8,6 +8,7 @@ from mydocker import paths, state
 from mydocker.engine.network import flavours, forwarding, networks
 from mydocker.errors import CorruptRecord, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
+from mydocker.kernel.locks import Lock
 from mydocker.network import firewall, leases
 from mydocker.network.ops import RemoveOldFlavour
 from mydocker.ops.namespaces import NETNS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mydocker.kernel.bridge import Bridge, Link
+    from mydocker.model.container import Container
     from mydocker.model.network import Network
     from mydocker.network.leases import Lease
 
@@ -44,9 +46,9 @@ class Facts:
     zones: dict[str, str] | None
     rejects: bool
     old: list[RemoveOldFlavour]
-    running: list[state.Record]
+    running: list[Container]
     unwatched: list[str]
-    gone: list[state.Record]
+    gone: list[Container]
     busy: list[str]
     leases: dict[str, list[Lease]]
     shown: dict[str, str]
@@ -73,7 +75,7 @@ def survey() -> Facts:
         zones is None and firewalld.rules_are_loaded(),
         flavours.removals(),
         running,
-        [each.id for each in running if not each.watched()],
+        [each.id for each in running if not state.has_monitor(each)],
         gone,
         busy,
         {each.name: leases.read(each.name) for each in known},
@@ -82,20 +84,20 @@ def survey() -> Facts:
     )
 
 
-def _containers() -> tuple[list[state.Record], list[state.Record], list[str]]:
+def _containers() -> tuple[list[Container], list[Container], list[str]]:
     """Those that run, those that do not, and the IDs of those that are being changed: somebody holds their lock."""
     running, gone, busy = [], [], []
     for container_id in state.ids():
         try:
-            with state.Lock(f"{paths.container(container_id)}/lock", wait=False):
+            with Lock(f"{paths.container(container_id)}/lock", wait=0):
                 found = state.load(container_id)
-            if found.alive():
+            if state.is_running(found):
                 running.append(found)
-            elif found.watched():
+            elif state.has_monitor(found):
                 busy.append(container_id)  # its monitor clears up
             else:
                 gone.append(found)
-        except NotFound:
+        except (NotFound, FileNotFoundError):
             continue
         except (BlockingIOError, CorruptRecord):
             busy.append(container_id)

@@ -194,8 +194,8 @@ def _rlimits(request: CreateRequest, host: HostFacts) -> list[Json]:
     limits = {**_LIMITS, **{limit["name"]: (limit["soft"], limit["hard"]) for limit in request.ulimits}}
     found = []
     for name, pair in limits.items():
-        most = host.hard_limits.get(name, units.UNLIMITED)
-        soft, hard = (_unsigned(min(_unsigned(value), _unsigned(most))) for value in pair)
+        maximum = host.hard_limits.get(name, units.UNLIMITED)
+        soft, hard = (_unsigned(min(_unsigned(value), _unsigned(maximum))) for value in pair)
         found.append({"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard})
     return found
 

@@ -20,8 +20,8 @@ OPTION_MTU = "com.docker.network.driver.mtu"
 OPTION_DEVICE = "com.docker.network.bridge.name"
 LONGEST_DEVICE = 15  # IFNAMSIZ, less its final zero
 
-_LEAST_PREFIX, _LAST_PREFIX = 8, 30  # of an IPv4 subnet: a /31 has no address left beside the gateway
-_LEAST_MTU, _LEAST_MTU6, _LAST_MTU = 68, 1280, 65535  # RFC 791, RFC 8200, the kernel's bridges
+_MIN_PREFIX, _LAST_PREFIX = 8, 30  # of an IPv4 subnet: a /31 has no address left beside the gateway
+_MIN_MTU, _MIN_MTU6, _LAST_MTU = 68, 1280, 65535  # RFC 791, RFC 8200, the kernel's bridges
 _UNUSABLE = [
     (cidr(block), what)
     for block, what in (
@@ -121,9 +121,9 @@ def _subnet(text: str) -> Cidr:
     for block, what in _UNUSABLE:
         if found.overlaps(block):
             raise InvalidArgument(f"subnet {found} can't be a network's", f"{block} is {what}")
-    if found.bits == IPV4 and not _LEAST_PREFIX <= found.prefix <= _LAST_PREFIX:
+    if found.bits == IPV4 and not _MIN_PREFIX <= found.prefix <= _LAST_PREFIX:
         why = "has no address for a container" if found.prefix > _LAST_PREFIX else "is larger than any private network"
-        raise InvalidArgument(f"subnet {found} {why}", f"/{_LEAST_PREFIX} to /{_LAST_PREFIX}")
+        raise InvalidArgument(f"subnet {found} {why}", f"/{_MIN_PREFIX} to /{_LAST_PREFIX}")
     return found
 
 
@@ -211,4 +211,4 @@ def is_device(text: str) -> bool:
 
 
 def _mtu(text: str, ipv6: bool) -> int:
-    return units.whole(text, "MTU", _LEAST_MTU6 if ipv6 else _LEAST_MTU, _LAST_MTU)
+    return units.integer(text, "MTU", _MIN_MTU6 if ipv6 else _MIN_MTU, _LAST_MTU)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DEFAULT_IMAGE = "busybox:latest"  # what `run COMMAND` runs in
-LEAST_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
+MIN_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
 SHM_SIZE = 64 * units.MIB
 # Options that are taken for the values that ask for what happens anyway -> (these values, why there are no others).
 _ANYWAY = {
@@ -36,8 +36,8 @@ _ANYWAY = {
     "isolation": (("default",), "default: Linux has no other"),
     "volume_driver": (("local",), "local: volumes are directories of this host"),
 }
-_MOST_LOGS = 1000
-_MOST_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
+_MAX_LOGS = 1000
+_MAX_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
 _LARGEST_FILE = 1 << 20  # bytes, of --env-file and its like
 
@@ -150,7 +150,7 @@ def from_params(
 
     def number(key: str, what: str, low: int, high: int) -> int:
         value = params.get(key)
-        return 0 if value is None else units.whole(value, what, low, high)
+        return 0 if value is None else units.integer(value, what, low, high)
 
     def size(key: str, what: str) -> int:
         value = params.get(key)
@@ -182,7 +182,7 @@ def from_params(
         workdir=names.absolute_path(text("workdir"), "working directory") if text("workdir") else "",
         labels=keyvalue.labels(several("label"), files("label_file")),
         stop_signal=text("stop_signal"),
-        stop_timeout=None if timeout is None else units.whole(timeout, "stop timeout", -1, _LONGEST_STOP),
+        stop_timeout=None if timeout is None else units.integer(timeout, "stop timeout", -1, _LONGEST_STOP),
         log_size=log_size,
         log_files=log_files,
         log_options=dict(option.split("=", 1) for option in several("log_opt")),
@@ -215,7 +215,7 @@ def from_params(
         cpu_shares=number("cpu_shares", "CPU shares", 0, 262144),
         cpuset_cpus=units.cpuset(text("cpuset_cpus"), host.cpus) if text("cpuset_cpus") else "",
         cpuset_mems=units.cpuset(text("cpuset_mems"), host.nodes, "memory nodes") if text("cpuset_mems") else "",
-        pids_limit=max(0, number("pids_limit", "PIDs limit", -1, _MOST_PIDS)),
+        pids_limit=max(0, number("pids_limit", "PIDs limit", -1, _MAX_PIDS)),
         privileged=bool(params.get("privileged")),
         cap_add=capabilities.parse(several("cap_add")),
         cap_drop=capabilities.parse(several("cap_drop")),
@@ -223,7 +223,7 @@ def from_params(
         no_new_privileges=no_new_privileges,
         seccomp=seccomp,
     )
-    if 0 < request.memory < LEAST_MEMORY:
+    if 0 < request.memory < MIN_MEMORY:
         raise InvalidArgument(f"memory limit '{text('memory')}' is too small", "the minimum is 6 MB")
     _check(request, host)
     return request
@@ -267,7 +267,7 @@ def _log_options(options: list[str]) -> tuple[int, int]:
             if not size:
                 raise InvalidArgument(f"invalid log size '{value}'", "a positive number, such as 10m")
         elif key == "max-file":
-            files = units.whole(value, "number of log files", 1, _MOST_LOGS)
+            files = units.integer(value, "number of log files", 1, _MAX_LOGS)
         elif (key, value) not in (("compress", "false"), ("mode", "blocking")):
             raise InvalidArgument(
                 f"log option '{option}' is not supported", "max-size=SIZE, such as 10m; max-file=NUMBER"
@@ -312,10 +312,10 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
     if not request.networks:
         _check_shared_network(request)
     for limit in request.ulimits:
-        most = host.hard_limits.get(limit["name"], units.UNLIMITED)
-        if most != units.UNLIMITED and not 0 <= limit["hard"] <= most:
+        maximum = host.hard_limits.get(limit["name"], units.UNLIMITED)
+        if maximum != units.UNLIMITED and not 0 <= limit["hard"] <= maximum:
             raise HostError(
-                f"ulimit {limit['name']} can't be above {most} here", "mydocker itself runs without CAP_SYS_RESOURCE"
+                f"ulimit {limit['name']} can't be above {maximum} here", "mydocker itself runs without CAP_SYS_RESOURCE"
             )
 
 

@@ -1,6 +1,6 @@
 """Restart policies, as docker's: what --restart says, when a container is restarted, and after which delay.
 
-A policy is kept as its text: no, on-failure, on-failure:MOST, always, unless-stopped.
+A policy is kept as its text: no, on-failure, on-failure:MAX, always, unless-stopped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from mydocker.model.options import units
 
 NO = "no"
 _KINDS = (NO, "on-failure", "always", "unless-stopped")
-_MOST = 10**9  # restarts
+_MAX = 10**9  # restarts
 
 # Who has ended a container, and so suspends its policy; "" if nobody has since it was started.
 BY_HAND = "by hand"
@@ -24,21 +24,21 @@ _SETTLED = 10_000  # ms of uptime after which the back-off starts again
 
 def parse(text: str) -> str:
     """The policy as it is kept. Raises InvalidArgument."""
-    kind, colon, most = (text or NO).partition(":")
+    kind, colon, maximum = (text or NO).partition(":")
     if kind not in _KINDS:
-        raise InvalidArgument(f"unknown restart policy '{text}'", "no, on-failure[:MOST], always or unless-stopped")
+        raise InvalidArgument(f"unknown restart policy '{text}'", "no, on-failure[:MAX], always or unless-stopped")
     if not colon:
         return kind
     if kind != "on-failure":
-        raise InvalidArgument(f"restart policy '{kind}' has no number of restarts", "only on-failure:MOST has one")
-    count = units.whole(most, "number of restarts", 0, _MOST)
+        raise InvalidArgument(f"restart policy '{kind}' has no number of restarts", "only on-failure:MAX has one")
+    count = units.integer(maximum, "number of restarts", 0, _MAX)
     return f"{kind}:{count}" if count else kind
 
 
 def split(policy: str) -> tuple[str, int]:
     """Its kind, and the number of restarts, 0 for no limit."""
-    kind, _, most = policy.partition(":")
-    return kind, int(most or 0)
+    kind, _, maximum = policy.partition(":")
+    return kind, int(maximum or 0)
 
 
 def restart_delay(policy: str, ended_by: str, code: int, count: int, previous_delay: int, uptime: int) -> int:
@@ -48,8 +48,8 @@ def restart_delay(policy: str, ended_by: str, code: int, count: int, previous_de
     long it had waited before the run that has ended, 0 if that was not a restart. uptime: how long that run was, in
     milliseconds.
     """
-    kind, most = split(policy)
-    wanted = kind in ("always", "unless-stopped") or (kind == "on-failure" and code and not 0 < most <= count)
+    kind, maximum = split(policy)
+    wanted = kind in ("always", "unless-stopped") or (kind == "on-failure" and code and not 0 < maximum <= count)
     if ended_by or not wanted:
         return 0
     return _SHORTEST if uptime >= _SETTLED or not previous_delay else min(2 * previous_delay, _LONGEST)

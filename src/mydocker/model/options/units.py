@@ -20,7 +20,7 @@ MIB = 1 << 20
 UNLIMITED = -1
 _LONGEST = 1 << 63  # what the kernel and OCI hold is an int64
 _BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_MOST_CPUS = 8192  # NR_CPUS of the largest kernels, and docker's bound
+_MAX_CPUS = 8192  # NR_CPUS of the largest kernels, and docker's bound
 
 # The names of --ulimit; OCI and the kernel call them RLIMIT_<NAME>.
 ULIMITS = (
@@ -34,7 +34,7 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 20
 
 
-def whole(text: str, what: str, low: int, high: int) -> int:
+def integer(text: str, what: str, low: int, high: int) -> int:
     """A whole number from low to high. what: its name in the message."""
     if is_number(text.removeprefix("-")) and low <= int(text) <= high:
         return int(text)
@@ -91,7 +91,7 @@ def numbers(text: str) -> set[int] | None:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (is_number(first) and is_number(last) and int(first) <= int(last) < _MOST_CPUS):
+        if not (is_number(first) and is_number(last) and int(first) <= int(last) < _MAX_CPUS):
             return None
         found.update(range(int(first), int(last) + 1))
     return found
