@@ -11,6 +11,7 @@ from mydocker.engine.network.compare import Finding, compare
 from mydocker.engine.network.survey import Facts
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge, Link
+from mydocker.model.container import Container
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
@@ -26,7 +27,6 @@ from mydocker.network.ops import (
     RemovePorts,
 )
 from mydocker.ops.namespaces import ShowNamespace
-from mydocker.state import Record
 
 WEB = Network("web", "a" * 64, "", "web", "10.1.0.0/16", "10.1.0.1")
 BACK = Network("back", "b" * 64, "", "br-back", "10.2.0.0/16", "10.2.0.1", internal=True)
@@ -34,8 +34,8 @@ SIX = Network("six", "d" * 64, "", "six", "10.6.0.0/16", "10.6.0.1", subnet6="fd
 WEB_OWNER = firewall.network_owner("web", WEB.id)
 
 
-def container(name: str, digit: str, *ends: Endpoint, ports: list[str] | None = None, pid: int = 7) -> Record:
-    record = Record(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network="web")
+def container(name: str, digit: str, *ends: Endpoint, ports: list[str] | None = None, pid: int = 7) -> Container:
+    record = Container(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network="web")
     record.networks, record.bound_ports, record.pid = [end.to_json() for end in ends], ports or [], pid
     record.status = "running"
     return record

@@ -9,17 +9,19 @@ from mydocker.cli.verbs import netmap as verb
 from mydocker.engine.network import netmap
 from mydocker.errors import InvalidArgument
 from mydocker.kernel.bridge import Bridge
+from mydocker.model.container import Container
 from mydocker.model.network import Endpoint, Network
 from mydocker.network import firewall
-from mydocker.state import Record
 
 WEB = Network("web", "a" * 64, "", "web", "10.1.0.0/16", "10.1.0.1")
 BACK = Network("back", "b" * 64, "", "back", "10.2.0.0/16", "10.2.0.1", internal=True)
 OWNER = firewall.network_owner("web", WEB.id)
 
 
-def container(name: str, digit: str, *ends: Endpoint, network: str = "web", ports: list[str] | None = None) -> Record:
-    record = Record(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network=network)
+def container(
+    name: str, digit: str, *ends: Endpoint, network: str = "web", ports: list[str] | None = None
+) -> Container:
+    record = Container(digit * 64, name, "", "busybox:latest", "", ["top"], "overlay", [], network=network)
     record.networks, record.bound_ports = [end.to_json() for end in ends], ports or []
     return record
 

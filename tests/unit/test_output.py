@@ -16,13 +16,13 @@ from mydocker.cli import output, rows
 from mydocker.cli.output import CONTAINERS, emit, inspection, listing, printable, shorten, width
 from mydocker.errors import InvalidArgument
 from mydocker.image.store import Image
+from mydocker.model.container import Container
 from mydocker.model.timestamp import SECOND, rfc3339
-from mydocker.state import Record
 
 NOW = 1_700_000_000 * SECOND
 
 
-def record(**changes) -> Record:
+def record(**changes) -> Container:
     values = {
         "id": "0123456789abcdef" * 4,
         "name": "bird",
@@ -37,7 +37,7 @@ def record(**changes) -> Record:
         "started_at": rfc3339(NOW - 120 * SECOND),
         "labels": {"b": "2", "a": "1"},
     }
-    return Record(**{**values, **changes})
+    return Container(**{**values, **changes})
 
 
 def row(trunc: bool = True, **changes) -> dict:
