@@ -117,8 +117,8 @@ def tell(record: Container, networks: list[Network], held: dict[str, list[int]],
     Conflict if it has no ear for it any more."""
     message = {
         "networks": record.networks,
-        "published": record.requested_ports,
-        "ports": record.bound_ports,
+        "requested_ports": record.requested_ports,
+        "bound_ports": record.bound_ports,
         "joined": [network.__dict__ for network in networks],
         "bound_sockets": [[text, len(sockets)] for text, sockets in held.items()],
     }
