@@ -95,22 +95,22 @@ def facts() -> Facts:
             "veth22220": Link(True, "br-back", False, "veth"),
             "veth22221": Link(True, "web", False, "veth"),
         },
-        unset={"web": [], "br-back": []},
+        changed_settings={"web": [], "br-back": []},
         saved={4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)},
         off=[],
-        noted=firewall.Guard(),
+        turned_on=firewall.Guard(),
         zones=None,
-        rejects=False,
-        old=[],
+        firewalld_is_silent=False,
+        old_rules=[],
         running=[DB, JOB],
-        unwatched=[],
-        gone=[],
-        busy=[],
+        unmonitored=[],
+        stopped=[],
+        changing=[],
         leases={
             "web": [Lease("10.1.0.2", DB.id, ["db", "data"]), Lease("10.1.0.3", JOB.id, ["job"])],
             "back": [Lease("10.2.0.2", JOB.id, ["job"])],
         },
-        shown={"db": "/proc/7/ns/net", "job": "/proc/7/ns/net"},
+        netns={"db": "/proc/7/ns/net", "job": "/proc/7/ns/net"},
     )
 
 
@@ -140,12 +140,12 @@ class TestNetwork:
     def test_one_rule_is_gone(self, facts, gone):
         facts.saved = {4: facts.saved[4].replace(f"-A {gone.spec}\n", "")}
         found = only(facts)
-        assert (found.about, found.wrong[:9], found.mendable) == ("network web", "1 of its ", True)
+        assert (found.about, found.wrong[:9], found.repairable) == ("network web", "1 of its ", True)
 
     def test_a_rule_is_there_twice(self, facts):
         line = f"-A {of_network(WEB)[1][0].spec}\n"
         facts.saved = {4: facts.saved[4].replace(line, line * 2)}
-        assert told(facts) == ["network web: its rules in iptables are not as they were made"]
+        assert told(facts) == ["network web: its rules in iptables have been changed"]
 
     def test_a_shared_rule_is_gone(self, facts):
         facts.saved = {4: facts.saved[4].replace(f"-A {firewall.shared_rules(4)[0].spec}\n", "")}
@@ -158,8 +158,8 @@ class TestNetwork:
         found = compare(facts)
         assert [each.wrong for each in found] == [
             "its bridge web is gone",
-            "its link veth11110 (eth0) is not plugged into web",
-            "its link veth22221 (eth1) is not plugged into web",
+            "its link veth11110 (eth0) is not attached to web",
+            "its link veth22221 (eth1) is not attached to web",
         ]
         assert [type(step) for step in found[0].steps] == [AddNetworkRules, MakeBridge]
         assert [each.steps for each in found[1:]] == [
@@ -178,17 +178,17 @@ class TestNetwork:
     def test_the_bridge_is_changed(self, facts, change, wrong):
         facts.bridges["web"].__dict__.update(change)
         found = only(facts)
-        assert (found.wrong, found.mendable) == (wrong, True)
+        assert (found.wrong, found.repairable) == (wrong, True)
 
     def test_a_setting_is_changed(self, facts):
-        facts.unset["web"] = ["route_localnet"]
-        assert told(facts) == ["network web: of its bridge web, route_localnet is changed"]
+        facts.changed_settings["web"] = ["route_localnet"]
+        assert told(facts) == ["network web: settings of its bridge web have been changed: route_localnet"]
 
     def test_a_link_of_somebody_else_is_in_its_place(self, facts):
         facts.bridges["web"].alias = firewall.network_owner("web", "f" * 64)
         for link in ("veth11110", "veth22221"):
             facts.links[link] = Link(True, "", False)
-        assert [each.mendable for each in compare(facts)] == [False] * 3
+        assert [each.repairable for each in compare(facts)] == [False] * 3
 
     def test_one_that_was_not_up_since_the_boot_lacks_nothing(self, facts):
         facts.networks.append(SIX)
@@ -224,17 +224,17 @@ class TestForwarding:
     GUARD = firewall.Guard([4], ["eth0", "eth1", "lan"], ["lan"])
 
     def test_the_guard_is_gone(self, facts):
-        facts.noted = firewall.Guard([4], ["eth0"])
+        facts.turned_on = firewall.Guard([4], ["eth0"])
         facts.links = {**facts.links, **self.CARDS}
         found = only(facts)
-        assert found.wrong.endswith("the rules that keep it to containers are gone")
+        assert found.wrong.endswith("the rules that restrict it to containers are gone")
         (step,) = found.steps
         assert (step.forwarding_guards, step.own_links, step.own_bridges) == ([4], ["eth0", "eth1", "lan"], ["lan"])
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         assert compare(facts) == []
 
     def test_a_network_card_has_come(self, facts):
-        facts.noted = firewall.Guard([4], ["eth0", "eth1", "lan"])
+        facts.turned_on = firewall.Guard([4], ["eth0", "eth1", "lan"])
         facts.links = {
             **facts.links,
             **self.CARDS,
@@ -247,28 +247,28 @@ class TestForwarding:
         assert found.steps[0].own_links == ["eth0", "eth1", "lan", "wlan0"]
 
     def test_a_network_card_has_come_that_no_rule_can_name(self, facts):
-        facts.noted = firewall.Guard([4], ["eth0", "eth1", "lan"])
+        facts.turned_on = firewall.Guard([4], ["eth0", "eth1", "lan"])
         facts.links = {**facts.links, **self.CARDS, "usb+": Link(True, "", False)}
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         assert "no firewall rule can name 'usb+'" in only(facts).wrong
 
     def test_forwarding_was_left_on_for_others(self, facts):
         """No network needs it any more."""
-        facts.noted, facts.networks, facts.was_up, facts.running = firewall.Guard([4], ["eth0"]), [], set(), []
+        facts.turned_on, facts.networks, facts.was_up, facts.running = firewall.Guard([4], ["eth0"]), [], set(), []
         facts.bridges, facts.leases, facts.saved = {}, {}, {4: saved(4, guard=firewall.Guard([4], ["eth0"]))}
         assert compare(facts) == []
         facts.saved = {4: ""}
         assert only(facts).remedy == "'sysctl -w net.ipv4.ip_forward=0', or a network"
         guard = saved(4, guard=firewall.Guard([4], ["eth0"]))
         facts.saved = {4: "\n".join(line for line in guard.split("\n") if not line.startswith("-A FORWARD "))}
-        assert only(facts).wrong.endswith("are not as they were made")  # iptables -F FORWARD
+        assert only(facts).wrong.endswith("have been changed")  # iptables -F FORWARD
 
     def test_the_guard_of_an_older_version_drops_too_much(self, facts):
-        facts.noted = firewall.Guard([4])
+        facts.turned_on = firewall.Guard([4])
         old = f'-A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP'
         text = saved(4, of_network(WEB), of_network(BACK), DB_RULES)
         facts.saved = {4: text.replace("*filter\n", f"*filter\n{old}\n")}
-        assert only(facts).wrong.endswith("are not as they were made")
+        assert only(facts).wrong.endswith("have been changed")
 
 
 class TestFirewalld:
@@ -281,16 +281,16 @@ class TestFirewalld:
         assert compare(facts) == []
 
     def test_it_does_not_answer(self, facts):
-        facts.rejects = True
+        facts.firewalld_is_silent = True
         found = only(facts)
-        assert not found.mendable
+        assert not found.repairable
         assert "firewall-cmd --permanent --zone=trusted --add-interface=web" in found.remedy
 
 
 def test_rules_in_the_flavour_that_the_host_used_before(facts):
-    facts.old = [RemoveOldFlavour(4, "legacy", [])]
+    facts.old_rules = [RemoveOldFlavour(4, "legacy", [])]
     found = only(facts)
-    assert (found.about, found.steps) == ("this host", facts.old)
+    assert (found.about, found.steps) == ("this host", facts.old_rules)
     assert "iptables-legacy (IPv4)" in found.wrong
 
 
@@ -302,13 +302,13 @@ class TestRunning:
         assert found.remedy == (
             "'mydocker restart job', or 'mydocker network disconnect web job' and 'mydocker network connect web job'"
         )
-        assert not found.mendable
+        assert not found.repairable
 
     @pytest.mark.parametrize(
         ("link", "wrong"),
         [
-            (Link(True, "", False), "its link veth11110 (eth0) is not plugged into web"),
-            (Link(True, "docker0", True), "its link veth11110 (eth0) is not plugged into web"),
+            (Link(True, "", False), "its link veth11110 (eth0) is not attached to web"),
+            (Link(True, "docker0", True), "its link veth11110 (eth0) is not attached to web"),
             (Link(False, "web", True), "its link veth11110 (eth0) is down"),
             (Link(True, "web", False), "its link veth11110 has no hairpin, so it may not reach its own ports"),
         ],
@@ -322,7 +322,7 @@ class TestRunning:
         (lease, other) = facts.leases["web"]
         facts.leases["web"] = [other]
         found = only(facts)
-        assert found.wrong == "its address 10.1.0.2 on network web is not on record as taken"
+        assert found.wrong == "its address 10.1.0.2 on network web has no lease"
         assert found.missing == [("web", lease)]
 
     def test_its_lease_is_nobodys(self, facts):
@@ -333,7 +333,7 @@ class TestRunning:
     def test_its_lease_is_another_running_one_s(self, facts):
         facts.leases["web"][0] = Lease("10.1.0.2", JOB.id, ["job"])
         found = only(facts)
-        assert (found.wrong, found.mendable) == (
+        assert (found.wrong, found.repairable) == (
             "its address 10.1.0.2 on network web is also that of container job",
             False,
         )
@@ -366,9 +366,9 @@ class TestRunning:
         assert (found.steps[0].id, found.steps[0].address6) == (DB.id, "::")
 
     def test_it_has_lost_its_monitor(self, facts):
-        facts.unwatched = [DB.id]
+        facts.unmonitored = [DB.id]
         found = only(facts)
-        assert (found.remedy, found.mendable) == ("'mydocker restart db'", False)
+        assert (found.remedy, found.repairable) == ("'mydocker restart db'", False)
 
     def test_its_network_has_lost_its_record(self, facts):
         facts.networks.remove(BACK)
@@ -376,7 +376,7 @@ class TestRunning:
         assert (found.about, found.wrong) == ("container job", "its network back is gone")
 
     def test_ip_netns_does_not_know_it(self, facts):
-        del facts.shown["db"]
+        del facts.netns["db"]
         assert only(facts).steps == [ShowNamespace("db", 7)]
 
 
@@ -386,10 +386,10 @@ class TestGone:
         """db, of which nothing is left but its record."""
         ended = container("db", "1", *DB.endpoints, ports=DB.bound_ports)
         ended.status = "exited"
-        facts.running, facts.gone = [JOB], [ended]
+        facts.running, facts.stopped = [JOB], [ended]
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK))}
         facts.leases["web"] = facts.leases["web"][1:]
-        del facts.links["veth11110"], facts.shown["db"]
+        del facts.links["veth11110"], facts.netns["db"]
         assert compare(facts) == []
         return facts
 
@@ -397,7 +397,7 @@ class TestGone:
         lost.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)}
         found = only(lost)
         assert found.steps == [RemovePorts("db", DB.id, "")]
-        assert found.container is lost.gone[0]
+        assert found.container is lost.stopped[0]
 
     def test_its_lease(self, lost):
         lost.leases["web"].append(Lease("10.1.0.2", DB.id, ["db", "data"]))
@@ -411,15 +411,15 @@ class TestGone:
         assert compare(lost) == []
 
     def test_its_namespace(self, lost):
-        lost.shown["db"] = "/proc/7/ns/net"
+        lost.netns["db"] = "/proc/7/ns/net"
         assert only(lost).leftovers == [ShowNamespace("db", 7)]
-        lost.shown["db"] = "/proc/8/ns/net"  # another store's container of that name
+        lost.netns["db"] = "/proc/8/ns/net"  # another store's container of that name
         assert compare(lost) == []
 
     def test_one_that_is_just_starting_or_ending_is_left_alone(self, lost):
         lost.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)}
         lost.leases["web"].append(Lease("10.1.0.2", DB.id, ["db", "data"]))
-        lost.gone, lost.busy = [], [DB.id]
+        lost.stopped, lost.changing = [], [DB.id]
         assert compare(lost) == []
 
 
@@ -437,14 +437,14 @@ class TestStrangers:
         groups += [of_network(same), of_ports("db", "8" * 64, "10.1.0.77", "9091:90/tcp")]
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, *groups)}
         facts.links["veth99990"] = Link(True, "br-theirs", False)
-        facts.shown["theirs"] = "/proc/9999/ns/net"
+        facts.netns["theirs"] = "/proc/9999/ns/net"
         assert compare(facts) == []
 
     def test_a_lease_of_nobody(self, facts):
         nobody = Lease("10.1.0.9", "e" * 64, ["old"])
         facts.leases["web"].append(nobody)
         found = only(facts)
-        assert (found.about, found.stale, found.remedy) == ("network web", [("web", nobody)], "given back")
+        assert (found.about, found.stale, found.remedy) == ("network web", [("web", nobody)], "released")
 
 
 class TestRounds:
@@ -458,11 +458,11 @@ class TestRounds:
         monkeypatch.setattr(check, "sleep", lambda _: None)
         monkeypatch.setattr(check, "survey", lambda: None)
         monkeypatch.setattr(check, "compare", lambda _: rounds.pop(0) if len(rounds) > 1 else rounds[0])
-        monkeypatch.setattr(check, "_mend", lambda finding: mended.append(finding.wrong))
+        monkeypatch.setattr(check, "_repair", lambda finding: mended.append(finding.wrong))
         return rounds, mended
 
-    A = Finding("network web", "a", "made again", [RemoveLink("a")])
-    B = Finding("network web", "b", "made again", [RemoveLink("b")])
+    A = Finding("network web", "a", "recreated", [RemoveLink("a")])
+    B = Finding("network web", "b", "recreated", [RemoveLink("b")])
     HAND = Finding("container db", "c", "'mydocker restart db'")
 
     def test_what_one_look_alone_finds_was_on_its_way(self, looks):
@@ -490,7 +490,7 @@ class TestRounds:
             tries.append(finding)
             raise InvalidArgument("no", "try harder")
 
-        monkeypatch.setattr(check, "_mend", fail)
+        monkeypatch.setattr(check, "_repair", fail)
         looks[0].append([self.A])
         assert check.repair() == ([], [(self.A, "no (try harder)")])
         assert tries == [self.A]
@@ -513,16 +513,16 @@ class TestVerb:
     def test_a_line_each(self, monkeypatch):
         assert self.run(monkeypatch, [(self.A, ""), (self.HAND, "")]) == (
             1,
-            "network web: a (--repair: made again)\ncontainer db: c ('mydocker restart db')\n",
+            "network web: a (--repair: recreated)\ncontainer db: c ('mydocker restart db')\n",
         )
 
     def test_repaired(self, monkeypatch):
-        assert self.run(monkeypatch, [], [self.A], repair=True) == (0, "network web: a: made again\n")
+        assert self.run(monkeypatch, [], [self.A], repair=True) == (0, "network web: a: recreated\n")
 
     def test_not_repaired(self, monkeypatch):
         assert self.run(monkeypatch, [(self.A, "no")], repair=True) == (
             1,
-            "network web: a (not made again: no)\n",
+            "network web: a (not recreated: no)\n",
         )
 
     def test_json(self, monkeypatch):

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NAMES = {4: "iptables", 6: "ip6tables"}
+PROGRAMS = {4: "iptables", 6: "ip6tables"}
 _PATIENCE = "30"  # seconds for another program's lock (the legacy tables have one)
 _ATTEMPTS = 20
 
@@ -54,13 +54,13 @@ def change(version: int, plan: Callable[[str], str], table: str = "", flavour: s
 
 
 def _name(version: int, flavour: str) -> str:
-    return f"{_NAMES[version]}-{flavour}" if flavour else _NAMES[version]
+    return f"{PROGRAMS[version]}-{flavour}" if flavour else PROGRAMS[version]
 
 
 def other_flavour() -> str:
     """The one that the host has not chosen, if its programs are here."""
-    other = "legacy" if "nf_tables" in programs.run([_NAMES[4], "--version"], package="iptables") else "nft"
-    return other if programs.find(f"{_NAMES[4]}-{other}-save") else ""
+    other = "legacy" if "nf_tables" in programs.run([PROGRAMS[4], "--version"], package="iptables") else "nft"
+    return other if programs.find(f"{PROGRAMS[4]}-{other}-save") else ""
 
 
 def _failed_line(message: str, text: str) -> str:

@@ -43,7 +43,11 @@ class Network:
 
     @property
     def subnets(self) -> list[str]:
-        return [subnet for subnet in (self.subnet, self.subnet6) if subnet]
+        return [self.subnet_of(version) for version in self.versions if self.subnet_of(version)]
+
+    def subnet_of(self, version: int) -> str:
+        """The subnet of a version of IP; "" if there is none."""
+        return self.subnet if version == 4 else self.subnet6
 
 
 @record

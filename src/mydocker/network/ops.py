@@ -362,12 +362,12 @@ def _turn_on_forwarding(version: int) -> None:
 
 
 def _commands(version: int, rules: list[firewall.Rule]) -> list[str]:
-    program = {4: "iptables", 6: "ip6tables"}[version]
+    program = iptables.PROGRAMS[version]
     return [f"{program} -w -t {rule.table} {rule.line}" for rule in rules]
 
 
 def _deletion(owner_id: str, subnet6: str = "") -> list[str]:
-    programs = [{4: "iptables", 6: "ip6tables"}[version] for version in _each(subnet6)]
+    programs = [iptables.PROGRAMS[version] for version in _each(subnet6)]
     return [_delete_with(program, f'"mydocker: .* {owner_id[:12]}"') for program in programs]
 
 
@@ -458,7 +458,7 @@ class AddNetworkRules(Op):
     def shell(self) -> str:
         lines = []
         for version in _each(self.subnet6):
-            program = {4: "iptables", 6: "ip6tables"}[version]
+            program = iptables.PROGRAMS[version]
             guard = self._guard() if version in self.forwarding_guards else []
             chains = [
                 *((table, chain) for table, names in firewall.TABLES.items() for chain in names),
@@ -611,7 +611,7 @@ class RemoveOldFlavour(Op):
         return f"remove mydocker's rules from {self._program()}"
 
     def _program(self) -> str:
-        return f"{'iptables' if self.version == 4 else 'ip6tables'}-{self.flavour}"
+        return f"{iptables.PROGRAMS[self.version]}-{self.flavour}"
 
     def shell(self) -> str:
         patterns = [f'"mydocker: .* {owner_id[:12]}"' for owner_id in self.owner_ids] or ['"mydocker: ']

@@ -63,13 +63,17 @@ def configure(network: Network, endpoint: Endpoint, metric: int) -> steps.Config
 def bridge_up(network: Network, guard: Guard) -> list[Op]:
     """guard: of the versions of IP that the host does not forward yet, or does because of mydocker. The rules come
     first: there is no moment at which the bridge is open."""
-    own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
-    addresses = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
     tag = network_owner(network.name, network.id)
     return [
         rules(network, guard),
-        steps.MakeBridge(network.device, addresses, network.mtu, mac_of(network.gateway), tag),
+        steps.MakeBridge(network.device, bridge_addresses(network), network.mtu, mac_of(network.gateway), tag),
     ]
+
+
+def bridge_addresses(network: Network) -> list[str]:
+    """The addresses that the bridge has, with /PREFIX."""
+    gateways = ((network.subnet, network.gateway), (network.subnet6, network.gateway6))
+    return [cidr(subnet).with_prefix(gateway) for subnet, gateway in gateways if subnet]
 
 
 def rules(network: Network, guard: Guard) -> steps.AddNetworkRules:

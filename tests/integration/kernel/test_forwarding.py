@@ -41,7 +41,7 @@ def test_the_fact_outlives_the_rules(alone):
     assert said == []
     assert check.check() == []
     run(FLUSH)
-    assert "the rules that keep it to containers are gone" in told()[0]
+    assert "the rules that restrict it to containers are gone" in told()[0]
     mended, left = check.repair()
     assert [each.about for each in mended] == ["this host", "network one", "network two"]
     assert left == []
@@ -121,7 +121,7 @@ def test_the_host_changes_its_flavour_of_iptables(alone, monkeypatch, tmp_path, 
     run(f"iptables-{before} -A FORWARD -s 192.0.2.1 -j DROP; iptables-{before} -A MYDOCKER-USER -s 192.0.2.2 -j DROP")
     choose(after)
     lifecycle.remove(networks.load("gone"))
-    wrong = f"it has rules of mydocker's in iptables-{before} (IPv4), which it does not use any more"
+    wrong = f"mydocker's rules are also in iptables-{before} (IPv4), which is no longer in use"
     assert f"this host: {wrong}" in told()
     assert reload.reload() == []
     assert check.check() == []

@@ -187,7 +187,7 @@ def test_the_host_becomes_no_router(alone, world):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bridge, "links", with_a_card)
         assert [each.wrong.rpartition(" and ")[2] for each in checking.check()] == [
-            "the rules that keep it to containers do not know lan3"
+            "the rules that restrict it to containers do not know lan3"
         ] * 2
         assert checking.repair()[1] == []
         check((later, "tcp:198.18.1.2:80", "nothing"), (one, "tcp:198.18.3.2:80", "nothing"))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from mydocker import jsontext
 from mydocker.cli import ask, output, rows
+from mydocker.cli.removal import remove_each
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import builtin, listing
 from mydocker.engine import inspect as inspection
 from mydocker.engine.network import lifecycle, networks
 from mydocker.engine.network import reload as reloading
-from mydocker.errors import Conflict, InvalidArgument, MydockerError, NotFound
+from mydocker.errors import Conflict, InvalidArgument, NotFound
 from mydocker.model.network import BUILTIN, DEFAULT, Network
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def create(params: dict[str, Any]) -> int:
-    made, remarks = lifecycle.create(params)
-    _remark([*remarks, *reloading.in_the_way(made)])
-    print(made.id)
+    network, remarks = lifecycle.create(params)
+    _remark([*remarks, *reloading.in_the_way(network)])
+    print(network.id)
     return 0
 
 
@@ -34,45 +35,45 @@ def ls(params: dict[str, Any]) -> int:
 
 
 def list_(params: dict[str, Any]) -> int:
-    """The book's spelling of it, with the book's column IpRange."""
+    """`network list`, the book's spelling of ls, with the book's column IpRange."""
     return _list(output.NETWORKS_OF_THE_BOOK, params)
 
 
 def _list(kind: output.Listing, params: dict[str, Any]) -> int:
     trunc = not params["no_trunc"]
-    found = [rows.network(each, trunc) for each in _filtered(params["filter"])]
+    listed = [rows.network(each, trunc) for each in _filtered(params["filter"])]
     columns = output.terminal_width()
-    output.emit(output.listing(kind, found, params["format"], params["quiet"], trunc, columns))
+    output.emit(output.listing(kind, listed, params["format"], params["quiet"], trunc, columns))
     return _tell_broken()
 
 
 def _tell_broken() -> int:
-    """Name what can't be read, beside what could; the exit code."""
+    """Report the networks whose record can't be read. Returns the exit code."""
     return max(map(tell, networks.broken().values()), default=0)
 
 
 def _filtered(filters: list[str]) -> list[Network]:
-    wanted = listing.parse(filters, _FILTERS)
+    tests = listing.parse(filters, _FILTERS)
     known = sorted([*networks.networks(), *builtin.both()], key=lambda each: each.name)
-    return [each for each in known if listing.fits(each, wanted)]
+    return [each for each in known if listing.fits(each, tests)]
 
 
-def _is_own(found: Network) -> bool:
-    return found.name != DEFAULT and found.name not in BUILTIN
+def _is_custom(network: Network) -> bool:
+    return network.name != DEFAULT and network.name not in BUILTIN
 
 
-def _is_idle(found: Network) -> bool:
-    return _is_own(found) and not networks.users(found.name)
+def _is_idle(network: Network) -> bool:
+    return _is_custom(network) and not networks.users(network.name)
 
 
 _FILTERS: dict[str, listing.Maker] = {
-    "name": listing.pattern(lambda found: str(found.name)),
-    "id": listing.pattern(lambda found: str(found.id)),
-    "driver": lambda value: lambda found: found.driver == value,
+    "name": listing.pattern(lambda network: str(network.name)),
+    "id": listing.pattern(lambda network: str(network.id)),
+    "driver": lambda value: lambda network: network.driver == value,
     "label": listing.label,
     "scope": lambda value: lambda _: value == "local",
-    "type": listing.choice("type", "builtin custom", lambda found, value: _is_own(found) == (value == "custom")),
-    "dangling": listing.truth("dangling", lambda found: _is_idle(found)),
+    "type": listing.choice("type", "builtin custom", lambda network, value: _is_custom(network) == (value == "custom")),
+    "dangling": listing.truth("dangling", lambda network: _is_idle(network)),
 }
 
 
@@ -80,23 +81,13 @@ def inspect(params: dict[str, Any]) -> int:
     return show(params["networks"], params["format"], lambda name: ("network", inspection.network(name)))
 
 
-def _removed(name: str) -> list[str]:
-    builtin.check_removable(name)
-    return lifecycle.remove(lifecycle.find_for_removal(name))
-
-
 def rm(params: dict[str, Any]) -> int:
-    code = 0
-    for name in params["networks"]:
-        try:
-            _remark(_removed(name))
-            print(name)
-        except NotFound as error:
-            if not params["force"]:
-                code = tell(error)
-        except MydockerError as error:
-            code = tell(error)
-    return code
+    return remove_each(params["networks"], _remove, params["force"])
+
+
+def _remove(name: str) -> None:
+    builtin.check_removable(name)
+    _remark(lifecycle.remove(lifecycle.find_for_removal(name)))
 
 
 def prune(params: dict[str, Any]) -> int:
@@ -110,7 +101,7 @@ def prune(params: dict[str, Any]) -> int:
         try:
             _remark(lifecycle.remove(each))
         except (Conflict, NotFound):
-            continue  # a container has come to it, or somebody else has removed it meanwhile
+            continue  # a container has joined it, or another command removed it, meanwhile
         deleted.append(each.name)
     if deleted:
         print("Deleted Networks:", *deleted, "", sep="\n")
@@ -136,28 +127,35 @@ def check(params: dict[str, Any]) -> int:
 
     if params["format"] not in (None, "json"):
         raise InvalidArgument(f"unknown format '{params['format']}'", "json")
-    mended, left = engine.repair() if params["repair"] else ([], [(each, "") for each in engine.check()])
+    repaired, left = engine.repair() if params["repair"] else ([], [(each, "") for each in engine.check()])
     broken = _tell_broken()
     if params["format"]:
-        told = [_finding(each, True, "") for each in mended] + [_finding(each, False, error) for each, error in left]
-        output.emit(jsontext.pretty(told) + "\n")
+        report = [_finding(each, True, "") for each in repaired] + [
+            _finding(each, False, error) for each, error in left
+        ]
+        output.emit(jsontext.pretty(report) + "\n")
         return 1 if left or broken else 0
-    lines = [f"{each.about}: {each.wrong}: {each.remedy}" for each in mended]
+    lines = [f"{each.about}: {each.wrong}: {each.remedy}" for each in repaired]
     for each, error in left:
-        help = f"not {each.remedy}: {error}" if error else f"--repair: {each.remedy}" if each.mendable else each.remedy
-        lines.append(f"{each.about}: {each.wrong} ({help})")
+        lines.append(f"{each.about}: {each.wrong} ({_help(each, error)})")
     if not lines and not broken:
         lines = ["everything is as recorded"]
     output.emit("".join(f"{output.printable(line)}\n" for line in lines))
     return 1 if left or broken else 0
 
 
-def _finding(found: Finding, repaired: bool, error: str) -> dict[str, Any]:
+def _help(finding: Finding, error: str) -> str:
+    if error:
+        return f"not {finding.remedy}: {error}"
+    return f"--repair: {finding.remedy}" if finding.repairable else finding.remedy
+
+
+def _finding(finding: Finding, repaired: bool, error: str) -> dict[str, Any]:
     return {
-        "about": found.about,
-        "wrong": found.wrong,
-        "remedy": found.remedy,
-        "repairable": found.mendable,
+        "about": finding.about,
+        "wrong": finding.wrong,
+        "remedy": finding.remedy,
+        "repairable": finding.repairable,
         "repaired": repaired,
         "error": error,
     }
@@ -170,4 +168,4 @@ def reload(_: dict[str, Any]) -> int:
 
 def _remark(lines: Iterable[str]) -> None:
     for line in lines:
-        print(f"mydocker: {output.printable(line)}", file=sys.stderr)  # it may name what others have in the firewall
+        print(f"mydocker: {output.printable(line)}", file=sys.stderr)  # printable: it may name other programs' rules

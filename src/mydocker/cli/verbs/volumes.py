@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from mydocker.cli import ask, output
+from mydocker.cli.removal import remove_each
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, MydockerError, NotFound
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.model.options import keyvalue, names, units
 
 TYPE_CHECKING = False
@@ -70,17 +71,7 @@ def inspect(params: dict[str, Any]) -> int:
 
 
 def rm(params: dict[str, Any]) -> int:
-    code = 0
-    for name in params["volumes"]:
-        try:
-            volumes.remove(name)
-            print(name)
-        except NotFound as error:
-            if not params["force"]:
-                code = tell(error)
-        except MydockerError as error:
-            code = tell(error)
-    return code
+    return remove_each(params["volumes"], volumes.remove, params["force"])
 
 
 def prune(params: dict[str, Any]) -> int:

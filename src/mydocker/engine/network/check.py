@@ -20,55 +20,60 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.engine.network.compare import Finding
 
-_SETTLED = 0.3  # seconds in which a start or an end that is under way gets on
+_PAUSE = 0.3  # seconds in which a start or an end that is under way makes progress
 _ROUNDS = 3
 
 
 def check() -> list[Finding]:
-    """What is wrong. A start or an end that is under way looks like damage, too: what counts is still there after a
-    moment. Raises HostError without iptables."""
+    """Find what is wrong. Raises HostError without iptables.
+
+    A start or an end that is under way looks like damage, too, so only what is still wrong after a moment counts.
+    """
     before = {each.key for each in compare(survey())}
     if not before:
         return []
-    sleep(_SETTLED)
+    sleep(_PAUSE)
     return [each for each in compare(survey()) if each.key in before]
 
 
 def repair() -> tuple[list[Finding], list[tuple[Finding, str]]]:
-    """Mend what can be mended. What was wrong, and what still is, with the error if there was one."""
+    """Repair what can be repaired.
+
+    Returns (the repaired findings, the remaining ones, each with the error of its repair or "").
+    """
     tried: dict[tuple[str, str], Finding] = {}
     errors: dict[tuple[str, str], str] = {}
-    found = check()
-    for _ in range(_ROUNDS):  # a container may have ended while its links and rules were being made
-        todo = [each for each in found if each.mendable and each.key not in errors]
+    findings = check()
+    for _ in range(_ROUNDS):  # a container may end while its links and rules are being recreated
+        todo = [each for each in findings if each.repairable and each.key not in errors]
         if not todo:
             break
         for each in todo:
             try:
-                _mend(each)
+                _repair(each)
                 tried[each.key] = each
             except (OSError, MydockerError) as error:
                 errors[each.key] = str(error)
-        found = check()
-    left = {each.key: each for each in found}
+        findings = check()
+    left = {each.key: each for each in findings}
     return [each for key, each in tried.items() if key not in left], [
         (each, errors.get(key, "")) for key, each in left.items()
     ]
 
 
-def _mend(finding: Finding) -> None:
-    """Raises MydockerError, OSError."""
-    seen = finding.container
-    if not seen:
+def _repair(finding: Finding) -> None:
+    """Repair one finding, unless its container has changed. Raises MydockerError or OSError."""
+    container = finding.container
+    if not container:
         _apply(finding)
         return
     try:
-        with state.lock(seen):  # nobody starts it, connects it or changes its ports meanwhile
-            now = state.load(seen.id)
-            if now == seen and state.is_running(now) == (seen.is_up()):
+        with state.lock(container):  # so that it is not started, connected or modified meanwhile
+            now = state.load(container.id)
+            if now == container and state.is_running(now) == container.is_up():
                 _apply(finding)
     except NotFound:
-        pass  # it has been removed; what is left then is seen by the next look
+        pass  # it has been removed; the next survey sees what is left of it
 
 
 def _apply(finding: Finding) -> None:

@@ -6,7 +6,7 @@ Links and rules of other programs, or of another mydocker store, are ignored.
 from __future__ import annotations
 
 from mydocker.engine.network import forwarding, zones
-from mydocker.kernel import firewalld
+from mydocker.kernel import firewalld, iptables
 from mydocker.model.network import Attachments
 from mydocker.model.options.addresses import cidr, parse
 from mydocker.model.options.ports import parse_published
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 @record
 class Finding:
-    """about: "network web", "container db" or "this host". wrong: what is. remedy: what repair() makes of it, "made
-    again", or, if there is nothing to be done here, the command that helps.
+    """A difference between the kernel and the records.
 
-    steps, leftovers: ops that mend it, and those to be taken back. missing, stale: leases, each with its network's
-    name. container: left alone if it has changed meanwhile.
+    about: "network web", "container db" or "this host". wrong: the difference. remedy: the result of a repair, such as
+    "recreated", or, if nothing here can be repaired, the command that helps.
+
+    steps: ops to run for the repair. leftovers: ops to undo. missing, stale: leases to take and to release, each with
+    its network's name. container: the repair is skipped if this record has changed meanwhile.
     """
 
     about: str
@@ -46,7 +48,7 @@ class Finding:
     container: Container | None = None
 
     @property
-    def mendable(self) -> bool:
+    def repairable(self) -> bool:
         return bool(self.steps or self.leftovers or self.missing or self.stale)
 
     @property
@@ -55,23 +57,23 @@ class Finding:
 
 
 def compare(facts: Facts) -> list[Finding]:
-    """Networks before the containers that are plugged into them: that is the order in which they are mended."""
-    found = []
+    """Find what is wrong. Networks come before their containers, because repairs are done in this order."""
+    findings: list[Finding] = []
     active = [each for each in facts.networks if each.name in facts.was_up | _in_use(facts)]
-    found += _host(facts, active)
+    findings += _host(facts, active)
     for network in active:
-        found += _network(facts, network)
+        findings += _network(facts, network)
     for container in facts.running:
-        found += _running(facts, container)
-    for container in facts.gone:
-        found += _gone(facts, container)
-    found += _strangers(facts)
-    for op in facts.old:
-        wrong = f"it has rules of mydocker's in iptables-{op.flavour} (IPv{op.version}), which it does not use any more"
-        found.append(Finding("this host", wrong, "removed", [op]))
+        findings += _running(facts, container)
+    for container in facts.stopped:
+        findings += _stopped(facts, container)
+    findings += _unknown_containers(facts)
+    for op in facts.old_rules:
+        wrong = f"mydocker's rules are also in iptables-{op.flavour} (IPv{op.version}), which is no longer in use"
+        findings.append(Finding("this host", wrong, "removed", [op]))
     for network in facts.networks:
-        found += _leases(facts, network)
-    return found
+        findings += _leases(facts, network)
+    return findings
 
 
 def _in_use(facts: Facts) -> set[str]:
@@ -79,143 +81,148 @@ def _in_use(facts: Facts) -> set[str]:
 
 
 def _guard(facts: Facts, network: Network) -> firewall.Guard:
-    return forwarding.guard_of(network, facts.off, facts.noted, facts.links)
+    return forwarding.guard_of(network, facts.off, facts.turned_on, facts.links)
 
 
 def _host(facts: Facts, active: list[Network]) -> list[Finding]:
-    """Forwarding, and the guard that keeps it to containers; of all networks with a way out, the first can mend it."""
-    found = []
+    """Check forwarding, and the guard that restricts it to containers.
+
+    The steps of any network that is not internal repair both; the first one's are used.
+    """
+    findings: list[Finding] = []
     for version in (4, 6):
         network = next((each for each in active if not each.internal and version in each.versions), None)
         if not network:
-            wrong = version in facts.noted.versions and _guarding(
-                facts.saved[version], forwarding.guard_for([version], facts.noted, facts.links)
-            )
-            if wrong:
-                wrong = f"IPv{version}: mydocker has left forwarding on, and {wrong}"
-                found.append(Finding("this host", wrong, f"'sysctl -w {firewall.FORWARDING[version]}=0', or a network"))
+            findings += _left_forwarding(facts, version)
             continue
         guard = _guard(facts, network)
-        mend: list[Op] = [plan.rules(network, guard)]
+        steps: list[Op] = [plan.rules(network, guard)]
         if version in facts.off:
-            wrong, remedy = "does not forward", "turned on again, for containers only"
-            found.append(Finding("this host", f"IPv{version}: it {wrong}, so no container gets out", remedy, mend))
-        elif version in facts.noted.versions and firewall.strange(guard.links):
-            wrong = f"IPv{version}: {_guarding(facts.saved[version], guard)}"
-            found.append(Finding("this host", wrong, forwarding.RENAME))
-        elif version in facts.noted.versions:
-            wrong = _guarding(facts.saved[version], guard)
+            wrong = f"IPv{version}: it does not forward, so no container gets out"
+            findings.append(Finding("this host", wrong, "turned on again, for containers only", steps))
+        elif version in facts.turned_on.versions and firewall.strange(guard.links):
+            wrong = f"IPv{version}: {_wrong_guard(facts.saved[version], guard)}"
+            findings.append(Finding("this host", wrong, forwarding.RENAME))
+        elif version in facts.turned_on.versions:
+            wrong = _wrong_guard(facts.saved[version], guard)
             if wrong:
                 wrong = f"IPv{version}: mydocker has turned forwarding on, and {wrong}"
-                found.append(Finding("this host", wrong, "made again", mend))
-    return found
+                findings.append(Finding("this host", wrong, "recreated", steps))
+    return findings
 
 
-def _guarding(saved: str, guard: firewall.Guard) -> str:
+def _left_forwarding(facts: Facts, version: int) -> Iterator[Finding]:
+    """Check the guard of a version of IP whose forwarding was left on for others, though no network needs it."""
+    if version in facts.turned_on.versions:
+        guard = forwarding.guard_for([version], facts.turned_on, facts.links)
+        wrong = _wrong_guard(facts.saved[version], guard)
+        if wrong:
+            wrong = f"IPv{version}: mydocker has left forwarding on, and {wrong}"
+            yield Finding("this host", wrong, f"'sysctl -w {firewall.FORWARDING[version]}=0', or a network")
+
+
+def _wrong_guard(saved: str, guard: firewall.Guard) -> str:
     """Describe what is wrong with the guard's rules; "" if nothing is."""
     strange = " and ".join(map(repr, firewall.strange(guard.links)))
     if strange:
         return f"no firewall rule can name {strange}, to keep it apart from the host's other links"
     if not firewall.guarded(saved):
-        return "the rules that keep it to containers are gone"
+        return "the rules that restrict it to containers are gone"
     if firewall.guard_is(saved, firewall.guard_rules(guard)):
         return ""
     known = {word for rule in firewall.parse(saved)[0] if rule.owner == firewall.GUARD for word in rule.spec.split()}
     new = [link for link in guard.links if link not in known]
     if new:
-        return f"the rules that keep it to containers do not know {' and '.join(new)}"
-    return "the rules that keep it to containers are not as they were made"
+        return f"the rules that restrict it to containers do not know {' and '.join(new)}"
+    return "the rules that restrict it to containers have been changed"
 
 
 def _network(facts: Facts, network: Network) -> list[Finding]:
     about, tag = f"network {network.name}", firewall.network_owner(network.name, network.id)
-    found = []
+    findings = []
     for version in network.versions:
-        rules = firewall.network_rules(
-            version, tag, network.device, network.subnet if version == 4 else network.subnet6, network.internal
-        )
-        wrong = _rules(facts, version, tag, rules)
+        subnet = network.subnet_of(version)
+        rules = firewall.network_rules(version, tag, network.device, subnet, network.internal)
+        wrong = _wrong_rules(facts, version, tag, rules)
         if wrong:
-            found.append(Finding(about, wrong, "made again", [plan.rules(network, _guard(facts, network))]))
-    made = plan.bridge_up(network, _guard(facts, network))
-    wrong, remedy = _bridge(facts.bridges[network.device], network, tag, facts.unset.get(network.device, []))
+            findings.append(Finding(about, wrong, "recreated", [plan.rules(network, _guard(facts, network))]))
+    steps = plan.bridge_up(network, _guard(facts, network))
+    changed = facts.changed_settings.get(network.device, [])
+    wrong, remedy = _wrong_bridge(facts.bridges[network.device], network, tag, changed)
     if wrong:
-        found.append(Finding(about, wrong, remedy or "made again", [] if remedy else made))
-    return [*found, *_zone(facts, network)]
+        findings.append(Finding(about, wrong, remedy or "recreated", [] if remedy else steps))
+    return [*findings, *_zone(facts, network)]
 
 
 def _zone(facts: Facts, network: Network) -> Iterator[Finding]:
     if network.internal or not facts.bridges[network.device]:
         return
     about, wrong = f"network {network.name}", zones.not_in_zone(network.device)
-    if facts.rejects:
+    if facts.firewalld_is_silent:
         remedy = f"start firewalld, or '{firewalld.trust_command(network.device)}'"
         yield Finding(about, f"{wrong}, and firewalld does not answer", remedy)
     elif facts.zones is not None and network.device not in facts.zones:
-        join: list[Op] = [JoinZone(network.device)]
-        yield Finding(about, wrong, f"put into the zone {firewalld.ZONE}", join)
+        yield Finding(about, wrong, f"put into the zone {firewalld.ZONE}", [JoinZone(network.device)])
 
 
-def _rules(facts: Facts, version: int, owner: str, rules: list[firewall.Rule]) -> str:
-    """What is wrong with an owner's rules, in words, or ""."""
+def _wrong_rules(facts: Facts, version: int, owner: str, rules: list[firewall.Rule]) -> str:
+    """Describe what is wrong with an owner's rules; "" if nothing is."""
     if not firewall.replace(facts.saved[version], version, owner, rules):
         return ""
-    there = [rule.spec for rule in firewall.parse(facts.saved[version])[0] if rule.owner]
-    wanted = [rule.spec for rule in [*firewall.shared_rules(version), *rules]]
-    missing = [spec for spec in wanted if spec not in there]
-    family = "iptables" if version == 4 else "ip6tables"
+    present = [rule.spec for rule in firewall.parse(facts.saved[version])[0] if rule.owner]
+    expected = [rule.spec for rule in [*firewall.shared_rules(version), *rules]]
+    missing = [spec for spec in expected if spec not in present]
+    family = iptables.PROGRAMS[version]
     if missing:
-        return f"{len(missing)} of its {len(wanted)} rules in {family} are gone"
-    return f"its rules in {family} are not as they were made"
+        return f"{len(missing)} of its {len(expected)} rules in {family} are gone"
+    return f"its rules in {family} have been changed"
 
 
-def _bridge(found: Bridge | None, network: Network, tag: str, unset: list[str]) -> tuple[str, str]:
-    """What is wrong with a network's bridge, and what a person has to do if only a person can."""
+def _wrong_bridge(bridge: Bridge | None, network: Network, tag: str, changed: list[str]) -> tuple[str, str]:
+    """Describe what is wrong with a network's bridge, and the remedy if only a person can repair it."""
     device = network.device
-    if not found:
+    if not bridge:
         return f"its bridge {device} is gone", ""
-    if not found.is_ours(tag):
-        there = f"the link {device} is not its bridge, but somebody else's"
-        return there, f"rename that, 'ip link set {device} name …', then 'mydocker network check --repair'"
-    own = [(network.subnet, network.gateway), (network.subnet6, network.gateway6)]
-    lacks = [cidr(subnet).with_prefix(gateway) for subnet, gateway in own if subnet]
-    lacks = [address for address in lacks if address not in found.addresses]
-    if lacks:
-        return f"its bridge {device} lacks the address {' and '.join(lacks)}", ""
-    if not found.up:
+    if not bridge.is_ours(tag):
+        remedy = f"rename the link, 'ip link set {device} name …', then 'mydocker network check --repair'"
+        return f"the link {device} is not its bridge, but somebody else's", remedy
+    missing = [address for address in plan.bridge_addresses(network) if address not in bridge.addresses]
+    if missing:
+        return f"its bridge {device} lacks the address {' and '.join(missing)}", ""
+    if not bridge.up:
         return f"its bridge {device} is down", ""
-    if found.mtu != network.mtu:
-        return f"its bridge {device} has an MTU of {found.mtu}, not {network.mtu}", ""
-    if unset:
-        return f"of its bridge {device}, {' and '.join(unset)} is changed", ""
+    if bridge.mtu != network.mtu:
+        return f"its bridge {device} has an MTU of {bridge.mtu}, not {network.mtu}", ""
+    if changed:
+        return f"settings of its bridge {device} have been changed: {', '.join(changed)}", ""
     return "", ""
 
 
-# --- a container that runs --------------------------------------------------------------------------------------------
+# --- running containers -----------------------------------------------------------------------------------------------
 
 
 def _running(facts: Facts, container: Container) -> list[Finding]:
     about = f"container {container.name}"
-    found = []
-    if container.id in facts.unwatched:
-        wrong = "it has outlived its monitor, so nobody holds its ports, answers for names or keeps its log"
-        found.append(Finding(about, wrong, f"'mydocker restart {container.name}'"))
+    findings = []
+    if container.id in facts.unmonitored:
+        wrong = "its monitor is gone, so nothing holds its ports, answers its DNS queries or writes its log"
+        findings.append(Finding(about, wrong, f"'mydocker restart {container.name}'"))
     known = {each.name: each for each in facts.networks}
     attachments = [(known[endpoint.network], endpoint) for endpoint in container.endpoints if endpoint.network in known]
     for endpoint in container.endpoints:
         if endpoint.network not in known and endpoint.network not in facts.broken:
             remedy = f"'mydocker network disconnect -f {endpoint.network} {container.name}'"
-            found.append(Finding(about, f"its network {endpoint.network} is gone", remedy))
-    wanted = plan.publish(Attachments(container.id, container.name, attachments, container.bound_ports))
-    published = {op.veth: op for op in wanted if isinstance(op, PublishPorts)}
+            findings.append(Finding(about, f"its network {endpoint.network} is gone", remedy))
+    steps = plan.publish(Attachments(container.id, container.name, attachments, container.bound_ports))
+    published = {op.veth: op for op in steps if isinstance(op, PublishPorts)}
     for network, endpoint in attachments:
-        found += _veth(facts, container, network, endpoint, endpoint.veth in published)
-        found += _lease(facts, container, network, endpoint)
-    found += _ports(facts, container, next(iter(published.values()), None))
-    if _has_namespace(container) and container.name not in facts.shown:
+        findings += _veth(facts, container, network, endpoint, endpoint.veth in published)
+        findings += _lease(facts, container, network, endpoint)
+    findings += _ports(facts, container, next(iter(published.values()), None))
+    if _has_namespace(container) and container.name not in facts.netns:
         show: list[Op] = [ShowNamespace(container.name, container.pid)]
-        found.append(Finding(about, "'ip netns' does not know it", "shown again", show, container=container))
-    return found
+        findings.append(Finding(about, "'ip netns' does not list it", "listed", show, container=container))
+    return findings
 
 
 def _veth(
@@ -223,66 +230,71 @@ def _veth(
 ) -> Iterator[Finding]:
     about, link = f"container {container.name}", facts.links.get(endpoint.veth)
     if not link:
-        again = f"'mydocker restart {container.name}', or 'mydocker network disconnect {network.name} {container.name}'"
-        wrong = f"its link {endpoint.veth} ({endpoint.device}) is gone"
-        yield Finding(about, wrong, f"{again} and 'mydocker network connect {network.name} {container.name}'")
-        return
-    mend: list[Op] = [AttachVeth(endpoint.veth, network.device, published)]
-    if link.bridge != network.device:
-        wrong, remedy = (
-            f"its link {endpoint.veth} ({endpoint.device}) is not plugged into {network.device}",
-            "plugged in again",
+        disconnect, connect = (
+            f"'mydocker network {verb} {network.name} {container.name}'" for verb in ("disconnect", "connect")
         )
+        wrong = f"its link {endpoint.veth} ({endpoint.device}) is gone"
+        yield Finding(about, wrong, f"'mydocker restart {container.name}', or {disconnect} and {connect}")
+        return
+    steps: list[Op] = [AttachVeth(endpoint.veth, network.device, published)]
+    if link.bridge != network.device:
+        wrong = f"its link {endpoint.veth} ({endpoint.device}) is not attached to {network.device}"
+        remedy = "attached"
     elif not link.up:
-        wrong, remedy = f"its link {endpoint.veth} ({endpoint.device}) is down", "up again"
+        wrong, remedy = f"its link {endpoint.veth} ({endpoint.device}) is down", "set up"
     elif published and not link.hairpin:
-        wrong, remedy = f"its link {endpoint.veth} has no hairpin, so it may not reach its own ports", "set again"
+        wrong, remedy = f"its link {endpoint.veth} has no hairpin, so it may not reach its own ports", "set"
     else:
         return
     bridge = facts.bridges[network.device]
     if bridge and not bridge.is_ours(firewall.network_owner(network.name, network.id)):
-        mend, remedy = [], f"once {network.device} is its network's: 'mydocker network check --repair'"
-    yield Finding(about, wrong, remedy, mend, container=container)
+        steps, remedy = [], f"once {network.device} is its network's: 'mydocker network check --repair'"
+    yield Finding(about, wrong, remedy, steps, container=container)
 
 
 def _lease(facts: Facts, container: Container, network: Network, endpoint: Endpoint) -> Iterator[Finding]:
     about, address = f"container {container.name}", endpoint.address.partition("/")[0]
-    lease = leases.Lease(address, container.id, [container.name, *endpoint.aliases])
-    there = next((each for each in facts.leases[network.name] if each.address == address), None)
-    if not there:
-        wrong = f"its address {address} on network {network.name} is not on record as taken"
-        yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container)
-    elif there.container_id != container.id:
-        runs = [each.name for each in facts.running if each.id == there.container_id]
-        if runs or there.container_id in facts.busy:
-            wrong = f"its address {address} on network {network.name} is also that of container {there.names[0]}"
+    expected = leases.Lease(address, container.id, [container.name, *endpoint.aliases])
+    lease = next((each for each in facts.leases[network.name] if each.address == address), None)
+    missing = [(network.name, expected)]
+    if not lease:
+        wrong = f"its address {address} on network {network.name} has no lease"
+        yield Finding(about, wrong, "leased", missing=missing, container=container)
+    elif lease.container_id != container.id:
+        runs = any(each.id == lease.container_id for each in facts.running)
+        if runs or lease.container_id in facts.changing:
+            wrong = f"its address {address} on network {network.name} is also that of container {lease.names[0]}"
             yield Finding(about, wrong, f"'mydocker restart {container.name}'")
         else:
-            wrong = f"its address {address} on network {network.name} is on record as another's"
-            yield Finding(about, wrong, "taken again", missing=[(network.name, lease)], container=container)
-    elif there.names != lease.names:
-        wrong = f"its names on network {network.name} are not on record as {', '.join(lease.names)}"
-        yield Finding(about, wrong, "written again", missing=[(network.name, lease)], container=container)
+            wrong = f"its address {address} on network {network.name} is leased to another container"
+            yield Finding(about, wrong, "leased", missing=missing, container=container)
+    elif lease.names != expected.names:
+        wrong = f"its lease on network {network.name} does not have the names {', '.join(expected.names)}"
+        yield Finding(about, wrong, "rewritten", missing=missing, container=container)
 
 
 def _ports(facts: Facts, container: Container, op: PublishPorts | None) -> Iterator[Finding]:
-    """op: what publishes its ports, if it has any. A version of IP that it is not reached by is to have no rule."""
+    """Check the rules of published ports. op: the step that publishes them, None if there are none.
+
+    There must be no rules for a version of IP that the container is not reached by.
+    """
     about, owner = f"container {container.name}", firewall.container_owner(container.name, container.id)
     publishing: list[Op] = []
     if op:
-        op.before = op.ports  # it has these, or should: they are replaced, not added
+        op.before = op.ports  # the rules exist, or should; replace them, do not add
         publishing = [op]
     addresses = {4: op.address, 6: op.address6} if op else {}
     for version, saved in facts.saved.items():
         address, rules = addresses.get(version, ""), firewall.parse(saved)[0]
-        there = sorted(rule.spec for rule in rules if _container(rule.owner)[1] == container.id[:12])
-        wanted = firewall.port_rules(version, owner, parse_published(op.ports), address) if op and address else []
-        if there == sorted(rule.spec for rule in wanted):
+        present = sorted(rule.spec for rule in rules if _container(rule.owner)[1] == container.id[:12])
+        expected = firewall.port_rules(version, owner, parse_published(op.ports), address) if op and address else []
+        if present == sorted(rule.spec for rule in expected):
             continue
-        family = "iptables" if version == 4 else "ip6tables"
-        gone = [rule for rule in wanted if rule.spec not in there]
-        if gone:
-            wrong, remedy = f"{len(gone)} of its {len(wanted)} published ports have no rule in {family}", "made again"
+        family = iptables.PROGRAMS[version]
+        missing = [rule for rule in expected if rule.spec not in present]
+        if missing:
+            wrong = f"{len(missing)} of its {len(expected)} published ports have no rule in {family}"
+            remedy = "recreated"
         else:
             wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
         versions = "::" if version == 6 else ""
@@ -294,28 +306,27 @@ def _has_namespace(container: Container) -> bool:
     return container.network != "host" and not container.network.startswith("container:")
 
 
-# --- what is left of one that does not run ----------------------------------------------------------------------------
+# --- leftovers --------------------------------------------------------------------------------------------------------
 
 
-def _gone(facts: Facts, container: Container) -> Iterator[Finding]:
-    """What its monitor has left: it was killed, or could not do it."""
+def _stopped(facts: Facts, container: Container) -> Iterator[Finding]:
+    """Check for leftovers of a stopped container, whose monitor was killed or failed to clean up."""
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)
     if versions:
         withdraw: list[Op] = [RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
-        yield Finding(
-            about, "it does not run, and there are still rules for its ports", "removed", withdraw, container=container
-        )
+        wrong = "it is not running, but rules for its ports remain"
+        yield Finding(about, wrong, "removed", withdraw, container=container)
     devices = {each.name: each.device for each in facts.networks}
     for endpoint in container.endpoints:
         link = facts.links.get(endpoint.veth)
         if link and link.bridge and link.bridge == devices.get(endpoint.network):
-            wrong = f"it does not run, and its link {endpoint.veth} is still in {link.bridge}"
+            wrong = f"it is not running, but its link {endpoint.veth} is still attached to {link.bridge}"
             yield Finding(about, wrong, "removed", [RemoveLink(endpoint.veth)], container=container)
-    target = facts.shown.get(container.name, "")
+    target = facts.netns.get(container.name, "")
     if container.pid and target == f"/proc/{container.pid}/ns/net":
         shown: list[Op] = [ShowNamespace(container.name, container.pid)]
-        wrong = f"it does not run, and 'ip netns' still shows it ({NETNS}/{container.name})"
+        wrong = f"it is not running, but 'ip netns' still lists it ({NETNS}/{container.name})"
         yield Finding(about, wrong, "removed", leftovers=shown, container=container)
 
 
@@ -323,11 +334,11 @@ def _versions_with(facts: Facts, owner_id: str) -> list[int]:
     return [version for version, saved in facts.saved.items() if firewall.remove(saved, owner_id)]
 
 
-def _strangers(facts: Facts) -> Iterator[Finding]:
-    """Rules for containers that this store does not know: its own, if they lead into a network that only it has."""
-    known = {each.id[:12] for each in [*facts.running, *facts.gone]} | {each[:12] for each in facts.busy}
+def _unknown_containers(facts: Facts) -> Iterator[Finding]:
+    """Check for rules of containers without a record. They are this store's if they lead to a network of its own."""
+    known = {each.id[:12] for each in [*facts.running, *facts.stopped]} | {each[:12] for each in facts.changing}
     mine = {firewall.network_owner(each.name, each.id) for each in facts.networks}
-    found: dict[str, tuple[str, list[int]]] = {}
+    owners: dict[str, tuple[str, list[int]]] = {}
     for version, saved in facts.saved.items():
         rules = [rule for rule in firewall.parse(saved)[0] if rule.owner]
         others = " ".join(rule.spec for rule in rules if " network " in rule.owner and rule.owner not in mine).split()
@@ -335,44 +346,43 @@ def _strangers(facts: Facts) -> Iterator[Finding]:
             name, owner_id = _container(rule.owner)
             network = _network_at(facts, version, rule.spec)
             if owner_id and owner_id not in known and network:
-                subnet = network.subnet if version == 4 else network.subnet6
+                subnet = network.subnet_of(version)
                 if subnet not in others:
-                    found.setdefault(owner_id, (name, []))[1].append(version)
-    for owner_id, (name, versions) in found.items():
+                    owners.setdefault(owner_id, (name, []))[1].append(version)
+    for owner_id, (name, versions) in owners.items():
         withdraw: list[Op] = [RemovePorts(name, owner_id, "::" if 6 in versions else "")]
-        yield Finding(
-            f"container {name}", f"there is no {owner_id}, and there are rules for its ports", "removed", withdraw
-        )
+        wrong = f"{owner_id} does not exist, but rules for its ports do"
+        yield Finding(f"container {name}", wrong, "removed", withdraw)
 
 
 def _container(owner: str) -> tuple[str, str]:
-    """Name and ID in a rule's comment, or twice nothing if it is not a container's."""
+    """The name and ID in the comment of a container's rule, else ("", "")."""
     _, kind, *words = owner.split(" ") if owner else ("", "")
     return (words[0], words[1]) if kind == "container" else ("", "")
 
 
 def _network_at(facts: Facts, version: int, spec: str) -> Network | None:
-    """The network that a port's rule leads into."""
+    """The network to which a port's rule redirects."""
     target = spec.partition(" --to-destination ")[2].rpartition(":")[0].strip("[]")
     if not target:
         return None
     for network in facts.networks:
-        subnet = network.subnet if version == 4 else network.subnet6
+        subnet = network.subnet_of(version)
         if subnet and cidr(subnet).holds(parse(target)):
             return network
     return None
 
 
 def _leases(facts: Facts, network: Network) -> Iterator[Finding]:
-    """Leases of nobody."""
+    """Check for leases of addresses that no running container has."""
     endpoints = [
         (each.id, endpoint) for each in facts.running for endpoint in each.endpoints if endpoint.network == network.name
     ]
     owners = {endpoint.address.partition("/")[0]: container_id for container_id, endpoint in endpoints}
-    known = {each.id: each for each in [*facts.running, *facts.gone]}
+    known = {each.id: each for each in [*facts.running, *facts.stopped]}
     for lease in facts.leases[network.name]:
-        # That another's address is on its record is told of who has it.
-        if lease.container_id not in facts.busy and lease.address not in owners:
-            wrong = f"the address {lease.address} is on record as that of {lease.names[0]}, which does not have it"
+        # An address recorded for the wrong container is reported with its real owner.
+        if lease.container_id not in facts.changing and lease.address not in owners:
+            wrong = f"the address {lease.address} is leased to {lease.names[0]}, which does not have it"
             stale, container = [(network.name, lease)], known.get(lease.container_id)
-            yield Finding(f"network {network.name}", wrong, "given back", stale=stale, container=container)
+            yield Finding(f"network {network.name}", wrong, "released", stale=stale, container=container)

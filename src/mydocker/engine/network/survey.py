@@ -26,97 +26,102 @@ if TYPE_CHECKING:
 
 @record
 class Facts:
-    """running, gone: the containers of this store whose state is certain; one that starts, ends or is changed just now
-    is busy, by its ID. was_up: the names of networks that have been up since the boot. bridges: by device. unset: a
-    device's settings that are not as they were made. saved: iptables-save's text, by the version of IP. off: versions
-    that the host does not forward. noted: what mydocker has turned that on for. zones: of
-    firewalld, by link; None if it does not run or answer; rejects: its rules are there all the same. old: what takes
-    our rules from the flavour of iptables that the host used before. shown: what is in
-    the directory of ip netns -> where the link leads, "" if it is none. broken: the names of
-    networks whose record can't be read; of them nothing is said here."""
+    """The state of this host, as far as it is this store's.
+
+    networks: those whose record can be read; broken: the names of the others, about which no finding is made.
+    was_up: the names of networks that have been up since the boot. bridges: by device. links: all of the host, by name.
+    changed_settings: by device. saved: iptables-save's text, by version of IP. off: versions of IP that the host does
+    not forward. turned_on: forwarding.turned_on(). zones: firewalld.zones(). firewalld_is_silent: its rules are loaded,
+    but it does not answer. old_rules: removals of our rules from the flavour of iptables that the host used before.
+
+    running, stopped: the containers whose state is certain; changing: the IDs of those that start, end or are modified.
+    unmonitored: the IDs of running containers whose monitor is gone. leases: by network. netns: entry in the directory
+    of `ip netns` -> target of the symbolic link, "" if it is none.
+    """
 
     networks: list[Network]
     was_up: set[str]
     bridges: dict[str, Bridge | None]
     links: dict[str, Link]
-    unset: dict[str, list[str]]
+    changed_settings: dict[str, list[str]]
     saved: dict[int, str]
     off: list[int]
-    noted: firewall.Guard
+    turned_on: firewall.Guard
     zones: dict[str, str] | None
-    rejects: bool
-    old: list[RemoveOldFlavour]
+    firewalld_is_silent: bool
+    old_rules: list[RemoveOldFlavour]
     running: list[Container]
-    unwatched: list[str]
-    gone: list[Container]
-    busy: list[str]
+    unmonitored: list[str]
+    stopped: list[Container]
+    changing: list[str]
     leases: dict[str, list[Lease]]
-    shown: dict[str, str]
+    netns: dict[str, str]
     broken: list[str] = []
 
 
 def survey() -> Facts:
+    """Look at the host. Raises HostError without iptables."""
     known = networks.networks()
-    running, gone, busy = _containers()
-    noted = forwarding.turned_on()
-    versions = sorted({*noted.versions, *(version for each in known for version in each.versions)})
+    running, stopped, changing = _containers()
+    turned_on = forwarding.turned_on()
+    versions = sorted({*turned_on.versions, *(version for each in known for version in each.versions)})
     bridges = {each.device: bridge.describe(each.device) for each in known}
     zones = firewalld.zones() if known else None
     return Facts(
-        known,
-        {each.name for each in known if networks.was_up(each)},
-        bridges,
-        bridge.links(),
-        {each.device: _unset(each) for each in known if bridges[each.device]},
-        {version: iptables.save(version) for version in versions},
-        sorted({version for each in known for version in forwarding.not_forwarded(each)}),
-        noted,
-        zones,
-        zones is None and firewalld.rules_are_loaded(),
-        flavours.removals(),
-        running,
-        [each.id for each in running if not state.has_monitor(each)],
-        gone,
-        busy,
-        {each.name: leases.read(each.name) for each in known},
-        dict(_shown()),
-        list(networks.broken()),
+        networks=known,
+        was_up={each.name for each in known if networks.was_up(each)},
+        bridges=bridges,
+        links=bridge.links(),
+        changed_settings={each.device: _changed_settings(each) for each in known if bridges[each.device]},
+        saved={version: iptables.save(version) for version in versions},
+        off=sorted({version for each in known for version in forwarding.not_forwarded(each)}),
+        turned_on=turned_on,
+        zones=zones,
+        firewalld_is_silent=zones is None and firewalld.rules_are_loaded(),
+        old_rules=flavours.removals(),
+        running=running,
+        unmonitored=[each.id for each in running if not state.has_monitor(each)],
+        stopped=stopped,
+        changing=changing,
+        leases={each.name: leases.read(each.name) for each in known},
+        netns=dict(_netns()),
+        broken=list(networks.broken()),
     )
 
 
 def _containers() -> tuple[list[Container], list[Container], list[str]]:
-    """Those that run, those that do not, and the IDs of those that are being changed: somebody holds their lock."""
-    running, gone, busy = [], [], []
+    """(running containers, stopped ones, the IDs of those that are being changed, which somebody holds the lock of)."""
+    running, stopped, changing = [], [], []
     for container_id in state.ids():
         try:
             with Lock(f"{paths.container(container_id)}/lock", wait=0):
-                found = state.load(container_id)
-            if state.is_running(found):
-                running.append(found)
-            elif state.has_monitor(found):
-                busy.append(container_id)  # its monitor clears up
+                container = state.load(container_id)
+            if state.is_running(container):
+                running.append(container)
+            elif state.has_monitor(container):
+                changing.append(container_id)  # its monitor cleans up
             else:
-                gone.append(found)
+                stopped.append(container)
         except (NotFound, FileNotFoundError):
             continue
         except (BlockingIOError, CorruptRecord):
-            busy.append(container_id)
-    return running, gone, busy
+            changing.append(container_id)
+    return running, stopped, changing
 
 
-def _unset(network: Network) -> list[str]:
-    wrong = []
-    for path, wanted in bridge.settings(network.device, bool(network.subnet6)).items():
+def _changed_settings(network: Network) -> list[str]:
+    changed = []
+    for path, value in bridge.settings(network.device, bool(network.subnet6)).items():
         try:
             with open(path, encoding="ascii") as file:
-                if file.read().strip() != wanted:
-                    wrong.append(os.path.basename(path))
+                if file.read().strip() != value:
+                    changed.append(os.path.basename(path))
         except FileNotFoundError:
             pass  # no IPv6 on this host
-    return wrong
+    return changed
 
 
-def _shown() -> Iterator[tuple[str, str]]:
+def _netns() -> Iterator[tuple[str, str]]:
     try:
         entries = os.listdir(NETNS)
     except FileNotFoundError:
