@@ -1,13 +1,12 @@
-"""firewalld, by its programs. It rejects what a bridge forwards that is in none of its zones, so mydocker's bridges are
-in one of their own, as docker's are.
+"""firewalld, by its programs. It rejects what a bridge outside of its zones forwards, so our bridges have a zone.
 
-docker's daemon puts its bridges into its zone again when firewalld is reloaded, which forgets what was set at run time
-only. Here is no daemon, so the zone and what is in it are permanent: firewalld itself puts them there again. A zone
-that is new is known only after a reload. mydocker does not ask for one: it would take what others have set at run time,
-and older versions empty iptables, too. Until then the bridge is in `trusted`, a zone of the same kind that is always
-there.
+docker's daemon puts its bridges into its zone again whenever firewalld is reloaded, because a reload forgets what was
+set at run time. mydocker has no daemon, so its zone and the bridges in it are permanent, and firewalld restores them.
+firewalld knows a new zone only after a reload. mydocker does not ask for one: it would discard what others have set at
+run time, and older versions empty iptables, too. Until then the bridge is in `trusted`, a zone of the same kind that
+every host has.
 
-Off the way of starts, but for one that makes a bridge: a call of firewall-cmd takes 0.2 s.
+Starts do not come here, unless they make a bridge: firewall-cmd takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from mydocker.kernel import programs
 ZONE, UNTIL_A_RELOAD = "mydocker", "trusted"
 _BUS = "/run/dbus/system_bus_socket"  # by which firewall-cmd speaks to firewalld
 _FILE = f"/etc/firewalld/zones/{ZONE}.xml"
-_NEW_ZONE = ([f"--new-zone={ZONE}"], [f"--zone={ZONE}", "--set-target=ACCEPT"], [f"--zone={ZONE}", "--add-forward"])
+_NEW_ZONE = ((f"--new-zone={ZONE}",), (f"--zone={ZONE}", "--set-target=ACCEPT"), (f"--zone={ZONE}", "--add-forward"))
 
 
 def zones() -> dict[str, str] | None:
-    """The zone that each link is in, as far as it is in one. None: firewalld does not run here."""
+    """link -> zone, for the links that are in a zone. None if firewalld does not run here."""
     if not os.path.exists(_BUS) or not programs.find("firewall-cmd"):
         return None
     try:
@@ -33,19 +32,19 @@ def zones() -> dict[str, str] | None:
 
 
 def parse(listed: str) -> dict[str, str]:
-    """Of `firewall-cmd --get-active-zones`: a zone in a line, with what is in it in lines that begin with blanks."""
-    found, zone = {}, ""
+    """Parse `firewall-cmd --get-active-zones`: a zone a line, followed by indented lines that tell what is in it."""
+    links, zone = {}, ""
     for line in listed.splitlines():
-        word, _, rest = line.strip().partition(" ")
+        word, _, others = line.strip().partition(" ")
         if word == "interfaces:" and line[0] == " ":
-            found.update(dict.fromkeys(rest.split(), zone))
+            links.update(dict.fromkeys(others.split(), zone))
         elif line[:1] not in (" ", ""):
             zone = word
-    return found
+    return links
 
 
 def rules_are_loaded() -> bool:
-    """True if the kernel has its rules, whatever zones() says."""
+    """True if the kernel has firewalld's rules, even if firewalld does not answer."""
     if not programs.find("firewall-cmd") or not programs.find("nft"):
         return False
     try:
@@ -54,25 +53,29 @@ def rules_are_loaded() -> bool:
         return False
 
 
-def trust_command(device: str) -> str:
-    """The commands by which a person puts a bridge into a zone that is on every host."""
-    return f"firewall-cmd --permanent --zone={UNTIL_A_RELOAD} --add-interface={device} && firewall-cmd --reload"
+def has(device: str) -> bool:
+    """True if the link is permanently in mydocker's zone; also where firewalld does not run."""
+    try:
+        with open(_FILE, encoding="utf-8") as file:
+            return f'<interface name="{device}"/>' in file.read()
+    except OSError:
+        return False
 
 
 def join(device: str) -> None:
-    """Raises OSError, which names the command that failed."""
+    """Put a link into mydocker's zone. Raises OSError, which names the command that failed."""
     try:
-        _tell(f"--zone={ZONE}", f"--add-interface={device}")
+        _tell(*_adding(ZONE, device))
     except OSError as error:
         if "INVALID_ZONE" not in str(error.strerror):
             raise
         _make_zone()
-        _tell(f"--zone={UNTIL_A_RELOAD}", f"--add-interface={device}")
-    _tell("--permanent", f"--zone={ZONE}", f"--add-interface={device}")
+        _tell(*_adding(UNTIL_A_RELOAD, device))
+    _tell("--permanent", *_adding(ZONE, device))
 
 
 def _make_zone() -> None:
-    """Unless it is there. Two may do this at once."""
+    """Make the zone unless it exists; another process may do so at the same time."""
     for words in _NEW_ZONE if not os.path.exists(_FILE) else ():
         try:
             _tell("--permanent", *words)
@@ -81,25 +84,51 @@ def _make_zone() -> None:
                 raise
 
 
+def leave(device: str) -> None:
+    """Take a link out of mydocker's zone. Harmless if it is not there. Raises OSError."""
+    current = zones()
+    if current is None:
+        programs.run(["firewall-offline-cmd", *_removing(ZONE, device)])
+        return
+    _tell("--permanent", *_removing(ZONE, device))
+    if current.get(device) in (ZONE, UNTIL_A_RELOAD):
+        _tell(*_removing(current[device], device))
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def join_commands(device: str) -> list[str]:
+    """The steps of join() as a person types them."""
+    return [
+        *(_typed("--permanent", *words) for words in _NEW_ZONE),
+        _typed("--permanent", *_adding(ZONE, device)),
+        f"{_typed(*_adding(UNTIL_A_RELOAD, device))}  # until firewalld is reloaded",
+    ]
+
+
+def leave_command(device: str) -> str:
+    """The steps of leave() as a person types them."""
+    words = _removing(ZONE, device)
+    return f"{_typed('--permanent', *words)} && {_typed(*words)}"
+
+
+def trust_command(device: str) -> str:
+    """The commands by which a person puts a link into a zone that every host has."""
+    return f"{_typed('--permanent', *_adding(UNTIL_A_RELOAD, device))} && {_typed('--reload')}"
+
+
+def _adding(zone: str, device: str) -> tuple[str, str]:
+    return f"--zone={zone}", f"--add-interface={device}"
+
+
+def _removing(zone: str, device: str) -> tuple[str, str]:
+    return f"--zone={zone}", f"--remove-interface={device}"
+
+
+def _typed(*words: str) -> str:
+    return f"firewall-cmd {' '.join(words)}"
+
+
 def _tell(*words: str) -> None:
     programs.run(["firewall-cmd", *words])
-
-
-def has(device: str) -> bool:
-    """Whether it is in the zone for good; also where firewalld does not run."""
-    try:
-        with open(_FILE, encoding="utf-8") as file:
-            return f'<interface name="{device}"/>' in file.read()
-    except OSError:
-        return False
-
-
-def leave(device: str) -> None:
-    """Harmless where it is not in the zone. Raises OSError."""
-    now = zones()
-    if now is None:
-        programs.run(["firewall-offline-cmd", f"--zone={ZONE}", f"--remove-interface={device}"])
-        return
-    _tell("--permanent", f"--zone={ZONE}", f"--remove-interface={device}")
-    if now.get(device) in (ZONE, UNTIL_A_RELOAD):
-        _tell(f"--zone={now[device]}", f"--remove-interface={device}")

@@ -288,7 +288,7 @@ class RemoveBridge(Op):
 
 @operation
 class JoinZone(Op):
-    """The bridge, into mydocker's zone of firewalld, which would reject what it forwards."""
+    """Put the bridge into mydocker's zone of firewalld, which would reject what the bridge forwards."""
 
     device: str
     section = "network"
@@ -307,21 +307,14 @@ class JoinZone(Op):
         return f"put {self.device} into firewalld's zone mydocker"
 
     def shell(self) -> str:
-        return "\n".join(
-            [
-                *(f"firewall-cmd --permanent {words}" for words in _NEW_ZONE),
-                f"firewall-cmd --permanent --zone=mydocker --add-interface={self.device}",
-                f"firewall-cmd --zone=trusted --add-interface={self.device}  # until firewalld is reloaded",
-            ]
-        )
+        from mydocker.kernel import firewalld
 
-
-_NEW_ZONE = ("--new-zone=mydocker", "--zone=mydocker --set-target=ACCEPT", "--zone=mydocker --add-forward")
+        return "\n".join(firewalld.join_commands(self.device))
 
 
 @operation
 class LeaveZone(Op):
-    """Harmless where the bridge is not in the zone."""
+    """Take the bridge out of mydocker's zone. Harmless if the bridge is not in it."""
 
     device: str
     section = "network"
@@ -335,8 +328,9 @@ class LeaveZone(Op):
         return f"take {self.device} out of firewalld's zone mydocker"
 
     def shell(self) -> str:
-        remove = f"--zone=mydocker --remove-interface={self.device}"
-        return f"firewall-cmd --permanent {remove} && firewall-cmd {remove}"
+        from mydocker.kernel import firewalld
+
+        return firewalld.leave_command(self.device)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
