@@ -46,36 +46,36 @@ class TestLayout:
     @pytest.mark.parametrize("counted", [True, False])
     def test_v1(self, table, counted):
         table(V1, counted)
-        assert cgroups._look() == Layout(1, MOUNTS, ["cpu", "cpuacct", "memory"], counted)
+        assert cgroups._read_layout() == Layout(1, MOUNTS, ["cpu", "cpuacct", "memory"], counted)
 
     def test_a_hybrid_host_is_v1_with_a_unified_hierarchy_beside(self, table):
         table(V1 + UNIFIED)
-        found = cgroups._look()
+        found = cgroups._read_layout()
         assert (found.version, found.mounts) == (1, {**MOUNTS, "unified": "/sys/fs/cgroup/unified"})
         assert found.controllers == ["cpu", "cpuacct", "memory"]
 
     def test_v2(self, table):
         table(V2)
-        assert cgroups._look() == Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpuset", "cpu", "memory"])
+        assert cgroups._read_layout() == Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpuset", "cpu", "memory"])
 
     def test_systemds_own_hierarchy_alone_does_not_make_it_v1(self, table):
         table(V2 + V1.splitlines()[2])
-        assert cgroups._look().version == 2
+        assert cgroups._read_layout().version == 2
 
     def test_none(self, table):
         table(V1.splitlines()[0])
-        assert cgroups._look() == Layout(0, {}, [])
+        assert cgroups._read_layout() == Layout(0, {}, [])
 
     def test_the_first_mount_of_a_hierarchy_counts_and_views_from_elsewhere_do_not(self, table):
         row = V1.splitlines(keepends=True)[4]
         table(
             row.replace("0:33 / ", "0:33 /../.. ").replace("/memory rw", "/view rw") + row + row.replace("/sys", "/x")
         )
-        assert cgroups._look().mounts == {"memory": "/sys/fs/cgroup/memory"}
+        assert cgroups._read_layout().mounts == {"memory": "/sys/fs/cgroup/memory"}
 
     def test_a_mount_point_with_a_blank(self, table):
         table(V2.replace("/sys/fs/cgroup", "/a\\040b"))
-        assert cgroups._look().mounts == {"unified": "/a b"}
+        assert cgroups._read_layout().mounts == {"unified": "/a b"}
 
 
 class TestDirectories:

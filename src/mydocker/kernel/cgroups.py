@@ -1,4 +1,4 @@
-"""Which cgroup hierarchies the host has, and what can be read from and done to a cgroup's directory."""
+"""The host's cgroup hierarchies, and operations on a cgroup's directory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from mydocker.record import record
 
 @record
 class Layout:
-    """version: 1 or 2. mounts: controller -> mount point, for v1 with "name=…" and, on a hybrid host, "unified".
+    """The hierarchies. version: 1 or 2, 0 for none. mounts: controller -> mount point, for v1 with "name=…" and, on a
+    hybrid host, "unified".
 
-    On v2 the one key is "unified", and controllers lists what its root offers. swap: whether the kernel counts it.
+    On v2 the only key is "unified", and controllers lists those of its root. swap: the kernel accounts for it.
     """
 
     version: int
@@ -23,7 +24,7 @@ class Layout:
     swap: bool = True
 
     def directories(self) -> list[str]:
-        """Every hierarchy's mount point once, in a fixed order (cpu and cpuacct often share one)."""
+        """List every hierarchy's mount point once, in a fixed order (cpu and cpuacct often share one)."""
         return sorted(set(self.mounts.values()))
 
 
@@ -31,14 +32,14 @@ _known: list[Layout] = []
 
 
 def layout() -> Layout:
-    """Of this host, looked at once."""
+    """Return this host's hierarchies, which are read once."""
     if not _known:
-        _known.append(_look())
+        _known.append(_read_layout())
     return _known[0]
 
 
-def _look() -> Layout:
-    """Read from /proc/self/mountinfo. A host counts as v2 if no v1 controller is mounted."""
+def _read_layout() -> Layout:
+    """Read /proc/self/mountinfo. A host counts as v2 if no v1 controller is mounted."""
     mounts: dict[str, str] = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         for line in table:
@@ -48,7 +49,7 @@ def _look() -> Layout:
             fields, (fstype, _, options) = before.split(" "), after.split(" ", 2)
             point = unescape(fields[4])
             if fields[3] != "/" and fields[3].startswith("/.."):
-                continue  # a view from another cgroup namespace
+                continue  # a mount of another cgroup namespace
             if fstype == "cgroup2":
                 mounts.setdefault("unified", point)
             elif fstype == "cgroup":
@@ -60,8 +61,8 @@ def _look() -> Layout:
                         mounts.setdefault(option, point)
     controllers = [name for name in mounts if name != "unified" and not name.startswith("name=")]
     if controllers:
-        counted = os.path.exists(f"{mounts.get('memory', '')}/memory.memsw.limit_in_bytes")
-        return Layout(1, mounts, controllers, counted)
+        swap = os.path.exists(f"{mounts.get('memory', '')}/memory.memsw.limit_in_bytes")
+        return Layout(1, mounts, controllers, swap)
     if "unified" in mounts:
         return Layout(2, mounts, read(f"{mounts['unified']}/cgroup.controllers").split())
     return Layout(0, {}, [])
@@ -76,7 +77,7 @@ def read(path: str) -> str:
 
 
 def write(path: str, value: str) -> None:
-    """One write(2): the kernel takes a cgroup file's value whole. Raises OSError with the path."""
+    """Write a value by one write(2), as the kernel wants it for a cgroup file. Raises OSError with the path."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -88,7 +89,7 @@ def write(path: str, value: str) -> None:
 
 
 def make(path: str) -> None:
-    """mkdir of a cgroup and, if need be, of those above, which another container's end may remove at any moment."""
+    """Make a cgroup and those above it, which the end of another container may remove at any moment."""
     for _ in range(100):
         try:
             os.mkdir(path)
@@ -104,7 +105,7 @@ def make(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Kill what is still in the cgroup, then remove it and, if no other container is there, its parent."""
+    """Kill the processes in the cgroup, then remove it and, if no other container is there, its parent."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -125,9 +126,9 @@ def remove(path: str) -> None:
 
 
 def _empty(path: str) -> None:
-    """Kill all in the cgroup and below it; remove those below, which a privileged container may make."""
+    """Kill all processes in the cgroup and below it; remove the cgroups below, as a privileged container makes them."""
     directories = [path]
-    for directory in directories:  # it grows on the way: the depth is the container's choice, so nothing recurses
+    for directory in directories:  # the list grows meanwhile. No recursion: the container chooses the depth
         kill(directory)
         try:
             directories += [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
@@ -137,7 +138,7 @@ def _empty(path: str) -> None:
         try:
             os.rmdir(directory)
         except OSError:
-            pass  # what was killed is not gone yet: the caller tries again
+            pass  # a killed process is still there: the caller tries again
 
 
 def processes(path: str) -> list[int]:
@@ -148,7 +149,8 @@ def processes(path: str) -> list[int]:
 
 
 def kill(path: str) -> None:
-    """SIGKILL to all in the cgroup: at once on v2 (Linux 5.14); on v1 one by one, with new forks stopped first."""
+    """Send SIGKILL to all processes in the cgroup: at once on v2 (Linux 5.14); else one by one, after forks are
+    stopped."""
     try:
         write(f"{path}/cgroup.kill", "1")
         return
@@ -166,7 +168,7 @@ def kill(path: str) -> None:
 
 
 def oom_kills(layout: Layout, path: str) -> int:
-    """How often the kernel's OOM killer struck in the cgroup `path` (relative to the hierarchies' roots)."""
+    """Count the kills by the kernel's OOM killer in the cgroup `path` (relative to the hierarchies' roots)."""
     try:
         if layout.version == 2:
             text = read(f"{layout.mounts['unified']}{path}/memory.events")

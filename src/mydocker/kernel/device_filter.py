@@ -6,11 +6,11 @@ v1 has a list in files (devices.allow, devices.deny); v2 has only this hook. The
             4  u32  major
             8  u32  minor
 
-and returns 1 for yes, 0 for no. It tries the rules from the last to the first, and keeps the accesses that none of them
-has settled yet in a register:
+and returns 1 for yes, 0 for no. It tries the rules from the last to the first. A register holds the accesses that no
+rule has decided on yet:
 
     a rule that denies one of them    return 0
-    a rule that allows some           take them out; if none is left, return 1
+    a rule that allows some           clear them; if none is left, return 1
     after the first rule              return 0
 """
 
@@ -34,7 +34,7 @@ _PROG_LOAD, _PROG_ATTACH = 5, 8
 _PROG_TYPE_CGROUP_DEVICE, _CGROUP_DEVICE = 15, 6
 _ALLOW_MULTI = 2
 
-# Operations, with a register and a number; jumps skip so many instructions
+# Operations on a register and a number; a jump skips `offset` instructions
 _LOAD = 0x61  # from the context: 32 bits
 _SET = 0xB7
 _COPY = 0xBF
@@ -57,11 +57,11 @@ def _answer(yes: bool) -> list[bytes]:
 
 
 def compile(devices: list[dict[str, Any]]) -> bytes:
-    """The program for the OCI spec's `linux.resources.devices`: for each access, the last entry about it decides.
+    """Compile the OCI spec's `linux.resources.devices`: for each access, the last entry that matches it decides.
 
     An entry: {"allow": bool, "type": "a", "b" or "c", "major": int, "minor": int, "access": some of "rwm"}. Without a
-    type it is about both, without a number (or with -1, or null) about all, without access about all three. What no
-    entry is about is denied.
+    type it matches both, without a number (or with -1, or null) all, without access all three. An access that no entry
+    matches is denied.
     """
     rules: list[bytes] = []
     otherwise = False
@@ -70,14 +70,14 @@ def compile(devices: list[dict[str, Any]]) -> bytes:
         if kind not in ("a", "b", "c") or access - set(_ACCESSES):
             raise InvalidArgument(f"invalid device rule {jsontext.dumps(device)}", "type a, b or c, access some of rwm")
         bits = sum(_ACCESSES[letter] for letter in access)
-        wanted = [(_TYPE, _TYPES[kind])] if kind in _TYPES else []
+        conditions = [(_TYPE, _TYPES[kind])] if kind in _TYPES else []
         for register, number in ((_MAJOR, device.get("major")), (_MINOR, device.get("minor"))):
             if number is not None and number != -1:
-                wanted.append((register, number))
-        if not wanted and bits == 7:
-            otherwise = device["allow"]  # it is about everything: no need to look at what comes before it
+                conditions.append((register, number))
+        if not conditions and bits == 7:
+            otherwise = device["allow"]  # it matches everything, so earlier entries have no effect
             break
-        rules += _rule(wanted, bits, device["allow"])
+        rules += _rule(conditions, bits, device["allow"])
     return b"".join(
         [
             _instruction(_LOAD, _TYPE, source=_CONTEXT, offset=0),
@@ -92,8 +92,8 @@ def compile(devices: list[dict[str, Any]]) -> bytes:
     )
 
 
-def _rule(wanted: list[tuple[int, int]], bits: int, allow: bool) -> list[bytes]:
-    """wanted: (register, number), all of which must agree for the rule to be about this device."""
+def _rule(conditions: list[tuple[int, int]], bits: int, allow: bool) -> list[bytes]:
+    """Compile a rule. conditions: (register, number), all of which must be equal for the rule to match."""
     if allow:
         effect = [
             _instruction(_AND, _UNSETTLED, ~bits),
@@ -106,10 +106,10 @@ def _rule(wanted: list[tuple[int, int]], bits: int, allow: bool) -> list[bytes]:
             _instruction(_SKIP, offset=2),
             *_answer(False),
         ]
-    to_the_end = len(effect) + len(wanted)
+    to_the_end = len(effect) + len(conditions)
     tests = [
         _instruction(_SKIP_UNLESS_EQUAL, register, number, offset=to_the_end - position)
-        for position, (register, number) in enumerate(wanted, 1)
+        for position, (register, number) in enumerate(conditions, 1)
     ]
     return tests + effect
 
@@ -117,10 +117,10 @@ def _rule(wanted: list[tuple[int, int]], bits: int, allow: bool) -> list[bytes]:
 def attach(cgroup_dir: str, program: bytes) -> None:
     """Let the program decide for all processes in the cgroup, and in those below it, until the cgroup is removed.
 
-    BPF_F_ALLOW_MULTI, as runc has it: programs add up, in one cgroup and from cgroup to cgroup, and all must say yes.
-    So what runs inside may attach programs of its own, as systemd does, and they only take away. Without the flag it
-    could attach none; with BPF_F_ALLOW_OVERRIDE, one of its own would replace this one. The cgroup should be a new one,
-    since an older program stays in force too. Raises OSError: EINVAL from a kernel without CONFIG_CGROUP_BPF.
+    BPF_F_ALLOW_MULTI, as with runc: programs add up, in one cgroup and from cgroup to cgroup, and all must allow an
+    access. So a container may attach programs of its own, as systemd does, which can only deny more. Without the flag
+    it could attach none; with BPF_F_ALLOW_OVERRIDE, its own would replace this one. Use a new cgroup, as older programs
+    stay in force. Raises OSError: EINVAL from a kernel without CONFIG_CGROUP_BPF.
     """
     instructions, license = bytearray(program), bytearray(b"MIT\0")
     # union bpf_attr for BPF_PROG_LOAD: prog_type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version,
@@ -144,4 +144,4 @@ def attach(cgroup_dir: str, program: bytes) -> None:
         finally:
             os.close(directory)
     finally:
-        os.close(descriptor)  # the cgroup holds the program from here on
+        os.close(descriptor)  # the cgroup keeps the program

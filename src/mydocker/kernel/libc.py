@@ -1,7 +1,7 @@
-"""syscall(2) for the rest of kernel/: numbers in, the kernel's answer or OSError out.
+"""syscall(2) for the rest of kernel/: it returns the kernel's result or raises OSError.
 
 `_ctypes` is the C half of ctypes: it loads in 0.4 ms instead of 2.8 ms. Calls keep the interpreter's lock
-(FUNCFLAG_PYTHONAPI), so that a clone in the middle of one leaves the child with a consistent interpreter.
+(FUNCFLAG_PYTHONAPI), so that a clone by one of them leaves the child with a consistent interpreter.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ _syscall = _Function(dlsym(dlopen(None, 0), "syscall"))  # type: ignore[arg-type
 
 
 def address_of(buffer: bytearray) -> int:
-    """Where the buffer lies, for a struct that points to it; it must neither be resized nor freed meanwhile."""
+    """Return the buffer's address, for a struct that points to it. Do not resize or free the buffer meanwhile."""
     return addressof((_Char * len(buffer)).from_buffer(buffer))
 
 
 def syscall(name: str, *args: int | str | bytes | bytearray | None, about: str = "") -> int:
-    """Call the kernel. Strings go as file-system bytes, a bytearray is written to in place, None is NULL.
+    """Call the kernel. Strings are passed as file-system bytes, a bytearray is written to in place, None is NULL.
 
-    Raises OSError with the kernel's errno; `about` is the path or thing that its message shall name.
+    Raises OSError with the kernel's errno. about: the path or thing that its message names.
     """
     if _COLUMN is None:
         raise OSError(38, f"mydocker has no system call numbers for {MACHINE}", about or None)

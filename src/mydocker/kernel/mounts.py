@@ -48,12 +48,12 @@ def unmount(target: str, detach: bool = True) -> None:
 
 
 def pivot_root(root: str) -> None:
-    """Make `root`, a mount point, the root of this mount namespace, and let go of the old one.
+    """Make `root`, a mount point, the root of this mount namespace, and detach the old one.
 
     pivot_root(".", ".") stacks the old root on the new one (pivot_root(2)), so that no directory for it is needed.
 
-    Raises OSError (EPERM) where the caller itself is in a chroot: then the call exchanges only that root, and the
-    namespace still has the host's, into which whoever enters it with setns(2) would come.
+    Raises OSError (EPERM) where the caller itself is in a chroot. There the call exchanges only that root: the
+    namespace keeps the host's, which a process would see that enters with setns(2).
     """
     old = os.open("/", os.O_PATH | os.O_CLOEXEC)
     namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -61,7 +61,7 @@ def pivot_root(root: str) -> None:
         os.chdir(root)
         syscall("pivot_root", ".", ".", about=root)
         os.fchdir(old)
-        # The stack's upper mount is the old root: unmount it from inside, then step into what was below.
+        # The upper mount of the stack is the old root: unmount it from inside, then step into the new one below.
         unmount(".")
         before = os.stat("/")
         syscall("setns", namespace, _CLONE_NEWNS, about="setns")  # to the namespace's own root, as an exec would
@@ -74,9 +74,9 @@ def pivot_root(root: str) -> None:
 
 
 def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int:
-    """An O_PATH descriptor of `path` inside `root`. make: "directory" or "file" if it may be missing, then it is made.
+    """Return an O_PATH descriptor of `path` inside `root`. make: "directory" or "file" to make it if it is missing.
 
-    Raises OSError: ELOOP if follow is False and a link is on the way, ENOENT if it is missing and not to be made.
+    Raises OSError: ELOOP if follow is False and the path has a link, ENOENT if it is missing and make is "".
     """
     resolve = RESOLVE_IN_ROOT if follow else RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -92,7 +92,7 @@ def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int
 
 
 def place(root: str, point: int) -> str:
-    """Where the open `point` is inside `root`, "/" for the root itself. The kernel knows both by their real paths."""
+    """Return the path of the open `point` inside `root`, "/" for the root itself, by the real paths of both."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         above = os.readlink(f"/proc/self/fd/{root_fd}")
@@ -102,7 +102,7 @@ def place(root: str, point: int) -> str:
 
 
 def _make_point(root_fd: int, path: str, make: str, resolve: int) -> int:
-    """Walk the path and make what is missing. A link that leads to nothing is followed, and its target made."""
+    """Walk the path and make what is missing. A dangling link is followed, and its target made."""
     parts, walked, links = path.split("/"), "", 0
     here = os.dup(root_fd)
     while parts:
@@ -159,8 +159,8 @@ def make_readonly(target: str) -> None:
 def bind_readonly(source: str, point: int, recursive: bool) -> None:
     """Bind `source` on an open mount point, read-only with all below it.
 
-    The mount is made read-only before it is anywhere: by a path, another container that has the directory around the
-    mount point could lead the second step elsewhere.
+    The mount is made read-only before it is attached. A second step by a path could be redirected by another container
+    that has the directory around the mount point.
     """
     everything = _AT_RECURSIVE if recursive else 0
     attributes = _MOUNT_ATTR_RDONLY.to_bytes(8, "little") + bytes(24)
@@ -178,19 +178,19 @@ def bind_readonly(source: str, point: int, recursive: bool) -> None:
 
 
 def _mounts_below(directory: str) -> list[tuple[str, list[str]]]:
-    """(mount point, its per-mount options) of `directory` and of all mounts below it, from mountinfo."""
-    found = []
+    """List (mount point, its per-mount options) for `directory` and for all mounts below it, from mountinfo."""
+    rows = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         for line in table:
             fields = line.split(" ")
             point = unescape(fields[4])
             if point == directory or point.startswith(directory + "/"):
-                found.append((point, fields[5].split(",")))
-    return found
+                rows.append((point, fields[5].split(",")))
+    return rows
 
 
 def unescape(path: str) -> str:
-    """A path of /proc/self/mountinfo, where blanks, tabs, newlines and backslashes stand as \\040 and so on."""
+    """Decode a path of /proc/self/mountinfo, which has blanks, tabs, newlines and backslashes as \\040 and so on."""
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(code, char)
     return path

@@ -1,6 +1,5 @@
-"""seccomp(2): a classic BPF program, made by seccomp_compiler.py, into the kernel. A start takes its
-program from engine/filters.py.
-"""
+"""Load a classic BPF program, made by seccomp_compiler.py, by seccomp(2). A start gets its program from
+engine/filters.py."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# SECCOMP_FILTER_FLAG_*. Who loads a filter here has one thread, so that TSYNC has nothing to do.
+# SECCOMP_FILTER_FLAG_*. A process that loads a filter here has one thread, so that TSYNC has no effect.
 FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,
     "SECCOMP_FILTER_FLAG_LOG": 2,
@@ -22,9 +21,9 @@ _SET_MODE_FILTER = 1
 
 
 def load(program: bytes, flags: int = 0) -> None:
-    """Filter this thread's system calls from now on, and those of all its children; nothing takes that back.
+    """Filter the system calls of this thread and of all its future children. This cannot be undone.
 
-    It needs CAP_SYS_ADMIN or no_new_privs (EACCES otherwise). flags: from flags().
+    The kernel wants CAP_SYS_ADMIN or no_new_privs (EACCES otherwise). flags: from flags().
     """
     instructions = bytearray(program)
     sock_fprog = pack("HP", len(program) // 8, address_of(instructions))
@@ -32,5 +31,5 @@ def load(program: bytes, flags: int = 0) -> None:
 
 
 def flags(profile: dict[str, Any]) -> int:
-    """The profile's flags as load() takes them."""
+    """Return the profile's flags as load() takes them."""
     return sum({FLAGS[name] for name in profile.get("flags") or []})

@@ -1,20 +1,20 @@
-"""From a seccomp profile's rules to a classic BPF program, which kernel/seccomp.py hands to the kernel.
+"""Compile a seccomp profile's rules to a classic BPF program, which kernel/seccomp.py hands to the kernel.
 
 The kernel runs the program at every system call, on a struct seccomp_data:
 
     offset  0  u32  nr       the call's number
-            4  u32  arch     AUDIT_ARCH_*: which entry into the kernel the call took
+            4  u32  arch     AUDIT_ARCH_*: the ABI by which the call entered the kernel
             8  u64  ip
            16  u64  args[6]  (BPF loads 32 bits at a time; on both machines the low half comes first)
 
-What compile() makes of a profile:
+The program that compile() makes:
 
     arch? ──> for each architecture: nr? ── a binary search over ranges of numbers with one verdict ──> return, or
-      │                                                                                     a row of checks of arguments
+      │                                                                                      checks of the arguments
       └────> any other: kill
 
-Only loads, comparisons, jumps and returns come before a verdict that no argument decides: that is what lets Linux 5.11
-and newer work out in advance which calls always pass, and not run the program for them.
+Before a verdict that depends on no argument, there are only loads, comparisons, jumps and returns. So Linux 5.11 and
+newer can find out in advance which calls always pass, and do not run the program for them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from typing import Any, Union
 
     Condition = tuple[int, int, bool, int, int]  # index, jump, negated, value, mask
-    Rules = tuple[tuple[int, tuple[Condition, ...]], ...]  # (action, conditions that must all hold), the first counts
-    Verdict = Union[int, Rules]  # what becomes of a call: always that action, or as its arguments say
-    Run = tuple[int, Verdict]  # from this number on, up to the next run's
+    Rules = tuple[tuple[int, tuple[Condition, ...]], ...]  # (action, conditions, all of which must hold), in order
+    Verdict = Union[int, Rules]  # the action on a call, or the rules that choose it by the arguments
+    Run = tuple[int, Verdict]  # the verdict from this number on, up to the next run's
 
 # <linux/bpf_common.h>
 _LOAD = 0x20  # BPF_LD|BPF_W|BPF_ABS
@@ -46,7 +46,7 @@ _LONGEST = 4096  # BPF_MAXINSNS
 
 _NR, _ARCH, _ARGS = 0, 4, 16
 
-# <linux/seccomp.h>: what the program returns, by the OCI spec's names
+# <linux/seccomp.h>: the program's return values, by the OCI spec's names
 ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
     "SCMP_ACT_KILL_THREAD": 0x00000000,
@@ -60,7 +60,7 @@ ACTIONS = {
 _KILL = ACTIONS["SCMP_ACT_KILL_PROCESS"]
 _PASSING = (ACTIONS["SCMP_ACT_ALLOW"], ACTIONS["SCMP_ACT_LOG"])
 _EPERM, _ENOSYS = 1, 38
-# A comparison that holds makes the jump, one that is negated makes it where it does not hold.
+# (comparison, whether it is negated)
 OPERATORS = {
     "SCMP_CMP_EQ": (_JUMP_EQUAL, False),
     "SCMP_CMP_NE": (_JUMP_EQUAL, True),
@@ -70,7 +70,7 @@ OPERATORS = {
     "SCMP_CMP_GT": (_JUMP_GREATER, False),
     "SCMP_CMP_MASKED_EQ": (_JUMP_EQUAL, False),
 }
-# What each machine can run, itself first: the OCI spec's name, AUDIT_ARCH_* of <linux/audit.h>, the table of numbers
+# The ABIs of each machine, its own first: the OCI spec's name, AUDIT_ARCH_* of <linux/audit.h>, the table of numbers
 _ABIS = {
     "x86_64": [
         ("SCMP_ARCH_X86_64", 0xC000003E, "x86_64"),
@@ -84,18 +84,18 @@ _WORD = 0xFFFFFFFF
 
 
 def compile(profile: dict[str, Any], machine: str) -> bytes:
-    """The program for an OCI `linux.seccomp` object (see model/oci/seccomp_profile.py, which also checks such objects).
+    """Compile an OCI `linux.seccomp` object (see model/oci/seccomp_profile.py, which also checks such objects).
 
-    As runc and libseccomp have it:
-    - A rule without arguments settles its calls whatever other rules say; the first one does. Among rules with
-      arguments, the first that holds counts. A rule that only repeats the default action says nothing.
-    - Conditions of one rule must all hold; but if two of them are on one argument, either will do.
-    - Names that the kernel's tables don't have are passed over.
-    - The machine itself is always listed. Calls by way of an architecture that is not listed kill the process.
-    - A call that is newer than all that the profile names gets ENOSYS, not a refusal: programs then fall back to what
-      they used before. A default action that lets calls pass, or hands them to a tracer, holds for those too.
+    As with runc and libseccomp:
+    - A rule without arguments decides on its calls, whatever other rules say; of several, the first does. Among rules
+      with arguments, the first that matches counts. A rule that only repeats the default action has no effect.
+    - All conditions of a rule must hold; but if two of them are on one argument, one is enough.
+    - Names that are not in the kernel's tables are ignored.
+    - The machine's own architecture is always listed. Calls by one that is not listed kill the process.
+    - A call that is newer than all that the profile names gets ENOSYS, not a refusal, so that programs fall back to an
+      older call. A default action that lets calls pass, or hands them to a tracer, holds for those too.
 
-    Raises InvalidArgument for a profile that makes too long a program.
+    Raises InvalidArgument if the program gets too long.
     """
     if machine not in _ABIS:
         raise HostError(f"no seccomp filter for {machine}", "--security-opt seccomp=unconfined runs without one")
@@ -112,23 +112,23 @@ def compile(profile: dict[str, Any], machine: str) -> bytes:
             runs = _runs(verdicts, abi, default, newer)
             entries.setdefault(arch, []).extend((offset + start, verdict) for start, verdict in runs)
         elif abi == "x32":
-            # -1 has the bit too, but is what a tracer writes to have a call skipped.
+            # -1 has the bit too, but a tracer writes it to skip a call.
             entries[arch] += [(X32_BIT, _KILL), (_WORD, newer)]
     return _assemble(entries, default)
 
 
-# --- what the profile says --------------------------------------------------------------------------------------------
+# --- the profile ------------------------------------------------------------------------------------------------------
 
 
 def _action(name: str, number: int | None) -> int:
-    """number: the errno, or what a tracer reads as the event's message."""
+    """Return the value for an action. number: the errno, or the message of the event that a tracer gets."""
     if name in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
         return ACTIONS[name] | (_EPERM if number is None else number)
     return ACTIONS[name]
 
 
 def _verdicts(syscalls: list[dict[str, Any]], default: int) -> dict[str, Verdict]:
-    """What becomes of each call that the profile names."""
+    """Return the verdict on each call that the profile names."""
     silent: dict[str, Verdict] = {}
     sometimes: dict[str, Rules] = {}
     always: dict[str, Verdict] = {}
@@ -158,10 +158,10 @@ def _condition(arg: dict[str, Any]) -> Condition:
 
 
 def _multiplexed(verdicts: dict[str, Verdict], default: int) -> dict[str, Verdict]:
-    """The verdicts on i386's socketcall and ipc that follow from those on the calls behind them.
+    """Derive the verdicts on i386's socketcall and ipc from those on the calls behind them.
 
-    Where the profile looks at arguments, they are out of the filter's sight here. What it lets through for some
-    arguments only, it does not let through this way; what it stops for some arguments is stopped for all.
+    The filter cannot see the arguments of such a call. So a call that the profile allows for some arguments only is not
+    allowed this way, and one that it stops for some arguments is stopped for all.
     """
     implied: dict[str, Verdict] = {}
     for entry, (mask, calls) in MULTIPLEXED.items():
@@ -181,7 +181,7 @@ def _multiplexed(verdicts: dict[str, Verdict], default: int) -> dict[str, Verdic
 
 
 def _runs(verdicts: dict[str, Verdict], abi: str, default: int, newer: int) -> list[Run]:
-    """Every number of the ABI, neighbours with one verdict put together."""
+    """List the runs of the ABI's numbers."""
     if abi == "i386":
         verdicts = {**verdicts, **_multiplexed(verdicts, default)}
     table = numbers(abi)
@@ -191,7 +191,7 @@ def _runs(verdicts: dict[str, Verdict], abi: str, default: int, newer: int) -> l
 
 
 def _ranges(values: Iterable[tuple[int, Any]], otherwise: Callable[[int], Any]) -> list[tuple[int, Any]]:
-    """[(start, value), …] from 0 up, neighbours of one value put together.
+    """List (start, value) from 0 up, with neighbours of one value joined.
 
     values: (number, value or None) in rising order. otherwise: number -> value for gaps, and for None.
     """
@@ -204,7 +204,7 @@ def _ranges(values: Iterable[tuple[int, Any]], otherwise: Callable[[int], Any]) 
             last = gap
         if value is None:
             if number < end:
-                continue  # a second name, of which nothing is said
+                continue  # a second name of a call, without a verdict of its own
             value = otherwise(number)
         if value != last:
             ranges.append((number, value))
@@ -233,9 +233,10 @@ def _assemble(entries: dict[int, list[Run]], default: int) -> bytes:
 
 
 class _Code:
-    """A program, written from its end to its beginning: BPF jumps forward only, so that every target is there already.
+    """A program, written from its end to its beginning: BPF jumps forward only, so each target is written before the
+    jump to it.
 
-    A label is how many instructions there are from the label's own to the program's end.
+    A label is the number of instructions from the label's own to the program's end.
     """
 
     def __init__(self, default: int) -> None:
@@ -249,30 +250,30 @@ class _Code:
         return len(self.words)
 
     def jump(self, code: int, k: int, yes: int, no: int) -> int:
-        """Go to label yes if the comparison with k holds, to label no if not."""
+        """Jump to label yes if the comparison with k holds, to label no if not."""
         yes, no = self.near(yes), self.near(no)
         return self.put(code, k, len(self.words) - yes, len(self.words) - no)
 
     def near(self, label: int) -> int:
-        """The label, or a long jump to it where eight bits don't reach, one more instruction between included."""
+        """Return the label, or that of a long jump to it where eight bits don't reach, also one instruction later."""
         distance = len(self.words) - label
         return label if distance < 255 else self.put(_JUMP, distance)
 
     def leave(self, action: int) -> int:
-        """Return the action. One return serves all jumps that are near enough."""
+        """Put a return of the action. Jumps that are near enough share one."""
         label = self.returns.get(action)
         if label is None or len(self.words) - label > 200:
             label = self.returns[action] = self.put(_RETURN, action)
         return label
 
     def load(self, offset: int, then: int) -> int:
-        """Load 32 bits of seccomp_data, and go on at label then."""
+        """Load 32 bits of seccomp_data, and continue at label then."""
         if then != len(self.words):
             self.put(_JUMP, len(self.words) - then)
         return self.put(_LOAD, offset)
 
     def search(self, runs: list[tuple[int, Any]], leaf: Callable[[Any], int]) -> int:
-        """Find the run that what has been loaded is in, in as few comparisons as a binary search takes."""
+        """Find the run of the loaded number by a binary search."""
         if len(runs) == 1:
             return leaf(runs[0][1])
         if len(runs) == 3 and runs[0][1] == runs[2][1] and runs[1][0] + 1 == runs[2][0]:
@@ -282,7 +283,7 @@ class _Code:
         return self.jump(_JUMP_GREATER_OR_EQUAL, runs[middle][0], above, self.search(runs[:middle], leaf))
 
     def section(self, runs: list[Run], wide: bool) -> int:
-        """What to do with a call's number. wide: arguments have 64 bits; of others the kernel takes the low half."""
+        """Decide by a call's number. wide: arguments have 64 bits; if not, the kernel uses their low halves."""
         return self.load(_NR, self.search(runs, lambda verdict: self.verdict(verdict, wide)))
 
     def verdict(self, verdict: Verdict, wide: bool) -> int:
@@ -294,34 +295,34 @@ class _Code:
         return label
 
     def rules(self, rules: Rules, wide: bool) -> int:
-        """What to do with a call's arguments. Written backwards, as all here: the first rule is tried first."""
+        """Decide by a call's arguments. The first rule is tried first, so the last is written first."""
         label = self.leave(self.default)
-        rest = list(rules)
-        while rest:
-            index = _switch_index(rest[-1])
+        todo = list(rules)
+        while todo:
+            index = _switch_index(todo[-1])
             if index is None:
-                action, conditions = rest.pop()
+                action, conditions = todo.pop()
                 yes = self.leave(action)
                 for condition in reversed(conditions):
                     yes = self.test(condition, yes, label, wide)
                 label = yes
             else:
                 row: dict[int, int] = {}
-                while rest and _switch_index(rest[-1]) == index:
-                    action, conditions = rest.pop()
+                while todo and _switch_index(todo[-1]) == index:
+                    action, conditions = todo.pop()
                     row[conditions[0][3]] = action
                 label = self.switch(index, row, label, wide)
         return label
 
     def switch(self, index: int, actions: dict[int, int], otherwise: int, wide: bool) -> int:
-        """Rules that each want the argument to be one number below 2^32, in one search: socket(2) has two dozen."""
+        """Search once for rules that each compare one argument with a number below 2^32: socket(2) has two dozen."""
         runs: list[tuple[int, int | None]] = _ranges(sorted(actions.items()), lambda _: None)
-        found = self.search(runs, lambda action: otherwise if action is None else self.leave(action))
-        label = self.load(_ARGS + 8 * index, found)
+        search = self.search(runs, lambda action: otherwise if action is None else self.leave(action))
+        label = self.load(_ARGS + 8 * index, search)
         return self.load(_ARGS + 8 * index + 4, self.jump(_JUMP_EQUAL, 0, label, otherwise)) if wide else label
 
     def test(self, condition: Condition, yes: int, no: int, wide: bool) -> int:
-        """A comparison of 64 bits, as two of 32: the high halves decide, or else the low ones."""
+        """Compare 64 bits by two comparisons of 32: the high halves decide, or else the low ones."""
         index, jump, negated, value, mask = condition
         if negated:
             yes, no = no, yes
@@ -344,7 +345,7 @@ class _Code:
 
 
 def _switch_index(rule: tuple[int, tuple[Condition, ...]]) -> int | None:
-    """The argument that the rule wants to be one number below 2^32, if that is all it says."""
+    """Return the index of the argument if comparing it with one number below 2^32 is all that the rule does."""
     (index, jump, negated, value, mask), *more = rule[1]
     simple = jump == _JUMP_EQUAL and not negated and value <= _WORD and mask == 2**64 - 1 and not more
     return index if simple else None
