@@ -1,10 +1,13 @@
-"""Runs a plan: the only caller of an op's do() and undo().
+"""Run a plan: the only caller of an op's do() and undo().
 
-It times each step, keeps the record that `explain` reads, undoes them after an error and injects faults for the tests.
-A step that is no op (clone, wait, exec) is a span in the same record.
+A trace times each op, undoes the ops after an error, injects faults for the tests and keeps the record that `explain`
+reads. That record is a list of spans:
 
     span   {"side": "host" | "container", "name": description, "op": class name or None, "args": fields or None,
             "shell": only where op is None, "start": ns, "end": ns (CLOCK_MONOTONIC), "error": text or None}
+
+A step of a start is an op, the clone or the exec. Steps are counted from 1: those of the host in their order, then
+those of the container. Every other span, such as planning and waiting, only shows where the time goes.
 """
 
 from __future__ import annotations
@@ -25,19 +28,19 @@ if TYPE_CHECKING:
 
     Note = tuple[str, str, Optional[Op], int, int, str]  # name, shell, op, start, end, error: what spans() is of
 
-# MYDOCKER_FAULT=N makes the N-th op of a start fail, host and container side counted through.
+# MYDOCKER_FAULT=N makes the N-th step of a start fail.
 _FAULT = os.environ.get("MYDOCKER_FAULT", "")
 
 
 def check_fault() -> None:
-    """Raises InvalidArgument for a MYDOCKER_FAULT that no step has the number of."""
+    """Raise InvalidArgument unless MYDOCKER_FAULT is the number of a step."""
     if _FAULT and not (_FAULT.isascii() and _FAULT.isdigit() and _FAULT[0] != "0"):
         raise InvalidArgument(f"invalid MYDOCKER_FAULT '{_FAULT}'", "the number of the step that is to fail, from 1")
 
 
 class Trace:
-    """The steps of one side. number: it counts ops, and goes on in the container's side after the clone. notes: what
-    another one has noted of steps that are no ops."""
+    """The spans of one side. number: of the last step. notes: spans of another process, to begin with. pid: of the
+    container's first process, 0 before the clone."""
 
     def __init__(self, side: str, number: int = 0, notes: Iterable[Note] = ()) -> None:
         self.side = side
@@ -48,32 +51,42 @@ class Trace:
 
     def run(self, plan: Iterable[Op]) -> None:
         """Do each op in turn. Raises StepFailed at the first that fails; undo_all() then undoes it and those before."""
-        from mydocker.ops.base import Context  # who has a plan has loaded it
+        from mydocker.ops.base import Context  # the plan's author has loaded it
 
         context = Context(self.pid)
         for op in plan:
-            self.number += 1
             self._done.append(op)
             start = monotonic_ns()
             try:
-                if _FAULT and str(self.number) == _FAULT:
-                    raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
+                self._count()
                 op.do(context)
             except (OSError, ValueError, OverflowError) as error:
                 self.notes.append(("", "", op, start, monotonic_ns(), reason(error)))
                 raise step_failed(op.describe(), error) from None
             self.notes.append(("", "", op, start, monotonic_ns(), ""))
 
+    def count(self, step: str) -> None:
+        """Count CLONE or EXECUTE. Raises StepFailed if this step is to fail."""
+        try:
+            self._count()
+        except OSError as error:
+            raise step_failed(step, error) from None
+
+    def _count(self) -> None:
+        self.number += 1
+        if _FAULT and str(self.number) == _FAULT:
+            raise OSError(errno.EIO, "a fault injected by MYDOCKER_FAULT", f"step {_FAULT}")
+
     def adopt(self, done: Iterable[Op]) -> None:
-        """Ops that somebody else has done, to be undone with ours."""
+        """Take over ops that another process has done, so that undo_all() undoes them too."""
         self._done.extend(done)
 
     def span(self, name: str, shell: str, start: int, end: int = 0) -> None:
-        """Note a step that is no op; start and end by `monotonic_ns`, end now if left out."""
+        """Note a span that is not an op. start, end: by monotonic_ns(); end is now if left out."""
         self.notes.append((name, shell, None, start, end or monotonic_ns(), ""))
 
     def undo_all(self) -> list[str]:
-        """Undo all that was done, last first, an op that failed half-way included. What can't be undone is returned."""
+        """Undo the ops, the last first, including one that failed half-way. Return what could not be undone."""
         failures = []
         while self._done:
             op = self._done.pop()
@@ -84,7 +97,7 @@ class Trace:
         return failures
 
     def spans(self) -> list[dict[str, Any]]:
-        """The record, as the module's head says."""
+        """The spans as the module docstring describes them."""
         rows: list[dict[str, Any]] = []
         for name, shell, op, start, end, error in self.notes:
             row: dict[str, Any] = {"side": self.side, "start": start, "end": end, "error": error or None}
@@ -96,7 +109,7 @@ class Trace:
         return rows
 
     def dump(self, maximum: int) -> bytes:
-        """The notes, the first `most` of them, for another process: dumped() there."""
+        """The first `maximum` notes, for dumped() in another process."""
         rows = [
             (name, shell, op and (type(op).__name__, op.arguments()), start, end, error)
             for name, shell, op, start, end, error in self.notes[:maximum]
@@ -105,7 +118,7 @@ class Trace:
 
 
 def dumped(data: bytes) -> list[Note]:
-    """What dump() gave, where the same ops are loaded."""
+    """The notes from dump(). The same ops have to be loaded."""
     from mydocker.ops.base import revive
 
     return [
@@ -115,7 +128,7 @@ def dumped(data: bytes) -> list[Note]:
 
 
 def undo_all(plan: list[Op]) -> None:
-    """Undo a plan of which nobody knows how far it came: what a monitor that was killed has left. Raises OSError."""
+    """Undo a plan that may have been done in part, or not at all: its monitor was killed. Raises OSError."""
     for op in reversed(plan):
         op.undo()
 
@@ -131,7 +144,7 @@ def run_or_undo(plan: Iterable[Op]) -> None:
 
 
 def step_failed(step: str, error: Exception) -> StepFailed:
-    """The error that a person reads: which step, what the kernel said, about what."""
+    """The error for users: the step, the kernel's message and the file that it is about."""
     number = (error.errno or 0) if isinstance(error, OSError) else 0
     hints = {
         errno.EPERM: "" if os.geteuid() == 0 else "run as root",
@@ -143,7 +156,7 @@ def step_failed(step: str, error: Exception) -> StepFailed:
 
 
 def reason(error: Exception) -> str:
-    """`strerror: path`, without Python's brackets and numbers."""
+    """The error as `strerror: path`, without Python's brackets and numbers."""
     if not isinstance(error, OSError):
         return str(error) or type(error).__name__
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")

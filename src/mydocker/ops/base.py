@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mydocker.record import record
 
-__all__ = ["Context", "Op", "operation", "quote", "revive"]
+__all__ = ["CLONE", "EXECUTE", "Context", "Op", "operation", "quote", "revive"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ else:
 
 
 _REGISTER: dict[str, type[Op]] = {}
+# The two steps of a start that are not ops: their descriptions.
+CLONE = "clone the first process into new namespaces"
+EXECUTE = "become the program"
 
 
 @record

@@ -37,7 +37,7 @@ from mydocker.errors import MydockerError
 from mydocker.kernel import process, trampoline
 from mydocker.kernel.title import set_title
 from mydocker.model.oci.annotations import INIT
-from mydocker.ops.base import Op
+from mydocker.ops.base import EXECUTE, Op
 from mydocker.ops.process import OpenTerminal
 from mydocker.runtime import users
 from mydocker.trace import Trace, step_failed
@@ -73,6 +73,7 @@ def main(
             program = find_program(arguments[0], environment.get("PATH", ""))
         finally:
             _send_trace(report, trace, len(trace.notes) if tells else 0)
+        trace.count(EXECUTE)
         if with_init:
             _become_init()
         os.execve(trampoline.TRAMPOLINE_FD, [program, *arguments], environment)

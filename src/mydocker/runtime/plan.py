@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker.image.drivers import choice
 from mydocker.kernel import trampoline
 from mydocker.model.oci.annotations import DRIVER, LAYERS
-from mydocker.ops.base import Op, quote
+from mydocker.ops.base import CLONE, EXECUTE, Op, quote
 from mydocker.ops.namespaces import (
     AwaitMonitor,
     JoinNetwork,
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
     from mydocker.kernel.cgroups import Layout
     from mydocker.model.network import Attachments
-
-
-CLONE = "clone the first process into new namespaces"
-EXECUTE = "become the program"
 
 
 @record
@@ -71,11 +67,11 @@ class Plan:
         ]
 
     def outline(self) -> list[dict[str, Any]]:
-        """Every step in its order, as the trace will record it, but without times (trace.py's head has the fields).
-        number: of those that MYDOCKER_FAULT counts."""
+        """Every step in its order, as trace.py describes it, but without times. number: its number; None for what comes
+        before the start."""
         user = self.spec["process"]["user"]
         last = self.last((user["uid"], user["gid"], user.get("additionalGids", [])))
-        none: dict[str, Any] = {"number": None, "op": None, "args": None}
+        none: dict[str, Any] = {"op": None, "args": None}
         rows = [
             *(_row("host", op) for op in self.host),
             {"side": "host", "name": CLONE, **none, "shell": self.clone_shell()},
@@ -83,9 +79,9 @@ class Plan:
             *(_row("container", op) for op in [*self.container, *last]),
             {"side": "container", "name": EXECUTE, **none, "shell": self.exec_shell()},
         ]
-        for number, row in enumerate((row for row in rows if row["op"]), 1):
+        for number, row in enumerate(rows, 1):
             row["number"] = number
-        return [*(_row("host", op) for op in self.bridges), *rows]
+        return [*({**_row("host", op), "number": None} for op in self.bridges), *rows]
 
     def clone_shell(self) -> str:
         names = " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.clone)
@@ -98,7 +94,7 @@ class Plan:
 
 def _row(side: str, op: Op) -> dict[str, Any]:
     about = {"op": type(op).__name__, "args": op.arguments(), "shell": op.shell()}
-    return {"side": side, "name": op.describe(), "number": None, **about}
+    return {"side": side, "name": op.describe(), **about}
 
 
 def plan(

@@ -26,12 +26,13 @@ from mydocker.errors import HostError, MydockerError, StepFailed, from_details
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
 from mydocker.model.container import Container
+from mydocker.ops.base import CLONE, EXECUTE
 from mydocker.runtime import handoff, init, supervise
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.launch import Orders, report_crash
 from mydocker.runtime.monitor import Monitor
-from mydocker.runtime.plan import CLONE, EXECUTE, plan
+from mydocker.runtime.plan import plan
 from mydocker.trace import Trace, dumped, step_failed, undo_all
 
 TYPE_CHECKING = False
@@ -117,6 +118,7 @@ class Starter:
         """The container's first process; the socket to it."""
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         streams = [] if self.record.tty else self._pipes()
+        self.trace.count(CLONE)
         flags = 0
         for kind in self.plan.clone:
             flags |= process.NAMESPACES[kind]
@@ -125,9 +127,7 @@ class Starter:
             self.container.pid, self.container.pidfd = process.clone_into(self.plan.clone_cgroup, flags)
         except OSError as error:
             hint = "is a limit on processes or namespaces reached?"
-            raise StepFailed(
-                f"clone the container's first process: {os.strerror(error.errno or 0)}", hint, "clone"
-            ) from None
+            raise StepFailed(f"{CLONE}: {os.strerror(error.errno or 0)}", hint, "clone") from None
         if self.container.pid == 0:
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
             number = self.trace.number + ahead

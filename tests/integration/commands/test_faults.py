@@ -1,4 +1,4 @@
-"""No step fails open: MYDOCKER_FAULT=N makes the N-th op of a start fail, counted through host and container."""
+"""No step fails open: MYDOCKER_FAULT=N makes the N-th step of a start fail, counted through host and container."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def options(machine, request):
 
 
 def steps(mydocker, options: list[str]) -> list[dict]:
-    """The ops of that run, in the order in which they are counted."""
+    """The steps of that run, in the order in which they are counted."""
     plan = json.loads(mydocker.ok("run", "--dry-run", "--format", "json", *options))
-    return [step for step in plan if step["op"]]
+    return [step for step in plan if step["number"]]
 
 
 def anonymous(text: str) -> str:
