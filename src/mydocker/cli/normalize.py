@@ -1,11 +1,9 @@
-"""From what was typed to the one spelling that Typer reads, by the same grammar as the fast parser's.
+"""Convert argv to the one spelling that Typer reads, by the grammar of the fast parser.
 
-All errors of spelling are found here, so that they read like docker's and are the same for every version of Typer.
+All spelling errors are reported here, so that they read like docker's and do not depend on the version of Typer.
 """
 
 from __future__ import annotations
-
-import difflib
 
 from mydocker.cli import dockerwords
 from mydocker.cli.fastargs import UnknownFlag, scan
@@ -23,7 +21,8 @@ _HELP = ("--help", "-help", "-h")
 _VERSION = ("--version", "-version", "-v")
 _PATHS = (*COMMANDS, *ALIASES)
 _GROUPS = {path[:-1] for path in _PATHS}
-# Commands that change nothing: the only ones that are a guess for another word. `top` is not `stop`.
+_MAX_EDITS = 2  # as cobra's, docker's command line
+# Commands that change nothing: only these are suggested for another word. `top` is not `stop`.
 _HARMLESS = {
     "check", "container", "explain", "export", "help", "image", "images", "info", "inspect", "list", "logs", "ls",
     "netmap", "network", "port", "ps", "system", "version", "volume", "wait",
@@ -31,9 +30,9 @@ _HARMLESS = {
 
 
 def normalize(argv: list[str]) -> list[str]:
-    """`run -ti -mem 100m sh -c x` becomes `run --interactive --tty --memory=100m -- sh -c x`.
+    """Convert `run -ti -mem 100m sh -c x` to `run --interactive --tty --memory=100m -- sh -c x`.
 
-    A flag that was set to false is left out. Whatever asks for help becomes `COMMAND --help`.
+    A flag that is set to false is left out. Every way to ask for help becomes `COMMAND --help`.
     """
     if argv[:1] == ["help"]:
         return [*_find(argv[1:])[0], "--help"]
@@ -55,7 +54,7 @@ def normalize(argv: list[str]) -> list[str]:
 
 
 def _find(argv: list[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The words that name a command, or a group that no command follows; and the words after them."""
+    """Split argv: the words of a command, or of a group without a command; and the words after them."""
     path: tuple[str, ...] = ()
     words = list(argv)
     while path in _GROUPS and words and not words[0].startswith("-"):
@@ -86,25 +85,28 @@ def _spell(options: dict[str, Any]) -> Iterator[str]:
 
 
 def _unknown_command(path: tuple[str, ...], word: str) -> str:
-    """The hint: docker's word, a group that has such a command, or what it may stand for. A command that changes
-    anything is only a guess for the same letters in another order."""
+    """The hint: what to type instead of docker's word, a group with such a command, or a suggestion. A command that
+    changes something is only suggested for its own letters in another order."""
     hint = dockerwords.command((*path, word))
     if hint:
         return hint
-    groups = [f"'{' '.join(found)}'" for found in _PATHS if len(found) == 2 and found[1] == word and not path]
-    if groups:
-        return f"it stands behind a group: {', '.join(groups)}"
-    known = {found[len(path)] for found in _PATHS if found[: len(path)] == path}
-    dockers = {
-        found[len(path)] for found in dockerwords.COMMANDS if len(found) > len(path) and found[: len(path)] == path
-    }
-    swapped = [found for found in sorted(known | dockers) if sorted(found) == sorted(word)]
-    guess = swapped[0] if swapped else _closest(word, sorted(known & _HARMLESS | dockers))
-    return _join(guess, dockerwords.command((*path, guess)) or _see(path))
+    in_groups = [f"'{' '.join(each)}'" for each in _PATHS if len(each) == 2 and each[1] == word and not path]
+    if in_groups:
+        return f"it stands behind a group: {', '.join(in_groups)}"
+    known, dockers = _words_after(path, _PATHS), _words_after(path, dockerwords.COMMANDS)
+    swapped = [each for each in sorted(known | dockers) if sorted(each) == sorted(word)]
+    suggestion = swapped[0] if swapped else _closest(word, known | dockers)
+    if suggestion in known - _HARMLESS and not swapped:
+        return _see(path)
+    return _join(suggestion, dockerwords.command((*path, suggestion)) or _see(path))
+
+
+def _words_after(path: tuple[str, ...], commands: Iterable[tuple[str, ...]]) -> set[str]:
+    return {each[len(path)] for each in commands if len(each) > len(path) and each[: len(path)] == path}
 
 
 def _bare(error: UnknownFlag) -> str:
-    """The unknown flag as declared: -gpus is --gpus."""
+    """The unknown flag in the spelling of declarations: -gpus is --gpus."""
     head = error.head
     if head.startswith("--") or len(head) == 2:
         return head
@@ -112,13 +114,13 @@ def _bare(error: UnknownFlag) -> str:
 
 
 def _unknown_option(path: tuple[str, ...], error: UnknownFlag, command: Command) -> str:
-    """The hint: docker's option, or what it may stand for: a long option, or `-uroot` for `-u root`."""
+    """The hint: what to type instead of docker's option, or a suggestion: a long option, or `-u root` for `-uroot`."""
     path = ALIASES.get(path, path)
     hint = dockerwords.option(path, _bare(error))
     if hint:
         return hint
     names = command[3]
-    known = [name[2:] for name in [*names, *dockerwords.OPTIONS.get(path, ())] if name.startswith("--")]
+    known = {name[2:] for name in [*names, *dockerwords.OPTIONS.get(path, ())] if name.startswith("--")}
     long = _closest(error.head.lstrip("-"), known)
     if long:
         return _join(f"--{long}", dockerwords.option(path, f"--{long}") or _see(path))
@@ -127,12 +129,32 @@ def _unknown_option(path: tuple[str, ...], error: UnknownFlag, command: Command)
     return _join(f"{short} {value}" if is_value else "", _see(path))
 
 
-def _closest(word: str, known: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(word, known, 1)), "")
+def _closest(word: str, known: set[str]) -> str:
+    """The known word with the fewest edits, or that begins with this one; "" if none is close."""
+    limit = min(_MAX_EDITS, len(word) // 2)
+    near = [(_distance(word, each), each) for each in known if abs(len(each) - len(word)) <= limit]
+    edits, closest = min(near, default=(limit + 1, ""))
+    if edits <= limit:
+        return closest
+    return min((each for each in known if len(word) > 2 and each.startswith(word)), default="")
 
 
-def _join(meant: str, see: str) -> str:
-    return f"did you mean '{meant}'? {see}" if meant else see
+def _distance(word: str, other: str) -> int:
+    """The number of edits between two words: insert, delete or replace a letter, or swap two neighbours."""
+    above: list[int] = []
+    row = list(range(len(other) + 1))
+    for line, letter in enumerate(word, 1):
+        before, above, row = above, row, [line]
+        for place, each in enumerate(other, 1):
+            edits = min(above[place - 1] + (letter != each), above[place] + 1, row[place - 1] + 1)
+            if place > 1 and line > 1 and (letter, word[line - 2]) == (other[place - 2], each):
+                edits = min(edits, before[place - 2] + 1)
+            row.append(edits)
+    return row[-1]
+
+
+def _join(suggestion: str, see: str) -> str:
+    return f"did you mean '{suggestion}'? {see}" if suggestion else see
 
 
 def _see(path: tuple[str, ...]) -> str:
