@@ -1,4 +1,4 @@
-"""The command line as plain data, for the scripts beside this that make manual pages and completions of it."""
+"""The command line as plain data, for make-man and make-completions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__
 
 class Option(NamedTuple):
     names: list[str]  # short ones first
-    value: str  # what stands for its value, such as FILE; empty for a flag
+    value: str  # the name of its value, such as FILE; empty for a flag
     about: str
     panel: str
     repeatable: bool
@@ -21,11 +21,11 @@ class Option(NamedTuple):
 class Command(NamedTuple):
     words: tuple[str, ...]  # ("network", "create"), () for mydocker itself
     about: str  # one line
-    more: str  # paragraphs, those that begin with \b as they are
+    more: str  # paragraphs; one that begins with \b keeps its lines
     panel: str
     options: list[Option]
-    positionals: list[str]  # as they stand in the usage
-    inner: list[str]  # of a group: the commands that may follow; of a command: none
+    positionals: list[str]  # as in the usage
+    inner: list[str]  # the commands of a group; empty for a command
     stops: bool  # True if all words after its first positional are the container's
 
     @property
@@ -34,7 +34,7 @@ class Command(NamedTuple):
 
 
 def commands() -> list[Command]:
-    """mydocker itself, then its groups and commands as they are declared; second spellings are left out."""
+    """mydocker itself, then its groups and commands in their order of declaration, without other spellings."""
     sys.modules["rich"] = None  # type: ignore[assignment]  # where it is installed, Typer would format for it
     from mydocker.cli.declare import root
 

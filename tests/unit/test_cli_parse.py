@@ -189,8 +189,8 @@ class TestErrors:
             ("run -ti=maybe x", "invalid argument 'maybe' for flag -i (true or false)"),
             (
                 "run --sig-proxy=false x",
-                "--sig-proxy=false is not supported (signals always go on to an attached container; -d starts one that"
-                " is not)",
+                "--sig-proxy=false is not supported (signals are always forwarded to an attached container; use -d to"
+                " start one detached)",
             ),
             (
                 "create --disable-content-trust=0 x",

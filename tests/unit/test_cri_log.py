@@ -382,5 +382,5 @@ class TestShow:
         logview.show(path)
         assert shown[0] == (1, b"a\n")
         assert shown[1][0] == 2
-        assert f"3 lines that are no log records were left out: {path}" in shown[1][1]
+        assert f"skipped 3 malformed lines in {path}" in shown[1][1]
         assert len(shown) == 2

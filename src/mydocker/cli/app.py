@@ -1,4 +1,4 @@
-"""The full command line: Typer, which answers calls for help and words what is missing or too many."""
+"""Typer: help texts and usage errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def command_line() -> Any:
-    """Import Typer and what is declared with it; a click command.
+    """Import Typer and the declarations; return a click command.
 
-    Under the launcher's `python3 -S` this looks into the usual directories itself: site.main() would also run
-    whatever code *.pth files hold.
+    The launcher runs `python3 -S`, so this extends the import path itself: site.main() would also run the code in *.pth
+    files.
     """
-    sys.modules["rich"] = None  # type: ignore[assignment]  # where it is installed, Typer would load it: 70 ms more
+    sys.modules["rich"] = None  # type: ignore[assignment]  # if rich is installed, Typer loads it, which takes 70 ms
     reach()
     from mydocker.cli.declare import root
 
@@ -27,12 +27,12 @@ def command_line() -> Any:
 
 
 def run(argv: list[str]) -> int:
-    """Parse with Typer and do what was asked for; the exit code."""
+    """Parse with Typer and run the command. Returns the exit code."""
     words = normalize(argv)
     root = command_line()
     import typer
 
-    usage_error: Any = typer.BadParameter.__base__  # click's UsageError, reached without naming click
+    usage_error: Any = typer.BadParameter.__base__  # click's UsageError; newer Typers have no separate click
     try:
         with root.make_context("mydocker", words) as context:
             return root.invoke(context) or 0
@@ -43,11 +43,11 @@ def run(argv: list[str]) -> int:
 
 
 def _reworded(error: Any) -> InvalidArgument:
-    """Click's usage error as ours: one line, with the usage as its hint."""
+    """Convert click's usage error to ours: one line, with the usage as its hint."""
     usage = " ".join(error.ctx.get_usage().split()).replace("Usage", "usage", 1)
     param = getattr(error, "param", None)
     if param is not None and param.param_type_name == "argument":
-        what = " or ".join(reversed(param.name.split("_and_"))).rstrip("s")  # "containers", "image_and_command"
-        return InvalidArgument(f"no {what} given", usage)
+        missing = " or ".join(reversed(param.name.split("_and_"))).rstrip("s")  # "containers", "image_and_command"
+        return InvalidArgument(f"no {missing} given", usage)
     message = error.format_message().rstrip(".")
     return InvalidArgument(message[:1].lower() + message[1:], usage)

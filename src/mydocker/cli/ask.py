@@ -1,4 +1,4 @@
-"""The question before something is removed that can't be got back."""
+"""Confirmation before data is removed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import sys
 
 
 def agreed(question: str) -> bool:
-    """Ask on stdin, which may be a pipe (`echo y |`); no is the answer of who says nothing, or presses Enter."""
+    """Ask a question. The answer comes from stdin, which may be a pipe (`echo y |`); none, or an empty one, means
+    no."""
     print(f"{question} [y/N] ", end="", flush=True)
     answer = sys.stdin.readline()
     if not answer.endswith("\n") or not sys.stdin.isatty():
-        print()  # what was typed on a terminal ends the line by itself
+        print()  # on a terminal, the user's Enter has ended the line
     return answer.strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""From a verb to the function that does it."""
+"""From a verb to its function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Verb -> module:function in mydocker.cli.verbs. A function takes the params (a dict) and returns the exit code.
+# verb -> module:function in mydocker.cli.verbs. A function takes the params and returns the exit code.
 VERBS = {
     "run": "run:run",
     "create": "run:create",
@@ -62,7 +62,7 @@ _MAKERS = ("run", "create")
 
 
 def dispatch(verb: str, params: dict[str, Any]) -> int:
-    """Do what the command line asks for; the result is the process's exit code."""
+    """Run a verb. Returns the exit code."""
     try:
         return _do(verb, params)
     except Exception as error:

@@ -1,7 +1,6 @@
-"""Words that docker has and mydocker has not: what to type instead. Only read when such a word has been typed.
+"""docker's commands and options that mydocker does not have, and what to type instead.
 
-Source: the help of docker 20.10, and of 28 for buildx and compose; a test compares. A word that mydocker has learnt is
-never looked up here.
+From the help of docker 20.10, and of 28 for buildx and compose; a test compares. Loaded only for an unknown word.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _IMAGE = {
     "push": f"'skopeo copy {_STORE} docker://HOST/NAME:TAG'",
     "save": f"'skopeo copy {_STORE} docker-archive:FILE:NAME:TAG'",
 }
-# The words of a command -> what to type instead; "" if there is nothing. A group stands for all that is in it.
+# the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {
     **{(word,): instead for word, instead in {**_CONTAINER, **_IMAGE}.items()},
     **{("container", word): instead for word, instead in _CONTAINER.items()},
@@ -110,7 +109,7 @@ _RUN = {
     "--volumes-from": "'--volume NAME:TARGET' for each of its volumes",
 }
 _UPDATE = "only --restart can be changed: create the container again"
-# The words of a command, () for docker itself -> option -> as above.
+# the words of a command, () for docker itself -> option -> what to type instead, as above
 OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     (): dict.fromkeys(
         ("--config", "--context", "-c", "--host", "-H", "--tls", "--tlscacert", "--tlscert", "--tlskey", "--tlsverify"),
@@ -134,7 +133,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ("volume", "create"): {"--opt": "volumes are host directories", "-o": "volumes are host directories"},
     ("network", "create"): {
         "--attachable": "every container may join",
-        "--aux-address": "'--ip-range ADDRESS/PREFIX' leaves the rest of the subnet free",
+        "--aux-address": "'--ip-range ADDRESS/PREFIX' leaves the other addresses of the subnet free",
         "--config-from": "",
         "--config-only": "",
         "--ingress": _SWARM,
@@ -151,13 +150,13 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
 
 
 def command(path: tuple[str, ...]) -> str | None:
-    """The hint for a command that only docker has; None for what docker has not, either."""
+    """The hint for a command of docker's; None if docker does not have it either."""
     instead = COMMANDS.get(path)
     return None if instead is None else _hint(instead)
 
 
 def option(path: tuple[str, ...], name: str) -> str | None:
-    """The same for an option. path: the command's words; () for none."""
+    """The hint for an option of docker's, or None. path: the command's words; () for docker itself."""
     instead = OPTIONS.get(path, {}).get(name)
     return None if instead is None else _hint(instead)
 

@@ -1,4 +1,4 @@
-"""What went wrong, as one line on stderr and an exit code."""
+"""Errors as one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from mydocker.cli.streams import tell
 from mydocker.errors import FAILED, OWN, HostError, MydockerError
 
 _INTERRUPTED = 128 + 2  # as if by SIGINT
-_NOBODY_READS = 128 + 13  # as if by SIGPIPE
+_READER_GONE = 128 + 13  # as if by SIGPIPE
 
 _HINTS = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some space there",
-    errno.EROFS: "mydocker has to write there",
-    errno.EACCES: "not even root may: look at its mount options, SELinux or AppArmor",
-    errno.EPERM: "not even root may: look at its attributes, SELinux or AppArmor",
-    errno.EFBIG: "raise the limit of a file's size, 'ulimit -f'",
-    errno.EMFILE: "raise the limit of open files, 'ulimit -n'",
-    errno.ENFILE: "raise the host's limit of open files, fs.file-max",
+    errno.EROFS: "mydocker must be able to write there",
+    errno.EACCES: "denied even to root: check the mount options, SELinux or AppArmor",
+    errno.EPERM: "denied even to root: check the file's attributes, SELinux or AppArmor",
+    errno.EFBIG: "raise the file size limit, 'ulimit -f'",
+    errno.EMFILE: "raise the open files limit, 'ulimit -n'",
+    errno.ENFILE: "raise the host's open files limit, fs.file-max",
     errno.ENOMEM: "the host is out of memory",
 }
 
 
 def report(error: BaseException) -> int:
-    """Tell the person who typed the command; the exit code. MYDOCKER_DEBUG=1 adds the traceback."""
+    """Print the error. Returns the exit code. MYDOCKER_DEBUG=1 adds the traceback."""
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
-        return _NOBODY_READS
+        return _READER_GONE
     if os.environ.get("MYDOCKER_DEBUG") == "1":
         traceback.print_exception(type(error), error, error.__traceback__)
     return tell(_as_mydocker_error(error))
 
 
 def _reader_is_gone() -> bool:
-    """Whether stdout or stderr is the pipe that broke; another one would be a failure of ours."""
+    """True if stdout or stderr is the broken pipe. Any other broken pipe is an error of ours."""
     poll = select.poll()
     poll.register(1, 0)
     poll.register(2, 0)
@@ -48,12 +48,12 @@ def _reader_is_gone() -> bool:
 def _as_mydocker_error(error: BaseException) -> MydockerError:
     if isinstance(error, MydockerError):
         return error
-    code = getattr(error, "exit_code", FAILED)  # by dispatch.py
+    code = getattr(error, "exit_code", FAILED)  # set by dispatch.py
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
         return HostError(": ".join([*names, error.strerror.lower()]), _HINTS.get(error.errno or 0, ""), code)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("mydocker"):
         package = error.name.partition(".")[0].replace("_", "-")
         return HostError(f"the Python module '{error.name}' is missing", f"apt install python3-{package}", OWN)
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return MydockerError(f"internal error: {what}; set MYDOCKER_DEBUG=1 for the traceback", exit_code=code)
+    detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return MydockerError(f"internal error: {detail}; set MYDOCKER_DEBUG=1 for the traceback", exit_code=code)

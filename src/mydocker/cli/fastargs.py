@@ -1,16 +1,17 @@
-"""From argv to (verb, params) by the generated table, without Typer, whose import takes as long as a container's start.
-Whatever is not plainly a valid command (help, errors, top-level options) is left to the full command line in app.py.
+"""Parse argv to (verb, params) by the generated table, without Typer, whose import takes as long as a container's
+start.
 
-The grammar is docker's (pflag's), and one thing of Go's flag package: a long option may have one dash.
+All that is not plainly a valid command (help, errors, top-level options) is left to the full command line in app.py.
+The grammar is docker's (pflag's), and from Go's flag package: a long option may have one dash.
 
     --name VALUE  --name=VALUE  -name VALUE  -name=VALUE     a value, whatever it looks like
-    --rm  --rm=true  -rm=false                               a flag; its value can only stand behind a `=`
-    -n VALUE  -n=VALUE  -it  -it=false  -itn VALUE           short names, all but the last of them flags; a value is
-                                                             the last one's
+    --rm  --rm=true  -rm=false                               a flag; only `=` can give it a value
+    -n VALUE  -n=VALUE  -it  -it=false  -itn VALUE           short names, all but the last of them flags; the value
+                                                             belongs to the last one
     -n5  -v/a:/b  -itv/a:/b  -eKEY=VALUE                     a value attached to its short name
 
-One dash and small letters (`-memroy`) could be a misspelt long option and never count as `-m emroy`; nor is a word
-taken apart that is a long option and a cluster (`ps -all`: `--all`, or `-a -l -l`). Both are errors.
+One dash and lower-case letters (`-memroy`) may be a misspelt long option, so they are never read as `-m emroy`. A word
+that is both a long option and a cluster (`ps -all`: `--all`, or `-a -l -l`) is ambiguous. Both are errors.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 
     from mydocker.generated.fasttable import Command
 
-# What Go's strconv.ParseBool knows.
+# The spellings that Go's strconv.ParseBool accepts.
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
 
-# Flags that ask for what happens anyway -> why they can't be turned off.
+# key of a flag that only confirms the default -> why it can't be turned off
 _NEVER_OFF = {
-    "sig_proxy": "signals always go on to an attached container; -d starts one that is not",
+    "sig_proxy": "signals are always forwarded to an attached container; use -d to start one detached",
     "disable_content_trust": "mydocker verifies no signatures",
 }
 
 
 class UnknownFlag(InvalidArgument):
-    """word: as it was typed. head: the same without its `=value`."""
+    """word: the word as typed. head: the word without its `=value`."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -47,7 +48,7 @@ class UnknownFlag(InvalidArgument):
 
 
 def parse(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
-    """The verb ("volume ls") and its params, or None for everything that the full command line has to answer."""
+    """Return the verb ("volume ls") and its params, or None for all that the full command line has to answer."""
     for length in (1, 2):
         path = tuple(argv[:length])
         path = ALIASES.get(path, path)
@@ -62,7 +63,7 @@ def parse(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
 
 
 def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Take the options out of words: (their params, the positional words). Raises InvalidArgument."""
+    """Separate options from positionals: (the options' params, the positional words). Raises InvalidArgument."""
     stop_at_positional, _, absent, names = command
     params = {key: [] if value == [] else value for key, value in absent.items()}
     positionals: list[str] = []
@@ -94,7 +95,7 @@ def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]
 
 
 def _split(command: Command, word: str) -> list[tuple[str, str | None]]:
-    """A word that starts with a dash, as pairs: a declared name, and its value if the word holds it."""
+    """Split a word that starts with a dash into pairs: a declared name, and its value if the word holds it."""
     _, _, absent, names = command
     head, equals, tail = word.partition("=")
     value = tail if equals else None
@@ -108,11 +109,11 @@ def _split(command: Command, word: str) -> list[tuple[str, str | None]]:
         if absent.get(names.get(f"-{letter}", "")) is not False:
             break
         flags.append(f"-{letter}")
-    rest = head[1 + len(flags) :]  # empty, or from the first letter on that is no flag
-    last = f"-{rest}" if rest else flags.pop()
+    tail_letters = head[1 + len(flags) :]  # empty, or from the first letter that is not a flag
+    last = f"-{tail_letters}" if tail_letters else flags.pop()
     is_cluster = last in names and len(last) == 2
 
-    if f"-{head}" in names:  # before an attached value: -mem is never `-m em`
+    if f"-{head}" in names:  # takes precedence over an attached value: -mem is never `-m em`
         if is_cluster:
             raise InvalidArgument(f"ambiguous flag: {head}", f"'-{head}', or each letter by itself")
         return [(f"-{head}", value)]
@@ -135,7 +136,7 @@ def _boolean(name: str, value: str) -> bool:
 
 
 def _bind(command: Command, words: list[str]) -> dict[str, Any] | None:
-    """The positional words by their names; None if there are too few or too many."""
+    """Assign the positional words to their names; None if there are too few or too many."""
     params: dict[str, Any] = {}
     for name, required, many in command[1]:
         taken = words if many else words[:1]

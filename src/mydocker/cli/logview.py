@@ -1,4 +1,4 @@
-"""What `logs` prints: the container's stdout to stdout, its stderr to stderr, byte for byte."""
+"""Print a container's log: its stdout to stdout, its stderr to stderr, byte for byte."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def show(
     timestamps: bool = False,
     done: Callable[[], bool] | None = None,
 ) -> None:
-    """Print a container's log. tail: the last so many lines of it. since, until: nanoseconds since 1970, both included.
+    """Print a container's log. Raises OSError if it can't be printed.
 
-    done: follow it until done() says that the container has ended. Raises OSError where it can't be printed.
+    tail: only the last lines, this many. since, until: nanoseconds since 1970, both included. done: follow the log
+    until done() is true, which means that the container has ended.
     """
     reader = LogReader(path)
     if since is None and until is None and not timestamps:
@@ -37,7 +38,7 @@ def show(
             for stream, data in joined(stamp(records) if stamp else records):
                 emit(data, _DESCRIPTORS[stream])
     if reader.skipped:
-        emit(f"mydocker: {reader.skipped} lines that are no log records were left out: {path}\n", 2)
+        emit(f"mydocker: skipped {reader.skipped} malformed lines in {path}\n", 2)
 
 
 def _time(ns: int | None, otherwise: bytes) -> bytes:
@@ -45,10 +46,10 @@ def _time(ns: int | None, otherwise: bytes) -> bytes:
 
 
 class _Stamp:
-    """Puts its time before each line; a long line's later pieces follow without one."""
+    """Puts the time before each line, but not before a long line's later pieces."""
 
     def __init__(self) -> None:
-        self.inside: set[bytes] = set()  # the streams that are in the middle of a line
+        self.inside: set[bytes] = set()  # streams in the middle of a line
 
     def __call__(self, records: list[Record]) -> Iterator[Record]:
         for time, stream, data in records:

@@ -1,6 +1,5 @@
-"""What commands print: tables as docker's, JSON, templates; nothing that comes from an image or a container can steer
-the terminal.
-"""
+"""The commands' output: docker's tables, JSON, templates. No text from an image or container can control the
+terminal."""
 
 from __future__ import annotations
 
@@ -18,24 +17,24 @@ if TYPE_CHECKING:
     Row = dict[str, Any]  # field -> text; Labels -> dict[str, str]
     Document = tuple[str, dict[str, Any]]  # its kind, a key of docker_types.DOCUMENTS, and its JSON
 
-_GAP = 3  # spaces between two columns, and the narrowest column with its gap: docker's
-_NARROWEST = 10
-_FLOOR = 8  # a column that gives way to the terminal's width keeps so much
+_GAP = 3  # spaces between two columns, and the minimum width of a column with its gap: docker's
+_MIN_WIDTH = 10
+_FLOOR = 8  # the minimum width of a column that is shortened to fit the terminal
 
 
 @record
 class Listing:
-    """A kind of thing that is listed. Its rows are dicts with all of these fields.
+    """A kind of object that is listed. Its rows are dicts with all fields of headings.
 
-    headings: field -> what a table calls it. columns: those of the default table. key: the field that -q prints.
-    giving_way: the columns that are shortened on a narrow terminal, the widest first; the others stay whole.
-    dispensable: the column that goes where even that is not enough, or "".
+    headings: field -> its heading in a table. columns: the default table's. key: the field that -q prints.
+    shrinkable: the columns that may be shortened on a narrow terminal, the widest first.
+    dispensable: the column that is left out if shortening is not enough, or "".
     """
 
     headings: dict[str, str]
     columns: list[str]
     key: str
-    giving_way: list[str]
+    shrinkable: list[str]
     dispensable: str = ""
 
 
@@ -83,20 +82,20 @@ NETWORKS_OF_THE_BOOK = Listing(NETWORKS.headings, ["ID", "Name", "IpRange", "Dri
 
 
 def with_size(kind: Listing) -> Listing:
-    """The same with the column SIZE, for `ps -s`."""
-    return Listing(kind.headings, [*kind.columns, "Size"], kind.key, kind.giving_way, kind.dispensable)
+    """Add the column SIZE, for `ps -s`."""
+    return Listing(kind.headings, [*kind.columns, "Size"], kind.key, kind.shrinkable, kind.dispensable)
 
 
 def emit(data: str | bytes, descriptor: int = 1) -> None:
-    """Write all of it. Bytes that came from the file system as surrogates go out as they were.
+    """Write all of the data. Surrogates, which stand for bytes of file names, are written as those bytes.
 
-    Raises OSError, its file name that of the stream: nobody reads, the disk is full.
+    Raises OSError with the stream's name as its file name, for example if the reader is gone or the disk is full.
     """
     view = memoryview(data if isinstance(data, bytes) else _encoded(data))
     while view:
         try:
             view = view[os.write(descriptor, view) :]
-        except BlockingIOError:  # a terminal that another program has made so
+        except BlockingIOError:  # another program has made the terminal non-blocking
             import select
 
             poller = select.poll()
@@ -110,25 +109,25 @@ def emit(data: str | bytes, descriptor: int = 1) -> None:
 def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, which JSON can hold
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
         return text.encode("utf-8", "backslashreplace")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """The text with what does not print shown as an escape: `\\x1b`. keep: characters that stay all the same."""
+    """Escape unprintable characters: `\\x1b`. keep: characters to leave as they are."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in keep else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # a byte that is no UTF-8
+    if "\udc80" <= char <= "\udcff":  # a byte that is not UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return repr(char)[1:-1]
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal the text takes: East Asian characters take two, combining marks none."""
+    """The text's width on a terminal: East Asian characters take two columns, combining marks none."""
     if text.isascii():
         return len(text)
     from unicodedata import category, east_asian_width
@@ -139,7 +138,7 @@ def width(text: str) -> int:
 
 
 def shorten(text: str, columns: int) -> str:
-    """The text in at most so many columns, with … where it was cut."""
+    """Cut the text to a number of columns, with … at the end."""
     if width(text) <= columns:
         return text
     while text and width(text) > columns - 1:
@@ -148,7 +147,7 @@ def shorten(text: str, columns: int) -> str:
 
 
 def terminal_width(descriptor: int = 1) -> int | None:
-    """The columns of the terminal, 0 if it does not know; None where it is none."""
+    """The terminal's columns, 0 if it does not know them; None if the descriptor is not a terminal."""
     try:
         return os.get_terminal_size(descriptor).columns
     except OSError:
@@ -163,9 +162,10 @@ def listing(
     trunc: bool = True,
     columns: int | None = None,
 ) -> str:
-    """The rows as --format, -q and --no-trunc ask for it. form: None, "table", "json", a template, or "table " and one.
+    """Format rows by --format, -q and --no-trunc. Raises InvalidArgument.
 
-    columns: the width of the terminal that the text is for, None for a pipe or a file. Raises InvalidArgument.
+    form: None, "table", "json", a template, or "table " and a template. columns: the width of the terminal, None for a
+    pipe or a file.
     """
     form = (form or "table").strip(" ")
     if form == "table":
@@ -188,12 +188,12 @@ def _table(kind: Listing, rows: Sequence[Row], shown: list[str], columns: int | 
     cells = [[kind.headings[field] for field in shown]]
     cells += [[printable(row[field]) for field in shown] for row in rows]
     if columns:
-        return _fitted(cells, [shown.index(field) for field in kind.giving_way], columns)
-    return _aligned(cells, _GAP, _NARROWEST)
+        return _fitted(cells, [shown.index(field) for field in kind.shrinkable], columns)
+    return _aligned(cells, _GAP, _MIN_WIDTH)
 
 
 def _fields(row: Row) -> Row:
-    """The row as docker's templates see it: its fields in order, its labels as one text."""
+    """The row as docker's templates see it: fields in order, labels as one text."""
     fields = {field: row[field] for field in sorted(row)}
     if "Labels" in row:
         fields["Labels"] = ",".join(f"{key}={value}" for key, value in sorted(row["Labels"].items()))
@@ -210,7 +210,7 @@ def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) 
         template = Template(text)
     except InvalidArgument as error:
         raise InvalidArgument(error.message, error.hint, FAILED) from None
-    # In a table a tab or a line's end in a value would be one in the table.
+    # In a table, a tab or a newline in a value would end the cell or the row.
     escape: Callable[[str], str] | None = printable if table else _for_terminal if terminal else None
     lines = []
     for row in rows:
@@ -223,9 +223,9 @@ def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) 
         return "".join(f"{line}\n" for line in lines)
     try:
         heading = Template(text, HEADING_FUNCTIONS).render(kind.headings, {"Label": _label_heading})
-    except InvalidArgument:  # made for values, not for headings
+    except InvalidArgument:  # the template works on values, but not on headings
         heading = ""
-    return _aligned([line.split("\t") for part in (heading, *lines) for line in part.split("\n")], _GAP, _NARROWEST)
+    return _aligned([line.split("\t") for part in (heading, *lines) for line in part.split("\n")], _GAP, _MIN_WIDTH)
 
 
 def _label_of(row: Row) -> Callable[[str], str]:
@@ -241,8 +241,8 @@ def _for_terminal(text: str) -> str:
     return printable(text, "\n\t")
 
 
-def _aligned(lines: list[list[str]], gap: int, narrowest: int) -> str:
-    """Cells in columns, as Go's tabwriter: a column reaches over the lines in a row that have a cell after it."""
+def _aligned(lines: list[list[str]], gap: int, minimum: int) -> str:
+    """Align cells in columns, as Go's tabwriter: a column spans consecutive lines that have a cell after it."""
     out = [""] * len(lines)
     for column in range(max(map(len, lines))):
         first = 0
@@ -250,7 +250,7 @@ def _aligned(lines: list[list[str]], gap: int, narrowest: int) -> str:
             last = first
             while last < len(lines) and len(lines[last]) > column + 1:
                 last += 1
-            wide = max([narrowest] + [width(line[column]) + gap for line in lines[first:last]])
+            wide = max([minimum] + [width(line[column]) + gap for line in lines[first:last]])
             for row in range(first, last):
                 cell = lines[row][column]
                 out[row] += cell + " " * (wide - width(cell))
@@ -260,28 +260,28 @@ def _aligned(lines: list[list[str]], gap: int, narrowest: int) -> str:
     return "".join(f"{line}\n" for line in out)
 
 
-def _fitted(cells: list[list[str]], giving_way: Sequence[int], columns: int) -> str:
-    """The table on a terminal: where it is too wide, its gaps and then some of its columns are made smaller, as far as
-    they say anything then."""
+def _fitted(cells: list[list[str]], shrinkable: Sequence[int], columns: int) -> str:
+    """Align cells for a terminal. If the table is too wide, shrink first its gaps, then the shrinkable columns, down to
+    _FLOOR."""
     widths = [max(width(row[column]) for row in cells) for column in range(len(cells[0]))]
-    if sum(max(wide + _GAP, _NARROWEST) for wide in widths[:-1]) + widths[-1] <= columns:
-        return _aligned(cells, _GAP, _NARROWEST)
+    if sum(max(wide + _GAP, _MIN_WIDTH) for wide in widths[:-1]) + widths[-1] <= columns:
+        return _aligned(cells, _GAP, _MIN_WIDTH)
     gap = _GAP - 1
     excess = sum(widths) + gap * (len(widths) - 1) - columns
-    while excess > 0 and giving_way:
-        widest = max(giving_way, key=lambda column: widths[column])
+    while excess > 0 and shrinkable:
+        widest = max(shrinkable, key=lambda column: widths[column])
         if widths[widest] <= _FLOOR:
             break
         widths[widest] -= 1
         excess -= 1
     for row in cells:
-        for column in giving_way:
+        for column in shrinkable:
             row[column] = shorten(row[column], widths[column])
     return _aligned(cells, gap, 0)
 
 
 def inspection(documents: list[Document], form: str | None = None, terminal: bool = False) -> str:
-    """What inspect prints of some objects. form: None, "json" (in one line) or a template. Raises InvalidArgument."""
+    """The output of inspect. form: None, "json" (in one line) or a template. Raises InvalidArgument."""
     values = [value for _, value in documents]
     if not form:
         return jsontext.pretty(values) + "\n"

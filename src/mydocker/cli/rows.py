@@ -1,4 +1,4 @@
-"""From a container, an image or a network to its row in a table, in docker's words."""
+"""Containers, images and networks as rows of a table, in docker's words."""
 
 from __future__ import annotations
 
@@ -17,116 +17,119 @@ if TYPE_CHECKING:
     from mydocker.model.network import Network
 
 _SHORT_ID = 12
-_UNDATED = "1970-01-01T00:00:00"  # of images that are made reproducibly, such as busybox
-_COMMAND = 20  # columns that are left of a command, and of a mount
+_UNDATED = "1970-01-01T00:00:00"  # images that are built reproducibly, such as busybox
+_COMMAND = 20  # columns for a command, and for a mount
 _MOUNT = 15
 
 
-def container(found: Container, now: int, trunc: bool = True, images: dict[str, str] | None = None) -> Row:
-    """The fields of output.CONTAINERS. now: nanoseconds since 1970. trunc: with short IDs, commands and mounts. images:
-    listing.image_ids(); without it an image is shown as it was named."""
-    running = found.is_up()
-    command = " ".join(f"'{word}'" if " " in word else word for word in found.command)
+def container(container: Container, now: int, trunc: bool = True, images: dict[str, str] | None = None) -> Row:
+    """The fields of output.CONTAINERS.
+
+    now: nanoseconds since 1970. trunc: shorten IDs, commands and mounts. images: listing.image_ids(); without it an
+    image is shown by the name that the user gave.
+    """
+    running = container.is_up()
+    command = " ".join(f"'{word}'" if " " in word else word for word in container.command)
     return {
-        "ID": found.id[:_SHORT_ID] if trunc else found.id,
-        "Image": found.image if images is None else _image(found, trunc, images),
+        "ID": container.id[:_SHORT_ID] if trunc else container.id,
+        "Image": container.image if images is None else _image(container, trunc, images),
         "Command": '"' + _one_line(shorten(command, _COMMAND) if trunc else command) + '"',
-        "CreatedAt": _local(found.created),
-        "RunningFor": ago(found.created, now),
-        "Status": _status(found, now),
-        "State": found.status,
-        "Pid": str(found.pid) if running else "",
-        "Names": found.name,
-        "Name": found.name,
-        "Labels": found.labels,
-        "Mounts": ",".join(shorten(mount, _MOUNT) if trunc else mount for mount in found.mounts),
-        "LocalVolumes": str(sum(not mount.startswith("/") for mount in found.mounts)),
-        "Networks": ",".join(endpoint["network"] for endpoint in found.networks) or found.network,
-        "Ports": _ports(found) if running else "",
+        "CreatedAt": _local(container.created),
+        "RunningFor": ago(container.created, now),
+        "Status": _status(container, now),
+        "State": container.status,
+        "Pid": str(container.pid) if running else "",
+        "Names": container.name,
+        "Name": container.name,
+        "Labels": container.labels,
+        "Mounts": ",".join(shorten(mount, _MOUNT) if trunc else mount for mount in container.mounts),
+        "LocalVolumes": str(sum(not mount.startswith("/") for mount in container.mounts)),
+        "Networks": ",".join(endpoint["network"] for endpoint in container.networks) or container.network,
+        "Ports": _ports(container) if running else "",
         "Size": "",
     }
 
 
-def _image(found: Container, trunc: bool, images: dict[str, str]) -> str:
-    """The image as it was named; by its ID where another image has the name now, or none."""
-    digits = found.image.rpartition(":")[2]
-    if images.get(found.image) == found.image_id or found.image_id[7:].startswith(digits):
-        return digits[:_SHORT_ID] if trunc and found.image_id[7:].startswith(digits) else found.image
-    return found.image_id[7:][:_SHORT_ID] if trunc else found.image_id
+def _image(container: Container, trunc: bool, images: dict[str, str]) -> str:
+    """The image by the name that the user gave, or by its ID if the name is gone or is another image's now."""
+    digits = container.image.rpartition(":")[2]
+    if images.get(container.image) == container.image_id or container.image_id[7:].startswith(digits):
+        return digits[:_SHORT_ID] if trunc and container.image_id[7:].startswith(digits) else container.image
+    return container.image_id[7:][:_SHORT_ID] if trunc else container.image_id
 
 
-def size(found: Container) -> str:
-    """The field that costs something: all of a container's files are looked at."""
+def size(container: Container) -> str:
+    """The field Size. It is expensive: all files of the container are counted."""
     from mydocker.engine import sizes
 
-    written, image = sizes.of(found)
+    written, image = sizes.of(container)
     return f"{human_size(written, 3)} (virtual {human_size(written + image, 3)})"
 
 
-def _ports(found: Container) -> str:
-    if not found.networks or not (found.bound_ports or found.exposed):
+def _ports(container: Container) -> str:
+    if not container.networks or not (container.bound_ports or container.exposed):
         return ""
     from mydocker.model.options.ports import parse_published, summary
 
-    return summary(parse_published(found.bound_ports), found.exposed)
+    return summary(parse_published(container.bound_ports), container.exposed)
 
 
-def image(found: Image, now: int, trunc: bool = True) -> list[Row]:
-    """The fields of output.IMAGES, once for each of its names."""
+def image(image: Image, now: int, trunc: bool = True) -> list[Row]:
+    """The fields of output.IMAGES, in one row for each name of the image."""
     rows = []
-    dated = found.created and not found.created.startswith(_UNDATED)
-    for name in found.names or ["<none>:<none>"]:
+    dated = image.created and not image.created.startswith(_UNDATED)
+    for name in image.names or ["<none>:<none>"]:
         repository, _, tag = name.rpartition(":")
         rows.append(
             {
                 "Repository": repository,
                 "Tag": tag,
-                "ID": found.id.rpartition(":")[2][:_SHORT_ID] if trunc else found.id,
-                "CreatedAt": _local(found.created) if dated else "N/A",
-                "CreatedSince": ago(found.created, now) if dated else "N/A",
-                "Size": human_size(found.size, 3),
-                "Digest": found.manifest,
+                "ID": image.id.rpartition(":")[2][:_SHORT_ID] if trunc else image.id,
+                "CreatedAt": _local(image.created) if dated else "N/A",
+                "CreatedSince": ago(image.created, now) if dated else "N/A",
+                "Size": human_size(image.size, 3),
+                "Digest": image.manifest,
                 **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only docker's `system df` knows
-                "VirtualSize": human_size(found.size),
+                "VirtualSize": human_size(image.size),
             }
         )
     return rows
 
 
-def network(found: Network, trunc: bool = True) -> Row:
+def network(network: Network, trunc: bool = True) -> Row:
     """The fields of output.NETWORKS."""
     return {
-        "ID": found.id[:_SHORT_ID] if trunc else found.id,
-        "Name": found.name,
-        "IpRange": ", ".join(filter(None, (found.subnet, found.subnet6))),
-        "Driver": found.driver,
+        "ID": network.id[:_SHORT_ID] if trunc else network.id,
+        "Name": network.name,
+        "IpRange": ", ".join(filter(None, (network.subnet, network.subnet6))),
+        "Driver": network.driver,
         "Scope": "local",
-        "IPv6": str(bool(found.subnet6)).lower(),
-        "Internal": str(found.internal).lower(),
-        "Labels": found.labels,
-        "CreatedAt": _local(found.created),
+        "IPv6": str(bool(network.subnet6)).lower(),
+        "Internal": str(network.internal).lower(),
+        "Labels": network.labels,
+        "CreatedAt": _local(network.created),
     }
 
 
 def _local(time: str) -> str:
-    """RFC 3339 -> as Go prints a time, in the local zone, in whole seconds."""
+    """Convert RFC 3339 to Go's format of a time, in the local zone, in whole seconds."""
     return strftime("%Y-%m-%d %H:%M:%S %z %Z", localtime(parse_rfc3339(time) // SECOND))
 
 
-def _status(found: Container, now: int) -> str:
-    if found.is_up():
-        return f"Up {human_duration(now - parse_rfc3339(found.started_at))}"
-    if found.is_restarting():
-        return f"Restarting ({found.exit_code}) {ago(found.finished_at, now)}"
-    if found.status == "exited":
-        why = " (out of memory)" if found.oom_killed else ""
-        when = f" {ago(found.finished_at, now)}" if found.finished_at else ""
-        return f"Exited ({found.exit_code}){when}{why}"
+def _status(container: Container, now: int) -> str:
+    if container.is_up():
+        return f"Up {human_duration(now - parse_rfc3339(container.started_at))}"
+    if container.is_restarting():
+        return f"Restarting ({container.exit_code}) {ago(container.finished_at, now)}"
+    if container.status == "exited":
+        why = " (out of memory)" if container.oom_killed else ""
+        when = f" {ago(container.finished_at, now)}" if container.finished_at else ""
+        return f"Exited ({container.exit_code}){when}{why}"
     return "Created"
 
 
 def _one_line(text: str) -> str:
-    """As Go quotes it. Few commands need that: the rest does not load it."""
+    """Escape a command as Go's quotes do. Few commands need it, so the code for it is not always loaded."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return text
     from mydocker.gotemplate.formats import quote

@@ -1,4 +1,4 @@
-"""What a caller hands down, made safe to use: the standard streams, the umask, the signals."""
+"""Make the state inherited from the caller safe: standard streams, umask, signals."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from mydocker.errors import MydockerError
 
 
-_RLIMIT_NOFILE, _MIN_FILES = 7, 64  # with fewer, a start may fail where nothing can be cleared up any more
+_RLIMIT_NOFILE, _MIN_FILES = 7, 64  # with fewer, a start may fail so late that it can't be undone
 
 
 def prepare() -> None:
-    """Let nothing that the caller has set up change what a command does."""
+    """Reset inherited state, so that every command behaves the same for every caller."""
     os.umask(0o022)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would let no child be waited for
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # if it is ignored, children can't be waited for
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     _open_streams()
     if process.get_limit(_RLIMIT_NOFILE) < _MIN_FILES:
-        raise HostError("the limit of open files is too low", f"'ulimit -n {_MIN_FILES}' or more", OWN)
+        raise HostError("the open files limit is too low", f"raise it, 'ulimit -n {_MIN_FILES}' or more", OWN)
 
 
 def _open_streams() -> None:
-    """Let no character fail to be written, and no other file take the place of a closed stream.
+    """Make every character writable, and open /dev/null for closed streams.
 
-    Python's stream is None where the caller has closed the descriptor. Left so, a file that is opened later would get
-    that number and become the container's stdin, stdout or stderr.
+    Python's stream is None if the caller has closed the descriptor. A file opened later would get that number, and
+    become the container's stdin, stdout or stderr.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
             os.set_inheritable(null, True)
             setattr(sys, name, open(null, "w" if number else "r", closefd=False))
     for stream in (sys.stdout, sys.stderr):
@@ -44,7 +44,7 @@ def _open_streams() -> None:
 
 
 def flush() -> None:
-    """Write what is left to stdout. Raises OSError: a result that can't be delivered is a failure."""
+    """Flush stdout. Raises OSError: a command whose output can't be written has failed."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -53,20 +53,20 @@ def flush() -> None:
 
 
 def tell(error: MydockerError) -> int:
-    """One line on stderr, where a command goes on after an error; the exit code that it stands for."""
+    """Print an error as one line on stderr. Returns its exit code, for commands that continue after an error."""
     try:
         sys.stdout.flush()
     except OSError:
-        pass  # the entry point's own flush fails as well, and that is reported
+        pass  # the entry point flushes again, and reports the error
     try:
         os.write(2, _for_terminal(f"mydocker: {error}").encode(errors="backslashreplace") + b"\n")
     except OSError:
-        pass  # nobody to tell
+        pass  # stderr is gone
     return error.exit_code
 
 
 def _for_terminal(line: str) -> str:
-    """One line, or on a terminal as many as it takes: it would end them in the middle of words."""
+    """Wrap the line at spaces if stderr is a terminal, which would break it within words."""
     try:
         columns = os.get_terminal_size(2).columns
     except OSError:

@@ -1,7 +1,7 @@
-"""What the declarations share: short names for Typer's three kinds of option, and a help in sections.
+"""Shared by the declarations: short names for Typer's three kinds of option, and a help in sections.
 
-All of declare/ works with typer 0.7 to 0.20, whose common ground has no Annotated and no `X | None`, and which
-evaluates annotations: no `from __future__ import annotations` here. Click is only met through Typer's own classes.
+All of declare/ works with typer 0.7 to 0.20. That excludes Annotated and `X | None`; and as Typer evaluates
+annotations, it excludes `from __future__ import annotations`. Click is used only through Typer's own classes.
 """
 
 import inspect
@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 _GENERAL = "Options"
-_NARROWEST = 20  # columns of an option's description
+_MIN_WIDTH = 20  # columns for an option's description
 _COMMAND_PANELS = ("Containers", "Images", "Volumes", "Networks", "System", "Commands")
 
 _Body = TypeVar("_Body", bound=Callable[..., int])
@@ -20,22 +20,22 @@ _Rows = Dict[str, List[Tuple[str, str]]]  # a section's title -> its lines, as (
 
 
 def flag(about: str, *names: str, panel: str = _GENERAL) -> Any:
-    """On or off; off when absent. One of the names is the parameter's, with `-` for `_`; so for all kinds."""
+    """On or off; off when absent. One of the names is the parameter's, with `-` for `_`, as for all kinds."""
     return typer.Option(False, *names, help=about, show_default=False, rich_help_panel=panel)
 
 
 def text(metavar: str, about: str, *names: str, panel: str = _GENERAL) -> Any:
-    """One value, the last one given, as it was typed; None when absent."""
+    """One value, as typed; the last one counts. None when absent."""
     return typer.Option(None, *names, metavar=metavar, help=about, show_default=False, rich_help_panel=panel)
 
 
 def many(metavar: str, about: str, *names: str, panel: str = _GENERAL) -> Any:
-    """Repeatable: every value given, in order; an empty list when absent."""
+    """Repeatable: all values, in order; an empty list when absent."""
     return typer.Option([], *names, metavar=f"{metavar}...", help=about, show_default=False, rich_help_panel=panel)
 
 
 def positional(metavar: str) -> Any:
-    """One that has to be there; a List[str] takes all that is left."""
+    """A required positional. A List[str] takes all remaining words."""
     return typer.Argument(..., metavar=metavar, show_default=False)
 
 
@@ -46,13 +46,13 @@ def optional(metavar: str) -> Any:
 def command(
     app: typer.Typer, name: str, panel: str = "Commands", stop_at_positional: bool = False
 ) -> Callable[[_Body], _Body]:
-    """Register a command. stop_at_positional: what follows its first positional is the container's (run, exec)."""
+    """Register a command. stop_at_positional: words after its first positional are the container's (run, exec)."""
     settings: Dict[str, Any] = {"allow_interspersed_args": False} if stop_at_positional else {}
     return app.command(name, cls=Command, rich_help_panel=panel, context_settings=settings)
 
 
 class _Help:
-    """How Command and Group show their options: in sections, the short names in a column of their own."""
+    """Help in sections, with the short names of options in a column of their own."""
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)  # type: ignore[misc]
@@ -60,7 +60,7 @@ class _Help:
         return option
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """As click does it; Typer's own would hand it to rich where that is loaded."""
+        """Format as click does. Typer's own would use rich, if that is loaded."""
         for part in ("usage", "help_text", "options", "epilog"):
             getattr(self, f"format_{part}")(ctx, formatter)
 
@@ -81,7 +81,7 @@ class _Help:
 
 
 def _write(formatter: Any, sections: _Rows) -> None:
-    """Write the sections with one width for all their first columns."""
+    """Write the sections, with the same width for all first columns."""
     width = max(len(names) for rows in sections.values() for names, _ in rows) + 2
     for title, rows in sections.items():
         with formatter.section(title):
@@ -94,7 +94,7 @@ def _write(formatter: Any, sections: _Rows) -> None:
 
 
 def _write_prose(formatter: Any, text: str) -> None:
-    """Paragraphs, in click's notation: one that begins with \\b keeps its lines."""
+    """Write paragraphs in click's notation: one that begins with \\b keeps its lines."""
     for paragraph in inspect.cleandoc(text).split("\n\n") if text else []:
         formatter.write_paragraph()
         first, *kept = paragraph.split("\n")
@@ -103,8 +103,8 @@ def _write_prose(formatter: Any, text: str) -> None:
 
 
 def _wrapped(text: str, width: int) -> List[str]:
-    """Lines that end at a blank, never within a word: click's own also end at a hyphen, and where a word is long."""
-    return textwrap.wrap(text, max(width, _NARROWEST), break_long_words=False, break_on_hyphens=False)
+    """Wrap at spaces only. Click's own also breaks at hyphens, and within long words."""
+    return textwrap.wrap(text, max(width, _MIN_WIDTH), break_long_words=False, break_on_hyphens=False)
 
 
 class Command(_Help, typer.core.TyperCommand):
@@ -112,7 +112,7 @@ class Command(_Help, typer.core.TyperCommand):
 
 
 class Group(_Help, typer.core.TyperGroup):
-    """Lists its commands in their panels; those of its groups, too; and each once, by its first name."""
+    """Lists its commands, and those of its groups, in their panels; each once, by its first name."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         rows: _Rows = {panel: [] for panel in _COMMAND_PANELS}

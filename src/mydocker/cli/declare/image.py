@@ -1,4 +1,4 @@
-"""The commands on images. Declarations only: each body hands its parameters on, unparsed."""
+"""The commands on images. Declarations only: each body passes its parameters on, unparsed."""
 
 from typing import List, Optional
 
@@ -14,10 +14,10 @@ _PANEL = "Images"
 
 @command(app, "images", _PANEL)
 def images(
-    all: bool = flag("Show images without a name too", "-a", "--all"),
+    all: bool = flag("Show images without a name, too", "-a", "--all"),
     quiet: bool = flag("Print IDs only", "-q", "--quiet"),
-    no_trunc: bool = flag("Cut nothing short", "--no-trunc"),
-    filter: List[str] = many("KEY=VALUE", "Show only what matches, such as dangling=true", "-f", "--filter"),
+    no_trunc: bool = flag("Don't truncate output", "--no-trunc"),
+    filter: List[str] = many("KEY=VALUE", "Filter the list, such as dangling=true", "-f", "--filter"),
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Repository}}'", "--format"),
     image: Optional[str] = optional("[IMAGE[:TAG]]"),
 ) -> int:
@@ -37,7 +37,7 @@ def tag(
 @command(app, "rmi", _PANEL)
 def rmi(
     force: bool = flag("Remove an image even if it has several names or stopped containers", "-f", "--force"),
-    no_prune: bool = flag("Keep images without a name that it was made from, as ever", "--no-prune"),
+    no_prune: bool = flag("Accepted for compatibility: parent images are never removed", "--no-prune"),
     images: List[str] = positional("IMAGE..."),
 ) -> int:
     """Remove images"""
@@ -47,10 +47,10 @@ def rmi(
 @command(app, "import", _PANEL)
 def import_(
     change: List[str] = many("INSTRUCTION", "Apply a Dockerfile instruction, such as 'CMD top'", "-c", "--change"),
-    message: Optional[str] = text("TEXT", "Say what it is", "-m", "--message"),
-    platform: Optional[str] = text("PLATFORM", "The image's platform: this machine's only", "--platform"),
+    message: Optional[str] = text("TEXT", "Message for the image's history", "-m", "--message"),
+    platform: Optional[str] = text("PLATFORM", "Platform of the image; only this machine's", "--platform"),
     file: str = positional("FILE|-"),
     image: Optional[str] = optional("[IMAGE[:TAG]]"),
 ) -> int:
-    """Make an image from a tar of a root file system"""
+    """Create an image from a tar archive of a root file system"""
     return dispatch("import", locals())

@@ -1,4 +1,4 @@
-"""The top of the command line: mydocker itself, its groups, and docker's second spellings of commands."""
+"""The top of the command line: mydocker itself, its groups, and docker's other spellings of commands."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from mydocker import __version__
 from mydocker.cli.declare import container, image, network, system, volume
 from mydocker.cli.declare.common import Group
 
-# `mydocker container ls` is `mydocker ps`. No `inspect` here: it would have to look at one kind of thing only.
+# `mydocker container ls` is `mydocker ps`. `inspect` is missing here: it would have to look up one kind of object only.
 _SPELLINGS = {
     "container": "run create start stop kill restart update rm remove=rm ls=ps list=ps ps logs exec wait port commit"
     " export",
@@ -19,8 +19,8 @@ _EXAMPLES = """\b
 Try:
   mydocker run -ti sh                  a shell in a new container
   mydocker run -d --name clock top     a container in the background
-  mydocker exec -ti clock sh           a shell beside it
-  mydocker run --explain true          every step of a container's start
+  mydocker exec -ti clock sh           a shell in that container
+  mydocker run --explain true          all steps of a container's start
 
 'mydocker COMMAND --help' shows a command's options."""
 
@@ -50,7 +50,7 @@ def mydocker(
         False, "-v", "--version", help="Show the version", callback=_show_version, is_eager=True
     ),
 ) -> None:
-    """Run containers, and see every step that the kernel takes for them"""
+    """Run containers, and show each kernel step they take"""
 
 
 def build() -> Any:

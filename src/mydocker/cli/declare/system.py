@@ -1,4 +1,4 @@
-"""The commands on mydocker itself. Declarations only: each body hands its parameters on, unparsed."""
+"""The commands on mydocker itself. Declarations only: each body passes its parameters on, unparsed."""
 
 from typing import Optional
 
@@ -8,7 +8,7 @@ from mydocker.cli.declare.common import command, flag, text
 from mydocker.cli.dispatch import dispatch
 
 app = typer.Typer()
-host = typer.Typer(help="Bring mydocker up and down with the host")
+host = typer.Typer(help="Restore mydocker at boot, stop it at shutdown")
 
 _PANEL = "System"
 
@@ -17,7 +17,7 @@ _PANEL = "System"
 def info(
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Driver}}'", "-f", "--format"),
 ) -> int:
-    """Show what mydocker found on this host and what it uses"""
+    """Show the host's features, and which of them mydocker uses"""
     return dispatch("info", locals())
 
 
@@ -33,22 +33,22 @@ def version(
 def netmap(
     format: Optional[str] = text("FORMAT", "tree, dot (for graphviz) or json", "-f", "--format"),
 ) -> int:
-    """Draw what is plugged into what: networks, bridges, links, containers, rules"""
+    """Draw the networks: bridges, links, containers and rules"""
     return dispatch("netmap", locals())
 
 
 @command(host, "restore")
 def restore() -> int:
-    """Make networks again after a boot, and start containers by their restart policies
+    """Restore networks after a boot, and start containers by their restart policies
 
-    The unit mydocker.service runs it when the host has booted. Where all is up, it changes nothing.
+    The unit mydocker.service runs this at boot. It changes nothing if all is up.
     """
     return dispatch("system restore", locals())
 
 
 @command(host, "shutdown")
 def shutdown(
-    networks: bool = flag("Take the networks' bridges and rules down, too", "--networks"),
+    networks: bool = flag("Remove the networks' bridges and rules, too", "--networks"),
 ) -> int:
-    """Stop all containers; those with a restart policy come back at the next restore"""
+    """Stop all containers; the next restore starts those with a restart policy"""
     return dispatch("system shutdown", locals())

@@ -1,4 +1,4 @@
-"""The commands on volumes. Declarations only: each body hands its parameters on, unparsed."""
+"""The commands on volumes. Declarations only: each body passes its parameters on, unparsed."""
 
 from typing import List, Optional
 
@@ -12,18 +12,18 @@ app = typer.Typer(help="Manage volumes")
 
 @command(app, "create")
 def create(
-    driver: Optional[str] = text("DRIVER", "local, the only one and the default", "-d", "--driver"),
-    label: List[str] = many("KEY[=VALUE]", "Label the volume", "--label"),
+    driver: Optional[str] = text("DRIVER", "local, the only driver", "-d", "--driver"),
+    label: List[str] = many("KEY[=VALUE]", "Set a label on the volume", "--label"),
     volume: Optional[str] = optional("[VOLUME]"),
 ) -> int:
-    """Make a volume, with a made-up name if none is given"""
+    """Create a volume; without a name, an anonymous one"""
     return dispatch("volume create", locals())
 
 
 @command(app, "ls")
 def ls(
     quiet: bool = flag("Print names only", "-q", "--quiet"),
-    filter: List[str] = many("KEY=VALUE", "Show only what matches, such as dangling=true", "-f", "--filter"),
+    filter: List[str] = many("KEY=VALUE", "Filter the list, such as dangling=true", "-f", "--filter"),
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Name}}'", "--format"),
 ) -> int:
     """List volumes"""
@@ -35,13 +35,13 @@ def inspect(
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Mountpoint}}'", "-f", "--format"),
     volumes: List[str] = positional("VOLUME..."),
 ) -> int:
-    """Show all that is known of volumes"""
+    """Show details of volumes"""
     return dispatch("volume inspect", locals())
 
 
 @command(app, "rm")
 def rm(
-    force: bool = flag("Don't mind volumes that don't exist", "-f", "--force"),
+    force: bool = flag("Ignore volumes that don't exist", "-f", "--force"),
     volumes: List[str] = positional("VOLUME..."),
 ) -> int:
     """Remove volumes that no container uses"""
@@ -50,9 +50,9 @@ def rm(
 
 @command(app, "prune")
 def prune(
-    all: bool = flag("Remove named volumes too, not only anonymous ones", "-a", "--all"),
-    filter: List[str] = many("KEY=VALUE", "Remove only what matches, such as label=x", "--filter"),
-    force: bool = flag("Don't ask first", "-f", "--force"),
+    all: bool = flag("Remove named volumes, too, not only anonymous ones", "-a", "--all"),
+    filter: List[str] = many("KEY=VALUE", "Filter the volumes to remove, such as label=x", "--filter"),
+    force: bool = flag("Don't ask for confirmation", "-f", "--force"),
 ) -> int:
     """Remove all volumes that no container uses"""
     return dispatch("volume prune", locals())

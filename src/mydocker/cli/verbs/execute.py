@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def execute(params: dict[str, Any]) -> int:
-    """The command's exit code, or 0 once it runs detached."""
+    """Run a command in a container. Returns its exit code, or 0 if it runs detached."""
     if params["tty"] and params["interactive"] and not params["detach"] and not os.isatty(0):
-        raise InvalidArgument("-it needs a terminal, and stdin is none", "leave out -t for a pipe, or -i")
+        raise InvalidArgument("the input device is not a TTY", "leave out -t for a pipe, or -i")
     env_files = [(path, read_text(path)) for path in params["env_file"]]
     request = ExecRequest(
         command=params["command"],

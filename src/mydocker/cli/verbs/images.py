@@ -15,14 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MAX_SENTENCES = 20
+_MAX_NOTES = 20
 
 
 def images(params: dict[str, Any]) -> int:
     now = time_ns()
     trunc = not params["no_trunc"]
-    found = engine.images(params["image"], params["filter"], params["all"])
-    listed = [row for each in found for row in rows.image(each, now, trunc)]
+    images = engine.images(params["image"], params["filter"], params["all"])
+    listed = [row for image in images for row in rows.image(image, now, trunc)]
     columns = output.terminal_width()
     output.emit(output.listing(output.IMAGES, listed, params["format"], params["quiet"], trunc, columns))
     return 0
@@ -60,7 +60,7 @@ def import_(params: dict[str, Any]) -> int:
 
 
 def commit(params: dict[str, Any]) -> int:
-    made, notes = engine.commit(
+    image_id, notes = engine.commit(
         params["container"],
         params["image"],
         params["change"],
@@ -69,22 +69,22 @@ def commit(params: dict[str, Any]) -> int:
         params["output"] or "",
         params["pause"],
     )
-    print(made)
-    _tell_left_out(notes)
+    print(image_id)
+    _note(notes)
     return 0
 
 
 def export(params: dict[str, Any]) -> int:
     target = params["output"]
     if not target and os.isatty(1):
-        raise InvalidArgument("export writes a tar, and stdout is a terminal", "add -o FILE, or redirect it")
+        raise InvalidArgument("cowardly refusing to save to a terminal", "use -o FILE, or redirect stdout")
     sys.stdout.flush()
-    _tell_left_out(engine.export(params["container"], target or ""))
+    _note(engine.export(params["container"], target or ""))
     return 0
 
 
-def _tell_left_out(sentences: list[str]) -> None:
-    for sentence in sentences[:_MAX_SENTENCES]:
-        print(f"mydocker: {output.printable(sentence)}", file=sys.stderr)
-    if len(sentences) > _MAX_SENTENCES:
-        print(f"mydocker: … and {len(sentences) - _MAX_SENTENCES} more", file=sys.stderr)
+def _note(notes: list[str]) -> None:
+    for note in notes[:_MAX_NOTES]:
+        print(f"mydocker: {output.printable(note)}", file=sys.stderr)
+    if len(notes) > _MAX_NOTES:
+        print(f"mydocker: … and {len(notes) - _MAX_NOTES} more", file=sys.stderr)

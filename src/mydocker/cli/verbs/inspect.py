@@ -18,13 +18,13 @@ def inspect(params: dict[str, Any]) -> int:
 
 
 def show(names: list[str], form: str | None, look: Callable[[str], output.Document]) -> int:
-    """Print what is found, and an error for each name that is not; the exit code is the last error's."""
-    found, code = [], 0
+    """Print the objects of these names, and an error for each unknown name. Returns the last error's exit code."""
+    documents, code = [], 0
     for name in names:
         try:
-            found.append(look(name))
+            documents.append(look(name))
         except MydockerError as error:
             code = tell(error)
-    if found or not form:
-        output.emit(output.inspection(found, form, output.terminal_width() is not None))
+    if documents or not form:
+        output.emit(output.inspection(documents, form, output.terminal_width() is not None))
     return code

@@ -1,8 +1,7 @@
 """start, stop, kill, restart, update, rm, wait.
 
-Each takes several containers: what can be done is done, every failure is told, and the exit code is that of the last
-one. As docker has it, a command that is missing or can't be executed is told by the exit code of `run` alone, not by
-that of `start`.
+Each takes several containers. An error on one is reported and does not stop the others; the exit code is that of the
+last error. As with docker, only `run` has exit codes of its own for a command that is missing or can't be executed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_LONGEST = 10**9
+_MAX_TIMEOUT = 10**9
 
 
 def start(params: dict[str, Any]) -> int:
@@ -31,21 +30,21 @@ def start(params: dict[str, Any]) -> int:
     if attach:
         if len(params["containers"]) > 1:
             raise InvalidArgument(
-                "only one container can be attached to", "leave out -a and -i, or start them one by one"
+                "can't attach to more than one container", "leave out -a and -i, or start them one by one"
             )
-        found = state.find(params["containers"][0])
+        container = state.find(params["containers"][0])
         try:
-            result = starting.start(found, True, params["interactive"] and found.open_stdin)
+            result = starting.start(container, True, params["interactive"] and container.open_stdin)
         except MydockerError as error:
             error.exit_code = _code(error)
             raise
         return result.exit_code or 0
 
     def one(reference: str) -> None:
-        found = state.find(reference)
+        container = state.find(reference)
         # docker's start of a running container prints its name and does nothing else.
-        if not found.is_restarting() and not state.is_running(found):
-            starting.start(found)
+        if not container.is_restarting() and not state.is_running(container):
+            starting.start(container)
         print(reference)
 
     return _each(params["containers"], one)
@@ -77,9 +76,9 @@ def restart(params: dict[str, Any]) -> int:
     timeout, signal = _timeout(params), _signal_number(params)
 
     def one(reference: str) -> None:
-        found = state.find(reference)
-        lifecycle.stop_to_restart(found, timeout, signal)
-        starting.start(found)
+        container = state.find(reference)
+        lifecycle.stop_to_restart(container, timeout, signal)
+        starting.start(container)
         print(reference)
 
     return _each(params["containers"], one)
@@ -102,9 +101,9 @@ def rm(params: dict[str, Any]) -> int:
         try:
             lifecycle.remove(reference, params["force"], params["volumes"])
         except NotFound as error:
-            if not params["force"] or not reference.strip("/"):  # "": a script's variable is not set
+            if not params["force"] or not reference.strip("/"):  # "": an unset variable of a script
                 raise
-            tell(error)  # no failure, so that scripts under `set -e` go on, as with docker
+            tell(error)  # but the exit code is 0, as docker's, so that scripts under `set -e` continue
             return
         print(reference)
 
@@ -135,8 +134,8 @@ def _code(error: MydockerError) -> int:
 
 
 def _timeout(params: dict[str, Any]) -> int | None:
-    """Seconds; -1 waits for ever."""
-    return None if params["time"] is None else units.integer(params["time"], "timeout", -1, _LONGEST)
+    """The timeout in seconds; -1 waits for ever."""
+    return None if params["time"] is None else units.integer(params["time"], "timeout", -1, _MAX_TIMEOUT)
 
 
 def _signal_number(params: dict[str, Any]) -> int | None:

@@ -13,22 +13,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MAX = 10**9
+_MAX_LINES = 10**9
 
 
 def logs(params: dict[str, Any]) -> int:
-    found = state.find(params["container"])
+    container = state.find(params["container"])
     now = time_ns()
     since, until = (times.moment(params[key], now) if params[key] else None for key in ("since", "until"))
 
     def ended() -> bool:
         try:
-            return not state.load(found.id).is_active()
+            return not state.load(container.id).is_active()
         except MydockerError:
             return True  # it was removed
 
     logview.show(
-        f"{found.directory}/container.log",
+        f"{container.directory}/container.log",
         _tail(params["tail"]),
         since,
         until,
@@ -39,6 +39,6 @@ def logs(params: dict[str, Any]) -> int:
 
 
 def _tail(text: str | None) -> int | None:
-    """None for all lines, which docker's `-1` means, too."""
-    number = -1 if text in (None, "", "all") else units.integer(text or "", "number of lines", -_MAX, _MAX)
+    """The number of lines; None for all, which -1 means, too, as for docker."""
+    number = -1 if text in (None, "", "all") else units.integer(text or "", "number of lines", -_MAX_LINES, _MAX_LINES)
     return None if number < 0 else number

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 def port(params: dict[str, Any]) -> int:
-    """`add` and `rm` are words of ours where a container and a port follow; else they are a container's name."""
-    first, *rest = params["container_and_ports"]
-    if first == "add" and len(rest) > 1:
-        _show(ports.add(rest[0], rest[1:]))
-    elif first == "rm" and len(rest) > 1:
-        _show(ports.remove(rest[0], rest[1:]))
-    elif len(rest) > 1:
-        raise InvalidArgument(f"one port at most, not {len(rest)}", "mydocker port CONTAINER [PORT[/udp]]")
-    elif rest:
-        for each in ports.listing(first, rest[0]):
+    """`add` and `rm` are subcommands if a container and a port follow them; otherwise they are a container's name."""
+    first, *others = params["container_and_ports"]
+    if first == "add" and len(others) > 1:
+        _show(ports.add(others[0], others[1:]))
+    elif first == "rm" and len(others) > 1:
+        _show(ports.remove(others[0], others[1:]))
+    elif len(others) > 1:
+        raise InvalidArgument(f"expected at most one port, got {len(others)}", "mydocker port CONTAINER [PORT[/udp]]")
+    elif others:
+        for each in ports.listing(first, others[0]):
             print(each.source)
     else:
         _show(ports.listing(first))
     return 0
 
 
-def _show(found: list[Port]) -> None:
-    for port in found:
+def _show(published: list[Port]) -> None:
+    for port in published:
         print(f"{port.target} -> {port.source}")

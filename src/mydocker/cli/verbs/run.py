@@ -20,51 +20,51 @@ if TYPE_CHECKING:
 
 
 def run(params: dict[str, Any]) -> int:
-    """The container's exit code, or 0 once it runs detached."""
+    """Run a container. Returns its exit code, or 0 if it runs detached."""
     facts = host.look()
-    asked = request.from_params(params, os.environ, facts)
-    if asked.tty and asked.interactive and not asked.detach and not os.isatty(0):
-        raise InvalidArgument("-it needs a terminal, and stdin is none", "leave out -t for a pipe, or -i")
+    options = request.from_params(params, os.environ, facts)
+    if options.tty and options.interactive and not options.detach and not os.isatty(0):
+        raise InvalidArgument("the input device is not a TTY", "leave out -t for a pipe, or -i")
     form = params["format"]
-    if form and not (asked.explain or asked.dry_run):
-        raise InvalidArgument("--format goes with --explain or --dry-run", "or see 'mydocker explain'")
+    if form and not (options.explain or options.dry_run):
+        raise InvalidArgument("--format needs --explain or --dry-run", "or see 'mydocker explain'")
     trace = Trace("host")
     began = monotonic_ns()
-    made = creation.draft(asked, facts)
-    _remark(made.notes)
-    if asked.dry_run:
+    draft = creation.draft(options, facts)
+    _remark(draft.notes)
+    if options.dry_run:
         from mydocker.cli import explain
 
-        explain.print_plan(made.plan(), form)
+        explain.print_plan(draft.plan(), form)
         return 0
-    found = creation.create(made)
-    trace.span("parse, plan, write the bundle and the record", f"ls {found.directory}", began)
+    container = creation.create(draft)
+    trace.span("parse, plan, write the bundle and the record", f"ls {container.directory}", began)
     try:
-        stdin = asked.interactive and not asked.detach
-        result = starting.start(found, not asked.detach, stdin, asked.explain, trace, made)
+        stdin = options.interactive and not options.detach
+        result = starting.start(container, not options.detach, stdin, options.explain, trace, draft)
     except BaseException as error:
-        if asked.detach:
-            print(found.id)  # without --rm it is there, with the error in its record
-        if found.auto_remove:
-            _remove(found.id)
-        if asked.explain and getattr(error, "trace", None):
+        if options.detach:
+            print(container.id)  # without --rm the container stays, with the error in its record
+        if container.auto_remove:
+            _remove(container.id)
+        if options.explain and getattr(error, "trace", None):
             _explain(error.trace, form)  # type: ignore[attr-defined]
         raise
-    if asked.explain and result.trace:
+    if options.explain and result.trace:
         _explain(result.trace, form)
-    if asked.detach:
-        print(found.id)
+    if options.detach:
+        print(container.id)
         return 0
     return result.exit_code or 0
 
 
 def create(params: dict[str, Any]) -> int:
     facts = host.look()
-    made = creation.draft(request.from_params(params, os.environ, facts), facts)
-    _remark(made.notes)
-    found = creation.create(made)
-    state.fsync_new(found)
-    print(found.id)
+    draft = creation.draft(request.from_params(params, os.environ, facts), facts)
+    _remark(draft.notes)
+    container = creation.create(draft)
+    state.fsync_new(container)
+    print(container.id)
     return 0
 
 
@@ -74,13 +74,13 @@ def _remark(notes: list[str]) -> None:
 
 
 def _remove(container_id: str) -> None:
-    """With --rm, a run that never ran leaves no container, even if its monitor was killed. One that ran is its
-    monitor's."""
+    """Remove the container of `run --rm` if it never ran; its monitor may have been killed. The monitor removes a
+    container that ran."""
     from mydocker.engine import lifecycle
 
     try:
-        found = state.load(container_id)
-        if found.status == "created" or not state.has_monitor(found):
+        container = state.load(container_id)
+        if container.status == "created" or not state.has_monitor(container):
             lifecycle.remove(container_id, force=True, volumes=True)
     except NotFound:
         pass

@@ -32,7 +32,7 @@ def info(params: dict[str, Any]) -> int:
         ("Kernel", facts["KernelVersion"]),
         ("System", facts["OperatingSystem"]),
         ("Machine", f"{facts['Architecture']}, {facts['NCPU']} CPUs, {units.human_size(facts['MemTotal'])} of memory"),
-        ("Kept in", facts["DockerRootDir"]),
+        ("Root directory", facts["DockerRootDir"]),
         ("Configuration", facts["ConfigFile"] or "the defaults"),
     ]
     if facts["ContainersUnreadable"]:
@@ -69,12 +69,12 @@ def shutdown(params: dict[str, Any]) -> int:
     return _report(boot.shutdown(params["networks"]))
 
 
-def _report(told: Iterable[str | MydockerError]) -> int:
-    """Print what is told of, as it comes; the exit code is the last error's."""
+def _report(events: Iterable[str | MydockerError]) -> int:
+    """Print events as they happen. Returns the last error's exit code."""
     from mydocker.engine.boot import Note
 
     code = 0
-    for each in told:
+    for each in events:
         if isinstance(each, MydockerError):
             code = tell(each)
         elif isinstance(each, Note):

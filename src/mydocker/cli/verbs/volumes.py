@@ -28,7 +28,7 @@ def create(params: dict[str, Any]) -> int:
 
 
 def ls(params: dict[str, Any]) -> int:
-    found, broken = _filtered(params["filter"])
+    matching, broken = _filtered(params["filter"])
     rows = [
         {
             "Driver": "local",
@@ -39,7 +39,7 @@ def ls(params: dict[str, Any]) -> int:
             "Links": "N/A",  # only docker's `system df` knows
             "Size": "N/A",
         }
-        for each in found
+        for each in matching
     ]
     columns = output.terminal_width()
     output.emit(output.listing(output.VOLUMES, rows, params["format"], params["quiet"], columns=columns))
@@ -47,19 +47,19 @@ def ls(params: dict[str, Any]) -> int:
 
 
 def _filtered(filters: list[str]) -> tuple[list[volumes.Volume], list[CorruptRecord]]:
-    """(those that fit; those that can't be read)."""
-    wanted = listing.parse(filters, _FILTERS)
-    found, broken = volumes.volumes()
-    return [each for each in found if listing.fits(each, wanted)], broken
+    """The volumes that match, and an error for each that can't be read."""
+    tests = listing.parse(filters, _FILTERS)
+    every, broken = volumes.volumes()
+    return [each for each in every if listing.fits(each, tests)], broken
 
 
 def _dangling(value: str) -> listing.Test:
     used = volumes.users()
-    return listing.truth("dangling", lambda found: found.name not in used)(value)
+    return listing.truth("dangling", lambda volume: volume.name not in used)(value)
 
 
 _FILTERS: dict[str, listing.Maker] = {
-    "name": listing.pattern(lambda found: str(found.name)),
+    "name": listing.pattern(lambda volume: str(volume.name)),
     "driver": lambda value: lambda _: value == "local",
     "label": listing.label,
     "dangling": _dangling,
@@ -76,19 +76,19 @@ def rm(params: dict[str, Any]) -> int:
 
 def prune(params: dict[str, Any]) -> int:
     used = volumes.users()
-    found, broken = _filtered(params["filter"])
+    matching, broken = _filtered(params["filter"])
     code = max(map(tell, broken), default=0)
-    gone = [each for each in found if each.name not in used and (params["all"] or each.anonymous)]
-    question = f"Remove {len(gone)} volume{'s' if len(gone) > 1 else ''} and all data in them?"
-    if gone and not params["force"] and not ask.agreed(question):
-        gone = []
+    unused = [each for each in matching if each.name not in used and (params["all"] or each.anonymous)]
+    question = f"Remove {len(unused)} volume{'s' if len(unused) > 1 else ''} and all data in them?"
+    if unused and not params["force"] and not ask.agreed(question):
+        unused = []
     deleted, reclaimed = [], 0
-    for each in gone:
+    for each in unused:
         size = volumes.size(each.name)
         try:
             volumes.remove(each.name)
         except (Conflict, NotFound):
-            continue  # a container has taken it meanwhile, or somebody else has removed it
+            continue  # meanwhile a container uses it, or it has been removed
         deleted.append(each.name)
         reclaimed += size
     if deleted:
