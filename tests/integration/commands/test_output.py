@@ -68,10 +68,13 @@ class TestDrivers:
             set -e
             mkdir {directory}/low {directory}/up {directory}/work {directory}/merged
             mount --make-rprivate /
-            mount -t overlay x -o lowerdir={directory}/low,upperdir={directory}/up,workdir={directory}/work
-            {directory}/merged export MYDOCKER_ROOT={directory}/merged/root MYDOCKER_RUN={directory}/merged/run
-            {machine.program} info --format '{{{{.Driver}}}}' {machine.program} run --rm --net none busybox sh -c 'echo
-            ran; rm /bin/ls' {machine.program} run --rm --net none busybox ls -d /tmp {machine.program} ps -aq
+            cd {directory}
+            mount -t overlay x -o lowerdir=low,upperdir=up,workdir=work merged
+            export MYDOCKER_ROOT={directory}/merged/root MYDOCKER_RUN={directory}/merged/run
+            {machine.program} info --format '{{{{.Driver}}}}'
+            {machine.program} run --rm --net none busybox sh -c 'echo ran; rm /bin/ls'
+            {machine.program} run --rm --net none busybox ls -d /tmp
+            {machine.program} ps -aq
         """
         result = machine.run("unshare", "-m", "sh", "-c", script)
         assert (result.rc, result.lines) == (0, ["copy", "ran", "/tmp"]), result

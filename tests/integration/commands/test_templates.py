@@ -221,7 +221,7 @@ class TestSize:
         mydocker.ok("run", "--name", name, "busybox", "dd", "if=/dev/zero", "of=/file", "bs=1k", "count=100")
         image = mydocker.ok("images", "--format", "{{.Size}}", "busybox")
         assert re.fullmatch(r"102kB \(virtual 2\.\d+MB\)", mydocker.ok("ps", "-a", "--format", "{{.Size}}"))
-        assert mydocker.ok("ps", "-as").splitlines()[0].endswith("NAMES" + " " * (len(name) - 2) + "SIZE")
+        assert mydocker.ok("ps", "-as").splitlines()[0].endswith("NAMES".ljust(max(10, len(name) + 3)) + "SIZE")
         mydocker.ok("create", "--name", f"{name}-new", "busybox")
         assert f"0B (virtual {image})" in mydocker.ok("ps", "-as", "-f", f"name={name}-new")
         mydocker.ok("start", f"{name}-new")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from time import time_ns
 
+from mydocker import state
 from mydocker.cli import output
 from mydocker.cli.rows import container
 from mydocker.cli.streams import tell
 from mydocker.engine import listing
 from mydocker.errors import CorruptRecord, InvalidArgument
-from mydocker.model.container import unusable
 from mydocker.model.options import units
 
 TYPE_CHECKING = False
