@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from mydocker.generated.fasttable import COMMANDS
+from mydocker.cli import dockerwords
+from mydocker.engine import bundle
+from mydocker.generated.fasttable import ALIASES, COMMANDS
 from mydocker.model import docker
 from mydocker.model.host import HostFacts
 from mydocker.model.oci import spec
@@ -76,3 +81,15 @@ def test_every_field_reaches_the_bundle_inspect_or_the_record(seen, field):
 def test_what_is_listed_here_needs_it(seen):
     assert not seen & (RECORDED | CLIENT_FIELDS)
     assert set(request.CreateRequest._fields) >= RECORDED | CLIENT_FIELDS
+
+
+def test_the_bundles_check_knows_every_key():
+    source = Path(spec.__file__).read_text()
+    checked = {key.rstrip("?") for key in bundle._SPEC}
+    assert set(re.findall(r"spec\[\"(\w+)\"\] = ", source)) <= checked, "see engine/bundle.py"
+
+
+def test_what_mydocker_has_is_not_what_only_docker_has():
+    assert not set(dockerwords.COMMANDS) & {*COMMANDS, *ALIASES}
+    for path, names in dockerwords.OPTIONS.items():
+        assert not set(names) & set(COMMANDS[path][3] if path in COMMANDS else ()), path
