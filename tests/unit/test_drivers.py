@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mydocker import config, paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument
-from mydocker.image.drivers import aufs, choice, copy, overlay
+from mydocker.image.drivers import aufs, base, choice, copy, overlay
 from mydocker.kernel.mounts import FLAGS
 from mydocker.ops.rootfs import Mount
 
@@ -171,6 +174,19 @@ class TestChoice:
         assert f"# {promised}; empty: the first" in (CHECKOUT / "packaging/config.yaml").read_text()
         reference = (CHECKOUT / "docs/reference.md").read_text().replace("`", "")
         assert f"| storage_driver | the first that works | {promised} |" in reference
+
+    @pytest.mark.parametrize("name", choice.NAMES)
+    def test_a_driver_is_complete_and_can_be_configured(self, name):
+        driver = choice.named(name)
+        assert driver.name == name
+        protocol = ast.parse(Path(base.__file__).read_text())
+        for function in (node for node in ast.walk(protocol) if isinstance(node, ast.FunctionDef)):
+            parameters = list(inspect.signature(getattr(driver, function.name)).parameters)
+            assert ["self", *parameters] == [each.arg for each in function.args.args], function.name
+        config._check({**{key: default for key, (default, _) in config.KEYS.items()}, "storage_driver": name})
+        role = yaml.safe_load((CHECKOUT / "ansible/roles/mydocker/meta/argument_specs.yml").read_text())
+        settings = role["argument_specs"]["main"]["options"]["mydocker_config"]["options"]
+        assert name in settings["storage_driver"]["choices"]
 
     @pytest.mark.parametrize("name", ["zfs", "", "base", "../x"])
     def test_a_record_s_driver_is_one_of_ours(self, name):
