@@ -11,7 +11,7 @@ from mydocker.model import docker, host
 from mydocker.model.container import Container
 from mydocker.model.network import Endpoint
 from mydocker.model.oci import spec
-from mydocker.model.options import names, request
+from mydocker.model.options import names, references, request
 
 ID = "0123456789ab" + "c" * 52
 CHAIN = [f"sha256:{digit * 64}" for digit in "12"]
@@ -63,7 +63,7 @@ def show(state=None, config=None, command=("top", "-b"), **given):
         id=ID,
         name="web",
         created="2026-11-23T18:47:57.861033571Z",
-        image=request.DEFAULT_IMAGE,
+        image=references.BUSYBOX,
         image_id="sha256:" + "e" * 64,
         command=["top", "-b"],
         driver="overlay",
@@ -352,9 +352,7 @@ class TestImage:
     }
 
     def test_image(self):
-        made = docker.image(
-            "sha256:5", self.CONFIG, CHAIN, ["bb:latest", "bb@sha256:7"], 1982270, "2026-11-23T18:46:54Z"
-        )
+        made = docker.image("sha256:5", self.CONFIG, CHAIN, ["bb:latest", "bb@sha256:7"], 1982270)
         assert {key: made[key] for key in ("Id", "Comment", "Created", "Author", "Architecture", "Os", "Size")} == {
             "Id": "sha256:5",
             "Comment": "hello",
@@ -366,7 +364,7 @@ class TestImage:
         }
         assert (made["RepoTags"], made["RepoDigests"]) == (["bb:latest"], ["bb@sha256:7"])
         assert made["RootFS"] == {"Type": "layers", "Layers": ["sha256:1"]}
-        assert made["Metadata"] == {"LastTagTime": "2026-11-23T18:46:54Z"}
+        assert made["Metadata"] == {"LastTagTime": "0001-01-01T00:00:00Z"}
         assert made["Config"]["Cmd"] == ["sh"]
         assert made["Config"]["ExposedPorts"] == {"80/tcp": {}}
         assert made["GraphDriver"]["Data"] == {"LowerDir": paths.layer(CHAIN[0]), "UpperDir": paths.layer(CHAIN[1])}

@@ -135,7 +135,7 @@ def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:
 
 def _is_default_command(word: str) -> bool:
     """Whether the default image has an executable of that name in its PATH."""
-    image = lookup.find(request.DEFAULT_IMAGE)
+    image = lookup.find(references.BUSYBOX)
     rows = (image.config.get("config") or {}).get("Env") or []
     path = next((row[5:] for row in rows if row.startswith("PATH=")), spec.PATH)
     candidates = [word] if "/" in word else [f"{directory}/{word}" for directory in path.split(":")]

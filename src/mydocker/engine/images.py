@@ -27,9 +27,9 @@ _CHUNK = 1 << 20
 FILTERS = ("dangling", "label", "before", "since", "reference")
 
 
-def images(pattern: str | None, filters: list[str], everything: bool) -> list[store.Image]:
+def images(pattern: str | None, filters: list[str]) -> list[store.Image]:
     """The images, the newest first, each with the names that fit. pattern: NAME or NAME:TAG, with wildcards.
-    filters: KEY=VALUE as typed. everything: has no meaning here, as there are no intermediate images."""
+    filters: KEY=VALUE as typed."""
     found = store.images()
     wanted = [_filter(text, found) for text in filters]
     if pattern:
@@ -49,7 +49,7 @@ def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], stor
     if key == "dangling":
         return lambda image: image if (not image.names) == (value in ("true", "1")) else None
     if key == "label":
-        return lambda image: image if _has_label(image, value) else None
+        return lambda image: image if listing.has_label(_labels(image), value) else None
     created = store.resolve(value).created
     if key == "before":
         return lambda image: image if image.created < created else None
@@ -74,10 +74,8 @@ def _bare(name: str) -> str:
     return name.rpartition(":")[0]
 
 
-def _has_label(image: store.Image, text: str) -> bool:
-    key, equals, value = text.partition("=")
-    labels = (image.config.get("config") or {}).get("Labels") or {}
-    return key in labels and (not equals or labels[key] == value)
+def _labels(image: store.Image) -> dict[str, str]:
+    return (image.config.get("config") or {}).get("Labels") or {}
 
 
 def tag(source: str, target: str) -> None:

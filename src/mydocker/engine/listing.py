@@ -112,9 +112,13 @@ def truth(key: str, test: Test) -> Maker:
 
 
 def label(value: str) -> Test:
-    """KEY or KEY=VALUE."""
-    key, equals, wanted = value.partition("=")
-    return lambda thing: key in thing.labels and (not equals or thing.labels[key] == wanted)
+    return lambda thing: has_label(thing.labels, value)
+
+
+def has_label(labels: dict[str, str], text: str) -> bool:
+    """text: KEY or KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    return key in labels and (not equals or labels[key] == value)
 
 
 def _name(value: str) -> Test:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from mydocker.errors import HostError, NotFound
 from mydocker.image import store, unpacking, writer
-from mydocker.image.lookup import BUSYBOX
+from mydocker.model.oci.spec import PATH
+from mydocker.model.options.references import BUSYBOX
 from mydocker.record import record
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ PLACES = (
     f"{__file__.rpartition('/mydocker/')[0]}/busybox/busybox-{os.uname().machine}",  # which the .rpm brings
 )
 EPOCH = "1970-01-01T00:00:00Z"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _DIRECTORIES = {
     "": 0o755,

@@ -9,8 +9,7 @@ import os
 from mydocker import paths
 from mydocker.errors import NotFound
 from mydocker.image import store
-
-BUSYBOX = "busybox:latest"
+from mydocker.model.options.references import BUSYBOX
 
 
 def find(reference: str, make: bool = True) -> store.Image:

@@ -377,11 +377,9 @@ _BLANK: Json = {
 }
 
 
-def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int, tagged_at: str = "") -> Json:
+def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int) -> Json:
     """image_id: sha256:…. config: the OCI image config. layers: chain IDs, bottom first. tags: NAME:TAG or NAME@DIGEST.
-
-    size: bytes, of all layers. tagged_at: RFC 3339.
-    """
+    size: bytes, of all layers."""
     own = config.get("config") or {}
     history = config.get("history") or [{}]
     described: Json = {
@@ -413,7 +411,7 @@ def image(image_id: str, config: Json, layers: list[str], tags: list[str], size:
         "VirtualSize": size,
         "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": _stack(layers[:-1]), "UpperDir": _stack(layers[-1:])}},
         "RootFS": {"Type": "layers", "Layers": (config.get("rootfs") or {}).get("diff_ids") or []},
-        "Metadata": {"LastTagTime": tagged_at or times.NEVER},
+        "Metadata": {"LastTagTime": times.NEVER},
     }
 
 

@@ -21,7 +21,7 @@ _MAX_NOTES = 20
 def images(params: dict[str, Any]) -> int:
     now = time_ns()
     trunc = not params["no_trunc"]
-    images = engine.images(params["image"], params["filter"], params["all"])
+    images = engine.images(params["image"], params["filter"])  # --all adds nothing: there are no intermediate images
     listed = [row for image in images for row in rows.image(image, now, trunc)]
     columns = output.terminal_width()
     output.emit(output.listing(output.IMAGES, listed, params["format"], params["quiet"], trunc, columns))

@@ -10,6 +10,7 @@ from mydocker.errors import InvalidArgument
 from mydocker.model.options.names import DIGITS, LETTERS
 from mydocker.record import record
 
+BUSYBOX = "busybox:latest"  # the built-in image; what `run COMMAND` runs in
 _HEX = frozenset("0123456789abcdef")
 _LOWER = frozenset(LETTERS[:26] + DIGITS)
 _ALNUM = frozenset(LETTERS + DIGITS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, NotFound
 from mydocker.model.oci import capabilities
 from mydocker.model.options import keyvalue, mounts, names, net, ports, resolver, restart, signals, units
+from mydocker.model.options.references import BUSYBOX
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mydocker.model.options.units import Ulimit
 
 SCHEMA = 1
-DEFAULT_IMAGE = "busybox:latest"  # what `run COMMAND` runs in
 MIN_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
 SHM_SIZE = 64 * units.MIB
 # Options that are taken for the values that ask for what happens anyway -> (these values, why there are no others).
@@ -350,8 +350,8 @@ def resolve_words(
     if not first.startswith("/") and is_image(first):
         return first, words[1:]
     if first.startswith("/") or is_command(first):
-        return DEFAULT_IMAGE, words
-    raise NotFound(f"'{first}' is neither an image here nor a command in {DEFAULT_IMAGE}", how_to_get(first))
+        return BUSYBOX, words
+    raise NotFound(f"'{first}' is neither an image here nor a command in {BUSYBOX}", how_to_get(first))
 
 
 def complete(request: CreateRequest, image: str, command: list[str], config: Mapping[str, Any]) -> CreateRequest:
