@@ -9,7 +9,7 @@ SECOND = 10**9  # nanoseconds
 
 def rfc3339(ns: int, fixed: bool = False) -> str:
     """RFC 3339 in UTC, to the nanosecond. fixed: with all nine digits, else as short as can be (Go's RFC3339Nano)."""
-    seconds, rest = divmod(ns, SECOND)
+    seconds, tail = divmod(ns, SECOND)
     year, month, day, hour, minute, second = gmtime(seconds)[:6]
-    fraction = f".{rest:09}" if fixed else f".{rest:09}".rstrip("0").rstrip(".")
+    fraction = f".{tail:09}" if fixed else f".{tail:09}".rstrip("0").rstrip(".")
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"
