@@ -1,8 +1,7 @@
-"""Bridges: made, mended, described and deleted through pyroute2, which knows all of rtnetlink and takes its time (170
-ms to import). What a start needs of links is in rtnetlink.py.
+"""Make, repair, describe and delete bridges through pyroute2, which takes 170 ms to import.
 
-A bridge of ours has an alias, its tag, such as "mydocker: network web 0123456789ab", which `ip link` shows; a link of
-that name without it is somebody else's, and is left alone.
+Starts use rtnetlink.py instead. A bridge of ours has an alias, its tag, such as "mydocker: network web 0123456789ab",
+which `ip link` shows. A link of the same name without the tag is somebody else's, and is left alone.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 _IFF_UP = 1
-_NODAD = 0x02  # IFA_F_NODAD: used at once, without asking the neighbours for a duplicate
+_NODAD = 0x02  # IFA_F_NODAD: usable at once, without duplicate address detection
 _LINK_LOCAL = 253  # RT_SCOPE_LINK: the address that the kernel gives itself
-_ATTEMPTS = 100  # for a list during which nothing changes
+_ATTEMPTS = 100  # to get a list while nothing changes
 _NOT_REMOTE = (2, 3, 4, 5)  # RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST: no route to a subnet
 
 
 @record
 class Bridge:
-    """A link as it is. kind: "bridge", if it is one. addresses: with /PREFIX, without those of the kernel's own making.
-    ports: the names of the links on it. mtu: bytes."""
+    """A link with the name of a bridge. kind: "bridge" if it is a bridge. addresses: with /PREFIX, without those that
+    the kernel assigns by itself. ports: the names of the links that are attached. mtu: bytes."""
 
     device: str
     index: int
@@ -45,34 +44,34 @@ class Bridge:
     ports: list[str]
 
     def is_ours(self, tag: str, mac: str = "") -> bool:
-        """mac: also count one that nobody has tagged, if it has our MAC: a process may end right after it made it."""
+        """True for a bridge with the tag, or with no tag but our MAC: its maker may have died before it set the tag."""
         return self.kind == "bridge" and (self.alias == tag or (not self.alias and self.mac == mac))
 
 
 def make(device: str, addresses: list[str], mtu: int, mac: str, tag: str) -> None:
-    """The bridge, up and with all of this; one of ours that lacks something gets it. addresses: with /PREFIX.
+    """Make a bridge, or repair one of ours; it is up afterwards. addresses: with /PREFIX.
 
-    Raises Conflict if a link of that name is not ours, OSError with the device's name.
+    Raises Conflict if a link of that name is not ours, or OSError with the device's name.
     """
-    wanted = [ip_interface(address) for address in addresses]
+    interfaces = [ip_interface(address) for address in addresses]
     with _kernel(device) as kernel:
-        found = _describe(kernel, device)
-        if not found:
+        bridge = _describe(kernel, device)
+        if not bridge:
             kernel.link("add", ifname=device, kind="bridge", address=mac)
-            found = _describe(kernel, device)
-        if not found or not found.is_ours(tag, mac):
+            bridge = _describe(kernel, device)
+        if not bridge or not bridge.is_ours(tag, mac):
             raise Conflict(
-                f"there is a link {device} on this host, and it is not mydocker's",
+                f"a link {device} already exists on this host, and it is not mydocker's",
                 f"'ip -d link show {device}' tells what it is; rename it, or give the network another name",
             )
-        # An MTU that is set stays; the kernel's own would follow the ports.
-        kernel.link("set", index=found.index, address=mac, mtu=mtu)
-        _set(device, ipv6=any(address.version == 6 for address in wanted))
-        for address in wanted:
-            if str(address) not in found.addresses:
-                kernel.addr("add", index=found.index, **_fields(address))
-        # The tag comes last: who sees it knows that all the rest is there.
-        kernel.link("set", index=found.index, state="up", ifalias=tag)
+        # Without an explicit MTU the bridge's would follow its ports.
+        kernel.link("set", index=bridge.index, address=mac, mtu=mtu)
+        _set(device, ipv6=any(interface.version == 6 for interface in interfaces))
+        for interface in interfaces:
+            if str(interface) not in bridge.addresses:
+                kernel.addr("add", index=bridge.index, **_fields(interface))
+        # The tag comes last, so that a bridge with a tag is complete.
+        kernel.link("set", index=bridge.index, state="up", ifalias=tag)
 
 
 def _fields(own: IPv4Interface | IPv6Interface) -> dict[str, Any]:
@@ -83,11 +82,11 @@ def _fields(own: IPv4Interface | IPv6Interface) -> dict[str, Any]:
 
 
 def settings(device: str, ipv6: bool) -> dict[str, str]:
-    """What the kernel is told of a bridge: files, and what is written there.
+    """The kernel's settings of a bridge: file -> value.
 
-    route_localnet: a published port is reached by 127.0.0.1 too, so packets from there may leave by the bridge; the
-    rules drop what comes in for 127.0.0.0/8, and have to be there first. accept_ra: a container is no router of the
-    host. disable_ipv6: on a network without IPv6 the host has no address that a container could reach it by.
+    route_localnet: a published port is reached by 127.0.0.1, too, so packets from there may leave by the bridge. The
+    rules that drop what comes in for 127.0.0.0/8 must exist before. accept_ra: a container must not act as a router for
+    the host. disable_ipv6: on a network without IPv6 the host has no IPv6 address that a container could reach.
     """
     return {
         f"/proc/sys/net/ipv4/conf/{device}/route_localnet": "1",
@@ -104,17 +103,17 @@ def _set(device: str, ipv6: bool) -> None:
 
 
 def delete(device: str, tag: str, mac: str = "") -> bool:
-    """Whether there was one of ours to delete, as is_ours() says."""
+    """Delete a bridge if it is ours, as is_ours() tells; returns whether it was."""
     with _kernel(device) as kernel:
-        found = _describe(kernel, device)
-        if not found or not found.is_ours(tag, mac):
+        bridge = _describe(kernel, device)
+        if not bridge or not bridge.is_ours(tag, mac):
             return False
-        kernel.link("del", index=found.index)
+        kernel.link("del", index=bridge.index)
         return True
 
 
 def describe(device: str) -> Bridge | None:
-    """None: there is no link of that name."""
+    """Describe a link; None if there is none of that name."""
     with _kernel(device) as kernel:
         return _describe(kernel, device)
 
@@ -144,7 +143,7 @@ def _describe(kernel: Any, device: str) -> Bridge | None:
 
 
 def _one(kernel: Any, device: str) -> Any:
-    """The kernel's message on a link, or None."""
+    """The kernel's message about a link, or None."""
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
@@ -156,7 +155,7 @@ def _one(kernel: Any, device: str) -> Any:
 
 
 def _whole(dump: Callable[[], Iterable[Any]]) -> list[Any]:
-    """A list of the kernel's. It takes several messages, and is of no use if something has changed between them."""
+    """Get a list from the kernel. It comes in several messages, and is useless if something changes between them."""
     from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
 
     for _ in range(_ATTEMPTS):
@@ -164,14 +163,14 @@ def _whole(dump: Callable[[], Iterable[Any]]) -> list[Any]:
             return list(dump())
         except NetlinkDumpInterrupted:
             continue
-    raise OSError(errno.EAGAIN, "the host's links do not stand still")
+    raise OSError(errno.EAGAIN, "the host's links keep changing")
 
 
 @record
 class Link:
-    """A link of the host's, as a port. bridge: that it is plugged into, "" if none; a bond or a VRF counts, too.
-    hairpin: whether the bridge sends back by it what came by it. kind: "bridge", "veth", "vlan" and so on, "" for a
-    network card. lower: the link that a VLAN is on, or "". alias: what somebody has noted on it."""
+    """A link of the host. bridge: the bridge, bond or VRF that it is attached to, or "". hairpin: true if the bridge
+    may send a packet back by this port. kind: "bridge", "veth", "vlan" and so on, "" for a network card. lower: the
+    link that a VLAN is on, or "". alias: its ifalias."""
 
     up: bool
     bridge: str
@@ -192,7 +191,7 @@ def links() -> dict[str, Link]:
             names.get(link.get_attr("IFLA_MASTER"), ""),
             bool(link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_MODE")),
             link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or "",
-            # The number may be one of another namespace.
+            # The index may be one of another namespace.
             "" if link.get_attr("IFLA_LINK_NETNSID") is not None else names.get(link.get_attr("IFLA_LINK"), ""),
             link.get_attr("IFLA_IFALIAS") or "",
         )
@@ -201,11 +200,13 @@ def links() -> dict[str, Link]:
 
 
 def host_subnets() -> dict[str, str]:
-    """Every subnet that this host has an address in or a route to, in whichever table -> the link that it is on ("" if
-    none). Default routes, and what every host has (loopback, link-local, multicast), are left out."""
+    """The subnets that this host has an address in or a route to, in any table -> their link, "" if there is none.
+
+    Default routes and the subnets of every host (loopback, link-local, multicast) are left out.
+    """
     with _kernel("the host's routes") as kernel:
         names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in _whole(kernel.get_links)}
-        found = [
+        subnets = [
             (f"{route.get_attr('RTA_DST')}/{route['dst_len']}", names.get(route.get_attr("RTA_OIF"), ""))
             for route in _whole(kernel.get_routes)
             if route.get_attr("RTA_DST") and route["type"] not in _NOT_REMOTE
@@ -213,20 +214,19 @@ def host_subnets() -> dict[str, str]:
         for address in _whole(kernel.get_addr):
             device = names.get(address["index"], "")
             far, own = address.get_attr("IFA_ADDRESS"), address.get_attr("IFA_LOCAL")
-            found.append((f"{far}/{address['prefixlen']}", device))
-            if own and own != far:  # our end of a tunnel
-                found.append((own, device))
-    subnets = [(ip_network(text, strict=False), device) for text, device in found]
+            subnets.append((f"{far}/{address['prefixlen']}", device))
+            if own and own != far:  # the local address of a tunnel
+                subnets.append((own, device))
     return {
         str(subnet): device
-        for subnet, device in subnets
+        for subnet, device in ((ip_network(text, strict=False), device) for text, device in subnets)
         if not (subnet.is_loopback or subnet.is_link_local or subnet.is_multicast)
     }
 
 
 @contextmanager
 def _kernel(about: str) -> Iterator[Any]:
-    """pyroute2's socket to the kernel; its errors become OSError, and name what they are about."""
+    """Open pyroute2's socket to the kernel. Its errors become OSErrors that name `about`."""
     reach()
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError

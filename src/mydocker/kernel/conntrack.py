@@ -1,9 +1,9 @@
-"""The kernel's memory of UDP conversations, which outlives the rules that they were translated by.
+"""The kernel's entries of UDP connections, which outlive the rules that they were translated by.
 
-Rules of the table `nat` are asked for a conversation's first packet only. Who sends to a port again and again, from
-before its container runs to after it has gone, is one conversation for ever: it never gets to the container, or never
-away from its address. So what is remembered of a port is forgotten when its rules come and go. A TCP connection begins
-anew by itself.
+Rules of the table `nat` are evaluated for the first packet of a connection only. A client that keeps sending from one
+port is one conntrack entry that never expires, so new rules never apply to it: its packets do not reach a container
+that has just started, or still go to the address of one that has ended. So the entries of a port are deleted when its
+rules come and go. For TCP this is not necessary: clients open new connections.
 
 ctnetlink, as conntrack(8) speaks it: nlmsghdr, nfgenmsg (family u8 · version u8 · 0 u16), attributes.
 """
@@ -35,20 +35,20 @@ _BUFFER = 65536
 
 
 def forget_udp(version: int, ports: list[int]) -> None:
-    """Forget all conversations to these ports of the host, as they were addressed. version: of IP, 4 or 6.
+    """Delete the entries of all UDP connections to these ports of the host, before translation. version: of IP, 4 or 6.
 
-    A kernel that does not tell of conversations is left alone. Raises OSError.
+    Does nothing on a kernel without ctnetlink. Raises OSError.
     """
     family = AF_INET if version == 4 else AF_INET6
     kernel = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, _NETLINK_NETFILTER)
     try:
         kernel.connect((0, 0))
         for port in ports:
-            for conversation in list(_to(kernel, family, port)):
-                kernel.send(_message(_DELETE, _ACK, family, conversation))
+            for entry in list(_entries(kernel, family, port)):
+                kernel.send(_message(_DELETE, _ACK, family, entry))
                 (number,) = unpack_from("=i", kernel.recv(_BUFFER), 16)
-                if number not in (0, -errno.ENOENT):  # it may have ended by itself
-                    raise OSError(-number, os.strerror(-number), f"conversations to UDP port {port}")
+                if number not in (0, -errno.ENOENT):  # it may have expired by itself
+                    raise OSError(-number, os.strerror(-number), f"connections to UDP port {port}")
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
             raise
@@ -56,14 +56,14 @@ def forget_udp(version: int, ports: list[int]) -> None:
         kernel.close()
 
 
-def _to(kernel: socket, family: int, port: int) -> Iterator[bytes]:
-    """The original direction of each UDP conversation to a port, as an attribute that names it to the kernel."""
+def _entries(kernel: socket, family: int, port: int) -> Iterator[bytes]:
+    """The original direction of each UDP connection to a port, as the attribute that identifies an entry."""
     proto = attribute(_PROTO_NUM, pack("=B", _UDP)) + attribute(_PROTO_DST_PORT, pack(">H", port))
     by = attribute(_FILTER_ORIG_FLAGS, pack("=I", _BY_PROTOCOL | _BY_PORT))
     by += attribute(_FILTER_REPLY_FLAGS, pack("=I", 0))
-    # A kernel before 5.8 does not know the filter, and tells all: hence the second look below.
-    wanted = attribute(_TUPLE_ORIG | _NESTED, attribute(_TUPLE_PROTO | _NESTED, proto))
-    kernel.send(_message(_GET, _DUMP, family, wanted + attribute(_FILTER | _NESTED, by)))
+    # Kernels before 5.8 ignore the filter and return all entries, so they are filtered again below.
+    selected = attribute(_TUPLE_ORIG | _NESTED, attribute(_TUPLE_PROTO | _NESTED, proto))
+    kernel.send(_message(_GET, _DUMP, family, selected + attribute(_FILTER | _NESTED, by)))
     while True:
         data = kernel.recv(_BUFFER)
         at = 0
@@ -72,11 +72,11 @@ def _to(kernel: socket, family: int, port: int) -> Iterator[bytes]:
             if kind in (_DONE, _ERROR):
                 (number,) = unpack_from("=i", data, at + 16)
                 if number:
-                    raise OSError(-number, os.strerror(-number), f"conversations to UDP port {port}")
+                    raise OSError(-number, os.strerror(-number), f"connections to UDP port {port}")
                 return
             original = attributes(data[at + 20 : at + length])[_TUPLE_ORIG]
-            found = attributes(attributes(original)[_TUPLE_PROTO])
-            if found[_PROTO_NUM] == pack("=B", _UDP) and found.get(_PROTO_DST_PORT) == pack(">H", port):
+            protocol = attributes(attributes(original)[_TUPLE_PROTO])
+            if protocol[_PROTO_NUM] == pack("=B", _UDP) and protocol.get(_PROTO_DST_PORT) == pack(">H", port):
                 yield attribute(_TUPLE_ORIG | _NESTED, original)
             at += (length + 3) & ~3
 

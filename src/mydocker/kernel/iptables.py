@@ -1,9 +1,10 @@
-"""iptables and ip6tables, by their -save and -restore programs: one transaction a table, never a rule at a time.
+"""iptables and ip6tables, by their -save and -restore programs: one transaction a table, never rule by rule.
 
-The first `iptables` in programs.DIRECTORIES is the host's own choice between nf_tables and the legacy tables (Debian's
-alternatives), as it is for docker and podman: rules in the other flavour would stand where its administrator does not
-look. network/foreign.py tells where that other flavour has rules that are in the way; and where the host has changed
-its choice, mydocker's own are still there, until `network reload` takes them away."""
+The first `iptables` in programs.DIRECTORIES is the host's choice between nf_tables and the legacy tables (Debian's
+alternatives). As docker and podman do, mydocker follows this choice: an administrator would not look for rules in the
+other flavour. network/foreign.py detects rules of others there that are in the way. If the host's choice changes,
+mydocker's old rules stay in the other flavour until `network reload` removes them.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
-_PATIENCE = "30"  # seconds for another program's lock (the legacy tables have one)
+_PATIENCE = "30"  # seconds to wait for the lock of the legacy tables
 _ATTEMPTS = 20
 
 
 def save(version: int, table: str = "", flavour: str = "") -> str:
-    """The rules as `iptables-save` prints them; version: of IP, 4 or 6; table: one of them, or all that are in use;
-    flavour: legacy or nft, or the host's choice."""
+    """The rules as `iptables-save` prints them.
+
+    version: of IP, 4 or 6. table: "" for all that are in use. flavour: "legacy", "nft", or "" for the host's choice.
+    """
     words = ["-t", table] if table else []
     return programs.run([f"{_name(version, flavour)}-save", *words], package="iptables")
 
 
 def restore(version: int, text: str, flavour: str = "") -> None:
-    """Apply a text for `iptables-restore --noflush`. Raises OSError, which names the line that failed."""
+    """Run `iptables-restore --noflush` with a text. Raises OSError, which names the line that failed."""
     argv = [f"{_name(version, flavour)}-restore", "--noflush", "-w", _PATIENCE]
     try:
         programs.run(argv, text.encode(), package="iptables")
@@ -36,10 +39,10 @@ def restore(version: int, text: str, flavour: str = "") -> None:
 
 
 def change(version: int, plan: Callable[[str], str], table: str = "", flavour: str = "") -> None:
-    """Read the rules, plan a change of them, apply it. plan: from save()'s text to restore()'s, "" for no change.
+    """Read the rules, plan a change and apply it. plan: from save()'s text to restore()'s, "" for no change.
 
-    Nothing locks the firewall between the two. So a plan makes a chain with -N, never with `:CHAIN -`, which would
-    empty one that somebody else has just made: a change meanwhile makes restore() fail, and is looked at again.
+    Nothing locks the firewall in between. If somebody else changes it meanwhile, restore() fails, and the rules are
+    read again. So a plan must make a chain with -N: `:CHAIN -` would flush a chain that somebody else has just made.
     """
     text = plan(save(version, table, flavour))
     for attempt in range(_ATTEMPTS):
@@ -58,13 +61,13 @@ def _name(version: int, flavour: str) -> str:
 
 
 def other_flavour() -> str:
-    """The one that the host has not chosen, if its programs are here."""
+    """The flavour that the host does not use, "" if its programs are missing."""
     other = "legacy" if "nf_tables" in programs.run([PROGRAMS[4], "--version"], package="iptables") else "nft"
     return other if programs.find(f"{PROGRAMS[4]}-{other}-save") else ""
 
 
 def _failed_line(message: str, text: str) -> str:
-    """The line that iptables-restore complains of: it says `line 5 failed`, `line 5: …` or `occurred at line: 5`."""
+    """The line that iptables-restore complains about: `line 5 failed`, `line 5: …` or `occurred at line: 5`."""
     words = message.replace(":", " ").split()
     lines = text.splitlines()
     for word, after in zip(words, words[1:]):

@@ -1,4 +1,4 @@
-"""Network devices by ioctl(2), for what needs no netlink."""
+"""Network devices by ioctl(2), where netlink is not needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 def link_up(device: str) -> None:
-    """Set IFF_UP on a device of this network namespace. Raises OSError, with the device's name, if there is none."""
+    """Set IFF_UP on a device of this network namespace. Raises OSError with the device's name."""
     # struct ifreq: 16 bytes of name, then a union; here a short of flags.
     request = pack("16sh22x", device.encode(), 0)
     endpoint = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC)

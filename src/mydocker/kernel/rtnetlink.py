@@ -1,15 +1,15 @@
-"""rtnetlink(7): how links, addresses and routes are made; what `ip` does, without starting it.
+"""rtnetlink(7): make links, addresses and routes, as `ip` does, but without starting a program.
 
-A request is a row of messages, each of them
+A request is a sequence of messages, each of them
 
     nlmsghdr     length u32 · type u16 · flags u16 · sequence u32 · port u32        (16 bytes; length counts all)
     header       of the type's family: ifinfomsg (links), ifaddrmsg (addresses) or rtmsg (routes)
     attributes   length u16 · type u16 · value · padding to four bytes              (length counts all but the padding)
 
-and a value may be attributes again. All is in the machine's byte order, but addresses, which are in the network's. The
+A value may consist of attributes again. Addresses are in network byte order, everything else in the machine's. The
 kernel answers each message with an nlmsgerr: its errno, negative, or 0.
-pyroute2 would take 170 ms; it does what need
-not be quick (bridge.py), and reads these messages back in the tests.
+
+pyroute2 takes 170 ms to import. It serves where that does not matter (bridge.py), and decodes these messages in tests.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _LARGEST = 32768  # bytes of an answer: the kernel's own bound
 
 @record
 class Message:
-    """about: what it makes or changes, as an error names it. kind: RTM_…. flags: beside REQUEST and ACK. body: the
-    family's header and the attributes."""
+    """A message to the kernel. about: the object to make or change, as an error names it. kind: RTM_…. flags: in
+    addition to REQUEST and ACK. body: the family's header and the attributes."""
 
     about: str
     kind: int
@@ -68,22 +68,22 @@ class Message:
 
 
 class Netlink:
-    """A socket to the kernel, in the network namespace that its maker is in; what it does, it does there."""
+    """A socket to the kernel. It acts in the network namespace that the process was in when it was opened."""
 
     def __init__(self) -> None:
         self._socket = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
-        self._socket.connect((0, 0))  # port 0 is the kernel: nobody else gets through
-        for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):  # answers with a text, and without our own message
+        self._socket.connect((0, 0))  # port 0 is the kernel: messages of others are dropped
+        for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):  # answers contain a text, and do not repeat our message
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
 
     def request(self, *messages: Message) -> None:
-        """Send all in one system call; the kernel does them in turn, and does not stop at one that fails.
+        """Send all messages in one system call. The kernel handles them in turn, and goes on after one that fails.
 
-        Raises OSError for the first that failed: the kernel's errno, its own words, what the message was about.
+        Raises OSError for the first that failed: the kernel's errno and text, and what the message was about.
         """
         self._socket.send(b"".join(message.encoded(number) for number, message in enumerate(messages)))
         failure = None
-        for message in messages:  # answers come in the same order, a datagram each
+        for message in messages:  # the answers come in the same order, a datagram each
             number, text = _answer(self._socket.recv(_LARGEST))
             if number and not failure:
                 failure = OSError(number, os.strerror(number) + text, message.about)
@@ -98,31 +98,31 @@ class Netlink:
 
 
 def _answer(data: bytes) -> tuple[int, str]:
-    """The errno (0: done) of an nlmsgerr, and what else it says: " (text)" or nothing."""
+    """The errno of an nlmsgerr (0 for success), and its text as " (text)", or ""."""
     kind, flags = unpack_from("=4xHH", data)
     if kind != _NLMSG_ERROR:
         raise OSError(errno.EPROTO, f"the kernel answered with a netlink message of type {kind}")
     (number,) = unpack_from("=i", data, 16)
-    # After the header and the number there is the header of our own message.
+    # The header and the number are followed by the header of our own message.
     text = attributes(data, 36).get(_NLMSGERR_ATTR_MSG) if flags & _NLM_F_ACK_TLVS else None
     return -number, f" ({text.rstrip(bytes(1)).decode(errors='replace')})" if text else ""
 
 
 def attributes(data: bytes, at: int = 0) -> dict[int, bytes]:
-    """Those that begin at an offset, by their type."""
-    found = {}
+    """Parse the attributes from an offset on: type -> value."""
+    values = {}
     while at + 4 <= len(data):
         length, kind = unpack_from("=HH", data, at)
-        found[kind & ~_NLA_F_NESTED] = data[at + 4 : at + length]
+        values[kind & ~_NLA_F_NESTED] = data[at + 4 : at + length]
         at += max(4, (length + 3) & ~3)
-    return found
+    return values
 
 
 def index(name: str) -> int:
     """The number of a link in this network namespace. Raises OSError (ENODEV) with its name."""
     try:
         return if_nametoindex(name)
-    except OSError:  # Python's has no errno
+    except OSError:  # the one of Python has no errno
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name) from None
 
 
@@ -149,9 +149,11 @@ def carrier(name: str) -> str:
 
 
 def new_veth(link: str, master: int, mtu: int, peer: str, peer_mac: str, pid: int = 0, descriptor: int = -1) -> Message:
-    """A pair of Ethernet links. link: the end in this namespace, up, and a port of the bridge with the index `master`.
-    peer: the end in the network namespace of a process, or of a descriptor; not yet up: the kernel sets its flags while
-    it has no other end (ENOTCONN). mtu: bytes. peer_mac: 02:42:…
+    """Make a pair of Ethernet links.
+
+    link: the end in this namespace; it is up, and a port of the bridge with the index `master`. peer: the end in the
+    network namespace of a process, or of a descriptor; it can't be up yet, because the kernel sets its flags before it
+    has a peer (ENOTCONN). mtu: bytes. peer_mac: 02:42:…
     """
     where = _u32(_IFLA_NET_NS_PID, pid) if descriptor < 0 else _u32(_IFLA_NET_NS_FD, descriptor)
     other = _text(_IFLA_IFNAME, peer) + _u32(_IFLA_MTU, mtu)
@@ -163,18 +165,19 @@ def new_veth(link: str, master: int, mtu: int, peer: str, peer_mac: str, pid: in
 
 
 def link_up(name: str) -> Message:
+    """Set a link up."""
     return Message(f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name))
 
 
 def attach_port(name: str, master: int) -> Message:
-    """Up, and a port of the bridge with the index `master`."""
+    """Set a link up and attach it to the bridge with the index `master`."""
     return Message(
         f"link {name}", _RTM_NEWLINK, 0, _link(up=True) + _text(_IFLA_IFNAME, name) + _u32(_IFLA_MASTER, master)
     )
 
 
 def hairpin(name: str) -> Message:
-    """Its bridge may send a packet back by the port that it came by. It has to be plugged in."""
+    """Let the bridge send a packet back by the port that it came from. The link must be attached to the bridge."""
     kind = _text(_IFLA_INFO_SLAVE_KIND, "bridge")
     kind += attribute(_IFLA_INFO_SLAVE_DATA, attribute(_IFLA_BRPORT_MODE, b"\1"))
     return Message(
@@ -183,27 +186,33 @@ def hairpin(name: str) -> Message:
 
 
 def detach_port(name: str) -> Message:
-    """Off its bridge, and down. A pair whose other end's namespace ends goes with it a moment later, for nothing; until
-    then nobody shall meet its address. Deleting it costs 20 to 40 ms."""
+    """Detach a link from its bridge and set it down.
+
+    The kernel deletes the pair with the peer's namespace at no cost, but a moment later; until then detach it so that
+    its address is not used. Deleting it explicitly takes 20 to 40 ms.
+    """
     return Message(
         f"link {name}", _RTM_NEWLINK, 0, _link(down=True) + _text(_IFLA_IFNAME, name) + _u32(_IFLA_MASTER, 0)
     )
 
 
 def delete_link(name: str) -> Message:
-    """The other end of a pair goes with it."""
+    """Delete a link, and its peer."""
     return Message(f"link {name}", _RTM_DELLINK, 0, _link() + _text(_IFLA_IFNAME, name))
 
 
 def new_address(link: int, address: str) -> Message:
-    """address: A.B.C.D/N, which gets the broadcast address of its subnet, or of IPv6, which is used at once, without
-    asking the neighbours for a duplicate. link: an index."""
+    """Add an address with /PREFIX to the link with the index `link`.
+
+    An IPv4 address gets the broadcast address of its subnet. An IPv6 address is usable at once, without duplicate
+    address detection.
+    """
     host, _, prefix = address.partition("/")
     family, value = _parsed(host)
     flags, broadcast = 0, b""
     if family == AF_INET6:
         flags = _IFA_F_NODAD
-    elif int(prefix) < 31:  # a subnet of two has none
+    elif int(prefix) < 31:  # smaller subnets have no broadcast address
         last = int.from_bytes(value, "big") | 0xFFFFFFFF >> int(prefix)
         broadcast = attribute(_IFA_BROADCAST, last.to_bytes(4, "big"))
     # struct ifaddrmsg: family, prefix length, flags, scope, index of the link
@@ -213,7 +222,10 @@ def new_address(link: int, address: str) -> Message:
 
 
 def new_default_route(gateway: str, link: int, metric: int = 0) -> Message:
-    """link: an index. metric: of several default routes the smallest counts; 0 is the kernel's choice (IPv6: 1024)."""
+    """Add a default route by the link with the index `link`.
+
+    metric: the route with the smallest one is used; 0 leaves the choice to the kernel (IPv6: 1024).
+    """
     family, value = _parsed(gateway)
     # struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags
     header = pack("=BBBBBBBBI", family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0)
@@ -224,7 +236,7 @@ def new_default_route(gateway: str, link: int, metric: int = 0) -> Message:
 
 
 def _link(up: bool = False, down: bool = False) -> bytes:
-    """struct ifinfomsg: family, hardware type, index (0: it goes by its name), flags, which of the flags are meant."""
+    """struct ifinfomsg: family, hardware type, index (0: the link is given by name), flags, the mask of the flags."""
     return pack("=BxHiII", 0, 0, 0, _IFF_UP if up else 0, _IFF_UP if up or down else 0)
 
 
@@ -242,6 +254,6 @@ def _text(kind: int, value: str) -> bytes:
 
 
 def _parsed(address: str) -> tuple[int, bytes]:
-    """Its family and its 4 or 16 bytes. Raises OSError for what is no address."""
+    """The family of an address and its 4 or 16 bytes. Raises OSError if it is invalid."""
     family = AF_INET6 if ":" in address else AF_INET
     return family, inet_pton(family, address)

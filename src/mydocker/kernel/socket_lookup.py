@@ -1,9 +1,9 @@
-"""A port that is heard without being bound: a BPF program hands what comes in for it to sockets of ours (Linux 5.9).
+"""Listen on a port without binding it: a BPF program steers what comes in for it to sockets of ours (Linux 5.9).
 
 The kernel runs a program of type SK_LOOKUP for each connection and datagram that comes in to a network namespace,
-before it looks who has bound the port. So our sockets can have any port and still be reached on the well-known one,
-which stays free: whoever binds it in that namespace does not find it in use. An accepted connection has the address
-that the client asked for; a datagram can't be answered from there but by a raw socket, for which udp() makes packets.
+before it looks for a socket that is bound to the port. So our sockets can have any port and still be reached on the
+well-known one, which stays free for a program in that namespace. An accepted connection has the address that the client
+asked for. A datagram can be answered from that address by a raw socket only, for which udp() makes packets.
 See Documentation/bpf/prog_sk_lookup.rst.
 """
 
@@ -19,14 +19,16 @@ from mydocker.kernel.libc import address_of, syscall
 _MAP_CREATE, _MAP_UPDATE, _PROG_LOAD, _LINK_CREATE = 0, 2, 5, 28
 _SOCKMAP, _PROG_TYPE_SK_LOOKUP, _SK_LOOKUP = 15, 30, 36
 _LOOKUP_ELEMENT, _RELEASE, _ASSIGN = 1, 86, 124  # helpers
-_FAMILY, _PROTOCOL, _LOCAL_ADDRESS, _LOCAL_PORT = 8, 12, 40, 60  # where struct bpf_sk_lookup has them
+_FAMILY, _PROTOCOL, _LOCAL_ADDRESS, _LOCAL_PORT = 8, 12, 40, 60  # offsets in struct bpf_sk_lookup
 _LAST_PROTOCOL = IPPROTO_UDP  # TCP is 6, UDP 17
-_ATTRIBUTES = 72  # bytes, of all that a call may have
+_ATTRIBUTES = 72  # bytes of union bpf_attr
 
 
 def steer(sockets: dict[int, int], address: str, port: int) -> int:
-    """Hand what comes in for address:port of this network namespace to the sockets, protocol -> descriptor. Returns a
-    descriptor: it is so until that is closed. Raises OSError where the kernel can't, or won't let us."""
+    """Steer what comes in for address:port of this network namespace to the sockets, protocol -> descriptor.
+
+    Returns a descriptor, with whose end the steering ends. Raises OSError if the kernel is too old or refuses.
+    """
     opened = []
     try:
         # type, bytes of a key and of a value, entries
@@ -51,15 +53,17 @@ def steer(sockets: dict[int, int], address: str, port: int) -> int:
         )
         opened.append(_bpf(_PROG_LOAD, loading))
         opened.append(os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-        return _bpf(_LINK_CREATE, pack("<4I", opened[1], opened[2], _SK_LOOKUP, 0))  # the link holds all of them
+        return _bpf(_LINK_CREATE, pack("<4I", opened[1], opened[2], _SK_LOOKUP, 0))  # the link keeps all of them
     finally:
         for descriptor in opened:
             os.close(descriptor)
 
 
 def udp(source: tuple[str, int], target: tuple[str, int], data: bytes) -> bytes:
-    """An IPv4 packet, for a socket of type SOCK_RAW and protocol IPPROTO_RAW: the kernel fills in what is zero here.
-    UDP's checksum may be left out; both ends are on one machine."""
+    """An IPv4 packet for a socket of type SOCK_RAW and protocol IPPROTO_RAW. The kernel fills in what is zero here.
+
+    The UDP checksum may be left out, because both sockets are on one machine.
+    """
     length = 8 + len(data)
     addresses = inet_aton(source[0]) + inet_aton(target[0])
     header = pack("!2B3H2BH", 0x45, 0, 20 + length, 0, 0, 64, IPPROTO_UDP, 0)
@@ -71,7 +75,7 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 
 def _program(table: int, address: str, port: int) -> bytes:
-    """If all of the tests hold, assign the table's socket for the protocol; let everything pass in any case."""
+    """If all tests hold, assign the table's socket for the protocol. Every packet passes in any case."""
     tests = [
         (_FAMILY, AF_INET),
         (_LOCAL_PORT, port),
@@ -95,9 +99,9 @@ def _program(table: int, address: str, port: int) -> bytes:
         _instruction(0x85, number=_RELEASE),
     ]
     program = [_instruction(0xBF, 6, 1)]  # r6 = r1, the context
-    for left, (field, wanted) in zip(range(len(tests) - 1, -1, -1), tests):
+    for left, (field, value) in zip(range(len(tests) - 1, -1, -1), tests):
         program.append(_instruction(0x61, 2, 6, field))  # r2 = *(u32 *)(r6 + field)
-        program.append(_instruction(0x56, 2, 0, 2 * left + len(assign), wanted))  # if r2 != wanted goto pass
+        program.append(_instruction(0x56, 2, 0, 2 * left + len(assign), value))  # if r2 != value goto pass
     return b"".join([*program, *assign, _instruction(0xB7, 0, number=1), _instruction(0x95)])  # pass: return SK_PASS
 
 
