@@ -12,8 +12,9 @@ from mydocker.cli import rows
 from mydocker.engine import bundle
 from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.kernel.cgroups import Layout
-from mydocker.model import docker, host
+from mydocker.model import docker
 from mydocker.model.container import Container, parse
+from mydocker.model.host import HostFacts
 from mydocker.model.oci import spec
 from mydocker.model.options import request
 from mydocker.runtime import plan
@@ -30,7 +31,7 @@ PARAMS = {
 
 def made():
     """(request, spec) of a container with a bit of everything."""
-    facts = host.HostFacts(cpus="0-3", hostname="vm", cwd="/here")
+    facts = HostFacts(cpus="0-3", hostname="vm", cwd="/here")
     asked = request.from_params(PARAMS, {}, facts, lambda path: path)
     wanted = request.complete(asked, "busybox:latest", ["-b"], {})
     sources = {mount["source"]: f"/volumes/{mount['source']}/_data" for mount in wanted.mounts}

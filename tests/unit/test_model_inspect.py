@@ -7,8 +7,9 @@ import pytest
 from mydocker import jsontext, paths
 from mydocker.cli.documents import typed
 from mydocker.gotemplate import formats
-from mydocker.model import docker, host
+from mydocker.model import docker
 from mydocker.model.container import Container
+from mydocker.model.host import HostFacts
 from mydocker.model.network import Endpoint
 from mydocker.model.oci import spec
 from mydocker.model.options import names, references, request
@@ -55,7 +56,7 @@ DOCKERS_KEYS = {
 
 
 def show(state=None, config=None, command=("top", "-b"), **given):
-    facts = host.HostFacts(cpus="0-1", nodes="0", hostname="vm", cwd="/here")
+    facts = HostFacts(cpus="0-1", nodes="0", hostname="vm", cwd="/here")
     asked = request.from_params({"image_and_command": [], **given}, {}, facts)
     wanted = request.complete(asked, "busybox:latest", list(command), config or {"Env": ["PATH=/bin"]})
     sources = {mount["source"]: f"/v/{mount['source']}/_data" for mount in wanted.mounts if mount["type"] == "volume"}

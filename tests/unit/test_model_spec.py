@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mydocker import jsontext
+from mydocker.engine import host
 from mydocker.errors import InvalidArgument
-from mydocker.model import host
+from mydocker.model.host import HostFacts
 from mydocker.model.oci import capabilities, spec
 from mydocker.model.options import request
 
 ID = "0123456789ab" + "c" * 52
 DIR = f"/var/lib/mydocker/containers/{ID}"
-HOST = host.HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
+HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
 UNLIMITED = 2**64 - 1
 
 
@@ -69,7 +70,7 @@ def test_the_frame():
 )
 def test_where_its_cgroup_is(systemd, wanted, parent):
     assert spec.cgroup_parent(systemd, wanted) == parent
-    facts = host.HostFacts(systemd=systemd)
+    facts = HostFacts(systemd=systemd)
     asked = request.from_params({"image_and_command": [], "network": ["none"]}, {}, facts)
     made = spec.build(request.complete(asked, "busybox", ["true"], {}), ID, DIR, facts, parent=wanted)
     assert made["linux"]["cgroupsPath"] == f"{parent}/{ID}"
@@ -155,7 +156,7 @@ class TestProcess:
         assert build()["process"]["rlimits"][0] == {"type": "RLIMIT_CORE", "soft": 0, "hard": UNLIMITED}
 
     def test_limits_that_cannot_be_raised_here(self):
-        facts = host.HostFacts(hard_limits={"nofile": 1000, "nproc": 50, "cpu": -1})
+        facts = HostFacts(hard_limits={"nofile": 1000, "nproc": 50, "cpu": -1})
         made = {limit["type"]: (limit["soft"], limit["hard"]) for limit in build(facts)["process"]["rlimits"]}
         assert made["RLIMIT_NOFILE"] == (1000, 1000)
         assert made["RLIMIT_NPROC"] == (50, 50)
@@ -288,7 +289,7 @@ class TestLinux:
         assert made == expected
 
     def test_a_kernel_that_counts_no_swap(self):
-        made = build(host.HostFacts(swap=False), memory="100m")["linux"]["resources"]["memory"]
+        made = build(HostFacts(swap=False), memory="100m")["linux"]["resources"]["memory"]
         assert made == {"limit": 100 << 20}
 
     def test_devices_are_dockers_and_those_asked_for(self):
@@ -315,7 +316,7 @@ class TestLinux:
         assert {(rule["type"], rule["access"]) for rule in rules if "major" not in rule} == {("c", "m"), ("b", "m")}
 
     def test_masked_and_read_only_paths(self):
-        linux = build(host.HostFacts(masked=["/sys/x"]))["linux"]
+        linux = build(HostFacts(masked=["/sys/x"]))["linux"]
         assert {"/proc/kcore", "/proc/keys", "/sys/firmware", "/proc/interrupts", "/sys/x"} <= set(linux["maskedPaths"])
         assert linux["readonlyPaths"] == ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         assert "/sys/x" not in spec.MASKED
@@ -454,7 +455,7 @@ class TestHost:
 
     def test_no_node(self, tmp_path):
         (tmp_path / "file").write_text("")
-        for path, says in (("missing", "No such file"), ("file", "is no device"), ("", "is no device")):
+        for path, says in (("missing", "No such file"), ("file", "is not a device"), ("", "is not a device")):
             with pytest.raises(host.HostError, match=says):
                 host.nodes([{"source": f"{tmp_path}/{path}".rstrip("/"), "target": "/dev/x", "access": "rwm"}])
 

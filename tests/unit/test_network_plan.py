@@ -6,7 +6,7 @@ import pytest
 
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
-from mydocker.model import host
+from mydocker.model.host import HostFacts
 from mydocker.model.network import Attachments, Endpoint, Network
 from mydocker.model.oci import spec
 from mydocker.model.oci.annotations import FILL
@@ -143,7 +143,7 @@ class TestBirth:
     """Where the networks' steps stand among those of a start: runtime/plan.py."""
 
     def planned(self, with_attachments=None, shared=-1, **params):
-        facts = host.HostFacts(cpus="0-3", hostname="vm", cwd="/here")
+        facts = HostFacts(cpus="0-3", hostname="vm", cwd="/here")
         asked = request.from_params({"image_and_command": ["busybox"], **params}, {}, facts)
         wanted = request.complete(asked, "busybox:latest", ["true"], {})
         other = ("db", "dbhost", "/var/lib/mydocker/containers/db") if shared >= 0 else None

@@ -10,7 +10,7 @@ from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model import host
+from mydocker.model.host import HostFacts
 from mydocker.model.oci import capabilities, spec
 from mydocker.model.oci.annotations import FILL
 from mydocker.model.options import request
@@ -67,7 +67,7 @@ BIND, RECURSIVE = FLAGS["bind"], FLAGS["bind"] | FLAGS["rec"]
 
 def bundle(fill=(), volumes=None, nodes=(), driver="overlay", **params):
     """config.json as engine.create makes it of these params of `run`."""
-    facts = host.HostFacts(cpus="0-3", hostname="vm", cwd="/here")
+    facts = HostFacts(cpus="0-3", hostname="vm", cwd="/here")
     asked = request.from_params({"image_and_command": ["busybox"], **params}, {}, facts, lambda path: path)
     wanted = request.complete(asked, "busybox:latest", ["echo", "it's me"], {})
     made = spec.build(wanted, ID, DIR, facts, volumes, nodes)

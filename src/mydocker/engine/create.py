@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mydocker import config, jsontext, paths, state
-from mydocker.engine import filters, volumes
+from mydocker.engine import filters, host, volumes
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.network import endpoints
 from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
@@ -13,7 +13,6 @@ from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
 from mydocker.kernel.files import open_in_root, write_new
-from mydocker.model import host
 from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from mydocker.image.store import Image
     from mydocker.kernel.locks import Lock
+    from mydocker.model.host import HostFacts
     from mydocker.runtime.plan import Plan
 
 _STOP_TIMEOUT = 10  # seconds, docker's
@@ -68,7 +68,7 @@ class Draft:
         return made
 
 
-def draft(asked: request.CreateRequest, facts: host.HostFacts) -> Draft:
+def draft(asked: request.CreateRequest, facts: HostFacts) -> Draft:
     """Everything that can be wrong with a request comes out here, before anything has changed, but for the busybox
     image, which is made if it is not there yet."""
     images: dict[str, Image] = {}

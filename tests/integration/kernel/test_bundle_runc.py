@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from mydocker import jsontext
-from mydocker.model import host
+from mydocker.engine import host
 from mydocker.model.oci import spec
 from mydocker.model.options import request
 

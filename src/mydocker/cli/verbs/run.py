@@ -8,9 +8,9 @@ from time import monotonic_ns
 from mydocker import state
 from mydocker.cli.streams import tell
 from mydocker.engine import create as creation
+from mydocker.engine import host
 from mydocker.engine import start as starting
 from mydocker.errors import InvalidArgument, MydockerError, NotFound
-from mydocker.model import host
 from mydocker.model.options import request
 from mydocker.trace import Trace
 
