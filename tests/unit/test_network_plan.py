@@ -158,7 +158,7 @@ class TestBirth:
         made = self.planned(attachments(LAB, ports=["8080:80/tcp"]), network=["lab"], sysctl=[f"{sysctl}=1"])
         assert [type(op) for op in made.links] == [MakeVeth]
         assert [type(op) for op in made.published] == [PublishPorts, ShowNamespace]
-        wait = made.container.index(AwaitMonitor(REPORT_FD))
+        wait = made.container.index(AwaitMonitor(REPORT_FD, "N", "the links are there"))
         inside = [DisableIPv6, ConfigureLink, OpenResolver, TellMonitor]
         assert [type(op) for op in made.container[wait + 1 : wait + 5]] == inside
         closed = made.container.index(CloseDescriptors(REPORT_FD + 2))

@@ -1,14 +1,6 @@
 """exec: one more process in a running container: all its namespaces, its cgroup, its limits and filters.
 
-    command line                joiner, born in the cgroup           child
-       │ clone ───────────────────▶ │ setns into the namespaces
-       │                            │ terminal, limits, user, security
-       │ ◀── P, T, E, as in init ───│
-       │                            │ execve: trampoline ──── clone ──▶ │
-       │ ◀── 8 bytes: its PID ──────│ wait                              │ execve: the program
-       │ ◀── end of file, or 8 bytes: -errno ───────────────────────────│
-       │                            │ ◀─────────────────────────── exit │
-       │ ◀───────── exit, its code ─│
+messages.py draws who does what: the command line clones a joiner, whose trampoline clones the child.
 
 A PID namespace holds for children only: the joiner, which is still the interpreter, is never seen in the container. As
 the trampoline, a few kilobytes, it reaps the child, also when the command line has gone; so it counts as one more
@@ -21,23 +13,12 @@ import _signal
 import errno
 import fcntl
 import os
-from _socket import (
-    AF_UNIX,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
-    SOCK_CLOEXEC,
-    SOCK_SEQPACKET,
-    socket,
-    socketpair,
-)
-from _struct import unpack
 
-from mydocker import jsontext
 from mydocker.engine import filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.process import open_pidfd
-from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed, from_details
+from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
 from mydocker.model.oci.annotations import TERM
@@ -47,7 +28,7 @@ from mydocker.ops.cgroup import JoinCgroups
 from mydocker.ops.namespaces import JoinNamespaces
 from mydocker.ops.process import CloseDescriptors, NewKeyring, OpenTerminal, OwnStreams, ResetSignals
 from mydocker.record import record
-from mydocker.runtime import cgroup, init, security, users
+from mydocker.runtime import cgroup, init, messages, security, users
 from mydocker.trace import Trace
 
 TYPE_CHECKING = False
@@ -58,7 +39,6 @@ if TYPE_CHECKING:
     from mydocker.model.container import Container
 
 _PIECE = 65536
-_MESSAGE = 1 << 18
 _PATIENCE = 60  # seconds
 # What a container says that is about to end: its namespaces take nobody a moment before its first process has ended.
 _ENDING, _LAST_MOMENT = (errno.ENOMEM, errno.ESRCH), 2  # seconds
@@ -100,7 +80,7 @@ def execute(found: Container, request: ExecRequest) -> int:
         JoinNamespaces(container, kinds),
     ]
     with Console(request.tty and not request.detach, request.stdin, found.name) as console:
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        ours, theirs = messages.pair()
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
         # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
         try:
@@ -233,22 +213,22 @@ class _Child:
         self.failure: MydockerError | None = None
         self.errno = 0  # of the failure, as far as it has one
 
-    def hear(self, channel: socket, command: str) -> bool:
+    def hear(self, channel: messages.Channel, command: str) -> bool:
         """One message; False at the end of them."""
-        data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
-        number = unpack("q", data)[0] if len(data) == 8 else 0
+        message = channel.receive()
+        number = messages.exec_status(message)
         if number > 0:
             self.pid, self.pidfd = number, self._hold(number)
         elif number < 0:
             self.failure = init.exec_failed(command, -number)
             self.errno = -number
-        elif data[:1] == b"P":
-            self.master = unpack("i", ancillary[0][2][:4])[0]
+        elif message.kind == messages.TERMINAL:
+            (self.master,) = message.fds
             self.stdin = os.dup(self.master)
-        elif data[:1] == b"E":
-            self.failure = from_details(jsontext.loads(data[1:]))
+        elif message.kind == messages.FAILED:
+            self.failure = message.error()
             self.errno = getattr(self.failure, "errno", 0)
-        return bool(data)
+        return bool(message.kind)
 
     def _hold(self, pid: int) -> int:
         """A pidfd of the child; of the joiner, which ends with it, if it has ended and its PID may be another's."""

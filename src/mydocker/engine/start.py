@@ -5,30 +5,26 @@ from __future__ import annotations
 import _signal
 import os
 import sys
-from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
-from _struct import unpack
 from time import monotonic_ns
 
-from mydocker import config, jsontext, state
+from mydocker import config, state
 from mydocker.engine import bundle, filters
 from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
 from mydocker.engine.network import endpoints
-from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed, from_details
+from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed
 from mydocker.image.drivers import choice
 from mydocker.kernel import process
 from mydocker.record import record
-from mydocker.runtime import handoff, launch
+from mydocker.runtime import handoff, launch, messages
 from mydocker.trace import Trace, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from typing import Any
 
     from mydocker.engine.create import Draft
     from mydocker.model.container import Container
 
-_MESSAGE = 1 << 18
 _PATIENCE = 30  # seconds for a monitor to end that has said its last word
 
 
@@ -83,7 +79,7 @@ def start(
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
             trace.span("take addresses and ports", f"ls {found.directory}", began)
-            orders = launch.Orders(
+            orders = messages.Orders(
                 record=found.__dict__,
                 spec=spec,
                 program=program,
@@ -117,37 +113,34 @@ def start(
         lock.release()
 
 
-def _follow(found: Container, pid: int, channel: socket, console: Console, attach: bool) -> Started:
+def _follow(found: Container, pid: int, channel: messages.Channel, console: Console, attach: bool) -> Started:
     """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
     result = Started()
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
     console.note_user_signal = lambda number: _note_user_signal(found, number)
     failure: list[MydockerError] = []
-    readers = {b"o": 1, b"e": 2}
+    targets = {messages.STDOUT: 1, messages.STDERR: 2}
 
     def hear() -> bool:
         try:
-            data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
+            message = channel.receive()
         except ConnectionResetError:  # it was killed before it had read its orders
             return False
-        kind, body = data[:1], data[1:]
-        if kind in (b"o", b"e"):
+        if message.kind in targets:
             try:
-                if kind in readers:
-                    write_out(readers[kind], body)
+                write_out(targets[message.kind], message.body)
             except OutputGone as why:
-                readers.clear()
+                targets.clear()
                 console.end(why)
-        elif kind == b"S":
-            rights = ancillary[0][2]
-            console.connect(*unpack(f"{len(rights) // 4}i", rights))
-        elif kind == b"T":
-            result.trace = handoff.receive(unpack("i", ancillary[0][2])[0])
-        elif kind == b"F":
-            failure.append(from_details(jsontext.loads(body)))
-        elif kind == b"X":
-            result.exit_code = jsontext.loads(body)
-        return bool(data)
+        elif message.kind == messages.STARTED:
+            console.connect(*message.fds)
+        elif message.kind == messages.TRACE:
+            result.trace = handoff.receive(*message.fds)
+        elif message.kind == messages.FAILED:
+            failure.append(message.error())
+        elif message.kind == messages.EXITED:
+            result.exit_code = int(message.body)
+        return bool(message.kind)
 
     console.serve({channel.fileno(): hear})
     channel.close()

@@ -112,14 +112,15 @@ class ShowNamespace(Op):
 
 @operation
 class AwaitMonitor(Op):
-    """Wait for one message on the socket to the monitor: what it does for us on the host is done. what: a phrase."""
+    """Wait for a message on the socket to the monitor: its part on the host is done. what: a phrase."""
 
     descriptor: int
-    what: str = "the links are there"
+    message: str
+    what: str
     section = "network"
 
     def do(self, context: Context) -> None:
-        if not os.read(self.descriptor, 16):
+        if os.read(self.descriptor, 16) != self.message.encode():
             raise OSError(errno.EPIPE, "the monitor has given up")
 
     def describe(self) -> str:
@@ -134,16 +135,17 @@ class TellMonitor(Op):
     """Say to the monitor that the container's side of its networks is done: it waits for that before it goes on."""
 
     descriptor: int
+    message: str
     section = "network"
 
     def do(self, context: Context) -> None:
-        os.write(self.descriptor, b"U")
+        os.write(self.descriptor, self.message.encode())
 
     def describe(self) -> str:
         return "say that its links are up"
 
     def shell(self) -> str:
-        return f"echo >&{self.descriptor}"
+        return f"printf {self.message} >&{self.descriptor}"
 
 
 @operation

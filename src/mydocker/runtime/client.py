@@ -1,48 +1,48 @@
-"""The command line at a monitor's other end: what it is told, and that nobody waits for it."""
+"""The command line, seen from its monitor, which never waits for it while the container runs."""
 
 from __future__ import annotations
 
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket
-from _struct import pack
-
-from mydocker import jsontext
+from mydocker.runtime.messages import STDERR, STDOUT, Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
+
+_KINDS = {b"stdout": STDOUT, b"stderr": STDERR}
 
 
 class Client:
-    """behind: output that it has not taken yet. gone: it hung up; what is said then is lost, and that is no error."""
+    """behind: output that the command line has not taken yet. gone: it hung up; sending is no error then."""
 
-    def __init__(self, channel: socket) -> None:
+    def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.behind: list[bytes] = []
+        self.behind: list[tuple[bytes, bytes]] = []
         self.gone = False
 
     def set_blocking(self, blocking: bool) -> None:
-        """Whether what is said waits until it is taken."""
+        """blocking: wait until the command line has taken each message."""
         if not self.gone:
-            self.channel.setblocking(blocking)
+            self.channel.socket.setblocking(blocking)
 
     def fileno(self) -> int:
         return self.channel.fileno()
 
-    def say(self, kind: bytes, value: Any, descriptors: list[int] | None = None) -> None:
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
+    def say(self, kind: bytes, body: bytes = b"", descriptors: Sequence[int] = ()) -> None:
         try:
-            self.channel.sendmsg([kind + jsontext.dumps(value).encode()], rights)
+            self.channel.send(kind, body, descriptors)
         except OSError:
             self.drop()
 
-    def output(self, message: bytes) -> None:
-        self.behind.append(message)
+    def output(self, stream: bytes, data: bytes) -> None:
+        """stream: b"stdout" or b"stderr"."""
+        self.behind.append((_KINDS[stream], data))
         self.flush()
 
     def flush(self) -> None:
+        """Send what it takes without waiting."""
         while self.behind:
             try:
-                self.channel.send(self.behind[0])
+                self.channel.send(*self.behind[0])
             except BlockingIOError:
                 return
             except OSError:

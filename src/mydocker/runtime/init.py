@@ -1,20 +1,5 @@
 """The child's side of a start: from the clone to the container's program. Nothing here ever returns to the caller's
-code.
-
-    monitor                                   child (this file)
-       │ clone ─────────────────────────────────▶ │
-       │                                          │ ops: join the cgroup
-       │ ──── N: the links are there ───────────▶ │ (with networks only)
-       │ ◀──────────── D + the resolver's sockets │ (on user-made networks only)
-       │ ◀──────────── U: its links are up ───────│ (with networks only)
-       │                                          │ ops: build the root, pivot
-       │ ◀──────────── P + the terminal's master ─│ (with -t only)
-       │ ──── G: ports and names are done ──────▶ │ (but with --net host and the like)
-       │                                          │ ops: limits, security
-       │ ◀──────────── T + the record of its steps│
-       │                                          │ execve: trampoline, then the program
-       │ ◀──────────── end of file ───────────────│ success: the socket closed on exec
-       │ ◀──────────── E + error, or 8 bytes ─────│ failure: an error of ours, or -errno from the trampoline
+code. What the child and its monitor say to each other is drawn in messages.py.
 
 The root may be hostile from the moment it is there, so imports are closed before (an import would run the image's code
 with the host's rights: `'x'.encode('idna')` is enough), no traceback is made (it would open the source's path in the
@@ -29,17 +14,14 @@ import fcntl
 import os
 import stat
 import sys
-from _socket import SCM_RIGHTS, SOL_SOCKET, socket
-from _struct import pack
 
-from mydocker import jsontext
 from mydocker.errors import MydockerError
 from mydocker.kernel import process, trampoline
 from mydocker.kernel.title import set_title
 from mydocker.model.oci.annotations import INIT
 from mydocker.ops.base import EXECUTE, Op
 from mydocker.ops.process import OpenTerminal
-from mydocker.runtime import users
+from mydocker.runtime import messages, users
 from mydocker.trace import Trace, step_failed
 
 TYPE_CHECKING = False
@@ -109,12 +91,12 @@ def run_steps(trace: Trace, steps: list[Op]) -> None:
     for op in steps:
         trace.run([op])
         if op.descriptors:
-            _hand_over(b"P" if isinstance(op, OpenTerminal) else b"D", op.descriptors)
+            _hand_over(messages.TERMINAL if isinstance(op, OpenTerminal) else messages.RESOLVER, op.descriptors)
 
 
 def _hand_over(kind: bytes, descriptors: list[int]) -> None:
-    channel = socket(fileno=os.dup(trampoline.REPORT_FD))
-    channel.sendmsg([kind], [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors))])
+    channel = messages.channel_of(os.dup(trampoline.REPORT_FD))
+    channel.send(kind, fds=descriptors)
     channel.close()
     for descriptor in descriptors:
         os.close(descriptor)
@@ -235,7 +217,7 @@ def _send_trace(report: int, trace: Trace, maximum: int) -> None:
     """As many notes as the socket takes in one message, some 1,500. A container of more mounts is explained in part."""
     while True:
         try:
-            os.write(report, b"T" + trace.dump(maximum))
+            os.write(report, messages.TRACE + trace.dump(maximum))
             return
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
@@ -245,7 +227,7 @@ def _send_trace(report: int, trace: Trace, maximum: int) -> None:
 
 def _fail(report: int, error: MydockerError) -> None:
     try:
-        os.write(report, b"E" + jsontext.dumps(error.details()).encode())
+        os.write(report, messages.FAILED + messages.encode(error.details()))
     except OSError:
         pass  # the monitor is gone, and has nobody to tell
     os._exit(125)

@@ -14,73 +14,29 @@ from __future__ import annotations
 
 import _signal
 import os
-from _socket import (
-    AF_UNIX,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
-    SCM_RIGHTS,
-    SOCK_CLOEXEC,
-    SOCK_SEQPACKET,
-    SOL_SOCKET,
-    socket,
-    socketpair,
-)
-from _struct import pack, unpack
 from time import monotonic_ns
 
-from mydocker import jsontext, shortcut, state  # noqa: F401  state: both halves need it
-from mydocker.errors import MydockerError, StepFailed
+from mydocker import shortcut, state  # noqa: F401  state: both halves need it
+from mydocker.errors import StepFailed
 from mydocker.kernel import cgroups, process
 from mydocker.record import record
-from mydocker.runtime import handoff
-from mydocker.trace import Trace, reason
+from mydocker.runtime import handoff, messages
+from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from mydocker.kernel.cgroups import Layout
 
 _RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
 # What a container on a network needs besides, and the monitor loads while there is nothing else to do.
 _NETWORK = ["mydocker.network.plan", "mydocker.network.leases", "mydocker.kernel.rtnetlink", "mydocker.runtime.control"]
-_AT_ONCE = 200  # descriptors in a message; the kernel takes 253
 _IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGTSTP)
-
-
-@record
-class Orders:
-    """A container to start.
-
-    record: model.container.Container's fields. spec: its config.json. program: its seccomp filter, compiled. networks:
-    those that it joins, as JSON; its ends of them are in the record. size: rows and columns of its terminal. fresh: it
-    was just made, so nothing can be left of an earlier start. attach: the caller wants its output. stdin: the caller's
-    goes in. explain: it wants the trace of the start. log_size: bytes a file. dns: --dns. notes: what the caller has
-    done, as Trace has it. Descriptors: lock, the one on the container; shared, the network namespace that it joins, or
-    -1; bound_sockets, those of each published port."""
-
-    record: dict[str, Any]
-    spec: dict[str, Any]
-    program: bytes
-    networks: list[dict[str, Any]]
-    size: tuple[int, int]
-    fresh: bool
-    attach: bool
-    stdin: bool
-    explain: bool
-    log_size: int
-    log_files: int
-    dns: list[str]
-    notes: list[Any]
-    lock: int
-    shared: int = -1
-    bound_sockets: dict[str, list[int]] = {}
 
 
 @record
 class _Forked:
     pid: int
-    channel: socket
+    channel: messages.Channel
     began: int
     ended: int
 
@@ -93,7 +49,7 @@ def fork_ahead(networks: bool) -> None:
     _ahead.append(_fork(_NETWORK if networks else []))
 
 
-def launch(orders: Orders) -> tuple[int, socket]:
+def launch(orders: messages.Orders) -> tuple[int, messages.Channel]:
     """Give them to a monitor; return its PID and the socket to it. All descriptors go over to it, as copies.
 
     Raises StepFailed if it is gone.
@@ -120,7 +76,7 @@ def launch(orders: Orders) -> tuple[int, socket]:
 
 def _fork(needed: list[str]) -> _Forked:
     """One that waits for orders. needed: what it loads until then."""
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    ours, theirs = messages.pair()
     began = monotonic_ns()
     layout = cgroups.layout()
     # On v2 it leaves the caller's cgroup: a service or a session that ends shall not take it along.
@@ -131,16 +87,16 @@ def _fork(needed: list[str]) -> _Forked:
         return _Forked(pid, ours, began, monotonic_ns())
     channel, code = theirs, 125
     try:
-        ours.detach()
+        ours.socket.detach()
         channel = _leave_caller(theirs)
         code = _serve(channel, layout, needed)
     except BaseException as error:
-        report_crash(error, channel)
+        messages.report_crash(error, channel)
     finally:
         os._exit(code)
 
 
-def _serve(channel: socket, layout: Layout, needed: list[str]) -> int:
+def _serve(channel: messages.Channel, layout: Layout, needed: list[str]) -> int:
     shortcut.bring("mydocker.runtime.starter")
     if needed:
         shortcut.bring(*needed)
@@ -150,14 +106,14 @@ def _serve(channel: socket, layout: Layout, needed: list[str]) -> int:
     return starter.start(orders, channel, layout) if orders else 0
 
 
-def _leave_caller(channel: socket) -> socket:
+def _leave_caller(channel: messages.Channel) -> messages.Channel:
     """Nothing of the caller's stays: only the socket is open, and /dev/null as 0, 1, 2."""
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor, inheritable=False)
-    kept = channel.detach()
+    kept = channel.socket.detach()
     if kept != 3:
         os.dup2(kept, 3, inheritable=False)
     process.close_from(4)
@@ -168,55 +124,30 @@ def _leave_caller(channel: socket) -> socket:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, (_signal.SIGTERM, _signal.SIGALRM))  # until Supervised.hear_signals()
     for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
         process.raise_limit(resource)  # the caller's were meant for the caller
-    return socket(AF_UNIX, SOCK_SEQPACKET, 0, 3)
-
-
-def report_crash(error: BaseException, client: socket | None, directory: str = "") -> None:
-    """An error that nobody foresaw: the caller hears of it, the container's directory keeps it."""
-    what = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    text = f"the monitor failed: {what}"
-    try:
-        if client:
-            client.setblocking(False)
-            client.send(b"F" + jsontext.dumps(MydockerError(text).details()).encode())
-    except OSError:
-        pass
-    try:
-        if directory:
-            with open(f"{directory}/monitor.err", "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-    except OSError:
-        pass
+    return messages.channel_of(3)
 
 
 # --- the orders -------------------------------------------------------------------------------------------------------
 
 
-def _send(channel: socket, orders: Orders) -> None:
+def _send(channel: messages.Channel, orders: messages.Orders) -> None:
     memory = handoff.send(orders.__dict__)
     try:
-        # In this order: the one that is shared shall not become 3 or 4, which the container's first process needs.
+        # In this order: the one that is shared must not become 3 or 4, which the container's first process needs.
         descriptors = [memory, orders.lock, *([orders.shared] if orders.shared >= 0 else [])]
         descriptors += [number for sockets in orders.bound_sockets.values() for number in sockets]
-        while descriptors:
-            some, descriptors = descriptors[:_AT_ONCE], descriptors[_AT_ONCE:]
-            channel.sendmsg([b"O" if descriptors else b"L"], [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(some)}i", *some))])
+        channel.send(messages.ORDERS, fds=descriptors)
     finally:
         os.close(memory)
 
 
-def _receive(channel: socket) -> Orders | None:
-    """None if the other side has ended without any, or in the middle of them."""
-    descriptors: list[int] = []
-    kind = b""
-    while kind != b"L":
-        kind, ancillary, _, _ = channel.recvmsg(1, CMSG_SPACE(4 * _AT_ONCE), MSG_CMSG_CLOEXEC)
-        if not kind:
-            return None
-        descriptors += unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])
-    memory, *rest = descriptors
-    orders = Orders(**handoff.receive(memory))
-    given = iter(rest)
+def _receive(channel: messages.Channel) -> messages.Orders | None:
+    """None if the other side has ended without sending any, or while it sent them."""
+    message = channel.receive(longest=1)
+    if message.kind != messages.ORDERS:
+        return None
+    given = iter(message.fds)
+    orders = messages.Orders(**handoff.receive(next(given)))
     orders.lock = next(given)
     if orders.shared >= 0:
         orders.shared = next(given)

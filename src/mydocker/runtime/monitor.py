@@ -18,13 +18,13 @@ from mydocker.kernel.files import read_regular
 from mydocker.model.options import restart
 from mydocker.model.options.netmode import is_mode
 from mydocker.model.options.times import parse_rfc3339
-from mydocker.runtime import init, supervise
-from mydocker.runtime.launch import report_crash
+from mydocker.runtime import init, messages, supervise
 from mydocker.runtime.plan import Plan, plan
 from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from mydocker.model.container import Container
@@ -46,7 +46,7 @@ def resume(descriptor: int) -> None:
         monitor.live()
         code = 0
     except BaseException as error:
-        report_crash(error, None, record.directory)
+        messages.report_crash(error, None, record.directory)
     finally:
         os._exit(code)
 
@@ -77,9 +77,9 @@ class Monitor:
         self.plan: Plan
         self.control: Control | None = None
 
-    def say(self, kind: bytes, value: Any, descriptors: list[int] | None = None) -> None:
+    def say(self, kind: bytes, body: bytes = b"", descriptors: Sequence[int] = ()) -> None:
         if self.container.client:
-            self.container.client.say(kind, value, descriptors)
+            self.container.client.say(kind, body, descriptors)
 
     # --- while it runs ------------------------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class Monitor:
         if self.container.client:
             self.container.client.set_blocking(True)
             self.container.client.flush()
-            self.say(b"X", code)
+            self.say(messages.EXITED, b"%d" % code)
             self.container.client.drop()
 
     def _hear_record(self) -> None:

@@ -26,7 +26,7 @@ from mydocker.ops.process import (
     ResetSignals,
 )
 from mydocker.record import record
-from mydocker.runtime import cgroup, rootfs, security
+from mydocker.runtime import cgroup, messages, rootfs, security
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ class Plan:
 
     def last(self, identity: tuple[int, int, list[int]]) -> list[Op]:
         process = self.spec["process"]
-        # What the host's side fails of ends the start before the program runs.
-        ready = [AwaitMonitor(trampoline.REPORT_FD, "the host's side is done")] if self.published else []
+        # A failure on the host's side ends the start before the program runs.
+        go = AwaitMonitor(trampoline.REPORT_FD, messages.GO.decode(), "the host's side is done")
         # The parent-death signal comes last: a change of user clears it.
         return [
-            *ready,
+            *([go] if self.published else []),
             OwnStreams(identity[0]),
             *security.plan(self.spec, process, identity, self.program),
             DieWithMonitor(),
@@ -141,7 +141,11 @@ def plan(
 
         links, published = network.links(attachments), network.publish(attachments)
         monitor = trampoline.REPORT_FD
-        steps += [AwaitMonitor(monitor), *network.inside(attachments), TellMonitor(monitor)]
+        steps += [
+            AwaitMonitor(monitor, messages.NETWORK_READY.decode(), "the links are there"),
+            *network.inside(attachments),
+            TellMonitor(monitor, messages.LINKS_UP.decode()),
+        ]
     elif "network" in kinds:
         steps.append(LinkUp("lo"))
     if "network" in kinds:

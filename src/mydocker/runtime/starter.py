@@ -1,36 +1,24 @@
-"""Start a container: a monitor gets its orders, starts the container, and reports the outcome. From then on it runs
-monitor.py.
+"""Start a container: a monitor that has its orders starts it, and reports the outcome to the command line.
 
-Towards the command line it speaks one way, in messages on a socket, of which the last two are monitor.py's:
-
-    S + {"pid"}      started, with two descriptors: a pidfd, and its stdin (pipe or terminal) or nothing
-    F + error        not started; everything is taken back
-    T                with a memfd: the steps of the start, just after S or before F, if they are wanted
-    o, e + bytes     output, for an attached command line
-    X + code         ended, recorded and cleared up
-
-What the command line wants of the container it does itself through the descriptors: it writes to stdin, sets the
-terminal's size, sends signals. If it goes away, the container stays.
+messages.py draws what the monitor, the command line and the container's first process say to each other. From then on
+the monitor runs monitor.py.
 """
 
 from __future__ import annotations
 
 import _signal
 import os
-from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
-from _struct import unpack
 from time import monotonic_ns, time_ns
 
 from mydocker import jsontext, state
-from mydocker.errors import HostError, MydockerError, StepFailed, from_details
+from mydocker.errors import HostError, MydockerError, StepFailed
 from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
 from mydocker.model.container import Container
 from mydocker.ops.base import CLONE, EXECUTE
-from mydocker.runtime import handoff, init, supervise
+from mydocker.runtime import handoff, init, messages, supervise
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
-from mydocker.runtime.launch import Orders, report_crash
 from mydocker.runtime.monitor import Monitor
 from mydocker.runtime.plan import plan
 from mydocker.trace import Trace, dumped, step_failed, undo_all
@@ -39,10 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MESSAGE = 1 << 18
 
-
-def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
+def start(orders: messages.Orders, client: messages.Channel, layout: cgroups.Layout) -> int:
     """Start the container that the orders are about, and be its monitor until its end; an exit code."""
     record = Container(**orders.record)
     try:
@@ -61,22 +47,22 @@ def start(orders: Orders, client: socket, layout: cgroups.Layout) -> int:
             monitor.live()
         return error.exit_code if error else 0
     except BaseException as error:
-        report_crash(error, client, record.directory)
+        messages.report_crash(error, client, record.directory)
         return 125
 
 
 class Starter:
-    """steps: what the child has done, as Trace.dump() gives it. told: when it said so; from then on it becomes the
-    program. ran: when it had."""
+    """steps: what the child has done, as Trace.dump() gives it. reported_at: when the child reported its steps, just
+    before execve. running_at: when execve succeeded."""
 
-    def __init__(self, monitor: Monitor, orders: Orders) -> None:
+    def __init__(self, monitor: Monitor, orders: messages.Orders) -> None:
         self.monitor, self.orders = monitor, orders
         self.record, self.container, self.trace = monitor.record, monitor.container, monitor.trace
         self.steps = b""
-        self.told = self.ran = 0
+        self.reported_at = self.running_at = 0
 
     def run(self) -> MydockerError | None:
-        """Up to the running program, which is recorded and told; or what it failed of, all being taken back."""
+        """Start the program and record it. On failure, undo everything and return the error."""
         try:
             self._start()
             self._record_start()
@@ -86,7 +72,7 @@ class Starter:
             self._keep_trace()
             state.save_failure(self.record, str(error), error.exit_code)
             os.close(self.orders.lock)
-            self.monitor.say(b"F", error.details())
+            self.monitor.say(messages.FAILED, messages.encode(error.details()))
             return error
         os.close(self.orders.lock)
         try:
@@ -114,9 +100,9 @@ class Starter:
         self._hear(channel)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
 
-    def _clone(self) -> socket:
-        """The container's first process; the socket to it."""
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    def _clone(self) -> messages.Channel:
+        """Clone the container's first process; return the channel to it."""
+        ours, theirs = messages.pair()
         streams = [] if self.record.tty else self._pipes()
         self.trace.count(CLONE)
         flags = 0
@@ -140,14 +126,14 @@ class Starter:
             os.close(descriptor)
         return ours
 
-    def _wire(self, channel: socket) -> None:
+    def _wire(self, channel: messages.Channel) -> None:
         """The host's side of its networks. The child waits for its links, and builds its root during the rest; that is
         done before it becomes the program."""
         self.trace.pid = self.container.pid
         try:
             self.trace.run(self.plan.links)
             if self.plan.links:
-                channel.send(b"N")
+                channel.send(messages.NETWORK_READY)
             self.trace.run(self.plan.published)
         except (OSError, MydockerError):
             ended = os.waitid(os.P_PID, self.container.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -160,14 +146,14 @@ class Starter:
             self._settle()
         if self.plan.published:
             try:
-                channel.send(b"G")
+                channel.send(messages.GO)
             except OSError:
                 pass  # it has ended; _hear() finds out why
 
-    def _links_are_up(self, channel: socket) -> bool:
+    def _links_are_up(self, channel: messages.Channel) -> bool:
         """Wait until the child has done its side; false if it has ended."""
         began = monotonic_ns()
-        said = self._told(channel, b"U")
+        said = self._told(channel, messages.LINKS_UP)
         self.trace.span("wait until its links are up", "wait  # what it says on the socket", began)
         return said
 
@@ -195,47 +181,47 @@ class Starter:
             streams.append(theirs)
         return streams
 
-    def _hear(self, channel: socket) -> None:
+    def _hear(self, channel: messages.Channel) -> None:
         """What the child reports, until it has become the program. Raises what it failed of."""
         self._told(channel)
         channel.close()
         # The socket also closes when the child is killed on its way; then its program never ran.
-        if not self.told:
+        if not self.reported_at:
             raise self._ended_early()
         if self.container.stop_requested:  # so it was killed, perhaps just before it became the program
             raise StepFailed("the start was interrupted")
-        self.ran = monotonic_ns()
+        self.running_at = monotonic_ns()
 
     def _ended_early(self) -> StepFailed:
         oom = cgroups.oom_kills(self.monitor.layout, self.plan.spec["linux"]["cgroupsPath"])
         why = "its memory limit is too low for it" if oom else "it was killed"
         return StepFailed(f"the container ended before its program ran: {why}", "give it more with -m" if oom else "")
 
-    def _told(self, channel: socket, last: bytes = b"") -> bool:
+    def _told(self, channel: messages.Channel, last: bytes = b"") -> bool:
         """Take the child's messages up to `last`, or until it closes its end; whether it said `last`.
 
         Raises what it failed of."""
         failure: MydockerError | None = None
         while True:
             try:
-                data, ancillary, _, _ = channel.recvmsg(_MESSAGE, CMSG_SPACE(16), MSG_CMSG_CLOEXEC)
+                message = channel.receive()
             except ConnectionResetError:
                 continue  # it has ended without hearing us; what it said comes after this one error
-            if not data:
+            if not message.kind:
                 break
-            if data[:1] == b"P":
-                self.container.stdin = unpack("i", ancillary[0][2][:4])[0]
+            if message.kind == messages.TERMINAL:
+                (self.container.stdin,) = message.fds
                 self.container.outputs[self.container.stdin] = b"stdout"
-            elif data[:1] == b"D":
-                self.container.open_resolver(list(unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])))
-            elif data[:1] == b"T":
-                self.steps, self.told = data[1:], monotonic_ns()
-            elif data[:1] == b"E":
-                failure = from_details(jsontext.loads(data[1:]))
-            elif len(data) == 8:
-                failure = init.exec_failed(self.plan.spec["process"]["args"][0], -unpack("q", data)[0])
-            elif data[:1] == last:
+            elif message.kind == messages.RESOLVER:
+                self.container.open_resolver(message.fds)
+            elif message.kind == messages.TRACE:
+                self.steps, self.reported_at = message.body, monotonic_ns()
+            elif message.kind == messages.FAILED:
+                failure = message.error()
+            elif message.kind == last:
                 return True
+            elif number := messages.exec_status(message):
+                failure = init.exec_failed(self.plan.spec["process"]["args"][0], -number)
         if failure:
             raise failure
         return False
@@ -268,7 +254,7 @@ class Starter:
         hand_over = orders.stdin and container.stdin >= 0
         if hand_over or (orders.attach and self.record.tty):
             descriptors.append(container.stdin)
-        self.monitor.say(b"S", {"pid": container.pid}, descriptors)
+        self.monitor.say(messages.STARTED, b"", descriptors)
         if hand_over and not self.record.tty:
             os.close(container.stdin)
             container.stdin = -1
@@ -298,7 +284,7 @@ class Starter:
         }
         if self.orders.explain:
             memory = handoff.send(trace)  # a message takes some 600 mounts, a memfd any number
-            self.monitor.say(b"T", None, [memory])
+            self.monitor.say(messages.TRACE, b"", [memory])
             os.close(memory)
         try:
             write_atomic(f"{self.record.directory}/trace.json", jsontext.dumps(trace).encode())
@@ -307,6 +293,6 @@ class Starter:
 
     def _child_spans(self) -> list[dict[str, Any]]:
         child = Trace("container", notes=dumped(self.steps) if self.steps else ())
-        if self.ran:
-            child.span(EXECUTE, self.plan.exec_shell(), self.told, self.ran)
+        if self.running_at:
+            child.span(EXECUTE, self.plan.exec_shell(), self.reported_at, self.running_at)
         return child.spans()

@@ -191,7 +191,7 @@ class Supervised:
             return
         self.log.write(name, data)
         if self.client:
-            self.client.output((b"o" if name == b"stdout" else b"e") + data)
+            self.client.output(name, data)
 
     # --- from one interpreter to the next -----------------------------------------------------------------------------
 

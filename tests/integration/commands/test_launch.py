@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 
 import pytest
 from machine import until
 
-from mydocker.runtime import launch
+from mydocker.runtime import launch, messages
 
-MANY = 2 * launch._AT_ONCE + 5  # more than one message takes
+MANY = 2 * messages.AT_ONCE + 5  # more than one message takes
 
 
-def orders(**named) -> launch.Orders:
+def orders(**named) -> messages.Orders:
     words = {
         "record": {"id": "a" * 64}, "spec": {"process": {"args": ["true"]}}, "program": b"\x06\0", "networks": [],
         "size": (24, 80), "fresh": True, "attach": False, "stdin": False, "explain": False, "log_size": 1,
         "log_files": 1, "dns": [], "notes": [("fork", "", None, 1, 2, "")], "lock": -1,
     }  # fmt: skip
-    return launch.Orders(**{**words, **named})
+    return messages.Orders(**{**words, **named})
 
 
 @pytest.fixture
 def ends():
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    ours, theirs = messages.pair()
     yield ours, theirs
     ours.close()
     theirs.close()
@@ -66,7 +65,7 @@ def test_orders_arrive_whole_with_their_descriptors(ends, file, shared):
     assert {text: [content(each) for each in sockets] for text, sockets in got.bound_sockets.items()} == {
         f"{port}:80/tcp": [f"{port}-4", f"{port}-6"] for port in range(8000, 8000 + MANY)
     }
-    for name in set(launch.Orders._fields) - {"lock", "shared", "bound_sockets"}:
+    for name in set(messages.Orders._fields) - {"lock", "shared", "bound_sockets"}:
         assert getattr(got, name) == getattr(given, name)
 
 

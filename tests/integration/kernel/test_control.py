@@ -20,7 +20,7 @@ from mydocker import jsontext, paths
 from mydocker.errors import Conflict
 from mydocker.model.container import Container
 from mydocker.model.network import Endpoint, Network
-from mydocker.runtime import control
+from mydocker.runtime import control, messages
 
 pytestmark = pytest.mark.local
 
@@ -85,16 +85,16 @@ def served(ear):
         yield
 
 
-def say(record, data, descriptors=(), then=b"do"):
-    """Send anything, and `then` to who has heard it; the last answer."""
+def say(record, data, descriptors=(), then=messages.COMMIT):
+    """Send an update of any content, and `then` to who has prepared for it; return the last answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.settimeout(5)
         control._at(record.directory, channel.connect)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-        channel.sendmsg([data], rights)
+        channel.sendmsg([messages.UPDATE + data], rights)
         try:
             answer = channel.recv(16)
-            if answer == b"heard" and then:
+            if answer == messages.PREPARED and then:
                 channel.send(then)
                 answer = channel.recv(16)
             return answer
@@ -166,18 +166,6 @@ class TestTell:
         for each in received:
             os.close(each)
 
-    def test_a_monitor_of_an_older_version_is_done_at_once(self, record, ear):
-        def serve():
-            descriptor, _ = ear._listener._accept()
-            with socket.socket(fileno=descriptor) as client:
-                client.recv(1 << 18)
-                client.send(b"ok")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        control.tell(record, [LAB], {}, [])
-        thread.join(10)
-
     def test_a_monitor_that_wakes_up_too_late_does_nothing(self, record, monitor, ear, pipes):
         with pytest.raises(Conflict, match="did not answer"):
             control.tell(record, [LAB], {"80:80/tcp": pipes[:2]}, pipes[2:3])
@@ -237,5 +225,5 @@ class TestEar:
     def test_no_message_whatever_ends_the_monitor(self, record, ear, monitor, message):
         with serving(ear):
             answer = say(record, jsontext.dumps(message).encode())
-        assert answer == (b"ok" if monitor.told else b"")
+        assert answer == (messages.DONE if monitor.told else b"")
         monitor.told.clear()

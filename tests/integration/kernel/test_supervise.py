@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 
 import pytest
 
-from mydocker.runtime import supervise
+from mydocker.runtime import messages, supervise
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
 
@@ -32,7 +31,7 @@ def attached(tmp_path):
     reader, writer = os.pipe()
     container.outputs[reader] = b"stdout"
     container.log = LogWriter(f"{tmp_path}/log", 1 << 20, 1)
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    ours, theirs = messages.pair()
     container.client = Client(ours)
     yield container, writer, theirs
     os.kill(pid, 9)
@@ -72,6 +71,6 @@ def test_output_that_never_ends_is_left_after_a_while(attached, monkeypatch):
 def test_it_goes_away_before_it_is_told_of_the_start(attached):
     container, _, theirs = attached
     theirs.close()
-    container.client.say(b"S", {"pid": 1})
+    container.client.say(messages.STARTED)
     container.client.set_blocking(False)
     assert container.wait(0.1) == supervise.SETTLED
