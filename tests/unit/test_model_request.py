@@ -350,7 +350,6 @@ class TestJson:
         [
             {"schema": 2},
             {"schema": None},
-            {"new": 1},
             {"env": None},
             {"env": "A=1"},
             {"memory": "1"},
@@ -362,6 +361,10 @@ class TestJson:
         with pytest.raises(CorruptRecord, match=r"that\.json") as caught:
             request.from_json({**parse().to_json(), **damage}, "that.json")
         assert caught.value.hint
+
+    def test_a_field_of_a_newer_version_is_ignored(self):
+        made = parse()
+        assert request.from_json({**made.to_json(), "new": 1}) == made
 
     def test_one_with_a_field_missing(self):
         data = parse().to_json()

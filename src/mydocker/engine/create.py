@@ -1,4 +1,5 @@
-"""From a request to a container on disk: its bundle (config.json), its record, its writable layer. Nothing runs yet."""
+"""Create a container on disk for a request: its bundle (config.json), its record, its writable layer. Starts
+nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
 from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS
-from mydocker.model.options import names, references, request, signals
+from mydocker.model.options import names, references, signals
+from mydocker.model.options.request import complete, resolve_words
 from mydocker.record import record
 from mydocker.runtime import limits
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mydocker.image.store import Image
     from mydocker.kernel.locks import Lock
     from mydocker.model.host import HostFacts
+    from mydocker.model.options.request import CreateRequest
     from mydocker.runtime.plan import Plan
 
 _STOP_TIMEOUT = 10  # seconds, docker's
@@ -36,105 +39,140 @@ _ATTEMPTS = 100
 
 @record
 class Draft:
-    """A container that is only planned. spec: its config.json to be. program: its seccomp filter, compiled. notes:
-    lines that a person should see."""
+    """A container that is only planned. spec: the future config.json. program: the compiled seccomp filter. notes:
+    lines for the user."""
 
     id: str
-    request: request.CreateRequest
+    request: CreateRequest
     image: Image
     driver: Any
     spec: dict[str, Any]
     program: bytes
-    volumes: dict[str, bool]  # name -> whether it is the container's alone
+    volumes: dict[str, bool]  # name -> whether it is anonymous
     notes: list[str] = []
 
     @property
     def directory(self) -> str:
         return paths.container(self.id)
 
+    @property
+    def own_volumes(self) -> list[str]:
+        return [name for name, anonymous in self.volumes.items() if anonymous]
+
     def plan(self) -> Plan:
-        """What a start would do now, for --dry-run."""
+        """Return the steps of a start, for --dry-run."""
         from mydocker.runtime.plan import plan
 
-        wanted = self.request
-        name, attachments = wanted.name or self.id[:12], endpoints.imagined(self.id, wanted)
-        made = plan(
+        name, attachments = self.request.name or self.id[:12], endpoints.imagined(self.id, self.request)
+        steps = plan(
             self.spec, self.directory, cgroups.layout(), name=name, attachments=attachments, program=self.program
         )
         if attachments:
             from mydocker.engine.network import lifecycle
 
-            made.bridges = [op for network, _ in attachments.endpoints for op in lifecycle.bring_up_plan(network)]
-        return made
+            steps.bridges = [op for network, _ in attachments.endpoints for op in lifecycle.bring_up_plan(network)]
+        return steps
+
+    def container(self, name: str) -> Container:
+        """Return the record of the new container."""
+        request = self.request
+        return Container(
+            id=self.id,
+            name=name,
+            created=state.now(),
+            image=references.familiar(request.image),
+            image_id=self.image.id,
+            command=self.spec["process"]["args"],
+            driver=self.driver.name,
+            layers=self.image.layers,
+            network=request.network,
+            networks=_with_hostname(request.networks, request.hostname),
+            requested_ports=request.published,
+            exposed=request.exposed_ports,
+            tty=request.tty,
+            open_stdin=request.interactive,
+            auto_remove=request.auto_remove,
+            labels=request.labels,
+            mounts=[mount["source"] for mount in request.mounts if mount["type"] != "tmpfs"],
+            own_volumes=self.own_volumes,
+            log_size=request.log_size,
+            log_files=request.log_files,
+            restart=request.restart,
+            stop_signal=signals.number(request.stop_signal or "TERM"),
+            stop_timeout=_STOP_TIMEOUT if request.stop_timeout is None else request.stop_timeout,
+        )
 
 
-def draft(asked: request.CreateRequest, facts: HostFacts) -> Draft:
-    """Everything that can be wrong with a request comes out here, before anything has changed, but for the busybox
-    image, which is made if it is not there yet."""
+def draft(options: CreateRequest, facts: HostFacts) -> Draft:
+    """Plan a container. Every error in a request is raised here, before anything has changed, except that a missing
+    busybox image is built. options: the request as typed, not yet complete()."""
     images: dict[str, Image] = {}
 
     def is_image(word: str) -> bool:
         try:
-            images[word] = lookup.find(word, make=not asked.dry_run)
+            images[word] = lookup.find(word, make=not options.dry_run)
         except NotFound:
             return False
         return True
 
-    name, command = request.resolve_words(asked.words, is_image, _is_default_command, store.how_to_get)
-    image = images.get(name) or lookup.find(name, make=not asked.dry_run)
-    wanted = request.complete(asked, name, command, image.config.get("config") or {})
-    if asked.platform:
+    name, command = resolve_words(options.words, is_image, _is_default_command, store.how_to_get)
+    image = images.get(name) or lookup.find(name, make=not options.dry_run)
+    request = complete(options, name, command, image.config.get("config") or {})
+    if request.platform:
         from mydocker.image import platform
 
-        platform.check_image(asked.platform, name, image)
-    notes = [*_busybox_note(wanted), *endpoints.check(wanted)]
-    shared = _shared(wanted)
+        platform.check_image(request.platform, name, image)
+    notes = [*_busybox_note(request), *endpoints.check(request)]
+    shared = _shared(request)
     container_id = os.urandom(32).hex()
     settings = config.load()
-    driver, _ = choice.choose(settings["storage_driver"], try_it=not asked.dry_run)
-    own = {mount["source"]: mount["anonymous"] for mount in wanted.mounts if mount["type"] == "volume"}
-    sources = {name: volumes.path(name) for name in own}
-    for mount in wanted.mounts:
+    driver, _ = choice.choose(settings["storage_driver"], try_it=not options.dry_run)
+    anonymous = {mount["source"]: mount["anonymous"] for mount in request.mounts if mount["type"] == "volume"}
+    sources = {name: volumes.path(name) for name in anonymous}
+    for mount in request.mounts:
         if mount["type"] == "bind" and mount["option"] == "mount" and not os.path.exists(mount["source"]):
             raise InvalidArgument(
                 f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it"
             )
-    nodes = host.nodes(wanted.devices, wanted.privileged)
+    nodes = host.nodes(request.devices, request.privileged)
     directory, parent = paths.container(container_id), settings["cgroup_parent"]
-    bundle = spec.build(wanted, container_id, directory, facts, sources, nodes, shared, parent)
+    bundle = spec.build(request, container_id, directory, facts, sources, nodes, shared, parent)
     bundle["annotations"].update(
         {
             DRIVER: driver.name,
             LAYERS: ",".join(image.layers),
-            FILL: jsontext.dumps([mount["target"] for mount in wanted.mounts if mount["copy"]]),
+            FILL: jsontext.dumps([mount["target"] for mount in request.mounts if mount["copy"]]),
         }
     )
-    limits.files(bundle["linux"]["resources"], cgroups.layout())  # one that this machine can't give is an error now
-    return Draft(container_id, wanted, image, driver, bundle, filters.program(bundle), own, notes)
+    limits.files(bundle["linux"]["resources"], cgroups.layout())  # raises now for a limit that this machine can't set
+    return Draft(container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes)
 
 
-def _busybox_note(wanted: request.CreateRequest) -> list[str]:
-    """The note on a command that could have been meant as an image: `run httpd` starts busybox's."""
-    word = wanted.words[0]
-    if word == wanted.image or word.startswith("/"):
+def _busybox_note(request: CreateRequest) -> list[str]:
+    """Return a note if the command could have been meant as an image: `run httpd` starts busybox's."""
+    word = request.words[0]
+    if word == request.image or word.startswith("/"):
         return []
-    return [f"there is no image '{word}' here: the command '{word}' runs in {wanted.image}"]
+    return [f"there is no image '{word}' here: the command '{word}' runs in {request.image}"]
 
 
-def _shared(wanted: request.CreateRequest) -> tuple[str, str, str] | None:
-    """--net container:NAME: name, host name and directory of that container. Its ID takes the name's place."""
-    kind, colon, name = wanted.network.partition(":")
+def _shared(request: CreateRequest) -> tuple[str, str, str] | None:
+    """Resolve --net container:NAME to that container's name, host name and directory. In the request its ID replaces
+    its name."""
+    kind, colon, name = request.network.partition(":")
     if not colon:
         return None
     other = state.find(name)
     if other.network == "host" or other.network.startswith("container:"):
-        raise InvalidArgument(f"container {other.name} has no network of its own", "share that of one that has")
-    wanted.network = f"{kind}:{other.id}"
+        raise InvalidArgument(
+            f"container {other.name} has no network of its own", "share the network of a container that has one"
+        )
+    request.network = f"{kind}:{other.id}"
     return other.name, load_spec(other).get("hostname", ""), other.directory
 
 
 def _is_default_command(word: str) -> bool:
-    """Whether the default image has an executable of that name in its PATH."""
+    """True if the default image has an executable of that name in its PATH."""
     image = lookup.find(references.BUSYBOX)
     rows = (image.config.get("config") or {}).get("Env") or []
     path = next((row[5:] for row in rows if row.startswith("PATH=")), spec.PATH)
@@ -153,100 +191,77 @@ def _is_default_command(word: str) -> bool:
     return False
 
 
-def create(made: Draft) -> Container:
+def create(draft: Draft) -> Container:
     """Write the draft to disk; state.fsync_new() makes it durable. Raises Conflict if the name is taken. After an error
     nothing is left."""
-    wanted = made.request
-    cidfile = _claim_cidfile(wanted.cidfile)
+    cidfile = _claim_cidfile(draft.request.cidfile)
     try:
-        name, lock = _reserve(made.id, wanted.name)
+        name, lock = _reserve(draft.id, draft.request.name)
         with lock:
             try:
-                with store.keep(made.image):
-                    found = _write(made, name)
-                state.commit(made.id)
+                with store.keep(draft.image):
+                    container = _write(draft, name)
+                state.commit(draft.id)
             except BaseException:
-                state.remove(made.id, name, [name for name, anonymous in made.volumes.items() if anonymous])
+                state.remove(draft.id, name, draft.own_volumes)
                 raise
     except BaseException:
         if cidfile >= 0:
-            os.unlink(wanted.cidfile)
+            os.unlink(draft.request.cidfile)
         raise
     finally:
         if cidfile >= 0:
-            os.write(cidfile, made.id.encode())
+            os.write(cidfile, draft.id.encode())
             os.close(cidfile)
-    return found
+    return container
 
 
 def _claim_cidfile(path: str) -> int:
-    """A descriptor of the new file, -1 if none is wanted."""
+    """Create the file. Returns its descriptor, -1 without --cidfile."""
     if not path:
         return -1
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:
-        raise Conflict(f"the container ID file {path} exists", "remove it, or give another") from None
+        raise Conflict(f"the container ID file {path} already exists", "remove it, or give another") from None
     except OSError as error:
         raise HostError(f"can't write {path}: {os.strerror(error.errno or 0)}", "give another --cidfile") from None
 
 
-def _reserve(container_id: str, asked: str) -> tuple[str, Lock]:
-    """The name that it got, and the lock on it: `asked`, or one of 9,000 made-up names, or one with a number."""
-    if asked:
-        return asked, state.reserve(container_id, asked)
+def _reserve(container_id: str, name: str) -> tuple[str, Lock]:
+    """Reserve the name; without one, one of 9,000 random names, or later one with a number. Returns it and the
+    container's lock."""
+    if name:
+        return name, state.reserve(container_id, name)
     for attempt in range(_ATTEMPTS):
         name = names.random_name() + (str(attempt) if attempt > _ATTEMPTS // 2 else "")
         try:
             return name, state.reserve(container_id, name)
         except Conflict:
             continue
-    raise Conflict("no free name was found", "give one with --name")
+    raise Conflict("no random name is free", "give a name with --name")
 
 
-def _write(made: Draft, name: str) -> Container:
-    wanted, directory, image = made.request, state.staging_dir(made.id), made.image
-    for volume, anonymous in made.volumes.items():
+def _write(draft: Draft, name: str) -> Container:
+    """Write the files of the container into its staging directory, and make its volumes."""
+    directory = state.staging_dir(draft.id)
+    for volume, anonymous in draft.volumes.items():
         volumes.ensure(volume, anonymous=anonymous)
-    for mount in wanted.mounts:
+    for mount in draft.request.mounts:
         if mount["type"] == "bind" and mount["option"] == "volume" and not os.path.exists(mount["source"]):
             os.makedirs(mount["source"], 0o755)  # as docker does for -v
-    made.driver.prepare(directory, image.layers)
+    draft.driver.prepare(directory, draft.image.layers)
     os.makedirs(f"{directory}/rootfs", exist_ok=True)
-    write_new(f"{directory}/config.json", jsontext.dumps(made.spec).encode())
-    write_new(f"{directory}/request.json", jsontext.dumps(wanted.to_json()).encode())
-    found = Container(
-        id=made.id,
-        name=name,
-        created=state.now(),
-        image=references.familiar(wanted.image),
-        image_id=image.id,
-        command=made.spec["process"]["args"],
-        driver=made.driver.name,
-        layers=image.layers,
-        network=wanted.network,
-        networks=_named(wanted.networks, wanted.hostname),
-        requested_ports=wanted.published,
-        exposed=wanted.exposed_ports,
-        tty=wanted.tty,
-        open_stdin=wanted.interactive,
-        auto_remove=wanted.auto_remove,
-        labels=wanted.labels,
-        mounts=[mount["source"] for mount in wanted.mounts if mount["type"] != "tmpfs"],
-        own_volumes=[name for name, anonymous in made.volumes.items() if anonymous],
-        log_size=wanted.log_size,
-        log_files=wanted.log_files,
-        restart=wanted.restart,
-        stop_signal=signals.number(wanted.stop_signal or "TERM"),
-        stop_timeout=_STOP_TIMEOUT if wanted.stop_timeout is None else wanted.stop_timeout,
-    )
-    state.save_staged(found)
-    return found
+    write_new(f"{directory}/config.json", jsontext.dumps(draft.spec).encode())
+    write_new(f"{directory}/request.json", jsontext.dumps(draft.request.to_json()).encode())
+    container = draft.container(name)
+    state.save_staged(container)
+    return container
 
 
-def _named(endpoints: list[dict[str, Any]], hostname: str) -> list[dict[str, Any]]:
-    """The endpoints, with --hostname as one more alias on each network that has names."""
+def _with_hostname(networks: list[dict[str, Any]], hostname: str) -> list[dict[str, Any]]:
+    """Return the endpoints, with --hostname as another alias on each network that has names."""
     return [
         {**endpoint, "aliases": with_hostname(endpoint["network"], endpoint["aliases"], hostname)}
-        for endpoint in endpoints
+        for endpoint in networks
     ]

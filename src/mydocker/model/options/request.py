@@ -115,18 +115,19 @@ class CreateRequest:
 
 
 def from_json(data: dict[str, Any], where: str = "request.json") -> CreateRequest:
-    """What to_json() gave. where: the file's name in the message."""
-    fields = dict(data)
-    if fields.pop("schema", None) != SCHEMA:
+    """Read what to_json() returned. where: the file's name in the message. Unknown keys are ignored: a newer version of
+    the same schema may have written them. Raises CorruptRecord."""
+    if data.get("schema") != SCHEMA:
         raise CorruptRecord(f"{where} is not of schema {SCHEMA}", "it was written by another version of mydocker")
     hint = "remove the container with rm -f and create it again"
+    defaults = CreateRequest([]).__dict__
     try:
-        request = CreateRequest(**fields)
+        request = CreateRequest(**{key: value for key, value in data.items() if key in defaults})
     except TypeError as error:
         raise CorruptRecord(f"{where}: {error}", hint) from None
-    for key, default in CreateRequest([], "").__dict__.items():
+    for key, default in defaults.items():
         if default is not None and type(getattr(request, key)) is not type(default):
-            raise CorruptRecord(f"{where}: '{key}' is no {type(default).__name__}", hint)
+            raise CorruptRecord(f"{where}: '{key}' is not {type(default).__name__}", hint)
     return request
 
 
