@@ -54,15 +54,20 @@ def flush() -> None:
 
 def tell(error: MydockerError) -> int:
     """Print an error as one line on stderr. Returns its exit code, for commands that continue after an error."""
+    note(str(error))
+    return error.exit_code
+
+
+def note(text: str) -> None:
+    """Print a remark as one line on stderr."""
     try:
         sys.stdout.flush()
     except OSError:
         pass  # the entry point flushes again, and reports the error
     try:
-        os.write(2, _for_terminal(f"mydocker: {error}").encode(errors="backslashreplace") + b"\n")
+        os.write(2, _for_terminal(f"mydocker: {text}").encode(errors="backslashreplace") + b"\n")
     except OSError:
         pass  # stderr is gone
-    return error.exit_code
 
 
 def _for_terminal(line: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from time import time_ns
 
 from mydocker.cli import output, rows
-from mydocker.cli.streams import tell
+from mydocker.cli.streams import note, tell
 from mydocker.engine import images as engine
 from mydocker.errors import InvalidArgument, MydockerError, NotFound
 
@@ -70,7 +70,7 @@ def commit(params: dict[str, Any]) -> int:
         params["pause"],
     )
     print(image_id)
-    _note(notes)
+    _show(notes)
     return 0
 
 
@@ -79,12 +79,12 @@ def export(params: dict[str, Any]) -> int:
     if not target and os.isatty(1):
         raise InvalidArgument("cowardly refusing to save to a terminal", "use -o FILE, or redirect stdout")
     sys.stdout.flush()
-    _note(engine.export(params["container"], target or ""))
+    _show(engine.export(params["container"], target or ""))
     return 0
 
 
-def _note(notes: list[str]) -> None:
-    for note in notes[:_MAX_NOTES]:
-        print(f"mydocker: {output.printable(note)}", file=sys.stderr)
+def _show(notes: list[str]) -> None:
+    for text in notes[:_MAX_NOTES]:
+        note(output.printable(text))
     if len(notes) > _MAX_NOTES:
-        print(f"mydocker: … and {len(notes) - _MAX_NOTES} more", file=sys.stderr)
+        note(f"… and {len(notes) - _MAX_NOTES} more")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from mydocker import jsontext
 from mydocker.cli import ask, output, rows
 from mydocker.cli.removal import remove_each
-from mydocker.cli.streams import tell
+from mydocker.cli.streams import note, tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import builtin, listing
 from mydocker.engine import inspect as inspection
@@ -168,4 +167,4 @@ def reload(_: dict[str, Any]) -> int:
 
 def _remark(lines: Iterable[str]) -> None:
     for line in lines:
-        print(f"mydocker: {output.printable(line)}", file=sys.stderr)  # printable: it may name other programs' rules
+        note(output.printable(line))  # it may name other programs' rules

@@ -6,11 +6,11 @@ import os
 from time import monotonic_ns
 
 from mydocker import state
-from mydocker.cli.streams import tell
+from mydocker.cli.streams import note
 from mydocker.engine import create as creation
 from mydocker.engine import host
 from mydocker.engine import start as starting
-from mydocker.errors import InvalidArgument, MydockerError, NotFound
+from mydocker.errors import InvalidArgument, NotFound
 from mydocker.model.options import request
 from mydocker.trace import Trace
 
@@ -31,7 +31,8 @@ def run(params: dict[str, Any]) -> int:
     trace = Trace("host")
     began = monotonic_ns()
     draft = creation.draft(options, facts)
-    _remark(draft.notes)
+    for text in draft.notes:
+        note(text)
     if options.dry_run:
         from mydocker.cli import explain
 
@@ -61,16 +62,12 @@ def run(params: dict[str, Any]) -> int:
 def create(params: dict[str, Any]) -> int:
     facts = host.look()
     draft = creation.draft(request.from_params(params, os.environ, facts), facts)
-    _remark(draft.notes)
+    for text in draft.notes:
+        note(text)
     container = creation.create(draft)
     state.fsync_new(container)
     print(container.id)
     return 0
-
-
-def _remark(notes: list[str]) -> None:
-    for note in notes:
-        tell(MydockerError(note))
 
 
 def _remove(container_id: str) -> None:

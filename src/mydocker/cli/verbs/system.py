@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from mydocker.cli import output
-from mydocker.cli.streams import tell
+from mydocker.cli.streams import note, tell
 from mydocker.engine import system
 from mydocker.errors import MydockerError
 from mydocker.model.options import units
@@ -78,7 +76,7 @@ def _report(events: Iterable[str | MydockerError]) -> int:
         if isinstance(each, MydockerError):
             code = tell(each)
         elif isinstance(each, Note):
-            print(f"mydocker: {each}", file=sys.stderr)
+            note(each)
         else:
             output.emit(f"{each}\n")
     return code
