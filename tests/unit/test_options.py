@@ -11,10 +11,10 @@ from mydocker.cli import dockerwords
 from mydocker.engine import bundle
 from mydocker.generated.fasttable import ALIASES, COMMANDS
 from mydocker.model import docker
+from mydocker.model.container import Container
 from mydocker.model.host import HostFacts
 from mydocker.model.oci import spec
 from mydocker.model.options import request
-from mydocker.state import Record
 
 ID = "0123456789ab" + "c" * 52
 FACTS = HostFacts(cpus="0-1", nodes="0", hostname="vm", cwd="/here")
@@ -66,7 +66,7 @@ def seen() -> set[str]:
     wanted.__class__ = Watched
     Watched.read = set()
     made = spec.build(wanted, ID, "/c", FACTS)
-    record = Record(
+    record = Container(
         ID, "web", "2026-11-23T18:47:57.861033571Z", "busybox:latest", "sha256:" + "e" * 64, ["top"], "copy", []
     )
     docker.container(record, wanted, made, {})
