@@ -1,5 +1,6 @@
-"""What happens to a container after its start: stop, kill, wait, update, remove.
-What takes back what a monitor has left is loaded where it did.
+"""A container after its start: stop, kill, wait, update, remove.
+
+Clean-up code is imported only where a monitor left something behind.
 """
 
 from __future__ import annotations
@@ -21,62 +22,64 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.model.container import Container
 
-_PATIENCE_UNSIGNALLED = 3  # for the end of a container to be recorded whose process is not there
-_PATIENCE_KILLED = 10  # for a container to end that was killed, as docker has it
+_PATIENCE_GONE = 3  # seconds until the end of a container is recorded whose process is gone
+_PATIENCE_KILLED = 10  # seconds until a killed container has ended, as with docker
 
 
-def kill(found: Container, signal: int) -> None:
-    """Raises Conflict if it does not run."""
-    found, restarting = note_user_signal(found, signal)
+def kill(container: Container, signal: int) -> None:
+    """Send a signal. Raises Conflict if the container does not run."""
+    container, restarting = note_user_signal(container, signal)
     if restarting:
         return
-    pidfd = open_pidfd(found)
+    pidfd = open_pidfd(container)
     if pidfd < 0:
-        raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
+        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
     try:
         _signal.pidfd_send_signal(pidfd, signal)
     except ProcessLookupError:
-        pass  # it has just ended by itself
+        pass  # it has just ended
     finally:
         os.close(pidfd)
 
 
-def note_user_signal(found: Container, signal: int) -> tuple[Container, bool]:
-    """A person is about to send it a signal. One that is to end it also ends its restarts: see _let_end."""
-    if signal in (_signal.SIGKILL, _signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, found.stop_signal):
-        return _let_end(found, restart.BY_HAND)
-    return found, False
+def note_user_signal(container: Container, signal: int) -> tuple[Container, bool]:
+    """Note that the user sends a signal: a terminating one also suspends the restart policy, see
+    _suspend_restarts()."""
+    if signal in (_signal.SIGKILL, _signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, container.stop_signal):
+        return _suspend_restarts(container, restart.BY_HAND)
+    return container, False
 
 
 def stop(
-    found: Container, timeout: int | None = None, signal: int | None = None, ended_by: str = restart.BY_HAND
+    container: Container, timeout: int | None = None, signal: int | None = None, ended_by: str = restart.BY_HAND
 ) -> None:
-    """The stop signal; SIGKILL if it still runs after `timeout` seconds (negative: never). Returns when its end is
-    recorded. A container waiting for a restart is not restarted; one that does not run is left as it is."""
-    found, _ = _let_end(found, ended_by)
-    pidfd = open_pidfd(found)
+    """Send the stop signal, then SIGKILL if the container still runs after `timeout` seconds (negative: never). Returns
+    when the end is recorded. A container waiting for a restart is not restarted; one that does not run stays as it is.
+    """
+    container, _ = _suspend_restarts(container, ended_by)
+    pidfd = open_pidfd(container)
     if pidfd >= 0:
         try:
-            _signal.pidfd_send_signal(pidfd, found.stop_signal if signal is None else signal)
-            limit = found.stop_timeout if timeout is None else timeout
+            _signal.pidfd_send_signal(pidfd, container.stop_signal if signal is None else signal)
+            limit = container.stop_timeout if timeout is None else timeout
             if not process.ends_within(pidfd, None if limit < 0 else limit):
                 _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
-                _wait_killed(found, pidfd)
+                _wait_killed(container, pidfd)
         except ProcessLookupError:
             pass
         finally:
             os.close(pidfd)
-    elif found.is_up() and not _ends_soon(found):
-        _tell_monitor(found)  # it has another process than its record says: only the monitor can end that
-    wait_recorded(found)
+    elif container.is_up() and not _ends_soon(container):
+        _terminate_monitor(container)  # the record names a wrong process: only the monitor can end the right one
+    wait_recorded(container)
 
 
-def _ends_soon(found: Container) -> bool:
-    """True if the end of a container whose first process is gone is recorded, as it is when that has just ended."""
-    deadline = monotonic() + _PATIENCE_UNSIGNALLED
+def _ends_soon(container: Container) -> bool:
+    """True if the monitor records the end, which it does if the first process has just ended."""
+    deadline = monotonic() + _PATIENCE_GONE
     while monotonic() < deadline:
         try:
-            if not state.load(found.id).is_up():
+            if not state.load(container.id).is_up():
                 return True
         except NotFound:
             return True
@@ -84,140 +87,141 @@ def _ends_soon(found: Container) -> bool:
     return False
 
 
-def _wait_killed(found: Container, pidfd: int) -> None:
-    """Raises HostError if it does not end, which is no matter of its own any more."""
+def _wait_killed(container: Container, pidfd: int) -> None:
+    """Raises HostError if the container does not end: then the kernel or another process keeps it from ending."""
     if not process.ends_within(pidfd, _PATIENCE_KILLED):
         from mydocker.kernel import stuck
 
-        said = f"container {found.name} was killed, and has not ended for {_PATIENCE_KILLED} s"
-        raise HostError(said, stuck.why(found.pid))
+        said = f"container {container.name} was killed, and has not ended for {_PATIENCE_KILLED} s"
+        raise HostError(said, stuck.why(container.pid))
 
 
-def stop_to_restart(found: Container, timeout: int | None, signal: int | None) -> None:
-    """stop() of a container that is started again at once: with --rm it is not removed by that."""
+def stop_to_restart(container: Container, timeout: int | None, signal: int | None) -> None:
+    """Stop a container that is started again at once: with --rm it is not removed in between."""
     try:
-        stop(found, timeout, signal, restart.BY_RESTART)
+        stop(container, timeout, signal, restart.BY_RESTART)
     except BaseException:
-        _let_go(found)
+        _give_up_restart(container)
         raise
 
 
-def _let_go(found: Container) -> None:
-    """It is not started again after all: with --rm it goes at its end, or now."""
+def _give_up_restart(container: Container) -> None:
+    """Record that it is not started again after all: with --rm it is removed at its end, or now."""
     try:
-        with state.lock(found):
-            found = state.load(found.id)
-            if found.ended_by != restart.BY_RESTART:
+        with state.lock(container):
+            container = state.load(container.id)
+            if container.ended_by != restart.BY_RESTART:
                 return
-            found.ended_by = restart.BY_HAND
-            if found.auto_remove and not state.has_monitor(found):
-                state.remove(found.id, found.name, found.own_volumes)
+            container.ended_by = restart.BY_HAND
+            if container.auto_remove and not state.has_monitor(container):
+                state.remove(container.id, container.name, container.own_volumes)
             else:
-                state.save(found)
+                state.save(container)
     except NotFound:
         pass
 
 
-def _let_end(found: Container, ended_by: str) -> tuple[Container, bool]:
-    """Its restart policy counts no longer, until it is started. The record as it is then, and whether the container was
-    between two runs, and has ended by this."""
-    if found.auto_remove and ended_by != restart.BY_RESTART:  # it can have none, and be gone at any moment
-        return found, False
-    with state.lock(found):
-        found = state.load(found.id)
-        restarting = found.is_restarting()
-        if not restarting and not state.is_running(found):
-            return found, False
-        found.ended_by = found.ended_by or ended_by
+def _suspend_restarts(container: Container, ended_by: str) -> tuple[Container, bool]:
+    """Suspend the restart policy until the next start. Returns the new record, and whether the container was waiting
+    for a restart, which this ended."""
+    if container.auto_remove and ended_by != restart.BY_RESTART:  # has no policy, and may be removed at any moment
+        return container, False
+    with state.lock(container):
+        container = state.load(container.id)
+        restarting = container.is_restarting()
+        if not restarting and not state.is_running(container):
+            return container, False
+        container.ended_by = container.ended_by or ended_by
         if restarting:
-            found.status = "exited"
+            container.status = "exited"
         try:
-            state.save(found, durable=restarting)
+            state.save(container, durable=restarting)
             recorded = True
         except (OSError, HostError):
-            if found.auto_remove:
-                raise  # its monitor would take the stop for its end, and remove it with its data
-            recorded = False  # a full disk: that is no reason to let it run
+            if container.auto_remove:
+                raise  # the monitor would not know of the restart, and remove the container with its data
+            recorded = False  # a full disk must not keep the container from being stopped
         if restarting:
-            _tell_monitor(found, wait=True)  # it waits: under the lock it can't be on its way to start it
-        elif not recorded and found.restart != restart.NO:
-            _tell_monitor(found)  # it stops its container, and keeps in mind that it does not restart it
-    return found, restarting
+            _terminate_monitor(container, wait=True)  # it only waits: a start would need the lock
+        elif not recorded and container.restart != restart.NO:
+            _terminate_monitor(container)  # it stops its container, and does not restart it
+    return container, restarting
 
 
-def _tell_monitor(found: Container, wait: bool = False) -> None:
-    """SIGTERM. wait: until it has ended."""
+def _terminate_monitor(container: Container, wait: bool = False) -> None:
+    """Send SIGTERM to the monitor. wait: until it has ended."""
     try:
-        pidfd = process.pidfd_open(found.monitor_pid)
+        pidfd = process.pidfd_open(container.monitor_pid)
     except ProcessLookupError:
         return
     try:
-        if state.has_monitor(found):
+        if state.has_monitor(container):
             _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
             if wait and not process.ends_within(pidfd, PATIENCE):
-                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)  # somebody has stopped it
+                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)  # it may be stopped by a SIGSTOP
                 if not process.ends_within(pidfd, PATIENCE):
-                    raise hangs(found, "was killed, and has not ended")
+                    raise hangs(container, "was killed, and has not ended")
     except ProcessLookupError:
         pass
     finally:
         os.close(pidfd)
 
 
-def _wait_unwatched(found: Container) -> None:
-    """One that has outlived its monitor: nobody will record its end, but it can be waited for."""
-    pidfd = open_pidfd(found)
-    if pidfd >= 0 and not state.has_monitor(found):
+def _wait_without_monitor(container: Container) -> None:
+    """Wait for a container that has outlived its monitor: its end will not be recorded."""
+    pidfd = open_pidfd(container)
+    if pidfd >= 0 and not state.has_monitor(container):
         process.ends_within(pidfd, None)
     if pidfd >= 0:
         os.close(pidfd)
 
 
-def wait(found: Container) -> int:
-    """Its exit code, when it has ended. One that was never started has ended, with 0. One that is between two runs is
-    waited for until the next has ended, as docker has it."""
-    before = found.started_at
-    # Opened before it can end: it may be removed then, at once, and nothing else be left of it.
-    last_code = state.LastCode(found)
+def wait(container: Container) -> int:
+    """Wait until the container has ended. Returns its exit code; 0 if it was never started. If it waits for a restart,
+    this waits for the end of the next run, as docker does."""
+    before = container.started_at
+    # Opened before the container ends: it may be removed at once, and then only this tells the code.
+    last_code = state.LastCode(container)
     try:
-        while found.is_restarting():
-            if found.started_at != before:  # that was short
-                return found.exit_code
+        while container.is_restarting():
+            if container.started_at != before:  # the next run has ended already
+                return container.exit_code
             sleep(0.05)
-            found = state.load(found.id)
-        wait_recorded(found)
-        _wait_unwatched(found)
-        return state.load(found.id).exit_code
+            container = state.load(container.id)
+        wait_recorded(container)
+        _wait_without_monitor(container)
+        return state.load(container.id).exit_code
     except (NotFound, CorruptRecord):
-        return last_code.read(found)
+        return last_code.read(container)
     finally:
         last_code.close()
 
 
-def update(found: Container, policy: str) -> None:
-    """Change its restart policy, a text of model.options.restart; it holds from the container's next end on."""
-    if found.auto_remove and policy != restart.NO:
-        raise Conflict(f"container {found.name} is removed at its end (--rm)", "it can't be started again then")
-    with state.lock(found):
-        found = state.load(found.id)
-        found.restart = policy
-        state.save(found, durable=True)
+def update(container: Container, policy: str) -> None:
+    """Change the restart policy, a text of model.options.restart. It holds from the next end of the container."""
+    if container.auto_remove and policy != restart.NO:
+        raise Conflict(f"container {container.name} is removed at its end (--rm)", "it can't be started again then")
+    with state.lock(container):
+        container = state.load(container.id)
+        container.restart = policy
+        state.save(container, durable=True)
 
 
 def remove(reference: str, force: bool = False, volumes: bool = False) -> None:
-    """Remove a container. force: end it first. volumes: its anonymous ones too.
+    """Remove a container. force: kill it first. volumes: remove its anonymous volumes too.
 
-    Raises Conflict for a running one without force. One whose record is corrupt can be removed by force only.
+    Raises Conflict for a running container without force, and CorruptRecord for a corrupt one without force.
     """
     state.cleanup()
     container_id = state.find_id(reference)
     while not _removed(container_id, reference, force, volumes):
-        pass  # it was started again meanwhile
+        pass  # it was restarted meanwhile
 
 
 def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> bool:
+    """Try to remove a container. Returns False if it was restarted meanwhile."""
     try:
-        found = state.load(container_id)
+        container = state.load(container_id)
     except NotFound:
         raise state.no_such(reference) from None
     except CorruptRecord:
@@ -225,51 +229,53 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             raise
         _remove_unreadable(container_id)
         return True
-    if found.is_active() and not force:
-        raise Conflict(f"container {found.name} is {found.status}", f"'mydocker stop {found.name}' first, or rm -f")
-    ran = found.is_up()
+    if container.is_active() and not force:
+        raise Conflict(
+            f"container {container.name} is {container.status}", f"'mydocker stop {container.name}' first, or rm -f"
+        )
+    ran = container.is_up()
     try:
-        if found.is_active():
-            stop(found, 0, _signal.SIGKILL, restart.BY_REMOVAL)
-        with state.lock(found):
-            found = state.load(container_id)
-            if found.is_active():
+        if container.is_active():
+            stop(container, 0, _signal.SIGKILL, restart.BY_REMOVAL)
+        with state.lock(container):
+            container = state.load(container_id)
+            if container.is_active():
                 return False
-            cleared = ran and found.finished_at and not found.error  # its monitor did, just now
-            if not cleared and not state.has_monitor(found):
-                _cleanup(found, force)
-            state.remove(found.id, found.name, found.own_volumes if volumes else [])
+            clean = ran and container.finished_at and not container.error  # the monitor has just cleaned up
+            if not clean and not state.has_monitor(container):
+                _cleanup(container, force)
+            state.remove(container.id, container.name, container.own_volumes if volumes else [])
     except NotFound:
-        pass  # its monitor (--rm), or another rm, was quicker
+        pass  # the monitor (--rm) or another rm was quicker
     return True
 
 
-def cleanup(found: Container) -> None:
-    """Take back what the host still has of a container whose monitor was killed. The container does not run, its lock
-    is the caller's. Raises OSError, MydockerError."""
+def cleanup(container: Container) -> None:
+    """Undo what a killed monitor has left on the host. The container does not run; caller holds its lock. Raises
+    OSError, MydockerError."""
     from mydocker.engine.network import endpoints
     from mydocker.kernel import cgroups
     from mydocker.runtime import plan
     from mydocker.trace import undo_all
 
-    spec = load_spec(found)
+    spec = load_spec(container)
     try:
-        steps = plan.plan(spec, found.directory, cgroups.layout()).host
-    except (ValueError, LookupError) as error:  # of the right types, and nonsense
-        why = f"container {found.name}: {found.directory}/config.json: {error!r}"
-        raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {found.name}'") from None
+        steps = plan.plan(spec, container.directory, cgroups.layout()).host
+    except (ValueError, LookupError) as error:  # the types are right, the values are not
+        why = f"container {container.name}: {container.directory}/config.json: {error!r}"
+        raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {container.name}'") from None
     undo_all(steps)
-    endpoints.cleanup(found)
+    endpoints.cleanup(container)
 
 
-def _cleanup(found: Container, force: bool) -> None:
-    """Its record may make no sense: that is an error unless force is used."""
+def _cleanup(container: Container, force: bool) -> None:
+    """Clean up; with force, also a container whose record or bundle makes no sense."""
     try:
-        cleanup(found)
+        cleanup(container)
     except (CorruptRecord, InvalidArgument):
         if not force:
             raise
-        _remove_cgroup(found.id)
+        _remove_cgroup(container.id)
 
 
 def _remove_unreadable(container_id: str) -> None:
@@ -291,4 +297,4 @@ def _remove_cgroup(container_id: str) -> None:
             for mount in cgroups.layout().directories():
                 cgroups.remove(mount + path)
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # no bundle either: then there is no cgroup that we know of
+        pass  # without a bundle no cgroup is known
