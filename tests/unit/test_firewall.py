@@ -165,7 +165,7 @@ def test_what_would_need_quotes_never_gets_into_a_rule(word):
         lambda: firewall.network_rules(4, OWNER, "web", word),
         lambda: firewall.port_rules(4, SHOP, [Port(80, "tcp", 80, 80)], word),
     ):
-        with pytest.raises(ValueError, match="can't stand in a firewall rule"):
+        with pytest.raises(ValueError, match="can't be part of a firewall rule"):
             make()
 
 
@@ -197,7 +197,7 @@ def test_made_once_however_often_and_gone_without_a_trace(before, version):
     guard = firewall.guard_rules(LINKS)
     made = apply(before, firewall.replace(before, version, OWNER, rules, guard))
     assert firewall.replace(made, version, OWNER, rules, guard) == ""
-    assert firewall.guarded(made)
+    assert firewall.has_guard(made)
     assert firewall.guard_is(made, guard)
     for rule in rules + firewall.shared_rules(version) + guard:
         assert made.count(f"-A {rule.spec}\n") == 1
@@ -219,12 +219,14 @@ def test_the_guard_drops_between_the_hosts_own_links_only():
         "-A MYDOCKER-GUARD -o eth0 -j DROP",
         "-A MYDOCKER-GUARD -o lan -j DROP",
     ]
-    assert firewall.guarded(apply("", firewall.replace("", 4, OWNER, RULES, firewall.guard_rules(firewall.Guard([4])))))
+    assert firewall.has_guard(
+        apply("", firewall.replace("", 4, OWNER, RULES, firewall.guard_rules(firewall.Guard([4]))))
+    )
 
 
 @pytest.mark.parametrize("name", ["eth+", 'a"b', "x;y", "ü"])
 def test_a_links_name_that_no_rule_can_hold(name):
-    with pytest.raises(ValueError, match="can't stand in a firewall rule"):
+    with pytest.raises(ValueError, match="can't be part of a firewall rule"):
         firewall.guard_rules(firewall.Guard([4], [name]))
 
 
@@ -247,9 +249,9 @@ def test_the_guard_stays_where_others_need_forwarding():
 
 @pytest.mark.parametrize(("text", "is_there"), [(FOREIGN, True), ("", False)])
 def test_others_nat(text, is_there):
-    assert firewall.foreign_nat(text) is is_there
+    assert firewall.has_foreign_nat(text) is is_there
     with_ours = apply(text, firewall.replace(text, 4, OWNER, RULES))
-    assert firewall.foreign_nat(with_ours) is is_there
+    assert firewall.has_foreign_nat(with_ours) is is_there
 
 
 def test_the_administrators_chain_comes_first_and_then_ours():

@@ -62,7 +62,7 @@ class TestTake:
 
     def test_the_one_asked_for(self, container):
         assert take(container(ONE), wanted="10.9.8.6") == "10.9.8.6"
-        with pytest.raises(Conflict, match=r"10\.9\.8\.6 of network web is taken by container c"):
+        with pytest.raises(Conflict, match=r"10\.9\.8\.6 of network web is in use by container c"):
             take(container(TWO), wanted="10.9.8.6")
         with pytest.raises(InvalidArgument):
             take(TWO, wanted="10.9.8.1")
@@ -101,15 +101,15 @@ class TestStale:
 
     def test_of_a_container_that_is_gone(self, container):
         take("9" * 64, wanted="10.9.8.2")
-        assert leases.held("web") == []
+        assert leases.active("web") == []
         assert take(container(ONE), wanted="10.9.8.2") == "10.9.8.2"
-        assert [lease.container_id for lease in leases.held("web")] == [ONE]
+        assert [lease.container_id for lease in leases.active("web")] == [ONE]
 
     def test_of_one_whose_monitor_was_killed(self, container):
         take(container(ONE))
-        assert [lease.container_id for lease in leases.held("web")] == [ONE]
+        assert [lease.container_id for lease in leases.active("web")] == [ONE]
         container(ONE, runs=False)
-        assert leases.held("web") == []
+        assert leases.active("web") == []
         assert take(container(TWO), wanted="10.9.8.2") == "10.9.8.2"
 
     def test_that_no_record_tells_of_goes_with_its_container(self, container):
@@ -131,7 +131,7 @@ class TestStale:
     def test_never_of_one_that_is_starting(self, container):
         take(container(ONE, runs=False))
         with Lock(f"{paths.container(ONE)}/lock"):
-            assert [lease.container_id for lease in leases.held("web")] == [ONE]
+            assert [lease.container_id for lease in leases.active("web")] == [ONE]
             with pytest.raises(Conflict):
                 take(container(TWO), wanted="10.9.8.2")
         assert take(TWO, wanted="10.9.8.2") == "10.9.8.2"
@@ -139,7 +139,7 @@ class TestStale:
     def test_never_of_one_whose_record_nobody_can_read(self, container, store):
         take(container(ONE))
         (store / f"containers/{ONE}/record.json").write_text("{")
-        assert [lease.container_id for lease in leases.held("web")] == [ONE]
+        assert [lease.container_id for lease in leases.active("web")] == [ONE]
 
     @pytest.mark.parametrize("text", ["", "\n", "x"])
     def test_a_file_that_says_nothing(self, container, store, text):

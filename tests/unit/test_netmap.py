@@ -34,7 +34,7 @@ def bridge(device: str, *ports: str, tag: str = OWNER, up: bool = True) -> Bridg
     return Bridge(device, 7, "bridge", tag, up, "02:42:0a:01:00:01", 1500, ["10.1.0.1/16"], list(ports))
 
 
-MASQUERADE = firewall.Found(
+MASQUERADE = firewall.SavedRule(
     "nat",
     "POSTROUTING",
     f'POSTROUTING -s 10.1.0.0/16 ! -o web -m comment --comment "{OWNER}" -j MASQUERADE',
@@ -47,14 +47,14 @@ FRONT = container(
     end("web", "veth11110", "10.1.0.2/16", "eth1"),
     ports=["8080:80/tcp"],
 )
-DNAT = firewall.Found(
+DNAT = firewall.SavedRule(
     "nat",
     "MYDOCKER-PORTS",
     "MYDOCKER-PORTS -p tcp --dport 8080 -m comment --comment"
     f' "{firewall.container_owner("front", FRONT.id)}" -j DNAT --to-destination 10.1.0.2:80',
     firewall.container_owner("front", FRONT.id),
 )
-RULES = [(4, MASQUERADE), (4, DNAT), (6, firewall.Found("raw", "MYDOCKER-RAW", "MYDOCKER-RAW -j DROP", OWNER))]
+RULES = [(4, MASQUERADE), (4, DNAT), (6, firewall.SavedRule("raw", "MYDOCKER-RAW", "MYDOCKER-RAW -j DROP", OWNER))]
 
 
 def whole_map():

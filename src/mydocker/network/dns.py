@@ -1,7 +1,7 @@
 """DNS messages (RFC 1035, RFC 6891), as far as a resolver of containers' names needs them: pure functions over bytes.
 
-What comes in is anybody's bytes, so nothing here raises for them, and every loop moves forward in the message. Names
-are bytes in lower case without the final dot; a dot within a label has a backslash, so that it does not pass for two.
+The input is untrusted, so nothing here raises for it, and every loop moves forward in the message. Names are bytes in
+lower case without the final dot. A dot within a label is escaped by a backslash, so that it does not separate labels.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from _struct import pack, unpack_from
 from mydocker.record import record
 
 A, PTR, AAAA, OPT = 1, 12, 28, 41  # types
-IN = 1  # the class that everything is of
-NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED = 0, 1, 2, 4, 5  # codes of an answer
+IN = 1  # the class of all records here
+NOERROR, FORMERR, SERVFAIL, NOTIMP, REFUSED = 0, 1, 2, 4, 5  # response codes
 BADVERS = 16
 
-MIN_ANSWER = 512  # bytes of an answer by UDP that every client takes
-_MAX_ANSWER = 1232  # that we send and offer to take: it fits in every packet
+MIN_ANSWER = 512  # bytes of an answer by UDP that every client accepts
+_MAX_ANSWER = 1232  # bytes that we send and offer to accept: fits in every packet
 _HEADER = 12
 _RESPONSE, _AUTHORITATIVE, _TRUNCATED, _RECURSION_WANTED, _RECURSION_THERE = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 _POINTER_TO_QUESTION = b"\xc0\x0c"
 
-# A lease can end at any moment and its address be another container's, so nobody shall keep an answer: asking again
-# costs a tenth of a millisecond. (docker says 600 seconds.)
+# A lease can end at any moment, and its address go to another container, so answers must not be cached. Asking again
+# takes a tenth of a millisecond. (docker's TTL is 600 seconds.)
 TTL = 0
 
 
 @record
 class Query:
-    """A question as it came. question: its bytes in the message, name, type and class. size: bytes of an answer by UDP
-    that the client takes. edns: it speaks EDNS, and so must the answer. problem: 0, or the code to refuse it with."""
+    """A query as it was received. question: the bytes of name, type and class in the message. size: bytes of an answer
+    by UDP that the client accepts. edns: the client speaks EDNS, so the answer must, too. problem: 0, or the response
+    code to refuse the query with."""
 
     id: int
     flags: int
@@ -44,7 +45,7 @@ class Query:
 
 
 def parse(message: bytes) -> Query | None:
-    """None for what is not worth an answer: no whole header, or an answer itself (to answer it might never end)."""
+    """Parse a message. None for one that gets no answer: an incomplete header, or an answer (which could loop)."""
     if len(message) < _HEADER:
         return None
     number, flags, questions, answers, authorities, additions = unpack_from("!6H", message)
@@ -66,8 +67,8 @@ def parse(message: bytes) -> Query | None:
 
 
 def _read_name(message: bytes, at: int) -> tuple[bytes | None, int]:
-    """The name at `at` and where it ends; None if it is none. A pointer is refused: in front of a question there is
-    nothing to point at."""
+    """The name at `at`, None if it is invalid, and the offset of its end. Pointers are refused: a question is the first
+    name of a message, so there is nothing to point at."""
     labels: list[bytes] = []
     start = at
     while at < len(message):
@@ -83,7 +84,7 @@ def _read_name(message: bytes, at: int) -> tuple[bytes | None, int]:
 
 
 def _read_additions(query: Query, message: bytes, at: int, count: int) -> None:
-    """The client's OPT record, if there is one. Its owner is the root; whatever has another ends the search."""
+    """Read the client's OPT record, if there is one. Its owner is the root; any other owner ends the search."""
     for _ in range(min(count, 4)):
         if at + 11 > len(message) or message[at]:
             return
@@ -97,9 +98,9 @@ def _read_additions(query: Query, message: bytes, at: int, count: int) -> None:
 
 
 def answer(query: Query, data: list[bytes], limit: int = 0) -> bytes:
-    """The answer: one record of the query's own type for each of `data`; none of them: the name has none of that type.
+    """The answer with one record of the query's type for each of `data`; empty if the name has no record of that type.
 
-    limit: bytes; an answer by UDP that would be longer holds fewer records and says so, and the client asks by TCP.
+    limit: bytes of an answer by UDP, 0 for none. A longer answer is truncated and says so, and the client asks by TCP.
     """
     rows = [
         _POINTER_TO_QUESTION + pack("!2HIH", query.type, query.klass, TTL, len(entry)) + entry for entry in data[:1000]
@@ -114,7 +115,7 @@ def answer(query: Query, data: list[bytes], limit: int = 0) -> bytes:
 
 
 def refusal(query: Query, code: int) -> bytes:
-    """An answer that says only what went wrong."""
+    """An answer without records. code: the response code."""
     return _message(query, code, 0, [])
 
 
@@ -130,44 +131,45 @@ def _opt(query: Query, code: int) -> bytes:
 
 
 def limit(query: Query) -> int:
-    """How long an answer by UDP may be."""
+    """The maximum length of an answer by UDP."""
     return min(query.size, _MAX_ANSWER)
 
 
 def shortened(query: Query, message: bytes) -> bytes:
-    """Another server's answer by UDP, as the client can take it. One that is longer than the client allows is replaced:
-    it holds no record and says so, and the client asks by TCP."""
+    """Another server's answer by UDP as the client accepts it. One that is too long is replaced by a truncated one
+    without records, so that the client asks by TCP."""
     return _message(query, code(message), _TRUNCATED, []) if len(message) > query.size else message
 
 
 def answers(query: Query, number: int, message: bytes) -> bool:
-    """Is this message what a server says to our query, sent under that number? Anything else is noise, or forged."""
+    """True if a message answers our query, sent under that ID. Other messages are noise, or forged."""
     if len(message) < _HEADER:
         return False
     its_number, flags, questions = unpack_from("!3H", message)
     if its_number != number or not flags & _RESPONSE:
         return False
     if not questions and flags & 15 in (FORMERR, NOTIMP):
-        return True  # who did not understand the question does not have to repeat it
+        return True  # a server that did not understand the question need not repeat it
     question = message[_HEADER : _HEADER + len(query.question)]
     return bool(questions == 1 and question.lower() == query.question.lower())
 
 
 def code(message: bytes) -> int:
+    """The response code."""
     return message[3] & 15
 
 
 def encode_name(name: str) -> bytes:
-    """A name as messages have it. Raises ValueError for one that DNS has no room for."""
+    """A name in the format of messages. Raises ValueError for an invalid or overlong one."""
     labels = name.encode("ascii").split(b".")
     data = b"".join(bytes([len(label)]) + label for label in labels if len(label) < 64) + b"\0"
     if b"" in labels or len(data) != len(name) + 2 or len(data) > 255:
-        raise ValueError(f"no domain name: {name!r}")
+        raise ValueError(f"not a domain name: {name!r}")
     return data
 
 
 def reverse(name: bytes) -> str:
-    """The address that a name of in-addr.arpa or ip6.arpa stands for, "" if it is none."""
+    """The address for a name under in-addr.arpa or ip6.arpa, "" for other names."""
     labels = name.split(b".")[::-1]
     if labels[:2] == [b"arpa", b"in-addr"] and len(labels) == 6:
         numbers = labels[2:]

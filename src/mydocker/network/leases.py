@@ -1,10 +1,10 @@
-"""Who has which address: one file an address, `CONTAINER_ID NAME [ALIAS…]`, for containers that run or are starting.
+"""Leases of addresses: one file an address, `CONTAINER_ID NAME [ALIAS…]`, for containers that run or are starting.
 
-    /run/mydocker/_networks/<network>/.lock         flock: who holds it may change the leases, and the bridge
-    /run/mydocker/_networks/<network>/10.0.0.2      appears and vanishes whole, so that readers need no lock
+    /run/mydocker/_networks/<network>/.lock         flock: its holder may change the leases and the bridge
+    /run/mydocker/_networks/<network>/10.0.0.2      appears and disappears atomically, so readers need no lock
 
-A lease outlives a monitor that is killed. It is stale then, and is taken from its holder when its address is asked for
-or no other is free. After a reboot none is left.
+A lease outlives a monitor that is killed. Such a stale lease is given to another container when its address is
+requested or no other is free. A reboot removes all leases.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @record
 class Lease:
-    """address: IPv4, without a prefix. names: the container's name and its aliases on the network."""
+    """A lease. address: IPv4, without a prefix. names: the container's name and its aliases on the network."""
 
     address: str
     container_id: str
@@ -34,10 +34,11 @@ class Lease:
 
 
 def lock(network_name: str) -> Lock:
+    """The lock of a network's leases and bridge. Raises NotFound."""
     make_private(paths.leases(network_name))
     try:
         return Lock(f"{paths.leases(network_name)}/.lock")
-    except FileNotFoundError:  # removed in between
+    except FileNotFoundError:  # the network has been removed meanwhile
         raise no_such(network_name) from None
 
 
@@ -48,24 +49,24 @@ def no_such(network_name: str) -> NotFound:
 def full(network: Network) -> Conflict:
     pool = network.ip_range or network.subnet
     return Conflict(
-        f"network {network.name} has no free address in {pool}", "stop a container on it, or make a larger network"
+        f"network {network.name} has no free address in {pool}", "stop a container on it, or create a larger network"
     )
 
 
 def take(network: Network, container_id: str, names: list[str], wanted: str = "") -> tuple[str, str]:
-    """Give the container an address, `wanted` or the lowest free one; the address, without a prefix, and the ID of the
-    container whose stale lease that was, or "".
+    """Lease an address to a container: `wanted` or the lowest free one.
 
-    The container's own lock is the caller's, as long as it does not run. Raises InvalidArgument, Conflict if there is
-    none, NotFound if the network has been removed meanwhile.
+    Returns the address, without a prefix, and the ID of the container whose stale lease it was, or "". Unless the
+    container runs, the caller holds its lock. Raises InvalidArgument, Conflict if there is no free address, or NotFound
+    if the network has been removed meanwhile.
     """
     directory = paths.leases(network.name)
     wanted = wanted and ipam.check(network, wanted)
     with lock(network.name):
-        check_there(network)
+        check_exists(network)
         taken = _addresses(network.name)
         if wanted in taken:
-            _reclaim(network.name, wanted, container_id)
+            _check_available(network.name, wanted, container_id)
         address = wanted or ipam.lowest_free(network, {parse(each)[0] for each in taken})
         if not address:
             free = {each for each in taken if _is_stale(_read(network.name, each))}
@@ -77,8 +78,11 @@ def take(network: Network, container_id: str, names: list[str], wanted: str = ""
         return address, before.container_id if before and before.container_id != container_id else ""
 
 
-def check_there(network: Network) -> None:
-    """Under its lock: who removes a network holds that, so now it is there or it is too late. Raises NotFound."""
+def check_exists(network: Network) -> None:
+    """Raises NotFound if the network has been removed. Caller holds the network's lock.
+
+    Removal takes the same lock, so the answer stays true while we hold it.
+    """
     try:
         if jsontext.loads(read_regular(f"{paths.network(network.name)}/network.json"))["id"] == network.id:
             return
@@ -87,25 +91,25 @@ def check_there(network: Network) -> None:
     raise no_such(network.name)
 
 
-def _reclaim(network_name: str, address: str, container_id: str) -> None:
-    """Make sure that the holder of the address is the container itself, or will never need it. Raises Conflict."""
+def _check_available(network_name: str, address: str, container_id: str) -> None:
+    """Raises Conflict if another container has an address that is not stale."""
     holder = _read(network_name, address)
     if holder and holder.container_id != container_id and not _is_stale(holder):
         raise Conflict(
-            f"address {address} of network {network_name} is taken by container {holder.names[0]}",
-            "ask for another with --ip, or for none",
+            f"address {address} of network {network_name} is in use by container {holder.names[0]}",
+            "choose another with --ip, or none",
         )
 
 
 def _is_stale(lease: Lease | None) -> bool:
-    """Whether its container neither runs nor is starting: who starts one holds its lock. In doubt, it is not."""
+    """True if the lease's container neither runs nor is starting. A container whose lock is held may be starting."""
     if lease is None:
         return True
     try:
-        found = state.load(lease.container_id)
-        if state.is_running(found) or state.has_monitor(found):
+        container = state.load(lease.container_id)
+        if state.is_running(container) or state.has_monitor(container):
             return False
-        Lock(f"{found.directory}/lock", wait=0).release()
+        Lock(f"{container.directory}/lock", wait=0).release()
     except (NotFound, FileNotFoundError):
         return True
     except (BlockingIOError, CorruptRecord):
@@ -114,28 +118,28 @@ def _is_stale(lease: Lease | None) -> bool:
 
 
 def release(network_name: str, address: str, container_id: str) -> None:
-    """Give the address back, if it is that container's. Harmless if it is not, or if nothing is left."""
-    held = _read(network_name, address)
-    if held is None or held.container_id != container_id:
+    """Release a container's lease of an address. Harmless if another container, or none, has it."""
+    lease = _read(network_name, address)
+    if lease is None or lease.container_id != container_id:
         return
     with lock(network_name):
-        held = _read(network_name, address)
-        if held and held.container_id == container_id:
+        lease = _read(network_name, address)
+        if lease and lease.container_id == container_id:
             os.unlink(f"{paths.leases(network_name)}/{address}")
 
 
 def release_all(container_id: str, endpoints: list[Endpoint]) -> None:
-    """Those of a container's endpoints that have an address."""
+    """Release the addresses of a container's endpoints."""
     for endpoint in endpoints:
         if endpoint.address:
             try:
                 release(endpoint.network, endpoint.address.partition("/")[0], container_id)
             except NotFound:
-                pass  # the network has gone, and its leases with it
+                pass  # the network has been removed, and its leases with it
 
 
 def release_unrecorded(container_id: str, endpoints: list[Endpoint]) -> None:
-    """Those of a container that does not run: who started it was killed before its record told an address."""
+    """Release the leases of a stopped container whose start was killed before it recorded the addresses."""
     for endpoint in endpoints:
         for lease in read(endpoint.network):
             if lease.container_id == container_id:
@@ -143,15 +147,15 @@ def release_unrecorded(container_id: str, endpoints: list[Endpoint]) -> None:
 
 
 def read(network_name: str) -> list[Lease]:
-    """All leases, stale ones too, in no order."""
-    found = (_read(network_name, address) for address in _addresses(network_name))
-    return [lease for lease in found if lease]
+    """All leases of a network, including stale ones, in no order."""
+    entries = (_read(network_name, address) for address in _addresses(network_name))
+    return [lease for lease in entries if lease]
 
 
-def held(network_name: str) -> list[Lease]:
+def active(network_name: str) -> list[Lease]:
     """The leases of containers that run or are starting, by address."""
-    found = [lease for lease in read(network_name) if not _is_stale(lease)]
-    return sorted(found, key=lambda lease: parse(lease.address))
+    entries = [lease for lease in read(network_name) if not _is_stale(lease)]
+    return sorted(entries, key=lambda lease: parse(lease.address))
 
 
 def _addresses(network_name: str) -> set[str]:
@@ -162,7 +166,7 @@ def _addresses(network_name: str) -> set[str]:
 
 
 def _read(network_name: str, address: str) -> Lease | None:
-    """None if the address is free."""
+    """The lease of an address; None if it is free."""
     try:
         words = read_regular(f"{paths.leases(network_name)}/{address}").decode(errors="replace").split()
     except FileNotFoundError:

@@ -380,7 +380,7 @@ def _remove_network(network_id: str, subnet6: str, forwarding_guards: Iterable[i
 
 def _remove_rules(version: int, network_id: str, guarded: bool, stays: bool) -> None:
     def plan(saved: str) -> str:
-        if not stays and (guarded or firewall.guarded(saved)):
+        if not stays and (guarded or firewall.has_guard(saved)):
             # Off before what keeps the host from being a router goes; and on again, should a new network have come.
             cgroups.write(_forwarding(version), "0" if firewall.is_last(saved, network_id) else "1")
         return firewall.remove_network(saved, network_id, keep_guard=stays)
@@ -596,7 +596,7 @@ class RemoveOldFlavour(Op):
         def plan(saved: str) -> str:
             if self.owner_ids:
                 return firewall.remove_owners(saved, self.owner_ids)
-            return firewall.remove_all(saved, firewall.guarded(saved) and not firewall.guarded(now))
+            return firewall.remove_all(saved, firewall.has_guard(saved) and not firewall.has_guard(now))
 
         now = iptables.save(self.version, "filter")
         iptables.change(self.version, plan, flavour=self.flavour)

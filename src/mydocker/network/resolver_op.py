@@ -1,4 +1,4 @@
-"""The step by which a container on a user-made network gets its resolver: see network/resolver.py."""
+"""The step that opens the sockets of a container's resolver; see network/resolver.py."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _BACKLOG = 64
 
 @operation
 class OpenResolver(Op):
-    """Be heard on port 53 of the address, by UDP and TCP, in the container's namespace, whose lo is up. `descriptors`
-    are what the monitor makes its Resolver of.
+    """Listen on port 53 of the address, by UDP and TCP, in the container's namespace, whose lo is up. The monitor makes
+    its Resolver of the `descriptors`.
 
-    A DNS server of the container's own has to find port 53 free, even if it wants it for all addresses at once. So our
-    sockets have other ports, and are steered to. Where the kernel can't do that, or does not let us, they are on port
-    53; a server beside them then needs SO_REUSEPORT, or must not ask for all addresses.
+    Port 53 must stay free for a DNS server of the container's own, even one that binds all addresses at once. So our
+    sockets have other ports, and the kernel steers queries to them. Where the kernel is too old or refuses, our sockets
+    are on port 53; a server beside them then needs SO_REUSEPORT, or must not bind all addresses.
     """
 
     address: str
@@ -45,7 +45,7 @@ class OpenResolver(Op):
             self.descriptors = [endpoint.detach() for endpoint in self._bound(_PORT)]
 
     def _steered(self) -> list[int]:
-        """Of the UDP and the TCP socket; a raw one to answer datagrams by; and one that has to stay open as long."""
+        """The UDP socket, the TCP socket, a raw one to answer datagrams by, and a descriptor that must stay open."""
         raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW)
         udp, tcp = self._bound(0)
         link = socket_lookup.steer({IPPROTO_UDP: udp.fileno(), IPPROTO_TCP: tcp.fileno()}, self.address, _PORT)

@@ -45,7 +45,7 @@ def test_the_fact_outlives_the_rules(alone):
     mended, left = check.repair()
     assert [each.about for each in mended] == ["this host", "network one", "network two"]
     assert left == []
-    assert firewall.guarded(iptables.save(4))
+    assert firewall.has_guard(iptables.save(4))
     lifecycle.remove(one)
     assert (cgroups.read(FORWARD), forwarding.turned_on().versions) == ("1", [4])
     run(FLUSH)
@@ -72,7 +72,7 @@ def test_a_router_stays_one(alone):
     run(FLUSH)
     assert [line.partition(":")[0] for line in told()] == ["network one"]
     assert check.repair()[1] == []
-    assert not firewall.guarded(iptables.save(4))
+    assert not firewall.has_guard(iptables.save(4))
     lifecycle.remove(one)
     assert cgroups.read(FORWARD) == "1"
 
@@ -127,7 +127,7 @@ def test_the_host_changes_its_flavour_of_iptables(alone, monkeypatch, tmp_path, 
     assert check.check() == []
     left = [line for line in iptables.save(4, flavour=before).splitlines() if line.startswith("-A")]
     assert left == ["-A FORWARD -s 192.0.2.1/32 -j DROP", "-A MYDOCKER-USER -s 192.0.2.2/32 -j DROP"]
-    assert firewall.guarded(iptables.save(4))
+    assert firewall.has_guard(iptables.save(4))
     lifecycle.remove(made)
     assert "mydocker" not in iptables.save(4)
 

@@ -286,7 +286,7 @@ def test_a_network_that_fails_takes_no_forwarding_from_others(alone, world, monk
         with pytest.raises(Exception, match="no bridge today"):
             create()
     assert cgroups.read(FORWARD) == "1"
-    assert firewall.guarded(iptables.save(4))
+    assert firewall.has_guard(iptables.save(4))
     run("ip link delete docker9")
     lifecycle.remove(create()[0])
     assert cgroups.read(FORWARD) == "0"

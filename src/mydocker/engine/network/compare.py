@@ -100,7 +100,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
         if version in facts.off:
             wrong = f"IPv{version}: it does not forward, so no container gets out"
             findings.append(Finding("this host", wrong, "turned on again, for containers only", steps))
-        elif version in facts.turned_on.versions and firewall.strange(guard.links):
+        elif version in facts.turned_on.versions and firewall.unnameable(guard.links):
             wrong = f"IPv{version}: {_wrong_guard(facts.saved[version], guard)}"
             findings.append(Finding("this host", wrong, forwarding.RENAME))
         elif version in facts.turned_on.versions:
@@ -123,10 +123,10 @@ def _left_forwarding(facts: Facts, version: int) -> Iterator[Finding]:
 
 def _wrong_guard(saved: str, guard: firewall.Guard) -> str:
     """Describe what is wrong with the guard's rules; "" if nothing is."""
-    strange = " and ".join(map(repr, firewall.strange(guard.links)))
+    strange = " and ".join(map(repr, firewall.unnameable(guard.links)))
     if strange:
         return f"no firewall rule can name {strange}, to keep it apart from the host's other links"
-    if not firewall.guarded(saved):
+    if not firewall.has_guard(saved):
         return "the rules that restrict it to containers are gone"
     if firewall.guard_is(saved, firewall.guard_rules(guard)):
         return ""

@@ -42,7 +42,7 @@ def guard_now(network: Network, off: list[int]) -> Guard:
     if network.internal or not set(network.versions) & {*off, *noted.versions}:
         return Guard()
     guard = guard_of(network, off, noted, bridge.links())
-    for link in firewall.strange(guard.links):
+    for link in firewall.unnameable(guard.links):
         raise Conflict(f"no firewall rule can name the host's link {link!r}, to keep it apart", RENAME)
     return guard
 
@@ -79,7 +79,7 @@ def not_forwarded(network: Network) -> list[int]:
 
 def is_guarded(version: int) -> bool:
     """True if the host's firewall has the guard's rules."""
-    return firewall.guarded(iptables.save(version, "filter"))
+    return firewall.has_guard(iptables.save(version, "filter"))
 
 
 def unneeded(last: Network) -> list[int]:

@@ -39,7 +39,7 @@ def describe(network: Network) -> dict[str, Any]:
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": {lease.container_id: _endpoint(network, lease) for lease in leases.held(network.name)},
+        "Containers": {lease.container_id: _endpoint(network, lease) for lease in leases.active(network.name)},
         "Options": {
             **network.options,
             "com.docker.network.bridge.name": network.device,

@@ -50,7 +50,7 @@ def bring_up(network: Network) -> list[str]:
     Raises MydockerError; then nothing is left of them.
     """
     with leases.lock(network.name):
-        leases.check_there(network)
+        leases.check_exists(network)
         if networks.is_up(network):
             return []
         _check_free(network)

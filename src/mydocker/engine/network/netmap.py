@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mydocker.kernel.bridge import Bridge
     from mydocker.model.container import Container
     from mydocker.model.network import Endpoint, Network
-    from mydocker.network.firewall import Found
+    from mydocker.network.firewall import SavedRule
 
-    Rule = tuple[int, Found]
+    Rule = tuple[int, SavedRule]
 
 
 def survey() -> dict[str, Any]:

@@ -113,7 +113,7 @@ def names() -> list[str]:
 
 def users(name: str) -> list[str]:
     """The names of the containers that run or start on a network."""
-    return [lease.names[0] for lease in leases.held(name)]
+    return [lease.names[0] for lease in leases.active(name)]
 
 
 def lock() -> Lock:
