@@ -90,6 +90,8 @@ class TestSpellings:
             ("-it=0", {"interactive": True}),
             ("--sig-proxy --disable-content-trust=true", {"sig_proxy": True, "disable_content_trust": True}),
             ("--no-healthcheck=false", {}),
+            ("--explain", {"explain": True}),
+            ("--explain=true", {"explain": True}),
             ("--log-driver json-file --pull=never", {"log_driver": "json-file", "pull": "never"}),
             ("-d=true", {"detach": True}),
             ("-d=F", {}),
@@ -161,6 +163,15 @@ def _listed(value):
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
+def test_a_flag_that_takes_a_word():
+    """Only the fast parser reads it; the full command line gets the bare flag, for its errors."""
+    for words, value in (("=all", "all"), ("=all --explain=false", False), ("=all -explain", True)):
+        _, found = fastargs.parse(["run", *f"--explain{words}".split(), "busybox"])
+        assert found["explain"] == value
+    with pytest.raises(InvalidArgument, match="no command or image given"):
+        app.run(["run", "--explain=all"])
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("argv", "line"),
@@ -187,6 +198,8 @@ class TestErrors:
             ("run -itv", "flag needs an argument: -v (see 'mydocker run --help')"),
             ("run --rm=maybe x", "invalid argument 'maybe' for flag --rm (true or false)"),
             ("run -ti=maybe x", "invalid argument 'maybe' for flag -i (true or false)"),
+            ("run --explain=some x", "invalid argument 'some' for flag --explain (true or false or all)"),
+            ("run --rm=all x", "invalid argument 'all' for flag --rm (true or false)"),
             (
                 "run --sig-proxy=false x",
                 "--sig-proxy=false is not supported (signals are always forwarded to an attached container; use -d to"

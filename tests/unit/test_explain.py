@@ -17,10 +17,11 @@ from mydocker import paths
 from mydocker.cli import explain
 from mydocker.cli.output import width
 from mydocker.errors import CorruptRecord, InvalidArgument
-from mydocker.ops.base import revive
+from mydocker.ops.base import CLONE, EXECUTE, revive
 from mydocker.ops.cgroup import MakeCgroups
 from mydocker.ops.namespaces import LinkUp, SetHostname
-from mydocker.ops.rootfs import Mount
+from mydocker.ops.process import SetLimit
+from mydocker.ops.rootfs import MakeDevice, Mount
 
 ID = "0123456789abcdef" * 4
 DIR = paths.container(ID)
@@ -70,8 +71,8 @@ def trace():
     return {"schema": 1, "id": ID, "name": "bird", "command": ["sh", "-c", "echo hi"], "origin": t, "spans": spans}
 
 
-def text_of(trace, columns=None, colours=False):
-    return explain.trace_text(trace, explain.trace_steps(trace), columns, colours)
+def text_of(trace, columns=None, colours=False, every=False):
+    return explain.trace_text(trace, explain.trace_rows(trace), columns, colours, every)
 
 
 class TestForPeople:
@@ -86,7 +87,7 @@ class TestForPeople:
         ]
         assert [line.strip("─ ") for line in lines if line.startswith("──")] == [
             "host", "host · cgroup", "host", "container · namespaces", "container · mounts", "container",
-            "total ────────────────────────────────────────────────────────────── 20.00 ms",
+            "total: 4 steps, 1 on the host and 3 in the container ─────────────── 20.00 ms",
         ]  # fmt: skip
         at = lines.index("  0.000 ms  read the bundle                                              2.00 ms")
         assert lines[at + 1] == "            cat $C/config.json"
@@ -103,12 +104,12 @@ class TestForPeople:
     def test_summary(self, trace):
         summary = text_of(trace).partition("── total")[2].splitlines()
         assert summary[1:5] == [
-            "   7.00 ms  host          ███████               3 steps",
-            "   6.01 ms  container     ██████                3 steps",
+            "   7.00 ms  host          ███████",
+            "   6.01 ms  container     ██████",
             "   6.99 ms  between them  ██████▉               Python, and the scheduler",
             "  13.00 ms  of it the host waited for the container",
         ]
-        assert summary[5] == "the slowest steps"
+        assert summary[5] == "the slowest"
         assert re.match(r"   5.00 ms  container  mount overlay", summary[6])
         assert summary[7] == "   4.00 ms  host       clone the first process"
         assert not any("wait until" in line for line in summary)
@@ -163,6 +164,74 @@ class TestForPeople:
         assert len(text_of(trace).splitlines()) == len(text_of({**trace, "name": "a", "command": ["a"]}).splitlines())
 
 
+DEVICES = [MakeDevice(f"{DIR}/rootfs", f"/dev/{name}", "c", 1, number, 0o666) for number, name in enumerate("abcd")]
+
+
+class TestFolding:
+    @pytest.fixture
+    def many(self, trace):
+        """Four devices and a limit; while the third device is made, the host waits."""
+        t = 800 * MS
+        limit = SetLimit("RLIMIT_CORE", 4, 0, -1)
+        made = [op_span("container", op, t + at * MS, t + (at + 1) * MS) for at, op in enumerate([*DEVICES, limit])]
+        wait = span("host", "wait", "wait", t + 2 * MS + 1, t + 9 * MS)
+        return {**trace, "spans": [*made, wait]}
+
+    def test_what_repeats_is_one_line_with_the_time_of_all(self, many):
+        lines = text_of(many).splitlines()
+        at = next(
+            number for number, line in enumerate(lines) if "make 4 devices: /dev/a, /dev/b, /dev/c, /dev/d" in line
+        )
+        assert lines[at].startswith("  0.000 ms  ")
+        assert lines[at].endswith("  4.00 ms")
+        assert lines[at + 1] == "            mknod -m 0666 $R/dev/a c 1 0  # and 3 more"
+        assert not any("make /dev/" in line for line in lines[: lines.index("the slowest")])
+        assert lines[-1] == "steps that repeat are folded: 'run --explain=all' and 'explain --all' show each"
+
+    def test_but_every_one_if_that_is_asked_for(self, many):
+        text = text_of(many, every=True)
+        assert [name for name in "abcd" if f"  make /dev/{name} " in text] == [*"abcd"]
+        assert "folded" not in text
+
+    def test_what_there_are_few_of_or_has_failed_stands_alone(self, many):
+        many["spans"][1]["error"] = "no"
+        text = text_of(many)
+        assert "devices" not in text.partition("── total")[0].replace("· devices", "")
+        assert "limit: core = 0" in text
+
+    def test_folded_steps_count_as_the_steps_that_they_are(self, many):
+        rows = explain.trace_rows(many)
+        assert explain.count(rows) == "5 steps, 0 on the host and 5 in the container"
+        assert explain.count(rows) in text_of(many)
+        assert explain.count(rows) in text_of(many, every=True)
+
+    def test_limits_are_named_as_ulimit_does(self):
+        limits = [SetLimit(f"RLIMIT_{name}", 0, 0, 0) for name in ("CORE", "CPU", "AS")]
+        rows = explain.trace_rows({"spans": [op_span("container", op, 0, 0) for op in limits]})
+        (folded,) = explain.fold(rows)
+        assert folded["name"] == "set 3 limits: core, cpu, as"
+
+    def test_programs_get_every_step(self, many, monkeypatch):
+        out = []
+        monkeypatch.setattr(explain, "emit", lambda text, descriptor=1: out.append(text))
+        explain.print_trace(many, "json")
+        assert [row["number"] for row in json.loads(out[0])["spans"]] == [1, 2, 3, None, 4, 5]
+
+
+class TestNumbers:
+    def test_the_host_first_then_the_container(self, trace):
+        numbers = {row["name"]: row["number"] for row in explain.trace_rows(trace) if row["number"]}
+        assert min(numbers, key=numbers.get) == "make the container's cgroup"
+        assert sorted(numbers.values()) == [1, 2, 3, 4]
+        assert numbers[EXECUTE] == 4
+
+    def test_the_clone_is_a_step_and_a_wait_is_none(self, trace):
+        trace["spans"].append(span("host", CLONE, "unshare", 770 * MS, 771 * MS))
+        numbers = {row["name"]: row["number"] for row in explain.trace_rows(trace)}
+        assert numbers[CLONE] == 1
+        assert numbers["wait until the program runs"] is None
+
+
 class TestForPrograms:
     def test_json(self, trace, monkeypatch):
         out = []
@@ -178,7 +247,7 @@ class TestForPrograms:
         assert {step["section"] for step in read["spans"]} == {"", "cgroup", "namespaces", "mounts"}
 
     def test_perfetto(self, trace):
-        events = json.loads(json.dumps(explain.perfetto(trace, explain.trace_steps(trace))))["traceEvents"]
+        events = json.loads(json.dumps(explain.perfetto(trace, explain.trace_rows(trace))))["traceEvents"]
         tracks = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
         assert sorted(tracks.values()) == ["container", "host"]
         spans = [event for event in events if event["ph"] == "X"]
@@ -199,7 +268,7 @@ class TestForPrograms:
             {"side": "host", "name": "by another version", "op": "NoSuchOp", "args": {"x": 1}, "start": 1, "end": 2},
             {"side": "host", "name": "with other fields", "op": "SetHostname", "args": {"y": 1}, "start": 2, "end": 3},
         ]
-        assert [step["shell"] for step in explain.trace_steps(trace)] == ["", ""]
+        assert [step["shell"] for step in explain.trace_rows(trace)] == ["", ""]
         assert "by another version" in text_of(trace)
 
     @pytest.mark.parametrize(
@@ -207,9 +276,9 @@ class TestForPrograms:
     )
     def test_what_is_no_trace(self, damage):
         with pytest.raises(CorruptRecord):
-            explain.trace_steps(damage)
+            explain.trace_rows(damage)
         with pytest.raises(CorruptRecord):
-            explain.trace_steps({"spans": [{"side": "host", "name": "x", "start": "soon", "end": None}]})
+            explain.trace_rows({"spans": [{"side": "host", "name": "x", "start": "soon", "end": None}]})
 
 
 class TestPicture:
@@ -222,7 +291,7 @@ class TestPicture:
         return module
 
     def test_shows_every_step_and_names_no_path_of_this_machine(self, script, trace):
-        steps = explain.trace_steps(trace)
+        steps = explain.trace_rows(trace)
         text = script.picture({**trace, "spans": steps})
         titles = [title.text or "" for title in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}title")]
         assert [title.partition(":")[0] for title in titles[1:]] == [
@@ -233,14 +302,14 @@ class TestPicture:
         assert ID not in text
 
     def test_needs_nothing_from_elsewhere_and_fits_both_themes(self, script, trace):
-        text = script.picture({**trace, "spans": explain.trace_steps(trace)})
+        text = script.picture({**trace, "spans": explain.trace_rows(trace)})
         assert "prefers-color-scheme: dark" in text
         assert re.findall(r"https?://[^\"]+", text) == ["http://www.w3.org/2000/svg"]
         assert script.LIGHT.keys() == script.DARK.keys()
 
     def test_what_the_trace_holds_can_not_break_it(self, script, trace):
         trace["spans"] = [span("container", "<script>&\"'", "echo '</text>' & <x>", 0, 5)]
-        text = script.picture({**trace, "spans": explain.trace_steps(trace)})
+        text = script.picture({**trace, "spans": explain.trace_rows(trace)})
         assert "<script>" not in text
         ElementTree.fromstring(text)
 
@@ -267,7 +336,7 @@ class TestPlan:
         assert "         1  call it bird" in lines
         assert "            hostname bird" in lines
         assert lines[-2].startswith("── nothing was done ──")
-        assert lines[-1] == "4 steps on the host, 3 steps in the container"
+        assert lines[-1] == "6 steps, 4 on the host and 2 in the container"
         assert "ms" not in printed[0].split()
 
     def test_each_has_the_number_that_the_plan_gives_it(self, plan, printed):

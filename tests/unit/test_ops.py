@@ -223,6 +223,11 @@ class TestMount:
         (MakeDevice("/r", "/dev/null", "c", 1, 3, 0o666), "mknod -m 0666 /r/dev/null c 1 3"),
         (MakeDevice("/r", "/p", "p", 0, 0, 0o600, 0, 7), "mknod -m 0600 /r/p p && chown 0:7 /r/p"),
         (SetLimit("RLIMIT_NOFILE", 7, 1024, -1), "prlimit --pid $$ --nofile=1024:unlimited"),
+        (DropBounding(0x23), "setpriv --bounding-set -all,+chown,+dac_override,+kill"),
+        (DropBounding(0), "setpriv --bounding-set -all"),
+        (SetCapabilities(1, 3, 0, 0), "capsh --caps='cap_chown+e cap_chown,cap_dac_override+p'"),
+        (SetCapabilities(1, 1, 1, 1), "capsh --caps=cap_chown+epi --addamb=cap_chown"),
+        (SetCapabilities(0, 0, 0, 0), "capsh --caps=="),
         (SwitchUser(5, 6, []), "setpriv --reuid 5 --regid 6 --clear-groups"),
         (SwitchUser(5, 6, [7, 8]), "setpriv --reuid 5 --regid 6 --groups 7,8"),
     ],
@@ -234,6 +239,14 @@ def test_in_shell(op, shell):
 
 def test_a_filter_counts_its_instructions():
     assert "3 BPF instructions" in LoadSeccomp("", "00" * 8 * 3).describe()
+
+
+def test_capabilities_have_names():
+    assert DropBounding(0xA80425FB).describe() == (
+        "limit the capabilities to CHOWN, DAC_OVERRIDE, FOWNER, FSETID and 10 more"
+    )
+    assert SetCapabilities(0, 3, 0, 0).describe() == "keep no capabilities"
+    assert SetCapabilities(3, 3, 0, 0).describe() == "keep the capabilities CHOWN, DAC_OVERRIDE"
 
 
 def test_devices_are_told_from_no_restriction():

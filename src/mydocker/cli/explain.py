@@ -1,11 +1,13 @@
-"""What `run --explain`, `run --dry-run` and `explain` print: a container's birth, each step with its shell equivalent.
+"""Print the start of a container, each step with its shell equivalent: `run --explain`, `run --dry-run`, `explain`.
 
-trace.py's head describes a trace's spans. Here a step is a span with `shell` and `section` filled in, in order of time.
+trace.py says what spans and steps are. Here a row is a span with `shell`, `section` and `number` filled in; `number` is
+None unless the span is a step. For people, rows that are alike are folded into one line; it counts as all of them.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import groupby
 
 from mydocker import jsontext, paths
 from mydocker.cli.output import emit, printable, shorten, terminal_width, width
@@ -13,7 +15,7 @@ from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.network import ops as network
 from mydocker.network import resolver_op
 from mydocker.ops import cgroup, namespaces, process, rootfs
-from mydocker.ops.base import quote, revive
+from mydocker.ops.base import CLONE, EXECUTE, quote, revive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,41 +23,42 @@ if TYPE_CHECKING:
 
     from mydocker.runtime.plan import Plan
 
-    Step = dict[str, Any]
+    Row = dict[str, Any]
 
 DEFINE_OPS = (cgroup, namespaces, process, rootfs, network, resolver_op)  # imported: revive() knows what they define
 _PIPE_WIDTH = 80
 _WIDEST = 110  # a line that is longer than this is hard to read
-_INDENT = 12  # of what stands under a step's name
-_SLOWEST = 5  # steps in the summary
-_WAITS = "wait"  # what a span's name begins with if its side only waited for the other
+_INDENT = 12  # of the lines below a row's name
+_SLOWEST = 5  # rows in the summary
+_WAITS = "wait"  # the first word of a row whose side only waited for the other
 _BLOCKS = "▏▎▍▌▋▊▉█"
+_SIDES = ("host", "container")
 
 
-def print_trace(trace: dict[str, Any], form: str | None = None, descriptor: int = 2) -> None:
-    """A start as it went. form: None (for people), "json" or "trace" (for Perfetto).
+def print_trace(trace: dict[str, Any], form: str | None = None, descriptor: int = 2, every: bool = False) -> None:
+    """Print a start as it went. form: None (for people), "json" or "trace" (for Perfetto). every: fold nothing.
 
-    Raises InvalidArgument for another form, CorruptRecord for what is no trace.
+    Raises InvalidArgument for another form, CorruptRecord for a damaged trace.
     """
-    steps = trace_steps(trace)
+    rows = trace_rows(trace)
     if form == "json":
-        emit(jsontext.pretty({**trace, "spans": steps}) + "\n", descriptor)
+        emit(jsontext.pretty({**trace, "spans": rows}) + "\n", descriptor)
     elif form == "trace":
-        emit(jsontext.dumps(perfetto(trace, steps)) + "\n", descriptor)
+        emit(jsontext.dumps(perfetto(trace, rows)) + "\n", descriptor)
     else:
         _check(form, "json or trace")
-        emit(trace_text(trace, steps, *_paper(descriptor)), descriptor)
+        emit(trace_text(trace, rows, *_paper(descriptor), every), descriptor)
 
 
-def print_plan(plan: Plan, form: str | None = None) -> None:
-    """What a start would do. form: None (for people) or "json". Raises InvalidArgument."""
-    steps = [_filled(row) for row in plan.outline()]
+def print_plan(plan: Plan, form: str | None = None, every: bool = False) -> None:
+    """Print what a start would do. form: None (for people) or "json". every: fold nothing. Raises InvalidArgument."""
+    rows = [_filled(row) for row in plan.outline()]
     if form == "json":
-        emit(jsontext.pretty(steps) + "\n")
+        emit(jsontext.pretty(rows) + "\n")
     else:
         _check(form, "json")
         container_id = os.path.basename(plan.spec["linux"]["cgroupsPath"])
-        emit(plan_text(steps, container_id, *_paper(1)))
+        emit(plan_text(rows, container_id, *_paper(1), every))
 
 
 def _check(form: str | None, known: str) -> None:
@@ -69,27 +72,93 @@ def _paper(descriptor: int) -> tuple[int | None, bool]:
     return columns, columns is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def trace_steps(trace: dict[str, Any]) -> list[Step]:
-    """Both sides' steps in order of time. Raises CorruptRecord: that is no trace."""
+def trace_rows(trace: dict[str, Any]) -> list[Row]:
+    """Both sides' rows in order of time, with the numbers of the steps. Raises CorruptRecord for a damaged trace."""
     try:
-        steps = [_filled(span) for span in trace["spans"]]
-        if not steps:
+        rows = [_filled(span) for span in trace["spans"]]
+        if not rows:
             raise ValueError("no steps")
-        for step in steps:
-            step["start"], step["end"] = int(step["start"]), int(step["end"])
-        return sorted(steps, key=lambda step: (step["start"], -step["end"]))
+        for row in rows:
+            row["start"], row["end"] = int(row["start"]), int(row["end"])
+        rows.sort(key=lambda row: (row["start"], -row["end"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptRecord(f"this is no trace of a start: {error!r}", "it is written anew at the next start") from None
+        raise CorruptRecord(f"damaged trace of a start: {error!r}", "it is written anew at the next start") from None
+    steps = [row for side in _SIDES for row in rows if row["side"] == side and _is_step(row)]
+    numbers = {id(row): number for number, row in enumerate(steps, 1)}
+    return [{**row, "number": numbers.get(id(row))} for row in rows]
 
 
-def _filled(span: dict[str, Any]) -> Step:
-    """A step: the span, and what its op says of itself. An op that this version does not know keeps its name only."""
+def _is_step(row: Row) -> bool:
+    return bool(row.get("op")) or row["name"] in (CLONE, EXECUTE)
+
+
+def _filled(span: dict[str, Any]) -> Row:
+    """The span, with shell and section from its op. An op that this version does not know keeps its name only."""
     try:
         op = revive(span["op"], span["args"]) if span.get("op") else None
         shell, section = (op.shell(), op.section) if op else (span.get("shell"), "")
     except (KeyError, TypeError, ValueError, AttributeError):
         shell, section = span.get("shell"), ""
     return {**span, "side": str(span["side"]), "name": str(span["name"]), "section": section, "shell": str(shell or "")}
+
+
+def count(rows: list[Row]) -> str:
+    """The number of steps, in words: the one way to count them."""
+    host, container = (sum(1 for row in rows if row["number"] and row["side"] == side) for side in _SIDES)
+    return f"{host + container} steps, {host} on the host and {container} in the container"
+
+
+# --- folding ----------------------------------------------------------------------------------------------------------
+
+# Ops that a start has many of -> the line for a series of them, and the field that tells them apart.
+_SERIES = {
+    "MakeDevice": ("make {} devices", "path"),
+    "MakeLink": ("make {} links", "path"),
+    "MaskPath": ("hide {} paths", "path"),
+    "ReadOnlyPath": ("make {} paths read-only", "path"),
+    "SetLimit": ("set {} limits", "name"),
+    "Mount cgroup": ("mount {} cgroup hierarchies", "target"),
+}
+_FEWEST = 3  # rows that make a series
+
+
+def fold(rows: list[Row]) -> list[Row]:
+    """Fold each series of rows into one. Rows of the other side do not end a series: they were only done meanwhile."""
+    folded: list[tuple[int, Row]] = []
+    for side in _SIDES:
+        own = [(place, row) for place, row in enumerate(rows) if row["side"] == side]
+        for kind, pairs in groupby(own, key=lambda pair: _kind(pair[1])):
+            series = list(pairs)
+            if kind and len(series) >= _FEWEST:
+                series = [(series[0][0], _folded(kind, [row for _, row in series]))]
+            folded += series
+    return [row for _, row in sorted(folded, key=lambda pair: pair[0])]
+
+
+def _kind(row: Row) -> str:
+    """The row's key in _SERIES, "" if it is never folded."""
+    kind = f"{row.get('op')} {(row.get('args') or {}).get('fstype', '')}".rstrip()
+    return kind if kind in _SERIES and not row.get("error") else ""
+
+
+def _folded(kind: str, series: list[Row]) -> Row:
+    title, field = _SERIES[kind]
+    items = [str(row["args"][field]) for row in series]
+    names = ", ".join(item[7:].lower() if item.startswith("RLIMIT_") else item for item in items)
+    first, last = series[0], series[-1]
+    return {
+        **first,
+        "name": f"{title.format(len(series))}: {names}",
+        "shell": f"{first['shell']}  # and {len(series) - 1} more",
+        "last": last["number"],
+        "took": sum(map(_took, series)),
+    }
+
+
+def _took(row: Row) -> int:
+    """The nanoseconds of a row; a plan's rows take none."""
+    took: int = row.get("took", row.get("end", 0) - row.get("start", 0))
+    return took
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -125,12 +194,12 @@ class _Page:
         line = self.paint("2", "── ") + self.paint("1", title) + " " + self.paint("2", dashes)
         self.lines.append(line + self.paint("1", right))
 
-    def heading(self, step: Step, before: Step | None) -> None:
-        if before is None or (step["side"], step["section"]) != (before["side"], before["section"]):
-            self.rule(" · ".join(filter(None, (step["side"], step["section"]))))
+    def heading(self, row: Row, before: Row | None) -> None:
+        if before is None or (row["side"], row["section"]) != (before["side"], before["section"]):
+            self.rule(" · ".join(filter(None, (row["side"], row["section"]))))
 
-    def step(self, left: str, step: Step, right: str = "", slow: bool = False) -> None:
-        name = printable(self.named(step["name"]))
+    def row(self, left: str, row: Row, right: str = "", slow: bool = False) -> None:
+        name = printable(self.named(row["name"]))
         room = self.width - _INDENT - len(right) - 2
         if self.columns:
             name = shorten(name, room)
@@ -138,13 +207,19 @@ class _Page:
         if right:
             line += " " * max(room - width(name), 0) + "  " + self.paint("1;33" if slow else "2", right)
         self.lines.append(line)
-        for command in step["shell"].split("\n"):
-            self.lines += [" " * _INDENT + self.paint("2", row) for row in self.shell(printable(command))]
-        if step.get("error"):
-            self.lines.append(" " * _INDENT + self.paint("1;31", f"failed: {printable(str(step['error']))}"))
+        for command in row["shell"].split("\n"):
+            self.lines += [" " * _INDENT + self.paint("2", part) for part in self.shell(printable(command))]
+        if row.get("error"):
+            self.lines.append(" " * _INDENT + self.paint("1;31", f"failed: {printable(str(row['error']))}"))
+
+    def fold_hint(self, folded: bool) -> None:
+        if folded:
+            self.lines.append(
+                self.paint("2", "steps that repeat are folded: 'run --explain=all' and 'explain --all' show each")
+            )
 
     def shell(self, command: str) -> list[str]:
-        """A command in rows: broken, where the page is too narrow for it, as a shell puts it together again."""
+        """A command in lines, broken as a shell puts it together again where the page is too narrow."""
         rows = [""]
         comment = False
         for number, word in enumerate(_words(command)):
@@ -178,16 +253,16 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def abbreviations(steps: list[Step], container_id: str) -> list[tuple[str, str, str]]:
+def abbreviations(rows: list[Row], container_id: str) -> list[tuple[str, str, str]]:
     """Shell variables for the paths that come often: $R, the root; $C, the container's directory; $ID; $L1…, its
     layers.
 
     Each is (variable, what it stands for, how that is defined), a path before what it begins with.
     """
-    store = _store(steps, container_id)
+    store = _store(rows, container_id)
     names: list[tuple[str, str, str]] = []
-    for step in steps:
-        for part in step["shell"].split(f"{store}/layers/")[1:]:
+    for row in rows:
+        for part in row["shell"].split(f"{store}/layers/")[1:]:
             layer = f"{store}/layers/{part[:64]}"
             if layer not in [value for _, value, _ in names]:
                 names.append((f"L{len(names) + 1}", layer, layer))
@@ -199,11 +274,11 @@ def abbreviations(steps: list[Step], container_id: str) -> list[tuple[str, str, 
     return names
 
 
-def _store(steps: list[Step], container_id: str) -> str:
-    """Where the store was at that time: what the steps have before /containers/<id>."""
-    for step in steps:
-        before, found, _ = step["shell"].partition(f"/containers/{container_id}")
-        if found:
+def _store(rows: list[Row], container_id: str) -> str:
+    """The store's directory at that time: the part of a path before /containers/<id>."""
+    for row in rows:
+        before, container, _ = row["shell"].partition(f"/containers/{container_id}")
+        if container:
             return str(before[max(before.rfind(mark) for mark in " =:,") + 1 :])
     return paths.ROOT
 
@@ -214,50 +289,45 @@ def abbreviated(text: str, names: list[tuple[str, str, str]]) -> str:
     return text
 
 
-def trace_text(trace: dict[str, Any], steps: list[Step], columns: int | None = None, colours: bool = False) -> str:
+def trace_text(
+    trace: dict[str, Any], rows: list[Row], columns: int | None = None, colours: bool = False, every: bool = False
+) -> str:
     """The time line, then where the time went. columns: the terminal's, None for a pipe."""
-    origin = steps[0]["start"]
-    total = max(step["end"] for step in steps) - origin
-    page = _Page(columns, colours, abbreviations(steps, str(trace.get("id", ""))))
+    origin = rows[0]["start"]
+    total = max(row["end"] for row in rows) - origin
+    page = _Page(columns, colours, abbreviations(rows, str(trace.get("id", ""))))
     command = " ".join(quote(str(word)) for word in trace.get("command") or [])
     page.lines.append(page.paint("1", printable(str(trace.get("name", "")))) + "  " + printable(command))
     page.definitions()
-    for before, step in zip([None, *steps], steps):
-        page.heading(step, before)
-        took = step["end"] - step["start"]
-        slow = took * 10 > total and not step["name"].startswith(_WAITS)
-        page.step(f"{(step['start'] - origin) / 1e6:.3f} ms", step, _duration(took), slow)
-    _summary(page, steps, total)
+    shown = rows if every else fold(rows)
+    for before, row in zip([None, *shown], shown):
+        page.heading(row, before)
+        slow = _took(row) * 10 > total and not row["name"].startswith(_WAITS)
+        page.row(f"{(row['start'] - origin) / 1e6:.3f} ms", row, _duration(_took(row)), slow)
+    _summary(page, rows, total)
+    page.fold_hint(len(shown) < len(rows))
     return "\n".join(page.lines) + "\n"
 
 
-def _summary(page: _Page, steps: list[Step], total: int) -> None:
-    waiting = [step for step in steps if step["name"].startswith(_WAITS)]
-    busy = [step for step in steps if step not in waiting]
-    sums = {side: sum(s["end"] - s["start"] for s in busy if s["side"] == side) for side in ("host", "container")}
-    between = max(total - sum(sums.values()), 0)
-    page.rule("total", _duration(total))
+def _summary(page: _Page, rows: list[Row], total: int) -> None:
+    waiting = [row for row in rows if row["name"].startswith(_WAITS)]
+    busy = [row for row in rows if row not in waiting]
+    host, container = (sum(_took(row) for row in busy if row["side"] == side) for side in _SIDES)
+    page.rule(f"total: {count(rows)}", _duration(total))
 
-    def row(ns: int, text: str) -> str:
+    def line(ns: int, text: str) -> str:
         return f"{_duration(ns):>{_INDENT - 2}}  {text}"
 
-    for name, ns, about in (
-        ("host", sums["host"], _count(busy, "host")),
-        ("container", sums["container"], _count(busy, "container")),
-        ("between them", between, "Python, and the scheduler"),
-    ):
-        page.lines.append(row(ns, f"{name:<13} {_bar(ns, total, 20):<20}  ") + page.paint("2", about))
+    for name, ns in (("host", host), ("container", container), ("between them", max(total - host - container, 0))):
+        about = "Python, and the scheduler" if name == "between them" else ""
+        bar = line(ns, f"{name:<13} {_bar(ns, total, 20):<20}  ") + page.paint("2", about)
+        page.lines.append(bar.rstrip())
     if waiting:
-        waited = sum(step["end"] - step["start"] for step in waiting)
-        page.lines.append(page.paint("2", row(waited, "of it the host waited for the container")))
-    page.lines.append("the slowest steps")
-    for step in sorted(busy, key=lambda step: step["start"] - step["end"])[:_SLOWEST]:
-        line = row(step["end"] - step["start"], f"{step['side']:<10} {printable(page.named(step['name']))}")
-        page.lines.append(shorten(line, page.width) if page.columns else line)
-
-
-def _count(steps: list[Step], side: str) -> str:
-    return f"{sum(step['side'] == side for step in steps)} steps"
+        page.lines.append(page.paint("2", line(sum(map(_took, waiting)), "of it the host waited for the container")))
+    page.lines.append("the slowest")
+    for row in sorted(busy, key=_took, reverse=True)[:_SLOWEST]:
+        text = line(_took(row), f"{row['side']:<10} {printable(page.named(row['name']))}")
+        page.lines.append(shorten(text, page.width) if page.columns else text)
 
 
 def _bar(part: int, whole: int, columns: int) -> str:
@@ -270,23 +340,28 @@ def _duration(ns: int) -> str:
     return f"{ns / 1e6:.2f} ms" if ns >= 1e6 else f"{ns / 1e3:.0f} µs"
 
 
-def plan_text(steps: list[Step], container_id: str, columns: int | None = None, colours: bool = False) -> str:
-    page = _Page(columns, colours, abbreviations(steps, container_id))
+def plan_text(
+    rows: list[Row], container_id: str, columns: int | None = None, colours: bool = False, every: bool = False
+) -> str:
+    """The plan, each step with its number. Steps before the start have none."""
+    page = _Page(columns, colours, abbreviations(rows, container_id))
     page.definitions()
-    for before, step in zip([None, *steps], steps):
-        page.heading(step, before)
-        page.step(str(step["number"] or ""), step)
+    shown = rows if every else fold(rows)
+    for before, row in zip([None, *shown], shown):
+        page.heading(row, before)
+        page.row("-".join(str(number) for number in (row["number"], row.get("last")) if number), row)
     page.rule("nothing was done")
-    page.lines.append(f"{_count(steps, 'host')} on the host, {_count(steps, 'container')} in the container")
+    page.lines.append(count(rows))
+    page.fold_hint(len(shown) < len(rows))
     return "\n".join(page.lines) + "\n"
 
 
 # --- for programs -----------------------------------------------------------------------------------------------------
 
 
-def perfetto(trace: dict[str, Any], steps: list[Step]) -> dict[str, Any]:
-    """Chrome's trace-event format, which ui.perfetto.dev opens: a track a side, times in µs from the first step on."""
-    origin = steps[0]["start"]
+def perfetto(trace: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+    """Chrome's trace-event format, which ui.perfetto.dev opens: a track a side, times in µs from the first row on."""
+    origin = rows[0]["start"]
     tracks = {"host": 1, "container": 2}
     events: list[dict[str, Any]] = [
         {"ph": "M", "name": "process_name", "pid": 1, "tid": 0, "args": {"name": f"mydocker {trace.get('name', '')}"}}
@@ -294,19 +369,19 @@ def perfetto(trace: dict[str, Any], steps: list[Step]) -> dict[str, Any]:
     for side, track in tracks.items():
         events.append({"ph": "M", "name": "thread_name", "pid": 1, "tid": track, "args": {"name": side}})
         events.append({"ph": "M", "name": "thread_sort_index", "pid": 1, "tid": track, "args": {"sort_index": track}})
-    for step in steps:
-        details = {"shell": step["shell"], **(step.get("args") or {})}
-        if step.get("error"):
-            details["error"] = step["error"]
+    for row in rows:
+        details = {"shell": row["shell"], **(row.get("args") or {})}
+        if row.get("error"):
+            details["error"] = row["error"]
         events.append(
             {
                 "ph": "X",
-                "name": step["name"],
-                "cat": step["section"],
+                "name": row["name"],
+                "cat": row["section"],
                 "pid": 1,
-                "tid": tracks.get(step["side"], 2),
-                "ts": (step["start"] - origin) / 1e3,
-                "dur": (step["end"] - step["start"]) / 1e3,
+                "tid": tracks.get(row["side"], 2),
+                "ts": (row["start"] - origin) / 1e3,
+                "dur": (row["end"] - row["start"]) / 1e3,
                 "args": details,
             }
         )

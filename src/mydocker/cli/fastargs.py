@@ -5,7 +5,7 @@ All that is not plainly a valid command (help, errors, top-level options) is lef
 The grammar is docker's (pflag's), and from Go's flag package: a long option may have one dash.
 
     --name VALUE  --name=VALUE  -name VALUE  -name=VALUE     a value, whatever it looks like
-    --rm  --rm=true  -rm=false                               a flag; only `=` can give it a value
+    --rm  --rm=true  -rm=false  --explain=all                a flag; only `=` can give it a value
     -n VALUE  -n=VALUE  -it  -it=false  -itn VALUE           short names, all but the last of them flags; the value
                                                              belongs to the last one
     -n5  -v/a:/b  -itv/a:/b  -eKEY=VALUE                     a value attached to its short name
@@ -30,6 +30,9 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
+
+# key of a flag that takes words as well -> the words
+WORDS = {"explain": ("all",)}
 
 # key of a flag that only confirms the default -> why it can't be turned off
 _NEVER_OFF = {
@@ -79,7 +82,7 @@ def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]
             for name, value in _split(command, word):
                 key = names[name]
                 if absent[key] is False:
-                    params[key] = value is None or _boolean(name, value)
+                    params[key] = value is None or _flag_value(name, value, WORDS.get(key, ()))
                     if key in _NEVER_OFF and not params[key]:
                         raise InvalidArgument(f"{name}=false is not supported", _NEVER_OFF[key])
                     continue
@@ -129,9 +132,11 @@ def _could_be_long(head: str) -> bool:
     return letters.isascii() and letters.isalpha() and letters.islower()
 
 
-def _boolean(name: str, value: str) -> bool:
+def _flag_value(name: str, value: str, words: tuple[str, ...]) -> bool | str:
+    if value in words:
+        return value
     if value not in _BOOLEANS:
-        raise InvalidArgument(f"invalid argument {value!r} for flag {name}", "true or false")
+        raise InvalidArgument(f"invalid argument {value!r} for flag {name}", " or ".join(["true", "false", *words]))
     return _BOOLEANS[value]
 
 

@@ -376,9 +376,12 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         False,
         (("container", True, False),),
         {
+            "all": False,
             "format": None,
         },
         {
+            "-a": "all",
+            "--all": "all",
             "--format": "format",
         },
     ),

@@ -8,7 +8,10 @@ import os
 import stat
 
 from mydocker.kernel import cgroups, process, seccomp, terminal
+from mydocker.model.oci import capabilities
 from mydocker.ops.base import Context, Op, operation, quote
+
+_NAMED = 4  # capabilities in a description
 
 
 @operation
@@ -62,7 +65,7 @@ class SetLimit(Op):
         process.set_rlimit(self.resource, self.soft, self.hard)
 
     def describe(self) -> str:
-        return f"limit: {self.name.lower()} = {_limit(self.soft)}"
+        return f"limit: {self.name[7:].lower()} = {_limit(self.soft)}"
 
     def shell(self) -> str:
         return f"prlimit --pid $$ --{self.name[7:].lower()}={_limit(self.soft)}:{_limit(self.hard)}"
@@ -131,10 +134,10 @@ class DropBounding(Op):
         process.drop_bounding(self.keep)
 
     def describe(self) -> str:
-        return f"bound capabilities to {self.keep:016x}"
+        return f"limit the capabilities to {_summary(self.keep)}"
 
     def shell(self) -> str:
-        return f"capsh --drop=…  # CapBnd: {self.keep:016x}"
+        return "setpriv --bounding-set " + ",".join(["-all", *(f"+{name}" for name in _names(self.keep))])
 
 
 @operation
@@ -178,10 +181,31 @@ class SetCapabilities(Op):
         process.set_ambient(self.ambient)
 
     def describe(self) -> str:
-        return f"keep capabilities {self.effective:016x}"
+        return f"keep the capabilities {_summary(self.effective)}" if self.effective else "keep no capabilities"
 
     def shell(self) -> str:
-        return f"capsh --caps=…  # CapEff: {self.effective:016x}, CapInh: {self.inheritable:016x}"
+        kinds: dict[int, str] = {}
+        for kind, mask in (("e", self.effective), ("p", self.permitted), ("i", self.inheritable)):
+            kinds[mask] = kinds.get(mask, "") + kind
+        clauses = " ".join(f"{_cap_names(mask)}+{kind}" for mask, kind in kinds.items() if mask)
+        ambient = f" --addamb={_cap_names(self.ambient)}" if self.ambient else ""
+        return f"capsh --caps={quote(clauses or '=')}{ambient}"
+
+
+def _names(mask: int) -> list[str]:
+    """The names of the capabilities as setpriv(1) takes them."""
+    return [name[4:].lower() for name in capabilities.names(mask)]
+
+
+def _cap_names(mask: int) -> str:
+    """The names of the capabilities as capsh(1) takes them."""
+    return ",".join(name.lower() for name in capabilities.names(mask))
+
+
+def _summary(mask: int) -> str:
+    names = [name[4:] for name in capabilities.names(mask)]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (", ".join(names[:_NAMED]) or "none") + more
 
 
 @operation

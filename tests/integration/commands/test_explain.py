@@ -109,3 +109,41 @@ class TestExplainLater:
 
     def test_a_bad_format_is_one_line(self, mydocker, ran):
         assert "bogus" in mydocker.fails("explain", "--format", "bogus", ran, rc=125)
+
+
+class TestCounting:
+    """A step is an op, the clone or the exec, whoever shows it."""
+
+    def count(self, text: str) -> str:
+        (found,) = re.findall(r"\d+ steps, \d+ on the host and \d+ in the container", text)
+        return found
+
+    @pytest.mark.parametrize("options", [["--net", "none"], ["-p", "127.0.0.1::80", "-m", "100m", "-t"]])
+    def test_it_is_the_same_everywhere(self, mydocker, name, options):
+        words = ["--name", name, *options, "busybox", "true"]
+        planned = self.count(mydocker.ok("run", "--dry-run", *words))
+        started = mydocker("run", "--explain", *words)
+        assert self.count(started.stderr) == planned
+        assert self.count(mydocker.ok("explain", name)) == planned
+        assert self.count(mydocker.ok("explain", "--all", name)) == planned
+        spans = json.loads(mydocker.ok("explain", "--format", "json", name))["spans"]
+        last = max(span["number"] for span in spans if span["number"])
+        assert planned.startswith(f"{last} steps, ")
+
+    def test_what_repeats_is_folded_unless_all_is_asked_for(self, mydocker, name):
+        words = ["--name", name, "--net", "none", "busybox", "true"]
+        folded = mydocker("run", "--rm", "--explain", *words).stderr
+        every = mydocker("run", "--explain=all", *words).stderr
+        for line in ("make 6 devices: /dev/null, ", "make 6 links: /dev/fd, ", "set 16 limits: core, "):
+            assert line in folded
+            assert line not in every
+        assert "make /dev/null" not in folded.partition("the slowest")[0]
+        assert every.count("mknod -m ") == 6
+        assert mydocker.ok("explain", "--all", name).count("mknod -m ") == 6
+        assert mydocker.ok("run", "--dry-run", "--explain=all", *words[2:]).count("mknod -m ") == 6
+        assert re.search(r"^ +\d+-\d+  make 6 devices", mydocker.ok("run", "--dry-run", *words[2:]), re.MULTILINE)
+
+    def test_capabilities_have_names(self, mydocker):
+        plan = mydocker.ok("run", "--dry-run", "--cap-drop", "ALL", "--cap-add", "NET_RAW", "busybox", "true")
+        assert "keep the capabilities NET_RAW" in plan
+        assert "setpriv --bounding-set -all,+net_raw" in plan

@@ -48,7 +48,9 @@ def run(
     ),
     no_healthcheck: bool = flag("Accepted for compatibility: health checks are not run", "--no-healthcheck"),
     sig_proxy: bool = flag("Accepted for compatibility: signals are always forwarded", "--sig-proxy"),
-    explain: bool = flag("Show each kernel step, with its shell equivalent and duration", "--explain"),
+    explain: bool = flag(
+        "Show the kernel steps, with shell equivalents and durations; --explain=all folds none", "--explain"
+    ),
     dry_run: bool = flag("Show the steps without running anything", "--dry-run"),
     format: Optional[str] = text("FORMAT", "Format of the steps: json, or trace for Perfetto", "--format"),
     volume: List[str] = many(
@@ -278,6 +280,7 @@ def inspect_(
 
 @command(app, "explain", _PANEL)
 def explain(
+    all: bool = flag("Show all steps; fold none that repeat", "-a", "--all"),
     format: Optional[str] = text("FORMAT", "json, or trace for Perfetto", "--format"),
     container: str = positional("CONTAINER"),
 ) -> int:

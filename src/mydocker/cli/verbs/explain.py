@@ -12,5 +12,6 @@ if TYPE_CHECKING:
 
 
 def explain(params: dict[str, Any]) -> int:
-    rendering.print_trace(engine.trace(state.find(params["container"])), params["format"], descriptor=1)
+    trace = engine.trace(state.find(params["container"]))
+    rendering.print_trace(trace, params["format"], descriptor=1, every=params["all"])
     return 0

@@ -36,7 +36,7 @@ def run(params: dict[str, Any]) -> int:
     if options.dry_run:
         from mydocker.cli import explain
 
-        explain.print_plan(draft.plan(), form)
+        explain.print_plan(draft.plan(), form, every=params["explain"] == "all")
         return 0
     container = creation.create(draft)
     trace.span("parse, plan, write the bundle and the record", f"ls {container.directory}", began)
@@ -49,10 +49,10 @@ def run(params: dict[str, Any]) -> int:
         if container.auto_remove:
             _remove(container.id)
         if options.explain and getattr(error, "trace", None):
-            _explain(error.trace, form)  # type: ignore[attr-defined]
+            _explain(error.trace, params)  # type: ignore[attr-defined]
         raise
     if options.explain and result.trace:
-        _explain(result.trace, form)
+        _explain(result.trace, params)
     if options.detach:
         print(container.id)
         return 0
@@ -83,7 +83,7 @@ def _remove(container_id: str) -> None:
         pass
 
 
-def _explain(trace: dict[str, Any], form: str | None) -> None:
+def _explain(trace: dict[str, Any], params: dict[str, Any]) -> None:
     from mydocker.cli import explain
 
-    explain.print_trace(trace, form)
+    explain.print_trace(trace, params["format"], every=params["explain"] == "all")
