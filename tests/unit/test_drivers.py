@@ -103,7 +103,7 @@ class TestOverlay:
         assert [(tmp_path / lower).resolve().name for lower in lowers[::-1]] == [layer[7:] for layer in layers]
         (tmp_path / lowers[0]).unlink()
         (tmp_path / lowers[0]).symlink_to(layers[0][7:])
-        with pytest.raises(CorruptRecord, match="does not lead to"):
+        with pytest.raises(CorruptRecord, match="does not point to"):
             overlay.prepare(str(tmp_path / "one"), layers)
 
 

@@ -120,7 +120,7 @@ def test_an_ambiguous_prefix(layout, monkeypatch):
     ids = [layout.add(number) for number in range(17)]
     first = [image_id[7] for image_id in ids]
     shared = next(digit for digit in first if first.count(digit) > 1)
-    with pytest.raises(Conflict, match=f"'{shared}' fits {first.count(shared)} images"):
+    with pytest.raises(Conflict, match=f"'{shared}' matches {first.count(shared)} images"):
         store.resolve(shared)
 
 
@@ -257,39 +257,39 @@ class TestIndex:
         return {**row, "annotations": {store.REF_NAME: name}} if name else row
 
     def test_a_first_and_a_second_name(self):
-        rows = writer.named([], self.row(1), "a:1")
+        rows = writer.with_name([], self.row(1), "a:1")
         assert rows == [self.row(1, "a:1")]
-        assert writer.named(rows, self.row(1, "a:1"), "b:1") == [self.row(1, "a:1"), self.row(1, "b:1")]
+        assert writer.with_name(rows, self.row(1, "a:1"), "b:1") == [self.row(1, "a:1"), self.row(1, "b:1")]
 
     def test_a_name_is_taken_over_and_the_loser_stays_without(self):
-        rows = writer.named([self.row(1, "a:1")], self.row(2), "a:1")
+        rows = writer.with_name([self.row(1, "a:1")], self.row(2), "a:1")
         assert rows == [self.row(1), self.row(2, "a:1")]
 
     def test_a_loser_with_another_name_keeps_that(self):
-        rows = writer.named([self.row(1, "a:1"), self.row(1, "b:1")], self.row(2), "a:1")
+        rows = writer.with_name([self.row(1, "a:1"), self.row(1, "b:1")], self.row(2), "a:1")
         assert rows == [self.row(1, "b:1"), self.row(2, "a:1")]
 
     def test_without_a_name_it_is_listed_once(self):
-        rows = writer.named([], self.row(1), "")
-        assert rows == writer.named(rows, self.row(1), "") == [self.row(1)]
-        assert writer.named([self.row(1, "a:1")], self.row(1), "") == [self.row(1, "a:1")]
+        rows = writer.with_name([], self.row(1), "")
+        assert rows == writer.with_name(rows, self.row(1), "") == [self.row(1)]
+        assert writer.with_name([self.row(1, "a:1")], self.row(1), "") == [self.row(1, "a:1")]
 
     def test_what_gets_a_name_is_no_longer_listed_without(self):
-        assert writer.named([self.row(1)], self.row(1), "a:1") == [self.row(1, "a:1")]
+        assert writer.with_name([self.row(1)], self.row(1), "a:1") == [self.row(1, "a:1")]
 
     def test_the_same_name_again_changes_nothing(self):
         rows = [self.row(1, "a:1"), self.row(2, "b:1")]
-        assert sorted(writer.named(rows, self.row(1), "a:1"), key=str) == sorted(rows, key=str)
+        assert sorted(writer.with_name(rows, self.row(1), "a:1"), key=str) == sorted(rows, key=str)
 
     def test_a_tool_s_name_without_its_tag_counts(self):
-        assert writer.unnamed([self.row(1, "a")], "a:latest") == [self.row(1)]
+        assert writer.without_name([self.row(1, "a")], "a:latest") == [self.row(1)]
 
     @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["", "a:1", "b:1", "c:1"])), max_size=12))
     def test_no_name_is_given_twice_and_nothing_is_lost(self, steps):
         rows: list[dict] = []
         owner: dict[str, int] = {}
         for number, name in steps:
-            rows = writer.named(rows, self.row(number), name)
+            rows = writer.with_name(rows, self.row(number), name)
             if name:
                 owner[name] = number
         found = {store.name_in(row): row["size"] for row in rows if store.name_in(row)}

@@ -1,6 +1,6 @@
 """The commands on images: images, tag, rmi, import, commit, export.
 
-What only the last three need is imported there: the others are to be as quick as ps.
+The last three import the modules that only they need in their functions, so that the others are as quick as ps.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ FILTERS = ("dangling", "label", "before", "since", "reference")
 
 
 def images(pattern: str | None, filters: list[str]) -> list[store.Image]:
-    """The images, the newest first, each with the names that fit. pattern: NAME or NAME:TAG, with wildcards.
+    """List the images, the newest first, each with the names that match. pattern: NAME or NAME:TAG, with wildcards.
     filters: KEY=VALUE as typed."""
-    found = store.images()
-    wanted = [_filter(text, found) for text in filters]
+    selected = store.images()
+    selections = [_filter(text) for text in filters]
     if pattern:
-        wanted.append(lambda image: _only_named(image, pattern))
-    for keep in wanted:
-        found = [image for image in map(keep, found) if image is not None]
-    return found
+        selections.append(lambda image: _only_named(image, pattern))
+    for select in selections:
+        selected = [image for image in map(select, selected) if image is not None]
+    return selected
 
 
-def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], store.Image | None]:
+def _filter(text: str) -> Callable[[store.Image], store.Image | None]:
     key, equals, value = text.partition("=")
     key, value = key.strip().lower(), value.strip()
     if not equals or key not in FILTERS or (key == "dangling" and value not in ("true", "false", "1", "0")):
@@ -49,7 +49,7 @@ def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], stor
     if key == "dangling":
         return lambda image: image if (not image.names) == (value in ("true", "1")) else None
     if key == "label":
-        return lambda image: image if listing.has_label(_labels(image), value) else None
+        return lambda image: image if listing.has_label(image.labels, value) else None
     created = store.resolve(value).created
     if key == "before":
         return lambda image: image if image.created < created else None
@@ -58,24 +58,20 @@ def _filter(text: str, found: list[store.Image]) -> Callable[[store.Image], stor
 
 def _only_named(image: store.Image, pattern: str) -> store.Image | None:
     plain = references.familiar(pattern)
-    names = [name for name in image.names if _fits(name, plain) or _fits(_bare(name), plain)]
+    names = [name for name in image.names if _matches(name, plain) or _matches(_without_tag(name), plain)]
     return store.Image(**{**image.__dict__, "names": names}) if names else None
 
 
-def _fits(name: str, pattern: str) -> bool:
-    """Part by part: as in docker, no wildcard stands for a slash."""
+def _matches(name: str, pattern: str) -> bool:
+    """Compare part by part: as in docker, no wildcard matches a slash."""
     from fnmatch import fnmatchcase
 
-    parts, wanted = name.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+    parts, patterns = name.split("/"), pattern.split("/")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
-def _bare(name: str) -> str:
+def _without_tag(name: str) -> str:
     return name.rpartition(":")[0]
-
-
-def _labels(image: store.Image) -> dict[str, str]:
-    return (image.config.get("config") or {}).get("Labels") or {}
 
 
 def tag(source: str, target: str) -> None:
@@ -84,11 +80,12 @@ def tag(source: str, target: str) -> None:
 
 
 def remove(reference: str, force: bool) -> list[str]:
-    """docker's lines, `Untagged: …` and `Deleted: …`. Raises Conflict where a container uses the image."""
+    """Remove a name or an image. Returns docker's lines, `Untagged: …` and `Deleted: …`. Raises Conflict if a container
+    uses the image."""
     try:
         return writer.remove(reference, force, _users)
     except NotFound as error:
-        error.hint = "see 'mydocker images'"  # nobody gets an image to remove it
+        error.hint = "see 'mydocker images'"  # instead of the commands that get an image
         raise
 
 
@@ -97,7 +94,7 @@ def _users() -> list[writer.User]:
 
 
 def import_image(file: str, name: str, changes: list[str], message: str, platform: str = "") -> str:
-    """Make an image of a root file system's tar. file: its path, or - for stdin. name: "" for none. The image's ID."""
+    """Make an image of a root file system's tar. file: its path, or - for stdin. name: "" for none. Returns its ID."""
     import io
 
     if platform:
@@ -121,56 +118,58 @@ def import_image(file: str, name: str, changes: list[str], message: str, platfor
 def commit(
     container: str, name: str | None, changes: list[str], message: str, author: str, output: str, pause: bool
 ) -> tuple[str, list[str]]:
-    """Make an image of a container's changes. Returns its ID, and sentences that a person should see, on what a layer
-    can't hold and was left out. output: a file that also gets its root file system as a tar. pause: asked for, which
-    only a container that does not run is.
+    """Make an image of a container's changes. Returns its ID, and warnings for the user, as on files that were left out
+    because a layer can't hold them. output: a file that also gets the root file system as a tar. pause: a warning says
+    that a running container is not paused.
 
-    With one word only it is a container, whose image gets no name, or, while only one container runs, the image's name.
+    Without `name`, `container` is a container, whose image gets no name; or, if only one container is running, the name
+    for its image.
     """
     from mydocker.image import archive
     from mydocker.image.changes import apply_changes
     from mydocker.image.drivers import choice
 
-    found, new_name = _to_commit(container, name)
+    source, new_name = _to_commit(container, name)
     try:
-        parent = store.resolve(found.image_id)
+        parent = store.resolve(source.image_id)
     except NotFound:
-        hint = f"'mydocker export {found.name} | mydocker import -' keeps its files"
-        raise Conflict(f"the image of container {found.name} has been removed", hint) from None
-    driver = choice.named(found.driver)
-    config = apply_changes(_config(found, parent), changes)
-    left_out: list[str] = []
-    made = archive.commit(
-        lambda out: left_out.extend(driver.changes(found.directory, found.layers, out)),
+        hint = f"'mydocker export {source.name} | mydocker import -' keeps its files"
+        raise Conflict(f"the image of container {source.name} has been removed", hint) from None
+    driver = choice.named(source.driver)
+    config = apply_changes(_config(source, parent), changes)
+    warnings: list[str] = []
+    image = archive.commit(
+        lambda out: warnings.extend(driver.changes(source.directory, source.layers, out)),
         parent,
         new_name,
         config,
-        " ".join(found.command),
+        " ".join(source.command),
         author,
         message,
     )
     if output:
-        left_out += export(found.id, output)
-    if pause and state.is_running(found):
-        left_out.insert(0, f"container {found.name} was not paused: what it wrote meanwhile is in the image in part")
-    return made.id, left_out
+        warnings += export(source.id, output)
+    if pause and state.is_running(source):
+        warnings.insert(0, f"container {source.name} was not paused: the image may have only a part of recent writes")
+    return image.id, warnings
 
 
 def _to_commit(container: str, name: str | None) -> tuple[Container, str]:
+    """Return (the container, the image's name) for commit's arguments."""
     try:
         return state.find(container), _new_name(name) if name else ""
     except NotFound:
-        running = [found for found in state.readable() if state.is_running(found)]
+        running = [each for each in state.readable() if state.is_running(each)]
         if name or len(running) != 1:
             raise
         return running[0], _new_name(container)
 
 
-def _config(found: Container, parent: store.Image) -> dict[str, Any]:
-    """The image config that makes another container like this one."""
+def _config(container: Container, parent: store.Image) -> dict[str, Any]:
+    """Make the image config for more containers like this one."""
     from mydocker.engine import bundle
 
-    request = bundle.load_request(found)
+    request = bundle.load_request(container)
     own: dict[str, Any] = {
         "Env": [row for row in request.env if "=" in row],
         "Entrypoint": request.entrypoint,
@@ -185,10 +184,10 @@ def _config(found: Container, parent: store.Image) -> dict[str, Any]:
 
 
 def _new_name(text: str) -> str:
-    """A name that an image is to get, normalised."""
+    """Normalise a new name for an image. Raises InvalidArgument for a digest."""
     name = references.normalise(text)
     if "@" in name or name.startswith("sha256:"):
-        raise InvalidArgument(f"'{text}' is no name for an image", "a digest is not given but computed")
+        raise InvalidArgument(f"'{text}' is not a name for an image", "give NAME:TAG: a digest is computed")
     return name
 
 
@@ -196,19 +195,19 @@ def _new_name(text: str) -> str:
 
 
 def export(container: str, output: str) -> list[str]:
-    """Write a container's root file system as a tar, without what is mounted in it, whether it runs or not.
-    output: a file, replaced when the tar is whole; "" for stdout. Returns what was left out, a sentence each."""
-    found = state.find(container)
+    """Write a running or stopped container's root file system as a tar, without what is mounted in it. output: a file,
+    replaced when the tar is complete; "" for stdout. Returns a sentence for each file that was left out."""
+    source = state.find(container)
     if not output:
         sys.stdout.flush()
-        return _export(found, 1)
-    # A device or FIFO is written to; a file is replaced at the end.
+        return _export(source, 1)
+    # The tar is written into a device or FIFO; a file is replaced at the end.
     special = os.path.exists(output) and not os.path.isfile(output)
     path = output if special else f"{output}.{os.urandom(6).hex()}"
     try:
         descriptor = os.open(path, os.O_WRONLY | (0 if special else os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC, 0o600)
         try:
-            left_out = _export(found, descriptor)
+            left_out = _export(source, descriptor)
         finally:
             os.close(descriptor)
         if not special:
@@ -221,27 +220,27 @@ def export(container: str, output: str) -> list[str]:
             os.unlink(path)
 
 
-def _export(found: Container, descriptor: int) -> list[str]:
-    """In a child with a mount namespace of its own, so that the view of the root is gone with it, whatever happens."""
+def _export(container: Container, descriptor: int) -> list[str]:
+    """Write the tar in a child with its own mount namespace, so that the root's mount always ends with the child."""
     from mydocker.image import packing
     from mydocker.image.drivers import choice
     from mydocker.trace import Trace
 
-    driver = choice.named(found.driver)
-    driver.prepare(found.directory, found.layers)
+    driver = choice.named(container.driver)
+    driver.prepare(container.directory, container.layers)
 
     def write() -> list[str]:
         trace = Trace("container")
         trace.run([Unshare(["mount"]), SetPropagation("/", "private")])
-        trace.run(driver.view_ops(found.directory, found.layers))
+        trace.run(driver.view_ops(container.directory, container.layers))
         with open(descriptor, "wb", _CHUNK, closefd=False) as out:
-            return packing.pack(f"{found.directory}/rootfs", out)
+            return packing.pack(f"{container.directory}/rootfs", out)
 
     return _in_child(write)
 
 
 def _in_child(work: Callable[[], list[str]]) -> list[str]:
-    """Call it in a child process, which doesn't outlive this one. Raises MydockerError for what it raises."""
+    """Call `work` in a child process, which ends with this one at the latest. Raises MydockerError for its errors."""
     from signal import SIGKILL
 
     from mydocker.kernel import process
@@ -263,17 +262,17 @@ def _in_child(work: Callable[[], list[str]]) -> list[str]:
             os._exit(status)
     os.close(writer)
     try:
-        with open(reader, "rb") as answer:
-            said = answer.read()
+        with open(reader, "rb") as pipe:
+            answer = pipe.read()
     except BaseException:
         os.kill(child, SIGKILL)
         raise
     finally:
         status = os.waitpid(child, 0)[1]
-    if not said:
+    if not answer:
         raise HostError("export was cut short: its process was killed")
-    found = jsontext.loads(said)
+    outcome = jsontext.loads(answer)
     if status:
-        raise from_details(found["error"])
-    result: list[str] = found["result"]
+        raise from_details(outcome["error"])
+    result: list[str] = outcome["result"]
     return result

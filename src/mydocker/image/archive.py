@@ -1,4 +1,4 @@
-"""Where images come from: a tar of a root file system, a container's changes, a layer that is still packed."""
+"""Make images of a root file system's tar or a container's changes, and unpack layers that other programs brought."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _F_SETPIPE_SZ = 1031
 
 
 def import_image(source: Stream, name: str, changes: list[str], message: str) -> store.Image:
-    """Make an image with one layer from a tar, plain or compressed. name: normalised, or "" for none. changes:
-    Dockerfile instructions. Raises InvalidArgument for an archive that is not to be trusted; nothing is left of it."""
+    """Make an image with one layer of a tar, plain or compressed. name: normalised, or "" for none. changes: Dockerfile
+    instructions. Raises InvalidArgument for an archive that is not to be trusted; nothing of it is left then."""
     config = apply_changes({}, changes)
     with decompressed(source) as plain, writer.Workspace() as work:
         descriptor, tree = _take_in(plain, work, None)
@@ -53,9 +53,9 @@ def commit(
     author: str = "",
     message: str = "",
 ) -> store.Image:
-    """Make an image of `parent` with one more layer. write_changes: writes the layer's tar (a storage driver's
-    `changes`); it is stored and unpacked while it is being written. config: the OCI config's "config".
-    created_by: the command that made the changes. A layer without changes is left out, as docker does."""
+    """Make an image of `parent` with another layer. write_changes: writes the layer's tar (a storage driver's
+    `changes`), which is stored and unpacked meanwhile. config: the OCI config's "config". created_by: the command that
+    made the changes. A layer without changes is left out, as with docker."""
     with writer.Workspace() as work:
         below = [paths.layer(chain_id) for chain_id in reversed(parent.layers)]
         with _Pipe(write_changes) as source:
@@ -86,13 +86,13 @@ def commit(
         if author:
             document["author"] = author
         with store.lock():
-            store.look(parent.id)  # it holds the layers below
+            store.look(parent.id)  # raises NotFound if the parent has been removed, and its layers with it
             return writer.add(work, document, descriptors, name)
 
 
 def unpack_layers(image: store.Image) -> None:
-    """Unpack the layers of which only the blobs are there: another program has brought the image. Raises CorruptRecord
-    for a blob that is not what its digest says, InvalidArgument for a layer that is not to be trusted."""
+    """Unpack the layers of an image that another program brought as blobs. Raises CorruptRecord for a blob that does
+    not have its digest, InvalidArgument for a layer that is not to be trusted."""
     descriptors = store.layer_descriptors(image.manifest)
     for at, chain_id in enumerate(image.layers):
         if os.path.isdir(paths.layer(chain_id)):
@@ -114,7 +114,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
         raise CorruptRecord(f"corrupt image store: {path}: it is missing", "get the image again") from None
     with file, Tee(file) as packed, io.BufferedReader(packed, CHUNK) as packed_reader:
         failure = None
-        found = ""
+        inner = ""
         try:
             plain = decompressed(packed_reader)
             if plain is packed_reader:
@@ -122,20 +122,20 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
             else:
                 with plain, Tee(plain) as unpacked, io.BufferedReader(unpacked, CHUNK) as reader:
                     unpacking.unpack(reader, tree, below)
-                    found = unpacked.finish()
-        except MydockerError as error:  # the fault of whoever packed it, or of the disk?
+                    inner = unpacked.finish()
+        except MydockerError as error:  # the digest will tell whether the layer or the disk is at fault
             failure = error
-        really = packed.finish()
-        if really != digest:
-            raise CorruptRecord(f"corrupt image store: {path}: its digest is {really}", "get the image again")
+        actual = packed.finish()
+        if actual != digest:
+            raise CorruptRecord(f"corrupt image store: {path}: its digest is {actual}", "get the image again")
         if failure:
             raise failure
-        if (found or really) != diff_id:
-            raise CorruptRecord(f"corrupt image: layer {digest} holds {found or really}, not {diff_id}")
+        if (inner or actual) != diff_id:
+            raise CorruptRecord(f"corrupt image: layer {digest} holds {inner or actual}, not {diff_id}")
 
 
 def _take_in(source: Stream, work: writer.Workspace, below: list[str] | None) -> tuple[dict[str, Any], str]:
-    """Store a plain tar and unpack it, both at once: (its descriptor, the directory)."""
+    """Store a plain tar and unpack it in parallel. Returns (its descriptor, the directory)."""
     blob, tree = f"{work.path}/blob", f"{work.path}/tree"
     os.mkdir(tree, 0o700)
     with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:
@@ -146,8 +146,8 @@ def _take_in(source: Stream, work: writer.Workspace, below: list[str] | None) ->
 
 
 class _Pipe:
-    """`with _Pipe(write) as source:` what write(out) writes, in a thread of its own, is read from `source`.
-    An error of the writer's counts more than what the reader made of the sudden end."""
+    """`with _Pipe(write) as source:` calls write(out) in a thread; its output is read from `source`. An error of the
+    writer replaces the reader's, which follows from the sudden end."""
 
     def __init__(self, write: Callable[[BinaryIO], object]) -> None:
         self._write = write
@@ -169,7 +169,7 @@ class _Pipe:
         return self._source
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._source.close()  # a writer that is not done gets EPIPE
+        self._source.close()  # a writer that has not finished gets EPIPE
         self._thread.join()
         if self._error and not (kind is not None and isinstance(self._error, BrokenPipeError)):
             raise self._error

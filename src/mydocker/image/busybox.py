@@ -1,6 +1,6 @@
 """The built-in image: the host's static busybox and the few files that make it a system.
 
-The same busybox makes the same image, byte for byte: times are zero, order and owners fixed.
+The same busybox always makes the same image, byte for byte: times are zero, order and owners are fixed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLACES = (
     "/usr/local/bin/busybox",
     "/usr/lib/busybox/busybox-static",
     "/sbin/busybox",
-    f"{__file__.rpartition('/mydocker/')[0]}/busybox/busybox-{os.uname().machine}",  # which the .rpm brings
+    f"{__file__.rpartition('/mydocker/')[0]}/busybox/busybox-{os.uname().machine}",  # part of the .rpm
 )
 EPOCH = "1970-01-01T00:00:00Z"
 
@@ -63,14 +63,14 @@ _PT_LOAD, _PT_INTERP = 1, 3
 
 @record
 class Built:
-    """The image as it will be, and its layer's tar."""
+    """An image that is not in the store yet, and its layer's tar."""
 
     image: store.Image
     tar: bytes
 
 
 def ensure() -> store.Image:
-    """The image, made and stored if it is missing. Of several that come first at once, one makes it."""
+    """Return the image; make and store it if it is missing. Of several processes at once, only one makes it."""
     with writer.Workspace() as work, store.lock():
         try:
             return store.look(BUSYBOX)
@@ -85,7 +85,7 @@ def ensure() -> store.Image:
 
 
 def build() -> Built:
-    """Make it in memory. Raises HostError where there is no static busybox."""
+    """Make the image in memory. Raises HostError if this host has no static busybox."""
     path, program = _program()
     content = _tar(program, _applets(path))
     descriptor = _descriptor(content)
@@ -107,7 +107,7 @@ def _descriptor(content: bytes) -> dict[str, Any]:
 
 
 def _program() -> tuple[str, bytes]:
-    """(path, content) of the first static busybox on this host."""
+    """Return (path, content) of the first static busybox on this host."""
     dynamic = ""
     for path in PLACES:
         try:
@@ -123,7 +123,7 @@ def _program() -> tuple[str, bytes]:
 
 
 def is_static(program: bytes) -> bool:
-    """Whether an ELF file runs without an interpreter, which is what a dynamic loader is to the kernel (elf(5))."""
+    """True if an ELF file runs without an interpreter, that is, without a dynamic loader (elf(5))."""
     wide, order = program[4:5] == b"\2", "<" if program[5:6] == b"\1" else ">"
     try:
         if program[:4] != b"\x7fELF":
@@ -147,7 +147,7 @@ def _applets(path: str) -> list[str]:
 
 
 def _tar(program: bytes, applets: list[str]) -> bytes:
-    """The layer. Applets are hard links, as in docker's busybox: they need no space, and outlive each other."""
+    """Make the layer. Applets are hard links, as in docker's busybox: they need no space, and each can be removed."""
     users = "".join(
         f"{name}:x:{uid}:{uid}:{name}:{home}:/bin/{'sh' if uid == 0 else 'false'}\n" for name, uid, home in _USERS
     )

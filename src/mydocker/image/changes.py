@@ -1,4 +1,4 @@
-"""`--change`: Dockerfile instructions, applied to an image's config as docker's import and commit do."""
+"""Apply the Dockerfile instructions of `--change` to an image's config, as docker's import and commit do."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _BLANK = " \t\r\n"
 
 
 def apply_changes(config: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """The config (an OCI image config's "config") with the instructions carried out in turn. Raises InvalidArgument."""
+    """Return the config (an OCI image config's "config") after the instructions. Raises InvalidArgument."""
     config = dict(config)
     cmd_set = False
     for change in changes:
-        word, _, rest = change.strip().partition(" ")
+        word, _, arguments = change.strip().partition(" ")
         instruction = word.upper()
-        if instruction not in _INSTRUCTIONS or not rest.strip():
+        if instruction not in _INSTRUCTIONS or not arguments.strip():
             raise InvalidArgument(f"invalid change '{change}'", _HINT)
         try:
-            _INSTRUCTIONS[instruction](config, rest.strip())
+            _INSTRUCTIONS[instruction](config, arguments.strip())
         except ValueError as error:
             raise InvalidArgument(f"invalid change '{change}': {error}", _HINT) from None
         except InvalidArgument as error:
             raise InvalidArgument(f"invalid change '{change}': {error.message}", error.hint) from None
         cmd_set = cmd_set or instruction == "CMD"
         if instruction == "ENTRYPOINT" and not cmd_set:
-            config.pop("Cmd", None)  # the old arguments were meant for the old entrypoint
+            config.pop("Cmd", None)  # its arguments were for the old entrypoint
     return config
 
 
@@ -59,9 +59,9 @@ def _expose(config: dict[str, Any], text: str) -> None:
         first, dash, last = numbers.partition("-")
         protocol = protocol.lower() or "tcp"
         if protocol not in ("tcp", "udp", "sctp") or not first.isdigit() or (dash and not last.isdigit()):
-            raise ValueError(f"'{word}' is no port")
+            raise ValueError(f"'{word}' is not a port")
         if not 0 < int(first) <= int(last or first) < 65536:
-            raise ValueError(f"'{word}' is no port")
+            raise ValueError(f"'{word}' is not a port")
         ports.update({f"{port}/{protocol}": {} for port in range(int(first), int(last or first) + 1)})
     config["ExposedPorts"] = ports
 
@@ -104,10 +104,10 @@ _INSTRUCTIONS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def _command(text: str) -> list[str]:
-    """Exec form, a JSON list of strings, or shell form, which may begin with `[ `, the test command."""
+    """Parse a command: exec form, a JSON list of strings, or shell form, which may begin with `[ ` (test)."""
     listed = _list(text)
     if listed is None and text.startswith("[") and not text.startswith("[ "):
-        raise ValueError("this is no JSON list of strings")
+        raise ValueError("this is not a JSON list of strings")
     return ["/bin/sh", "-c", text] if listed is None else listed
 
 
@@ -120,29 +120,29 @@ def _list(text: str) -> list[str] | None:
 
 
 def _value(config: dict[str, Any], text: str) -> str:
-    found = words(text, _variables(config), split=False)
-    if not found or not found[0]:
+    values = words(text, _variables(config), split=False)
+    if not values or not values[0]:
         raise ValueError("it is empty")
-    return found[0]
+    return values[0]
 
 
 def _pairs(text: str, variables: dict[str, str]) -> list[tuple[str, str]]:
-    """`KEY=VALUE KEY="VALUE WITH BLANKS" …`, or the old form `KEY VALUE, all of the rest`."""
-    key, _, rest = text.partition(" ")
+    """Parse `KEY=VALUE KEY="VALUE WITH BLANKS" …`, or the old form `KEY VALUE UP TO THE END`."""
+    key, _, value = text.partition(" ")
     if "=" not in key and not key.startswith(('"', "'")):
-        found = [(key, words(rest.strip(), variables, split=False)[0])] if rest.strip() else [(key, "")]
-        if not rest.strip():
+        if not value.strip():
             raise ValueError("a value is missing")
+        pairs = [(key, words(value.strip(), variables, split=False)[0])]
     else:
-        found = []
+        pairs = []
         for word in words(text, variables):
             key, sign, value = word.partition("=")
             if not sign:
-                raise ValueError(f"'{word}' is no KEY=VALUE")
-            found.append((key, value))
-    if not all(key for key, _ in found):
+                raise ValueError(f"'{word}' is not KEY=VALUE")
+            pairs.append((key, value))
+    if not all(key for key, _ in pairs):
         raise ValueError("a key is empty")
-    return found
+    return pairs
 
 
 def _variables(config: dict[str, Any]) -> dict[str, str]:
@@ -150,9 +150,9 @@ def _variables(config: dict[str, Any]) -> dict[str, str]:
 
 
 def words(text: str, variables: dict[str, str], split: bool = True) -> list[str]:
-    """Words as Dockerfiles have them: quotes, backslashes, $NAME and ${NAME} of `variables`. split: False for one word,
+    """Parse words as in a Dockerfile: quotes, backslashes, $NAME and ${NAME} of `variables`. split: False for one word,
     blanks included. Raises ValueError for a quote or brace that is not closed."""
-    found: list[str] = []
+    complete: list[str] = []
     word: list[str] | None = None
     quote = ""
     at = 0
@@ -161,7 +161,7 @@ def words(text: str, variables: dict[str, str], split: bool = True) -> list[str]
         at += 1
         if not quote and split and char in _BLANK:
             if word is not None:
-                found.append("".join(word))
+                complete.append("".join(word))
             word = None
             continue
         word = [] if word is None else word
@@ -179,16 +179,16 @@ def words(text: str, variables: dict[str, str], split: bool = True) -> list[str]
             word.append(char)
     if quote:
         raise ValueError(f"a {quote} is not closed")
-    return found if word is None else [*found, "".join(word)]
+    return complete if word is None else [*complete, "".join(word)]
 
 
 def _variable(text: str, at: int) -> tuple[str, int]:
-    """The name after a `$` at `at`, and where the text goes on; "" if that is no name."""
+    """Return the name after the `$` before `at`, "" if there is none, and the offset behind it."""
     if text[at : at + 1] == "{":
         end = text.find("}", at)
         name = text[at + 1 : end]
         if end < 0 or not name.isidentifier():
-            raise ValueError("a ${ that is no ${NAME}")
+            raise ValueError("a ${ that is not ${NAME}")
         return name, end + 1
     end = at
     while end < len(text) and text[at : end + 1].isidentifier():

@@ -1,5 +1,5 @@
-"""From what a person types to an image that a container can start from: on disk, its layers unpacked.
-What is needed once in an image's life is imported then.
+"""Find an image that a container can start from: in the store, with its layers unpacked. The code that makes or unpacks
+one is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from mydocker.model.options.references import BUSYBOX
 
 
 def find(reference: str, make: bool = True) -> store.Image:
-    """The image, as `store.resolve` finds it; busybox is made on first use. make: if False nothing is written, and
-    layers may still be packed. Raises NotFound, Conflict, CorruptRecord or, for busybox, HostError."""
+    """Look up an image by store.resolve(); busybox is made on first use. make: if False, nothing is written, and layers
+    may still be packed. Raises NotFound, Conflict, CorruptRecord or, for busybox, HostError."""
     try:
         image = store.resolve(reference)
     except NotFound:

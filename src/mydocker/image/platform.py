@@ -1,4 +1,4 @@
-"""--platform: taken where it names what an image runs on here anyway, which is this machine itself."""
+"""--platform: accepted if it names this machine's own platform."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from mydocker.errors import InvalidArgument, NotFound
 from mydocker.image import store
 
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
-# An image for one of these runs where its architecture does, as far as the processor has what it uses.
+# Variants of an architecture that are accepted, too: their images run if the processor has the features that they use.
 _VARIANTS = {"amd64": ("v1", "v2", "v3", "v4"), "arm64": ("v8",)}
 
 
 def check(text: str) -> None:
-    """Raises InvalidArgument for another platform than this machine's. text: linux, ARCHITECTURE, or
+    """Check a --platform. Raises InvalidArgument if it is not this machine's. text: linux, ARCHITECTURE, or
     linux/ARCHITECTURE[/VARIANT], in docker's spellings."""
     own = store.architecture()
     variants = [[], *([variant] for variant in _VARIANTS.get(own, ()))]
@@ -24,7 +24,7 @@ def check(text: str) -> None:
 
 
 def check_image(text: str, name: str, image: store.Image) -> None:
-    """The same, for an image that is to be run. Raises NotFound if it is made for another machine."""
+    """Check a --platform and an image that is to run. Raises NotFound if the image is for another architecture."""
     check(text)
     made_for = image.config.get("architecture") or store.architecture()
     if made_for != store.architecture():

@@ -1,11 +1,11 @@
-"""The images: one OCI image layout, which skopeo and its like read and write as `oci:/var/lib/mydocker/images:NAME`.
+"""The image store: one OCI image layout, which skopeo and others read and write as `oci:/var/lib/mydocker/images:NAME`.
 
     images/index.json              a descriptor for each name of a manifest (org.opencontainers.image.ref.name)
     images/blobs/sha256/<hex>      manifests, image configs, layers
     layers/<chain id>/             the layers unpacked, shared by images and containers (see unpacking.py)
 
-Readers take no lock: index.json is replaced atomically, after what it names is there and before anything else goes.
-Changes (writer.py) are made under one flock, on the directory images/.
+Readers take no lock: index.json is replaced atomically, after new blobs have been added and before old ones are
+removed. Changes (writer.py) are made under one flock, on the directory images/.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 _LARGEST_JSON = 8 << 20  # bytes of an index, manifest or config
 _HEX = frozenset("0123456789abcdef")
-_SHORTEST_ID = 3  # `run dd` and `run df` mean the commands, whatever IDs there are
+_SHORTEST_ID = 3  # so that `run dd` and `run df` always mean the commands
 
 
 @record
 class Image:
-    """id: the config's digest. manifest: the manifest's. names: with their tags. config: the OCI image config.
-    layers: chain ids, bottom first. size: bytes of the layers as they are stored. created: RFC 3339, or ""."""
+    """An image. id: the config's digest. manifest: the manifest's. names: with their tags. config: the OCI image
+    config. layers: chain ids, bottom first. size: bytes of the layers as they are stored. created: RFC 3339, or ""."""
 
     id: str
     manifest: str
@@ -49,12 +49,17 @@ class Image:
     size: int
     created: str
 
+    @property
+    def labels(self) -> dict[str, str]:
+        return (self.config.get("config") or {}).get("Labels") or {}
+
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def resolve(reference: str) -> Image:
-    """An image by name, name:tag, ID or unambiguous prefix of its ID. Raises NotFound, Conflict or CorruptRecord."""
+    """Look up an image by name, name:tag, ID or unambiguous prefix of its ID. Raises NotFound, Conflict or
+    CorruptRecord."""
     try:
         return look(reference)
     except CorruptRecord:  # or it was removed between two reads: under the lock what is missing is missing
@@ -63,7 +68,7 @@ def resolve(reference: str) -> Image:
 
 
 def look(reference: str) -> Image:
-    """`resolve` for a caller that holds the lock."""
+    """Do the same as resolve() for a caller that holds the lock."""
     descriptors = read_index()["manifests"]
     name = normalise(reference)
     for descriptor in descriptors:
@@ -71,20 +76,20 @@ def look(reference: str) -> Image:
             return image_of(descriptor["digest"], descriptors)
     digits = reference[7:] if reference.startswith("sha256:") else reference
     if _SHORTEST_ID <= len(digits) <= 64 and _HEX.issuperset(digits):
-        found: dict[str, Image] = {}
+        matches: dict[str, Image] = {}
         for digest in {descriptor["digest"]: None for descriptor in descriptors}:
             if manifest_of(digest)["config"]["digest"][7:].startswith(digits):
                 image = image_of(digest, descriptors)
-                found.setdefault(image.id, image)
-        if len(found) > 1:
-            raise Conflict(f"'{reference}' fits {len(found)} images", "give more digits of the ID")
-        for image in found.values():
+                matches.setdefault(image.id, image)
+        if len(matches) > 1:
+            raise Conflict(f"'{reference}' matches {len(matches)} images", "give more digits of the ID")
+        for image in matches.values():
             return image
     raise NotFound(f"no such image: {reference}", how_to_get(reference))
 
 
 def how_to_get(reference: str) -> str:
-    """The commands that get an image, as a hint: ready to type for a name with a tag."""
+    """Return the commands that get an image, as a hint. They can be typed as they are if the name has a tag."""
     try:
         name = references.normalise(reference)
     except InvalidArgument:
@@ -98,14 +103,14 @@ def how_to_get(reference: str) -> str:
 
 
 def ids_of(names: set[str]) -> dict[str, str]:
-    """Names, with their tags or without -> IDs. One that no image has is left out."""
-    digests = {name_in(descriptor): descriptor["digest"] for descriptor in read_index()["manifests"]}
-    wanted = {name: digests.get(normalise(name)) for name in names}
-    return {name: manifest_of(digest)["config"]["digest"] for name, digest in wanted.items() if digest}
+    """Map names, with or without tags, to IDs. A name that no image has is left out."""
+    by_name = {name_in(descriptor): descriptor["digest"] for descriptor in read_index()["manifests"]}
+    digests = {name: by_name.get(normalise(name)) for name in names}
+    return {name: manifest_of(digest)["config"]["digest"] for name, digest in digests.items() if digest}
 
 
 def normalise(name: str) -> str:
-    """A name with its tag. What no name can look like stays as it is."""
+    """Add the default tag to a name that has none. A text that is not a valid name stays as it is."""
     try:
         return references.normalise(name)
     except InvalidArgument:
@@ -113,7 +118,7 @@ def normalise(name: str) -> str:
 
 
 def images() -> list[Image]:
-    """All of them, each once with all its names, the newest first."""
+    """List all images, each once with all its names, the newest first."""
     try:
         return all_images()
     except CorruptRecord:
@@ -122,19 +127,20 @@ def images() -> list[Image]:
 
 
 def all_images() -> list[Image]:
+    """Do the same as images() for a caller that holds the lock."""
     descriptors = read_index()["manifests"]
-    found: dict[str, Image] = {}
+    by_id: dict[str, Image] = {}
     for digest in {descriptor["digest"]: None for descriptor in descriptors}:
         image = image_of(digest, descriptors)
-        if image.id in found:  # two manifests of one config: the same image, compressed in two ways
-            found[image.id].names = sorted({*found[image.id].names, *image.names})
+        if image.id in by_id:  # two manifests of one config: the same image, compressed in two ways
+            by_id[image.id].names = sorted({*by_id[image.id].names, *image.names})
         else:
-            found[image.id] = image
-    return sorted(found.values(), key=lambda image: (image.created, image.names), reverse=True)
+            by_id[image.id] = image
+    return sorted(by_id.values(), key=lambda image: (image.created, image.names), reverse=True)
 
 
 def chain_ids(diff_ids: list[str]) -> list[str]:
-    """What a stack of layers is called (image-spec, config.md): one ID for each layer with all that is under it."""
+    """Return the chain IDs of a stack of layers (image-spec, config.md): each names a layer with all that is below."""
     chain = diff_ids[:1]
     for diff_id in diff_ids[1:]:
         chain.append(digest_of(f"{chain[-1]} {diff_id}".encode()))
@@ -151,33 +157,34 @@ _sha256: list[Any] = []
 
 
 def _find_sha256() -> Any:
-    """hashlib's, without hashlib and OpenSSL, which cost more than all else here."""
+    """Return hashlib's sha256 without importing hashlib and OpenSSL, which take more time than all else here."""
     try:
         if sys.version_info >= (3, 12):
             from _sha2 import sha256
         else:
             from _sha256 import sha256  # type: ignore[import-not-found]
-    except ImportError:  # an interpreter that has OpenSSL's alone (Red Hat's)
+    except ImportError:  # an interpreter that has OpenSSL's only (Red Hat's)
         from hashlib import sha256
     return sha256
 
 
 def blob(digest: str) -> str:
-    """The file of a blob. Raises ValueError for what is no SHA-256 digest: it may come from anybody's manifest."""
+    """Return the path of a blob. Raises ValueError if the digest, which may come from anybody's manifest, is not a
+    SHA-256 digest."""
     digits = digest[7:]
     if not digest.startswith("sha256:") or len(digits) != 64 or not _HEX.issuperset(digits):
-        raise ValueError(f"'{digest}' is no SHA-256 digest")
+        raise ValueError(f"'{digest}' is not a SHA-256 digest")
     return f"{paths.IMAGES}/blobs/sha256/{digits}"
 
 
 def architecture() -> str:
-    """This machine's, by Go's names, which OCI uses."""
+    """Return this machine's architecture by Go's name for it, which OCI uses."""
     machine = os.uname().machine
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 def layer_descriptors(manifest_digest: str) -> list[dict[str, Any]]:
-    """The manifest's layers, bottom first: mediaType, digest, size."""
+    """Return the manifest's layers, bottom first, as {mediaType, digest, size}."""
     layers: list[dict[str, Any]] = manifest_of(manifest_digest)["layers"]
     return layers
 
@@ -205,7 +212,7 @@ def name_in(descriptor: dict[str, Any]) -> str:
 
 
 def manifest_of(digest: str) -> dict[str, Any]:
-    """An image manifest; of a list of them, the one for this machine."""
+    """Read an image manifest; of a list of manifests, the one for this machine."""
     manifest = json_blob(digest)
     try:
         if "manifests" in manifest:
@@ -218,7 +225,7 @@ def manifest_of(digest: str) -> dict[str, Any]:
         for layer in manifest["layers"]:
             blob(layer["digest"])
             if not isinstance(layer["size"], int):
-                raise ValueError("a layer's size is no number")
+                raise ValueError("a layer's size is not a number")
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise corrupt(blob(digest), error) from None
     return manifest
@@ -250,7 +257,7 @@ def _read_image(digest: str, names: list[str]) -> Image:
         for diff_id in diff_ids:
             blob(diff_id)
         if len(diff_ids) != len(manifest["layers"]):
-            raise ValueError(f"{len(diff_ids)} layers, where the manifest has {len(manifest['layers'])}")
+            raise ValueError(f"it has {len(diff_ids)} layers, its manifest {len(manifest['layers'])}")
         return Image(
             image_id,
             digest,
@@ -284,14 +291,14 @@ def _json(path: str) -> dict[str, Any]:
             raise ValueError(f"more than {_LARGEST_JSON >> 20} MB")
         value = jsontext.loads(data)
         if not isinstance(value, dict):
-            raise ValueError("no JSON object")
+            raise ValueError("not a JSON object")
     except ValueError as error:
         raise corrupt(path, error) from None
     return value
 
 
 def corrupt(path: str, why: object) -> CorruptRecord:
-    reason = f"no {why}" if isinstance(why, KeyError) else str(why)
+    reason = f"{why} is missing" if isinstance(why, KeyError) else str(why)
     return CorruptRecord(f"corrupt image store: {path}: {reason}", "restore the file from a backup")
 
 

@@ -1,4 +1,4 @@
-"""Byte streams on their way into the store: decompressed, hashed and kept while somebody else reads them."""
+"""Byte streams on their way into the store: decompressed, and hashed and stored while they are read."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     Stream = io.BufferedReader[Any]
 
 CHUNK = 1 << 20
-_INPUT = 64 << 10  # bytes for a decompressor: of those that it does not need any more it makes a copy
-_WRITEBACK = 16 << 20
+_INPUT = 64 << 10  # bytes for a decompressor, which copies those that are left over after the end
+_WRITEBACK = 16 << 20  # bytes
 _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask for 4 GB
 
 
 def decompressed(stream: Stream) -> Stream:
-    """The stream itself, or what gzip, bzip2, xz or zstd made it from, by its first bytes. Close what is returned: a
-    program may be at work for it. Raises HostError where there is none for zstd."""
+    """Return the stream itself or, if its first bytes say gzip, bzip2, xz or zstd, the decompressed stream. Close the
+    result, which may have a program behind it. Raises HostError if there is no program for zstd."""
     magic = stream.peek(6)[:6]
     make: Callable[[], Any]
     if magic.startswith(b"\x1f\x8b"):
@@ -47,12 +47,12 @@ def decompressed(stream: Stream) -> Stream:
     return io.BufferedReader(_Decompressed(stream, make), CHUNK)
 
 
-_SKIPPABLE = bytes(range(0x50, 0x60))  # the first byte of zstd's frames of something else, which may come first, too
+_SKIPPABLE = bytes(range(0x50, 0x60))  # the first byte of zstd's skippable frames, with which a stream may begin
 
 
 def _unzstd(stream: Stream) -> io.RawIOBase:
-    """By the standard library from Python 3.14 on, else by the program zstd. python3-zstandard would be no help: it has
-    no bound on what it makes of a crafted frame, or it takes a frame that was cut off for a whole one."""
+    """Decompress by the standard library from Python 3.14 on, else by the program zstd. python3-zstandard cannot be
+    used: either it has no bound on the output of a crafted frame, or it accepts a frame that was cut off."""
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -65,11 +65,11 @@ def _unzstd(stream: Stream) -> io.RawIOBase:
 
 
 class _Gunzip:
-    """zlib's decompressor with the face of bz2's and lzma's."""
+    """zlib's decompressor with the interface of bz2's and lzma's."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=31)
-        self._full = False  # the last output was as long as it might be, so there may be more without new input
+        self._full = False  # the last output had the maximum length, so more may come without new input
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         output = self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
@@ -90,7 +90,7 @@ class _Gunzip:
 
 
 class _Decompressed(io.RawIOBase):
-    """What one compressed stream, or several in a row, hold; in constant memory."""
+    """The content of one compressed stream, or of several in a row; in constant memory."""
 
     def __init__(self, source: Stream, make: Callable[[], Any]) -> None:
         self._source = source
@@ -102,24 +102,24 @@ class _Decompressed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = rest = b""
+        data = packed = b""
         while not data and not self._ended:
             if self._decompressor.eof:
-                rest = (self._decompressor.unused_data or self._source.read1(_INPUT)).lstrip(b"\0")
-                while not rest and (more := self._source.read1(CHUNK)):  # padding: who writes it is not cut off
-                    rest = more.lstrip(b"\0")
-                if not rest:
+                packed = (self._decompressor.unused_data or self._source.read1(_INPUT)).lstrip(b"\0")
+                while not packed and (more := self._source.read1(CHUNK)):  # read all padding: its writer gets no EPIPE
+                    packed = more.lstrip(b"\0")
+                if not packed:
                     self._ended = True
                     return 0
                 self._decompressor = self._make()
             elif self._decompressor.needs_input:
-                rest = self._source.read1(_INPUT)
-                if not rest:
+                packed = self._source.read1(_INPUT)
+                if not packed:
                     raise _broken()
             else:
-                rest = b""
+                packed = b""
             try:
-                data = self._decompressor.decompress(rest, len(buffer))
+                data = self._decompressor.decompress(packed, len(buffer))
             except Exception:  # zlib.error, LZMAError, ZstdError, and bz2's plain OSError
                 raise _broken() from None
         buffer[: len(data)] = data
@@ -127,14 +127,14 @@ class _Decompressed(io.RawIOBase):
 
 
 class _Filtered(io.RawIOBase):
-    """What a program makes of a stream. It is fed and read in turn, as it is ready for either: no thread that might
-    wait for ever is needed, and no more is in memory than a chunk."""
+    """A program's output for a stream as its input. Writes and reads alternate, as the program is ready for them: no
+    thread is needed that could wait forever, and only one chunk is in memory."""
 
     def __init__(self, source: Stream, argv: list[str]) -> None:
         import subprocess
 
         self._source = source
-        self._rest = memoryview(b"")  # of what was read and is not written yet
+        self._pending = memoryview(b"")  # has been read and is not written yet
         self._process = subprocess.Popen(
             argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -157,15 +157,15 @@ class _Filtered(io.RawIOBase):
             self._feed()
 
     def _feed(self) -> None:
-        self._rest = self._rest or memoryview(self._source.read1(CHUNK))
+        self._pending = self._pending or memoryview(self._source.read1(CHUNK))
         try:
-            if self._rest:
-                self._rest = self._rest[os.write(self._in.fileno(), self._rest) :]
+            if self._pending:
+                self._pending = self._pending[os.write(self._in.fileno(), self._pending) :]
             else:
                 self._in.close()
         except BlockingIOError:
             pass
-        except BrokenPipeError:  # it has ended, and its exit code says why
+        except BrokenPipeError:  # the program has ended, and its exit code says why
             self._in.close()
 
     def close(self) -> None:
@@ -178,16 +178,15 @@ class _Filtered(io.RawIOBase):
 
 
 def _broken() -> InvalidArgument:
-    what = "the archive is damaged: its compressed data ends too early or makes no sense"
-    return InvalidArgument(what, exit_code=FAILED)
+    return InvalidArgument("the archive is damaged: its compressed data is malformed or cut off", exit_code=FAILED)
 
 
 class Tee(io.RawIOBase):
-    """Hands a stream on to its reader, while a thread of its own hashes the same bytes and, given `keep`, a path,
-    writes them to that new file. hashlib and write(2) let go of the interpreter's lock, so that both go at once.
+    """Passes a stream on to its reader, while a thread hashes the same bytes and writes them to the new file `keep`, if
+    one is given. hashlib and write(2) release the interpreter's lock, so that reader and thread run in parallel.
 
-    Use it as a context manager; `finish` before its end. Hold on to a BufferedReader of it until then: one that is no
-    longer used closes it."""
+    Use it as a context manager, and call finish() before its end. Keep a reference to a BufferedReader of it until
+    then: without references the reader closes it."""
 
     def __init__(self, source: Stream, keep: str = "") -> None:
         self._source = source
@@ -205,7 +204,7 @@ class Tee(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self.closed:
-            raise ValueError("nobody hashes any more what is read now")
+            raise ValueError("read after close(): these bytes would not be hashed")
         data = self._source.read1(len(buffer))
         if self._error:
             raise self._error
@@ -216,7 +215,7 @@ class Tee(io.RawIOBase):
         return len(data)
 
     def finish(self) -> str:
-        """Read what is left, and wait for the thread: the digest, `sha256:…`, of everything."""
+        """Read the stream to its end and wait for the thread. Returns the digest, `sha256:…`."""
         buffer = bytearray(CHUNK)
         while self.readinto(buffer):
             pass
@@ -243,7 +242,7 @@ class Tee(io.RawIOBase):
                 write_all(self._descriptor, chunk)
                 written += len(chunk)
                 if written - started >= _WRITEBACK:
-                    # Nobody reads it soon: on its way to the disk now, it needs no memory and no waiting later.
+                    # Start write-back now and drop the pages: nothing reads them soon.
                     os.posix_fadvise(self._descriptor, started, written - started, os.POSIX_FADV_DONTNEED)
                     started = written
 

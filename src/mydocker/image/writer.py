@@ -1,6 +1,6 @@
-"""Changes the image store: what is made in a workspace is taken in whole; what no name leads to any more goes.
+"""Changes to the image store: additions are atomic, unreferenced blobs and layers are removed.
 
-layers/.new.<random>/          a workspace: what is being made, flocked while its maker lives
+layers/.new.<random>/          a workspace: new blobs and layers, locked until they are in the store
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @record
 class User:
-    """A container, as far as removing an image minds: its image's ID, the chain ids of its layers."""
+    """A container that may prevent the removal of an image: its image's ID, the chain ids of its layers."""
 
     container: str
     image_id: str
@@ -30,8 +30,9 @@ class User:
 
 
 class Workspace:
-    """`with Workspace() as work:` a directory beside the layers to make things in. `add` takes what is in `work.blobs`
-    and `work.layers` into the store; the rest goes at the end or, after a crash, with the next change of the store."""
+    """`with Workspace() as work:` a directory beside the layers, for new blobs and layers. add() moves the content of
+    `work.blobs` and `work.layers` into the store. The directory is removed at the end or, after a crash, at the next
+    change of the store."""
 
     def __enter__(self) -> Workspace:
         files.make_private(paths.LAYERS)
@@ -53,7 +54,7 @@ class Workspace:
             files.remove_tree(self.path)
 
     def write_blob(self, data: bytes) -> str:
-        """Make a store.blob of it; its digest."""
+        """Write a blob into the workspace. Returns its digest."""
         digest = store.digest_of(data)
         files.write_atomic(f"{self.blobs}/{digest[7:]}", data, 0o644, durable=True)
         return digest
@@ -65,7 +66,7 @@ def cleanup() -> None:
 
 
 def documents(config: dict[str, Any], layers: list[dict[str, Any]]) -> tuple[bytes, bytes]:
-    """The blobs of an image's config and of its manifest. layers: descriptors, bottom first."""
+    """Make the blobs of an image's config and of its manifest. layers: descriptors, bottom first."""
     data = jsontext.dumps(config).encode()
     manifest = {
         "schemaVersion": 2,
@@ -77,9 +78,8 @@ def documents(config: dict[str, Any], layers: list[dict[str, Any]]) -> tuple[byt
 
 
 def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], name: str) -> store.Image:
-    """Make an image of blobs and unpacked layers, those in the workspace and those that are in the store already.
-    layers: descriptors, bottom first. name: normalised, or "" for none; it is taken from the image that has it.
-    With the lock held."""
+    """Make an image of blobs and unpacked layers, in the workspace or in the store. layers: descriptors, bottom first.
+    name: normalised, or "" for none; it is taken from the image that has it. Caller holds the lock."""
     config_data, manifest_data = documents(config, layers)
     work.write_blob(config_data)
     digest = work.write_blob(manifest_data)
@@ -87,7 +87,7 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
     cleanup()
     blobs = f"{paths.IMAGES}/blobs/sha256"
     if not os.path.isdir(blobs):
-        # index.json comes first: a store without it is store.corrupt, not empty.
+        # index.json comes first: a store with blobs and without index.json is corrupt, not empty.
         _write_index(index)
         files.write_atomic(f"{paths.IMAGES}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0o644)
         files.make_private(blobs)
@@ -95,14 +95,14 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
         os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
     files.sync(blobs)
     adopt_layers(work)
-    wanted = {"mediaType": store.MANIFEST, "digest": digest, "size": len(manifest_data)}
-    index["manifests"] = named(index["manifests"], wanted, name)
+    descriptor = {"mediaType": store.MANIFEST, "digest": digest, "size": len(manifest_data)}
+    index["manifests"] = with_name(index["manifests"], descriptor, name)
     _write_index(index)
     return store.image_of(digest, index["manifests"])
 
 
 def adopt_layers(work: Workspace) -> None:
-    """Move the workspace's unpacked layers to where containers find them. Another process may have been first."""
+    """Move the workspace's unpacked layers into the store. Another process may have added the same ones."""
     for entry in os.listdir(work.layers):
         try:
             os.rename(f"{work.layers}/{entry}", paths.layer(entry))
@@ -111,19 +111,19 @@ def adopt_layers(work: Workspace) -> None:
                 raise
 
 
-def named(descriptors: list[dict[str, Any]], wanted: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The index's descriptors, with one for `wanted` under `name`, which is taken from whoever has it. What has no name
-    left is listed without one; name "" only makes sure that `wanted` is listed."""
-    rows = unnamed(descriptors, name)
+def with_name(descriptors: list[dict[str, Any]], new: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the index's descriptors with `new` under the name, which is taken from the descriptor that has it. A
+    manifest without names has one descriptor. With name "", only make sure that `new` is listed."""
+    rows = without_name(descriptors, name)
     if name:
-        plain = {key: value for key, value in wanted.items() if key != "annotations"}
-        rows = [row for row in rows if row["digest"] != wanted["digest"] or store.name_in(row)]
+        plain = {key: value for key, value in new.items() if key != "annotations"}
+        rows = [row for row in rows if row["digest"] != new["digest"] or store.name_in(row)]
         return [*rows, {**plain, "annotations": {store.REF_NAME: name}}]
-    return rows if any(row["digest"] == wanted["digest"] for row in rows) else [*rows, wanted]
+    return rows if any(row["digest"] == new["digest"] for row in rows) else [*rows, new]
 
 
-def unnamed(descriptors: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """The index's descriptors, none of which has the name."""
+def without_name(descriptors: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Return the index's descriptors without the name. A manifest whose last name it was stays listed."""
     rows = [row for row in descriptors if not name or store.name_in(row) != name]
     for row in descriptors:
         if row not in rows and all(other["digest"] != row["digest"] for other in rows):
@@ -136,17 +136,17 @@ def tag(source: str, name: str) -> None:
     with store.lock():
         image = store.look(source)
         index = store.read_index()
-        wanted = next(row for row in index["manifests"] if row["digest"] == image.manifest)
-        index["manifests"] = named(index["manifests"], wanted, name)
+        descriptor = next(row for row in index["manifests"] if row["digest"] == image.manifest)
+        index["manifests"] = with_name(index["manifests"], descriptor, name)
         _write_index(index)
 
 
 def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list[str]:
-    """Take a name from an image, and remove the image with its last name, as docker does; all names at once by ID.
-    users: asked, under the lock, for the containers. Returns docker's lines, `Untagged: …` and `Deleted: …`.
+    """Remove a name from an image, and the image with its last name, as docker does. By ID, all names are removed.
+    users: lists the containers; called under the lock. Returns docker's lines, `Untagged: …` and `Deleted: …`.
 
-    Raises Conflict where a container uses the image: unless `force`, and even then for a running one, whose image can
-    only lose its name. Forced, it takes the name from an image that is store.corrupt, too.
+    Raises Conflict if a container uses the image. `force` removes it all the same, unless the container is running:
+    then the image can only lose its name. `force` also removes the name of a corrupt image.
     """
     name = store.normalise(reference)
     with Workspace() as work, store.lock():
@@ -154,8 +154,8 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
         rows = index["manifests"]
         try:
             listed = store.all_images()
-            found = next((image for image in listed if name in image.names), None) or store.look(reference)
-            image = next(image for image in listed if image.id == found.id)  # with the names of all its manifests
+            match = next((image for image in listed if name in image.names), None) or store.look(reference)
+            image = next(image for image in listed if image.id == match.id)  # with the names of all its manifests
         except CorruptRecord:
             if not force or all(store.name_in(row) != name for row in rows):
                 raise
@@ -166,17 +166,17 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
         own = [user for user in containers if user.image_id == image.id]
         running = [user for user in own if user.running]
         by_name = name in image.names
-        going = [name] if by_name else image.names
-        last = going == image.names
+        names = [name] if by_name else image.names
+        last = names == image.names
         if (last and own and not force) or (running and not by_name):
             state, hint = ("running", "stop and remove it") if running else ("stopped", "remove it, or use -f")
             container = (running or own)[0].container[:12]
             raise Conflict(f"image '{reference}' is used by the {state} container {container}", hint)
-        if len(going) > 1 and not force:
-            raise Conflict(f"image '{reference}' has {len(going)} names: {', '.join(going)}", "remove them, or use -f")
-        for gone in going:
-            rows = unnamed(rows, gone)
-        lines = [f"Untagged: {gone}" for gone in going]
+        if len(names) > 1 and not force:
+            raise Conflict(f"image '{reference}' has {len(names)} names: {', '.join(names)}", "remove them, or use -f")
+        for each in names:
+            rows = without_name(rows, each)
+        lines = [f"Untagged: {each}" for each in names]
         if last and not running:
             rows = [row for row in rows if store.manifest_of(row["digest"])["config"]["digest"] != image.id]
             lines.append(f"Deleted: {image.id}")
@@ -190,14 +190,14 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
 
 
 def _reachable(descriptors: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
-    """(digests of the blobs, chain ids) that the index leads to."""
+    """Return (digests of the blobs, chain ids) that the index refers to."""
     blobs: set[str] = set()
     chains: set[str] = set()
     todo = [descriptor["digest"] for descriptor in descriptors]
     while todo:
         digest = todo.pop()
         if digest in blobs or not os.path.exists(store.blob(digest)):
-            continue  # of a list of manifests some may have been left out
+            continue  # a copy of a list of manifests need not have all of them
         blobs.add(digest)
         content = store.json_blob(digest)
         try:
@@ -213,7 +213,8 @@ def _reachable(descriptors: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
 
 
 def _collect(work: Workspace, blobs: set[str], chains: set[str]) -> list[str]:
-    """Remove the blobs and move into the workspace the layers that are not to be kept. The latter's chain ids."""
+    """Remove unreferenced blobs, and move unreferenced layers into the workspace. Returns the layers' chain ids.
+    blobs, chains: the referenced ones."""
     for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):
         if f"sha256:{entry}" not in blobs:
             os.unlink(f"{paths.IMAGES}/blobs/sha256/{entry}")

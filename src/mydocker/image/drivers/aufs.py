@@ -1,9 +1,9 @@
-"""aufs, as in the book: a writable branch on top of the image's read-only ones. Only kernels patched for it have it.
+"""aufs, as in the book: a writable branch on top of the image's read-only ones. Only patched kernels have it.
 
     mount -t aufs none -o br:RW=rw:TOP=ro+wh:…:BOTTOM=ro+wh ROOTFS
 
-aufs notes removals by files `.wh.NAME`, as layers' tars do, and takes overlay's marks, which our unpacked layers have,
-for device nodes. So it can show only images of which no layer removes anything.
+aufs marks removals by files `.wh.NAME`, as layers' tars do. Overlay's marks, which our unpacked layers have, are plain
+device nodes to it. So it can show only images in which no layer removes anything.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _mount(directory: str, kinds: list[str], layers: list[str], flags: int) -> M
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
-    """The writable branch nearly is a layer's tar. aufs itself lets no container make a file `.wh.NAME`."""
+    """Write the writable branch, which has the marks of a layer's tar. aufs lets no container make a `.wh.NAME`."""
     with packing.Packer(f"{directory}/rw", out) as packer:
         for entry in packer.entries():
             if entry.path.partition("/")[0] in _OWN:

@@ -1,6 +1,6 @@
-"""What a storage driver is: a module with these functions. It makes a container's root from the image's layers.
+"""The interface of a storage driver, a module with these functions. It makes a container's root of the image's layers.
 
-directory: the container's, paths.container(ID); its root is to be at <directory>/rootfs.
+directory: the container's, paths.container(ID); the root is mounted at <directory>/rootfs.
 layers: chain IDs, bottom first; unpacked at paths.layer().
 """
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
         name: str
 
         def why_not(self, try_it: bool = True) -> str:
-            """Why this host can't use it, in a few words; "" if it can. try_it: if False nothing may be written."""
+            """Return why this host can't use the driver, "" if it can. try_it: if False, write nothing."""
 
         def prepare(self, directory: str, layers: list[str]) -> None:
-            """Make what root_ops needs on disk. Once made, it stays: a second call does no harm."""
+            """Make the files that root_ops() needs. A second call changes nothing."""
 
         def root_ops(self, directory: str, layers: list[str]) -> list[Op]:
-            """What mounts the root, in the container's mount namespace. It only plans: nothing need be there yet."""
+            """Plan the mounts of the root, in the container's mount namespace. The files need not be there yet."""
 
         def view_ops(self, directory: str, layers: list[str]) -> list[Op]:
-            """What makes the same root visible at <directory>/rootfs, read-only and without what a running container
-            has mounted in it, in a mount namespace of its own."""
+            """Plan the mounts that show the same root at <directory>/rootfs, in another mount namespace: read-only, and
+            without what a running container has mounted in it."""
 
         def changes(self, directory: str, layers: list[str], out: BinaryIO) -> list[str]:
-            """Write a layer's tar of what the container has changed. Returns what was left out, a sentence each."""
+            """Write a layer's tar of the container's changes. Returns a sentence for each file that was left out."""

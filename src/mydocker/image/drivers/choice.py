@@ -1,4 +1,4 @@
-"""Which storage driver. overlay is loaded always, as it is nearly always in use; any other where it is."""
+"""Choose a storage driver. overlay is always loaded, as it is nearly always in use; any other only when used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.image.drivers.base import Driver
 
-NAMES = ("overlay", "aufs", "copy")  # in this order, the first that works
+NAMES = ("overlay", "aufs", "copy")  # the first that works is the default
 
 
 def named(name: str) -> Driver:
-    """The driver that a container was made with. Raises CorruptRecord if there is none of that name."""
+    """Return the driver of a container. Raises CorruptRecord if there is no driver of that name."""
     if name not in NAMES:
         raise CorruptRecord(f"no storage driver '{name}'", f"one of {' '.join(NAMES)}")
     driver: Driver = __import__(f"mydocker.image.drivers.{name}", fromlist=["name"])
@@ -21,10 +21,10 @@ def named(name: str) -> Driver:
 
 
 def choose(configured: str | None, try_it: bool = True) -> tuple[Driver, str]:
-    """(the driver for new containers, why). configured: the one that the host's administrator wants, or "".
-    try_it: if False nothing is written (a dry run), and a driver that has not been tried yet is taken to work.
+    """Return (the driver for new containers, the reason). configured: the name in the configuration, or "". try_it: if
+    False, nothing is written (a dry run), and a driver that has not been tried yet counts as working.
 
-    Raises InvalidArgument for a name that is none, HostError if the one that is wanted can't work here.
+    Raises InvalidArgument for an unknown name, HostError if the configured driver does not work here.
     """
     if configured:
         if configured not in NAMES:

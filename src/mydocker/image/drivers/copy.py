@@ -1,4 +1,4 @@
-"""copy: every container has a copy of the whole root. Slow and large, but it works on any file system."""
+"""copy: every container has a full copy of the root. Slow and large, but it works on any file system."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def view_ops(directory: str, layers: list[str]) -> list[Op]:
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
-    """By comparison with the layers: as with docker, a file is the same if its attributes, size and time are.
+    """Compare the root with the layers. As with docker, a file is unchanged if its attributes, size and time are.
 
-    A device 0:0 that the container has made would be a whiteout in a layer: so it is one here, too."""
+    A device 0:0 that the container has made would be a whiteout in a layer, so it counts as a removal here, too."""
     from mydocker.image.packing import Packer
 
     before = _merged(layers)
@@ -56,12 +56,12 @@ def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
         after = {entry.path: _signature(entry) for entry in packer.entries() if not files.is_whiteout(entry.info)}
         directories = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
         gone = [path for path in before if path not in after and os.path.dirname(path) in directories]
-        wanted = {path for path, signature in after.items() if before.get(path) != signature}
-        for path in [*wanted, *gone]:
+        changed = {path for path, signature in after.items() if before.get(path) != signature}
+        for path in [*changed, *gone]:
             while path := os.path.dirname(path):
-                wanted.add(path)
+                changed.add(path)
         for entry in packer.changes():
-            if entry.path in wanted and not files.is_whiteout(entry.info):
+            if entry.path in changed and not files.is_whiteout(entry.info):
                 packer.add(entry)
         for path in sorted(gone):
             packer.whiteout(path)
@@ -69,23 +69,23 @@ def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
 
 
 def _merged(layers: list[str]) -> dict[str, tuple[Any, ...]]:
-    """path -> signature of everything in the layers, as the container found it."""
+    """Map each path in the merged layers to its signature: the root as it was before the container's changes."""
     from mydocker.image.layer import walk
 
-    found: dict[str, tuple[Any, ...]] = {}
+    merged: dict[str, tuple[Any, ...]] = {}
     for lower in layers:
         root = os.open(paths.layer(lower), files.DIR)
         try:
             for entry in walk(root):
                 merges = stat.S_ISDIR(entry.info.st_mode) and not files.is_opaque(entry.here)
-                if entry.path in found and not merges:
+                if entry.path in merged and not merges:
                     inside = f"{entry.path}/"
-                    found = {path: value for path, value in found.items() if not f"{path}/".startswith(inside)}
+                    merged = {path: value for path, value in merged.items() if not f"{path}/".startswith(inside)}
                 if not files.is_whiteout(entry.info):
-                    found[entry.path] = _signature(entry)
+                    merged[entry.path] = _signature(entry)
         finally:
             os.close(root)
-    return found
+    return merged
 
 
 def _signature(entry: Entry) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""overlay: the image's layers stay as they are, shared; what a container changes goes into its own directory upper/.
+"""overlay: containers share the image's layers, which stay unchanged; a container's changes go to its directory upper/.
 
 mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
 """
@@ -22,8 +22,8 @@ name = "overlay"
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
 _ALIAS_DIGITS = 16
-# Kernels differ in their defaults. A renamed directory shall be copied, not noted in an extended attribute that a layer
-# can't carry; an image's own attributes of that kind count for nothing.
+# Kernels differ in their defaults. A renamed directory must be copied, not noted in an extended attribute that a layer
+# can't carry; an image's own attributes of that kind have no effect.
 _PLAIN = "redirect_dir=nofollow,metacopy=off,index=off"
 
 
@@ -39,7 +39,7 @@ def prepare(directory: str, layers: list[str]) -> None:
             if path == "upper":
                 break
     else:
-        if layers:  # the root of the stack is the uppermost one's
+        if layers:  # the root has the owner and mode of the top layer's
             top = os.stat(paths.layer(layers[-1]))
             os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
             os.chmod(f"{directory}/upper", top.st_mode & 0o7777)
@@ -78,7 +78,7 @@ def _writable(directory: str) -> str:
 
 
 def _lowers(directory: str, layers: list[str]) -> list[str]:
-    """The layers' directories; where there are too many for a page, short links to them, which prepare() makes."""
+    """List the layers' directories, or short links to them, made by prepare(), if their paths don't fit into a page."""
     lowers = [paths.layer(layer) for layer in layers]
     if len(os.fsencode(f"{_stack(lowers)},{_writable(directory)}")) > _PAGE:
         return [f"{paths.LAYERS}/{os.path.basename(lower)[:_ALIAS_DIGITS]}" for lower in lowers]
@@ -90,7 +90,7 @@ def _link(alias: str, target: str) -> None:
         os.symlink(target, alias)
     except FileExistsError:
         if os.readlink(alias) != target:
-            raise CorruptRecord(f"{alias} does not lead to {target}", "remove the link") from None
+            raise CorruptRecord(f"{alias} does not point to {target}", "remove the link") from None
 
 
 def _checked(options: str, layers: list[str]) -> str:
@@ -105,5 +105,5 @@ def _checked(options: str, layers: list[str]) -> str:
 
 
 def escape(path: str) -> str:
-    """A path for overlay's options, where `:` parts layers and `,` options."""
+    """Escape a path for overlay's options, in which `:` separates layers and `,` options."""
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")

@@ -1,7 +1,7 @@
-"""Whether overlay works under paths.ROOT: tried once in a boot, if it does, and the answer kept in /run.
+"""Test whether overlay works below paths.ROOT. A success is recorded in /run, so that one boot needs one test.
 
-Being listed in /proc/filesystems is not enough: the module may not be loaded yet, or the file system below (another
-overlay, NFS, xfs without ftype) can't hold an upper directory.
+/proc/filesystems does not tell: the module may not be loaded yet, or the file system below (another overlay, NFS, xfs
+without ftype) can't hold an upper directory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from mydocker.kernel import files, mounts, process
 
 
 def overlay(try_it: bool) -> str:
-    """Why not, "" if it works. try_it: if False nothing is written, and what has not been tried is taken to work."""
+    """Return why overlay does not work, "" if it does. try_it: if False, nothing is written, and without a test it
+    counts as working."""
     answer = f"{paths.RUN}/.overlay"
     why = None
     try:
@@ -27,14 +28,14 @@ def overlay(try_it: bool) -> str:
         pass
     if why == "" or not try_it:
         return why or ""
-    why = _try_overlay()  # again, if it has failed before: somebody may have seen to it
+    why = _try_overlay()  # also after a failure, which may have been fixed
     files.make_private(paths.RUN)
     files.write_atomic(answer, f"{paths.ROOT} {os.stat(paths.ROOT).st_dev}\n{why}".encode())
     return why
 
 
 def _try_overlay() -> str:
-    """Mount one in a mount namespace of a child's own, and delete a file in it."""
+    """Mount an overlay in a child's own mount namespace, and remove and make a directory in it."""
     from mydocker.image import writer
 
     with writer.Workspace() as work:
@@ -43,7 +44,7 @@ def _try_overlay() -> str:
         ours, theirs = os.pipe()
         child = os.fork()
         if child == 0:
-            why = "it ended early"
+            why = "the test was cut short"
             try:
                 why = _use(work.path)
             except OSError as error:
@@ -66,9 +67,9 @@ def _use(directory: str) -> str:
     mounts.mount("overlay", f"{directory}/merged", "overlay", 0, options)
     os.rmdir(f"{directory}/merged/directory")
     if not files.is_whiteout(os.lstat(f"{directory}/upper/directory")):
-        return "the file system below can't hold its marks of removal"
+        return "the file system below can't hold whiteouts"
     os.mkdir(f"{directory}/merged/directory")
     upper = f"{directory}/upper/directory"
     if not stat.S_ISDIR(os.lstat(upper).st_mode) or not files.is_opaque(upper):
-        return "the file system below can't hold its extended attributes"
+        return "the file system below can't hold trusted extended attributes"
     return ""
