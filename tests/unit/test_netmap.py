@@ -77,7 +77,7 @@ def whole_map():
 class TestMap:
     def test_who_is_where(self):
         back, web = whole_map()["networks"]
-        assert [(each["name"], each["plugged"]) for each in back["containers"]] == [
+        assert [(each["name"], each["attached"]) for each in back["containers"]] == [
             ("front", True),
             ("store-of-things", False),
         ]
@@ -104,7 +104,7 @@ class TestMap:
         assert back["rules"] == []
 
     @pytest.mark.parametrize(
-        ("found", "state", "plugged"),
+        ("found", "state", "attached"),
         [
             (bridge("web", "veth11110"), "up", True),
             (bridge("web", "veth11110", up=False), "down", True),
@@ -113,10 +113,10 @@ class TestMap:
             (None, "missing", False),
         ],
     )
-    def test_what_is_wrong_is_seen(self, found, state, plugged):
+    def test_what_is_wrong_is_seen(self, found, state, attached):
         front = container("front", "1", end("web", "veth11110", "10.1.0.2/16"))
         (network,) = netmap.draw([WEB], {"web": found}, [front], [])["networks"]
-        assert (network["bridge"]["state"], network["containers"][0]["plugged"]) == (state, plugged)
+        assert (network["bridge"]["state"], network["containers"][0]["attached"]) == (state, attached)
         assert network["strays"] == []
 
     def test_a_network_without_a_record_is_one_of_the_others(self):
@@ -127,9 +127,9 @@ class TestMap:
 TREE = """\
 network back  10.2.0.0/16  internal
 └─ back  up  10.1.0.1/16  mtu 1500
-   ├─ veth11111  ──         eth0  front            10.2.0.2/16
-   ├─ veth22220  UNPLUGGED  eth0  store-of-things  10.2.0.3/16
-   └─ vethstray  NO CONTAINER'S
+   ├─ veth11111  ──        eth0  front            10.2.0.2/16
+   ├─ veth22220  DETACHED  eth0  store-of-things  10.2.0.3/16
+   └─ vethstray  NO CONTAINER
 network web  10.1.0.0/16
 └─ web  up  10.1.0.1/16  mtu 1500
    ├─ rules
@@ -153,7 +153,7 @@ class TestTree:
     def test_a_narrow_terminal_cuts(self):
         lines = drawing.tree(whole_map(), 30).splitlines()
         assert max(map(len, lines)) == 30
-        assert "   ├─ veth22220  UNPLUGGED  e…" in lines
+        assert "   ├─ veth22220  DETACHED  et…" in lines
 
     def test_nothing_at_all(self):
         assert drawing.tree({"networks": [], "others": {}}) == ""

@@ -1,4 +1,4 @@
-"""How netmap is drawn: a tree for a terminal, or DOT for graphviz, from the map of engine/network/netmap.py."""
+"""Draw the map of engine/network/netmap.py: as a tree for a terminal, or in DOT for graphviz."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _OTHERS = {"none": "no network", "host": "the host's network"}
 # --- a tree -----------------------------------------------------------------------------------------------------------
 
 
-def tree(found: Map, columns: int | None = None) -> str:
-    """columns: the terminal's, None for a pipe, where nothing is cut. A line each: link, container, port, rule."""
+def tree(map_: Map, columns: int | None = None) -> str:
+    """A tree with a line for each link, port and rule. columns: of the terminal; None for a pipe: cut no line."""
     lines: list[str] = []
-    for network in found["networks"]:
+    for network in map_["networks"]:
         subnets = ", ".join(filter(None, (network["subnet"], network["subnet6"])))
         lines.append(f"network {network['name']}  {subnets}{'  internal' if network['internal'] else ''}")
         lines.append(f"└─ {_bridge(network)}")
         lines += [f"   {line}" for line in _branches(network)]
-    for mode, names in found["others"].items():
+    for mode, names in map_["others"].items():
         lines.append(_OTHERS.get(mode, mode))
-        lines += _joined([[name] for name in names])
+        lines += _branch_lines([[name] for name in names])
     lines = [printable(line) for line in lines]
     return "".join(f"{shorten(line, columns) if columns else line}\n" for line in lines)
 
@@ -39,35 +39,36 @@ def _bridge(network: Map) -> str:
 
 
 def _branches(network: Map) -> list[str]:
-    """Of a bridge: its rules, then the links on it with who is at their ends."""
-    ends = [
+    """The branches of a bridge: its rules, then its links with their containers."""
+    containers = network["containers"]
+    links = [
         [
             each["link"],
-            "──" if each["plugged"] else "UNPLUGGED",
+            "──" if each["attached"] else "DETACHED",
             each["device"],
             each["name"],
             ", ".join(filter(None, (each["address"], each["address6"]))),
         ]
-        for each in network["containers"]
+        for each in containers
     ]
     branches = [["rules", *network["rules"]]] if network["rules"] else []
-    branches += [[line, *each["ports"], *each["rules"]] for line, each in zip(_aligned(ends), network["containers"])]
-    branches += [[f"{link}  NO CONTAINER'S"] for link in network["strays"]]
-    return _joined(branches)
+    branches += [[line, *each["ports"], *each["rules"]] for line, each in zip(_aligned(links), containers)]
+    branches += [[f"{link}  NO CONTAINER"] for link in network["strays"]]
+    return _branch_lines(branches)
 
 
-def _joined(branches: list[list[str]]) -> list[str]:
-    """Each branch's first line on the trunk, the others below it."""
+def _branch_lines(branches: list[list[str]]) -> list[str]:
+    """Put the first line of each branch on the trunk, its other lines below."""
     lines = []
-    for number, (first, *rest) in enumerate(branches, 1):
+    for number, (first, *others) in enumerate(branches, 1):
         mark, below = ("├─ ", "│    ") if number < len(branches) else ("└─ ", "     ")
         lines.append(mark + first)
-        lines += [below + line for line in rest]
+        lines += [below + line for line in others]
     return lines
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Cells in columns. They are made printable before, as that changes their width."""
+    """Align cells in columns. They are made printable first, which changes their width."""
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(*cells)]
     return ["  ".join(cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths)).rstrip() for row in cells]
@@ -76,22 +77,22 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 # --- DOT --------------------------------------------------------------------------------------------------------------
 
 
-def dot(found: Map) -> str:
-    """A box a network with its bridge and its rules, then a node a container; an edge is a veth pair."""
+def dot(map_: Map) -> str:
+    """A graph: a box for each network with its bridge and rules, a node for a container, an edge for a veth pair."""
     lines = [
         "graph mydocker {",
         '  rankdir=LR; fontname="sans-serif"',
         '  node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"]',
         '  edge [fontname="sans-serif", fontsize=10]',
     ]
-    for network in found["networks"]:
+    for network in map_["networks"]:
         lines += _network_nodes(network)
-    containers = {each["id"]: each for network in found["networks"] for each in network["containers"]}
+    containers = {each["id"]: each for network in map_["networks"] for each in network["containers"]}
     lines += [_node(f"c {key}", [each["name"]], "fillcolor=lightblue") for key, each in containers.items()]
-    for network in found["networks"]:
+    for network in map_["networks"]:
         for each in network["containers"]:
             lines += _edges(network, each)
-    for mode, names in found["others"].items():
+    for mode, names in map_["others"].items():
         lines.append(f"  subgraph {_quoted(f'cluster {mode}')} {{")
         lines.append(f"    label={_quoted(_OTHERS.get(mode, mode))}")
         lines += [f"  {_node(f'o {name}', [name], 'fillcolor=lightblue')}" for name in names]
@@ -116,15 +117,17 @@ def _network_nodes(network: Map) -> list[str]:
     return lines
 
 
-def _edges(network: Map, end: Map) -> list[str]:
-    label = _label([f"{end['link']} — {end['device']}", *filter(None, (end["address"], end["address6"]))])
-    style = "" if end["plugged"] else ", style=dotted, color=red"
-    container = _quoted(f"c {end['id']}")
-    lines = [f"  {_quoted('b ' + network['id'])} -- {container} [label={label}{style}]"]
-    if end["ports"] or end["rules"]:
-        ports = f"p {end['id']}"
-        lines.append(_node(ports, [*end["ports"], *end["rules"]], "shape=note, fillcolor=lightyellow, fontsize=9"))
-        lines.append(f"  {container} -- {_quoted(ports)} [style=dashed]")
+def _edges(network: Map, container: Map) -> list[str]:
+    addresses = filter(None, (container["address"], container["address6"]))
+    label = _label([f"{container['link']} — {container['device']}", *addresses])
+    style = "" if container["attached"] else ", style=dotted, color=red"
+    node = _quoted(f"c {container['id']}")
+    lines = [f"  {_quoted('b ' + network['id'])} -- {node} [label={label}{style}]"]
+    notes = [*container["ports"], *container["rules"]]
+    if notes:
+        ports = f"p {container['id']}"
+        lines.append(_node(ports, notes, "shape=note, fillcolor=lightyellow, fontsize=9"))
+        lines.append(f"  {node} -- {_quoted(ports)} [style=dashed]")
     return lines
 
 
@@ -133,7 +136,7 @@ def _node(key: str, lines: Sequence[str], attributes: str) -> str:
 
 
 def _label(lines: Sequence[str]) -> str:
-    """Several lines, each flush left; one is centred."""
+    """A label. A single line is centred, several lines are flush left."""
     text = [_quoted(line)[1:-1] for line in lines]
     return f'"{text[0]}"' if len(text) == 1 else '"' + "".join(f"{line}\\l" for line in text) + '"'
 

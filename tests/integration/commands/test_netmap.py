@@ -31,7 +31,7 @@ def test_as_json(machine, mydocker, wired):
     assert (ours["bridge"]["device"], ours["bridge"]["state"]) == (device(mydocker, made), "up")
     assert any("MASQUERADE" in rule for rule in ours["rules"])
     (end,) = ours["containers"]
-    assert (end["name"], end["plugged"]) == (container, True)
+    assert (end["name"], end["attached"]) == (container, True)
     assert end["address"].split("/")[0] == address(mydocker, container, made)
     assert end["link"] in machine.shell(f"ip -o link show master {ours['bridge']['device']}").stdout
     assert end["ports"] == [f"127.0.0.1:{port} -> 80/tcp"]
@@ -58,9 +58,9 @@ def test_what_is_unplugged_or_missing_is_seen(machine, mydocker, wired):
         if each["name"] == made
     ]
     machine.shell(f"ip link set {end['link']} nomaster")
-    assert "UNPLUGGED" in drawn(mydocker)
+    assert "DETACHED" in drawn(mydocker)
     machine.shell(f"ip link set {end['link']} master {bridge}")
-    assert "UNPLUGGED" not in drawn(mydocker)
+    assert "DETACHED" not in drawn(mydocker)
     machine.shell(f"ip link set {bridge} down")
     assert f"{bridge}  DOWN" in drawn(mydocker)
     machine.shell(f"ip link delete {bridge}")

@@ -1,4 +1,4 @@
-"""netmap."""
+"""`netmap`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def netmap(params: dict[str, Any]) -> int:
     form = params["format"] or "tree"
     if form not in ("tree", "dot", "json"):
         raise InvalidArgument(f"unknown format '{form}'", "tree, dot or json")
-    found = engine.survey()
+    survey = engine.survey()
     code = max(map(tell, networks.broken().values()), default=0)
     if form == "json":
-        output.emit(jsontext.pretty(found) + "\n")
+        output.emit(jsontext.pretty(survey) + "\n")
     else:
-        output.emit(drawing.dot(found) if form == "dot" else drawing.tree(found, output.terminal_width()))
+        output.emit(drawing.dot(survey) if form == "dot" else drawing.tree(survey, output.terminal_width()))
     return code

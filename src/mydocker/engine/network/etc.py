@@ -1,4 +1,4 @@
-"""A container's own /etc/hostname, hosts and resolv.conf, which lie in its directory and are mounted in it."""
+"""A container's /etc/hostname, hosts and resolv.conf, which are in its directory and mounted into the container."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from mydocker.model.options.request import CreateRequest
 
 
-def files(wanted: CreateRequest, hostname: str, attachments: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
-    """The container's own /etc/hostname, hosts and resolv.conf. With the host's network, the host's, and --add-host."""
-    extra = [(name, address) for name, _, address in (row.partition(":") for row in wanted.extra_hosts)]
+def files(request: CreateRequest, hostname: str, attachments: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
+    """The names and texts of the files. On the host's network they are the host's, plus --add-host and --dns."""
+    extra = [(name, address) for name, _, address in (row.partition(":") for row in request.extra_hosts)]
     name = ("hostname", f"{hostname or os.uname().nodename}\n")
-    if wanted.network == "host":
+    if request.network == "host":
         added = "".join(f"{'127.0.0.1' if address == HOST_GATEWAY else address}\t{name}\n" for name, address in extra)
         resolv = text_of("/etc/resolv.conf")
-        if wanted.dns or wanted.dns_search or wanted.dns_options:
+        if request.dns or request.dns_search or request.dns_options:
             host = resolvconf.parse(resolv)
-            resolv = resolvconf.resolv_conf(host, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6=True)
+            resolv = resolvconf.resolv_conf(host, request.dns, request.dns_search, request.dns_options, ipv6=True)
         return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
     ipv6 = any(endpoint.address6 for _, endpoint in attachments)
     own = [endpoint.address.partition("/")[0] for _, endpoint in attachments if endpoint.address]
@@ -34,31 +34,32 @@ def files(wanted: CreateRequest, hostname: str, attachments: list[tuple[Network,
     hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not attachments)
     if attachments:
         has_dns = any(network.name != DEFAULT for network, _ in attachments)
-        resolv = resolv_conf(wanted, ipv6, has_dns)
-    elif wanted.dns:
-        resolv = resolvconf.resolv_conf(resolvconf.Settings(), wanted.dns, wanted.dns_search, wanted.dns_options)
+        resolv = resolv_conf(request, ipv6, has_dns)
+    elif request.dns:
+        resolv = resolvconf.resolv_conf(resolvconf.Settings(), request.dns, request.dns_search, request.dns_options)
     else:
         resolv = "# this container has no network\n"
     return [name, ("hosts", hosts), ("resolv.conf", resolv)]
 
 
-def resolv_conf(wanted: CreateRequest, ipv6: bool, has_dns: bool) -> str:
+def resolv_conf(request: CreateRequest, ipv6: bool, has_dns: bool) -> str:
+    """The resolv.conf of a container that has a network. ipv6, has_dns: as resolvconf.resolv_conf() takes them."""
     settings = resolvconf.of_host(text_of("/etc/resolv.conf"), text_of(resolvconf.UPSTREAM))
-    return resolvconf.resolv_conf(settings, wanted.dns, wanted.dns_search, wanted.dns_options, ipv6, has_dns)
+    return resolvconf.resolv_conf(settings, request.dns, request.dns_search, request.dns_options, ipv6, has_dns)
 
 
 def write(directory: str, texts: list[tuple[str, str]]) -> None:
-    """Raises HostError where there is no space; but what stands there already needs none."""
+    """Write the files. Raises HostError if the disk is full, unless a file already has the right content."""
     for name, text in texts:
         data = text.encode("utf-8", "surrogateescape")
         try:
             write_atomic(f"{directory}/{name}", data, 0o644)
         except HostError:
-            if not _stands(f"{directory}/{name}", data):
+            if not _has(f"{directory}/{name}", data):
                 raise
 
 
-def _stands(path: str, data: bytes) -> bool:
+def _has(path: str, data: bytes) -> bool:
     try:
         return read_regular(path) == data
     except OSError:
@@ -66,7 +67,7 @@ def _stands(path: str, data: bytes) -> bool:
 
 
 def text_of(path: str) -> str:
-    """A file of the host's, as far as it goes in a megabyte; "" if there is none."""
+    """The first megabyte of a file of the host; "" if there is none."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(1 << 20)

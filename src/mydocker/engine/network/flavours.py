@@ -1,7 +1,7 @@
-"""Our rules in the other flavour of iptables: the host's choice, legacy or nft, was another when they were made.
+"""Our rules in the other flavour of iptables, legacy or nft, from before the host's choice changed.
 
-They count as long as they are there: a port's old rule sends packets to an address that is another container's by now.
-A second store's are told from ours by its bridges, which are up.
+They are still in effect: the old rule of a port redirects packets to an address that another container may have by now.
+Rules of a second store are recognised by its bridges, which are up.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def removals() -> list[RemoveOldFlavour]:
 
 
 def plan(flavour: str, saved: dict[int, str], known: list[str], links: dict[str, Link]) -> list[RemoveOldFlavour]:
-    """saved: by version of IP. known: IDs of this store's networks and containers. links: the host's."""
+    """Plan removals. saved: by version of IP. known: IDs of this store's networks and containers. links: the host's."""
     ours = {owner_id[:12] for owner_id in known}
     up = {link.alias.rpartition(" ")[2] for link in links.values() if link.alias.startswith(firewall.TAG)}
-    found = []
+    steps = []
     for version, text in saved.items():
         owners = firewall.owners(text)
         mine = sorted(owners & ours) if owners & (up - ours) else []
         if mine or (owners and not owners & (up - ours)):
-            found.append(RemoveOldFlavour(version, flavour, mine))
-    return found
+            steps.append(RemoveOldFlavour(version, flavour, mine))
+    return steps

@@ -1,14 +1,14 @@
-"""What is plugged into what: networks, their bridges, the containers' links, the firewall's rules, as they are now.
+"""Map the networks as they are now: bridges, links, containers and firewall rules.
 
 The map is JSON:
 
     {"networks": [{"name", "id", "driver", "subnet", "subnet6", "internal",
                    "bridge": {"device", "state": up, down, missing or foreign, "addresses": [], "mtu"},
-                   "rules": [text], "strays": [links on the bridge that are no running container's],
-                   "containers": [{"name", "id", "device", "link", "plugged": whether the link is on the bridge,
+                   "rules": [text], "strays": [links on the bridge that belong to no running container],
+                   "containers": [{"name", "id", "device", "link", "attached": true if the link is on the bridge,
                                    "address", "address6", "mac", "aliases": [],
                                    "ports": [text], "rules": [text]}]}],
-     "others": {mode: [names of the running containers that are on none of these networks]}}
+     "others": {mode: [names of the running containers on none of these networks]}}
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def survey() -> dict[str, Any]:
-    """The map of this host, of the running containers. Raises HostError without iptables."""
+    """Make the map of this host, with the running containers. Raises HostError without iptables."""
     known = networks.networks()
     running, _ = listing.containers(False, [])
     versions = [4, 6] if any(each.subnet6 for each in known) else [4] if known else []
@@ -46,14 +46,14 @@ def survey() -> dict[str, Any]:
 def draw(
     known: Sequence[Network], bridges: dict[str, Bridge | None], running: Sequence[Container], rules: Sequence[Rule]
 ) -> dict[str, Any]:
-    """The map. bridges: by device, None where there is no such link. rules: ours, of all owners, and of which IP."""
+    """Draw the map. bridges: by device, None if there is no such link. rules: ours, each with its version of IP."""
     endpoints: dict[str, list[tuple[Container, Endpoint]]] = {each.name: [] for each in known}
     others: dict[str, list[str]] = {}
     for container in running:
-        joined = [endpoint for endpoint in container.endpoints if endpoint.network in endpoints]
-        for endpoint in joined:
+        mapped = [endpoint for endpoint in container.endpoints if endpoint.network in endpoints]
+        for endpoint in mapped:
             endpoints[endpoint.network].append((container, endpoint))
-        if not joined:
+        if not mapped:
             others.setdefault(container.network, []).append(container.name)
     internal = {each.name for each in known if each.internal}
     return {
@@ -64,14 +64,14 @@ def draw(
 
 def _network(
     network: Network,
-    found: Bridge | None,
+    bridge: Bridge | None,
     endpoints: list[tuple[Container, Endpoint]],
     internal: set[str],
     rules: Sequence[Rule],
 ) -> dict[str, Any]:
     owner = firewall.network_owner(network.name, network.id)
-    ports = found.ports if found and found.is_ours(owner) else []
-    containers = [_end(container, endpoint, ports, internal, rules) for container, endpoint in endpoints]
+    ports = bridge.ports if bridge and bridge.is_ours(owner) else []
+    containers = [_endpoint(container, endpoint, ports, internal, rules) for container, endpoint in endpoints]
     links = {each["link"] for each in containers}
     return {
         "name": network.name,
@@ -82,49 +82,48 @@ def _network(
         "internal": network.internal,
         "bridge": {
             "device": network.device,
-            "state": _state(found, owner),
-            "addresses": found.addresses if found else [],
-            "mtu": found.mtu if found else network.mtu,
+            "state": _state(bridge, owner),
+            "addresses": bridge.addresses if bridge else [],
+            "mtu": bridge.mtu if bridge else network.mtu,
         },
-        "rules": _of(rules, owner),
+        "rules": _rules_of(rules, owner),
         "strays": [link for link in ports if link not in links],
         "containers": sorted(containers, key=lambda each: str(each["name"])),
     }
 
 
-def _state(found: Bridge | None, owner: str) -> str:
-    if not found:
+def _state(bridge: Bridge | None, owner: str) -> str:
+    if not bridge:
         return "missing"
-    if not found.is_ours(owner):
+    if not bridge.is_ours(owner):
         return "foreign"
-    return "up" if found.up else "down"
+    return "up" if bridge.up else "down"
 
 
-def _end(
-    container: Container, endpoint: Endpoint, plugged: list[str], internal: set[str], rules: Sequence[Rule]
+def _endpoint(
+    container: Container, endpoint: Endpoint, attached: list[str], internal: set[str], rules: Sequence[Rule]
 ) -> dict[str, Any]:
-    # Ports are published where the way out is: on the first network that has one.
+    # Ports are published on the first network that is not internal.
     egress = next((each.network for each in container.endpoints if each.network not in internal), None)
     published = endpoint.network == egress
+    ports = parse_published(container.bound_ports) if published else []
     return {
         "name": container.name,
         "id": container.id,
         "device": endpoint.device,
         "link": endpoint.veth,
-        "plugged": endpoint.veth in plugged,
+        "attached": endpoint.veth in attached,
         "address": endpoint.address,
         "address6": endpoint.address6,
         "mac": endpoint.mac,
         "aliases": endpoint.aliases,
-        "ports": [f"{port.source} -> {port.target}" for port in parse_published(container.bound_ports)]
-        if published
-        else [],
-        "rules": _of(rules, firewall.container_owner(container.name, container.id)) if published else [],
+        "ports": [f"{port.source} -> {port.target}" for port in ports],
+        "rules": _rules_of(rules, firewall.container_owner(container.name, container.id)) if published else [],
     }
 
 
-def _of(rules: Sequence[Rule], owner: str) -> list[str]:
-    """An owner's rules, without the comment that says whose they are: `nat POSTROUTING -s 10.1.0.0/16 …`."""
+def _rules_of(rules: Sequence[Rule], owner: str) -> list[str]:
+    """An owner's rules, without the comment that names the owner: `nat POSTROUTING -s 10.1.0.0/16 …`."""
     comment = f' -m comment --comment "{owner}"'
     return [
         f"{'ip6 ' if version == 6 else ''}{rule.table} {rule.spec}".replace(comment, "")
