@@ -1,4 +1,5 @@
-"""host and none as docker's `network` commands show them: listed and inspected, but never made, joined or removed."""
+"""The networks host and none: docker's `network` commands list and inspect them, but never create, join or remove
+them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def both() -> list[Network]:
 
 
 def find(reference: str) -> Network:
-    """Any network, by name, ID or the beginning of an ID. Raises as networks.find() does."""
+    """Find any network, by name, ID or a prefix of an ID. Raises as networks.find() does."""
     try:
         return networks.find(reference)
     except NotFound:
@@ -33,14 +34,14 @@ def find(reference: str) -> Network:
 
 
 def check_removable(reference: str) -> None:
-    """Raises Conflict."""
+    """Raises Conflict for host and none."""
     name = _named(reference)
     if name:
         raise Conflict(f"{name} is a pre-defined network and cannot be removed")
 
 
 def check_joinable(reference: str) -> None:
-    """Raises Conflict: who is on host or on none is so from its start, for good."""
+    """Raises Conflict: a container is on host or none for its whole run."""
     name = _named(reference)
     if name:
         raise Conflict(
@@ -50,7 +51,7 @@ def check_joinable(reference: str) -> None:
 
 
 def _named(reference: str) -> str:
-    """Which of the two it names; "" if another network or none, what is told elsewhere."""
+    """Return the name if the reference is one of the two, else ""; other callers report unknown networks."""
     try:
         name = find(reference).name
     except (NotFound, Conflict, CorruptRecord):
@@ -58,21 +59,21 @@ def _named(reference: str) -> str:
     return name if name in BUILTIN else ""
 
 
-def described(found: Network) -> dict[str, Any]:
-    """docker's JSON of any network."""
-    shown = inspect.describe(found)
-    if found.name in BUILTIN:
+def describe(network: Network) -> dict[str, Any]:
+    """Return docker's JSON of any network."""
+    shown = inspect.describe(network)
+    if network.name in BUILTIN:
         shown["IPAM"] = {"Driver": "default", "Options": None, "Config": []}
         shown["Options"] = {}
         shown["Containers"] = {
             each.id: {
                 "Name": each.name,
-                "EndpointID": endpoint_id(found.id, each.id),
+                "EndpointID": endpoint_id(network.id, each.id),
                 "MacAddress": "",
                 "IPv4Address": "",
                 "IPv6Address": "",
             }
             for each in state.containers()
-            if each.is_up() and each.network == found.name
+            if each.is_up() and each.network == network.name
         }
     return shown

@@ -1,6 +1,6 @@
-"""A container's seccomp filter, compiled once: with its tables that takes 1 ms, as long as the clone.
+"""The compiled seccomp filter, cached: compiling takes 1 ms, as long as clone(2).
 
-/run/mydocker/_seccomp/<sum>    the compiler's age, machine and profile in a line; then the program
+/run/mydocker/_seccomp/<sum>    a line with the compiler's ctime, the machine and the profile; then the program
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _COMPILER = [f"{_ROOT}/kernel/seccomp_compiler.py", f"{_ROOT}/generated/syscalls
 
 
 def program(spec: dict[str, Any]) -> bytes:
-    """What security.plan loads for the OCI spec's `linux.seccomp`; b"" if it has none. Raises InvalidArgument or
-    HostError for a profile that can't be compiled here."""
+    """Return the program for the OCI spec's `linux.seccomp`, which security.plan() loads; b"" if it has none. Raises
+    InvalidArgument or HostError for a profile that can't be compiled here."""
     profile = spec["linux"].get("seccomp")
     if not profile:
         return b""
-    # When it was put in place: packages give all files of a version one time of change.
+    # ctime, not mtime: packages give every file of a release the same mtime.
     ages = [os.stat(path).st_ctime_ns for path in _COMPILER]
     line = f"{ages} {libc.MACHINE} {jsontext.dumps(profile)}\n".encode()
     path = f"{paths.RUN}/_seccomp/{crc32(line):08x}"
@@ -36,7 +36,7 @@ def program(spec: dict[str, Any]) -> bytes:
         if known.startswith(line):
             return known[len(line) :]
     except OSError:
-        pass  # it is the first of its kind since the machine was booted
+        pass  # the first filter of its kind since the machine was booted
     from mydocker.kernel import seccomp_compiler
 
     compiled = seccomp_compiler.compile(profile, libc.MACHINE)

@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 
 
 def anything(name: str) -> tuple[str, dict[str, Any]]:
-    """Find the thing of that name or ID, and its kind: a container, else an image, a volume, a network. Raises
-    NotFound if nothing does."""
-    looks = {"container": container, "image": image, "volume": volume, "network": network}
-    for kind, look in looks.items():
+    """Describe the first object of that name or ID, and return its kind too: a container, else an image, a volume, a
+    network. Raises NotFound."""
+    describers = {"container": container, "image": image, "volume": volume, "network": network}
+    for kind, describe in describers.items():
         try:
-            return kind, look(name)
+            return kind, describe(name)
         except (NotFound, InvalidArgument):
             continue
     raise NotFound(f"no such object: {name}", "no container, image, volume or network has that name or ID")
 
 
 def container(name: str) -> dict[str, Any]:
-    found = state.find(name)
-    return docker.container(found, bundle.load_request(found), bundle.load_spec(found), _network_ids(found))
+    record = state.find(name)
+    return docker.container(record, bundle.load_request(record), bundle.load_spec(record), _network_ids(record))
 
 
-def _network_ids(found: Container) -> dict[str, str]:
-    """Of the networks that it is on; one that is gone has none."""
-    if not found.networks:
+def _network_ids(record: Container) -> dict[str, str]:
+    """Return the IDs of the container's networks; deleted networks are left out."""
+    if not record.networks:
         return {}
     from mydocker.engine.network import networks
 
     ids = {}
-    for endpoint in found.endpoints:
+    for endpoint in record.endpoints:
         try:
             ids[endpoint.network] = networks.load(endpoint.network).id
         except NotFound:
@@ -49,18 +49,18 @@ def _network_ids(found: Container) -> dict[str, str]:
 def image(name: str) -> dict[str, Any]:
     from mydocker.image import lookup
 
-    found = lookup.find(name, make=False)
-    return docker.image(found.id, found.config, found.layers, found.names, found.size)
+    image = lookup.find(name, make=False)
+    return docker.image(image.id, image.config, image.layers, image.names, image.size)
 
 
 def volume(name: str) -> dict[str, Any]:
     from mydocker.engine import volumes
 
-    found = volumes.load(name)
-    return docker.volume(found.name, found.created, found.labels)
+    volume = volumes.load(name)
+    return docker.volume(volume.name, volume.created, volume.labels)
 
 
 def network(name: str) -> dict[str, Any]:
     from mydocker.engine import builtin
 
-    return builtin.described(builtin.find(name))
+    return builtin.describe(builtin.find(name))

@@ -1,4 +1,4 @@
-"""ps: which containers there are; and docker's --filter, for whatever is listed."""
+"""ps: the list of containers; and docker's --filter, for every list."""
 
 from __future__ import annotations
 
@@ -13,72 +13,72 @@ if TYPE_CHECKING:
     from mydocker.image.store import Image
     from mydocker.model.container import Container
 
-    Test = Callable[[Any], bool]  # whether a filter lets the thing through
-    Maker = Callable[[str], Test]  # from a filter's value to its test. Raises InvalidArgument
+    Test = Callable[[Any], bool]  # True if a thing passes the filter
+    Maker = Callable[[str], Test]  # makes the test for a filter's value. Raises InvalidArgument
 
 _LAST_PORT = 65535
 
 
 def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[list[Container], list[CorruptRecord]]:
-    """(the records, newest first; those that can't be read). everything: those that do not run, too. filters:
-    KEY=VALUE as typed. last: at most that many, running or not; -1: all."""
-    wanted = parse(filters)
-    if "publish" in wanted and "expose" in wanted:  # one of either will do
-        wanted["publish"] += wanted.pop("expose")
-    found, broken = [], []
-    everything = everything or last >= 0 or "status" in wanted or "exited" in wanted
+    """Return (the records, newest first; an error for each that can't be read). everything: also those that do not run.
+    filters: KEY=VALUE as typed. last: at most so many, running or not; -1: all."""
+    tests = parse(filters)
+    if "publish" in tests and "expose" in tests:  # docker takes these two as alternatives
+        tests["publish"] += tests.pop("expose")
+    matches, broken = [], []
+    everything = everything or last >= 0 or "status" in tests or "exited" in tests
     for container_id in state.ids():
         try:
-            each = state.load(container_id)
-            if (everything or each.is_active()) and fits(each, wanted):
-                found.append(each)
+            container = state.load(container_id)
+            if (everything or container.is_active()) and passes(container, tests):
+                matches.append(container)
         except CorruptRecord as error:
             broken.append(error)
         except NotFound:
             continue  # removed meanwhile
-    found.sort(key=lambda each: each.created, reverse=True)
-    return found[:last] if last >= 0 else found, broken
+    matches.sort(key=lambda container: container.created, reverse=True)
+    return matches[:last] if last >= 0 else matches, broken
 
 
-def image_ids(found: list[Container]) -> dict[str, str]:
-    """Names of their images -> the ID of the image that has the name now."""
+def image_ids(containers: list[Container]) -> dict[str, str]:
+    """Return the ID that each container's image name has now."""
     from mydocker.image import store
 
     try:
-        return store.ids_of({each.image for each in found})
-    except CorruptRecord:  # told where images are asked for
-        return {each.image: each.image_id for each in found}
+        return store.ids_of({container.image for container in containers})
+    except CorruptRecord:  # `images` reports it
+        return {container.image: container.image_id for container in containers}
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 
 def parse(filters: list[str], makers: dict[str, Maker] | None = None) -> dict[str, list[Test]]:
-    """KEY=VALUE as typed -> key: its tests. makers: by key; without them a container's. Raises InvalidArgument for an
+    """Parse KEY=VALUE as typed to {key: tests}. makers: by key, a container's by default. Raises InvalidArgument for an
     unknown key or an impossible value."""
     makers = makers or _CONTAINERS
-    wanted: dict[str, list[Test]] = {}
+    tests: dict[str, list[Test]] = {}
     for text in filters:
         key, equals, value = text.partition("=")
         key, value = key.strip().lower(), value.strip()
         if not equals or key not in makers:
             raise invalid(text, f"KEY=VALUE, with {', '.join(makers)} as the key")
-        wanted.setdefault(key, []).append(makers[key](value))
-    return wanted
+        tests.setdefault(key, []).append(makers[key](value))
+    return tests
 
 
 def invalid(text: str, hint: str) -> InvalidArgument:
-    """docker's client refuses what has no `=`, its daemon the rest: so are the exit codes."""
+    """Exit with docker's codes: its client rejects a filter without `=`, its daemon all others."""
     return InvalidArgument(f"invalid filter '{text}'", hint, FAILED if "=" in text else OWN)
 
 
-def fits(thing: object, wanted: dict[str, list[Test]]) -> bool:
-    """docker's rule: one key's values are alternatives, but for labels; several keys must all fit."""
-    return all((all if key == "label" else any)(test(thing) for test in tests) for key, tests in wanted.items())
+def passes(thing: object, tests: dict[str, list[Test]]) -> bool:
+    """Apply docker's rule: all keys must match; of one key any value, but of labels all."""
+    return all((all if key == "label" else any)(test(thing) for test in of_key) for key, of_key in tests.items())
 
 
 def pattern(of: Callable[[Any], str]) -> Maker:
-    """A regular expression that is found in the text of a thing; a plain word needs no `re`."""
+    """Search a thing's text for a regular expression; a plain word needs no `re`."""
 
     def make(value: str) -> Test:
         if not any(char in "^$.*+?[](){}|\\" for char in value):
@@ -97,7 +97,7 @@ def pattern(of: Callable[[Any], str]) -> Maker:
 
 
 def choice(key: str, values: str, test: Callable[[Any, str], bool]) -> Maker:
-    """One of a few words. test: of the thing and the word."""
+    """Accept one of a few words. test: takes the thing and the word."""
 
     def make(value: str) -> Test:
         if value not in values.split():
@@ -122,90 +122,96 @@ def has_label(labels: dict[str, str], text: str) -> bool:
 
 
 def _name(value: str) -> Test:
-    """With its leading slash, as `inspect` prints it, or without."""
-    bare, slashed = pattern(lambda found: str(found.name))(value), pattern(lambda found: f"/{found.name}")(value)
-    return lambda found: bare(found) or slashed(found)
+    """Match with the leading slash, as `inspect` prints it, or without."""
+    bare = pattern(lambda container: str(container.name))(value)
+    slashed = pattern(lambda container: f"/{container.name}")(value)
+    return lambda container: bare(container) or slashed(container)
 
 
 def _exited(value: str) -> Test:
     if not (value.isascii() and value.lstrip("+-").isdigit()):
         raise invalid(f"exited={value}", "an exit code, 0 to 255")
     code = int(value)
-    return lambda found: found.status == "exited" and found.exit_code == code
+    return lambda container: container.status == "exited" and container.exit_code == code
 
 
 def _ancestor(value: str) -> Test:
-    """A name, with its tag or without, or an ID: of the container's image, or of one that it was committed from."""
+    """Match the container's image, or an image that it was committed from. value: a name, with or without tag; an
+    ID."""
     from mydocker.image import store
 
     try:
-        wanted = store.resolve(value)
+        ancestor = store.resolve(value)
     except (NotFound, Conflict, InvalidArgument):
-        return lambda found: False
-    ids = {image.id for image in store.images() if _descends(image, wanted)} | {wanted.id}
-    return lambda found: found.image_id in ids
+        return lambda container: False
+    ids = {image.id for image in store.images() if _descends(image, ancestor)} | {ancestor.id}
+    return lambda container: container.image_id in ids
 
 
-def _descends(image: Image, above: Image) -> bool:
-    """True if all that one image was made of stands at the beginning of another's layers and history."""
-    older, newer = above.config.get("history") or [], image.config.get("history") or []
-    begins_so = newer[: len(older)] == older and image.layers[: len(above.layers)] == above.layers
+def _descends(image: Image, ancestor: Image) -> bool:
+    """True if the layers and the history of an image begin with its ancestor's."""
+    older, newer = ancestor.config.get("history") or [], image.config.get("history") or []
+    begins_so = newer[: len(older)] == older and image.layers[: len(ancestor.layers)] == ancestor.layers
     return begins_so and len(newer) > len(older)
 
 
 def _volume(value: str) -> Test:
-    """A volume's name, a path of the host, or a mount point in the container."""
+    """Match a volume's name, a path of the host, or a mount point in the container."""
 
-    def test(found: Container) -> bool:
-        if value in found.mounts or not value.startswith("/"):
-            return value in found.mounts
+    def test(container: Container) -> bool:
+        if value in container.mounts or not value.startswith("/"):
+            return value in container.mounts
         from mydocker.engine import bundle
 
-        mounts = bundle.load_request(found).mounts
+        mounts = bundle.load_request(container).mounts
         return any(mount["target"] == value and mount["option"] != "tmpfs" for mount in mounts)
 
     return test
 
 
 def _network(value: str) -> Test:
-    """A network's name, or its ID or the beginning of one."""
+    """Match a network's name, its ID, or a prefix of one."""
     names = {value}
     if value and set(value) <= set("0123456789abcdef"):
         from mydocker.engine import builtin
         from mydocker.engine.network import networks
 
         names |= {each.name for each in networks.networks() + builtin.both() if each.id.startswith(value)}
-    return lambda found: not value or not names.isdisjoint(_networks(found))
+    return lambda container: not value or not names.isdisjoint(_networks(container))
 
 
-def _networks(found: Container) -> list[str]:
-    return [found.network] if found.network in ("none", "host") else [each["network"] for each in found.networks]
+def _networks(container: Container) -> list[str]:
+    return (
+        [container.network]
+        if container.network in ("none", "host")
+        else [each["network"] for each in container.networks]
+    )
 
 
 def _publish(value: str) -> Test:
-    """A port of the host, or a range of them, that leads to a running container."""
+    """Match published ports of running containers. value: a port of the host, or a range."""
     span, protocol = _ports("publish", value)
 
-    def test(found: Container) -> bool:
-        if not found.is_up() or not found.networks:  # without a network there is no port to reach
+    def test(container: Container) -> bool:
+        if not container.is_up() or not container.networks:  # without a network no port can be reached
             return False
         from mydocker.model.options.ports import parse_published
 
-        return any(port.host in span and port.protocol == protocol for port in parse_published(found.bound_ports))
+        return any(port.host in span and port.protocol == protocol for port in parse_published(container.bound_ports))
 
     return test
 
 
 def _expose(value: str) -> Test:
-    """A port of a running container, published or not, or a range of them."""
+    """Match ports of running containers, published or not. value: a port of the container, or a range."""
     span, protocol = _ports("expose", value)
 
-    def test(found: Container) -> bool:
-        if not found.is_up() or not found.networks:  # without a network there is no port to reach
+    def test(container: Container) -> bool:
+        if not container.is_up() or not container.networks:  # without a network no port can be reached
             return False
         from mydocker.model.options.ports import parse_published
 
-        targets = [*found.exposed, *(port.target for port in parse_published(found.bound_ports))]
+        targets = [*container.exposed, *(port.target for port in parse_published(container.bound_ports))]
         pairs = [target.partition("/") for target in targets]
         return any(kind == protocol and number.isdigit() and int(number) in span for number, _, kind in pairs)
 
@@ -213,7 +219,7 @@ def _expose(value: str) -> Test:
 
 
 def _ports(key: str, value: str) -> tuple[range, str]:
-    """PORT or FIRST-LAST, and /PROTOCOL after it."""
+    """Parse PORT or FIRST-LAST, each also with /PROTOCOL."""
     numbers, _, protocol = value.partition("/")
     first, dash, last = numbers.partition("-")
     bounds = [first, last if dash else first]
@@ -227,20 +233,22 @@ def _ports(key: str, value: str) -> tuple[range, str]:
 
 def _before(value: str) -> Test:
     created = state.find(value).created
-    return lambda found: found.created < created
+    return lambda container: container.created < created
 
 
 def _since(value: str) -> Test:
     created = state.find(value).created
-    return lambda found: found.created > created
+    return lambda container: container.created > created
 
 
 _CONTAINERS: dict[str, Maker] = {
-    "id": pattern(lambda found: found.id),
+    "id": pattern(lambda container: container.id),
     "name": _name,
     "label": label,
     "status": choice(
-        "status", "created running paused restarting removing exited dead", lambda found, value: found.status == value
+        "status",
+        "created running paused restarting removing exited dead",
+        lambda container, value: container.status == value,
     ),
     "exited": _exited,
     "ancestor": _ancestor,

@@ -1,4 +1,4 @@
-"""How much containers have written, for SIZE in `ps`: found by walking their files, so only where it is asked for."""
+"""SIZE in `ps`: the bytes that a container has written. It takes a walk over its files, so only --size shows it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.model.container import Container
 
-_WRITTEN = {"overlay": "upper", "aufs": "rw"}  # the driver's directory for what a container changes
+_WRITTEN = {"overlay": "upper", "aufs": "rw"}  # the driver's directory for a container's changes
 
 
-def of(found: Container) -> tuple[int, int]:
-    """(bytes that the container has written, those of its image): docker's SizeRw, and its share of SizeRootFs."""
+def of(container: Container) -> tuple[int, int]:
+    """Return (bytes that the container has written, bytes of its image): docker's SizeRw, and the difference to
+    SizeRootFs."""
     try:
-        image = store.resolve(found.image_id).size
+        image = store.resolve(container.image_id).size
     except NotFound:
-        image = 0  # removed by force
-    if found.driver in _WRITTEN:
-        return _bytes(f"{found.directory}/{_WRITTEN[found.driver]}"), image
-    layers = sum(_bytes(paths.layer(chain_id)) for chain_id in found.layers)
-    return max(0, _bytes(f"{found.directory}/rootfs") - layers), image
+        image = 0  # removed with force
+    if container.driver in _WRITTEN:
+        return _bytes(f"{container.directory}/{_WRITTEN[container.driver]}"), image
+    layers = sum(_bytes(paths.layer(chain_id)) for chain_id in container.layers)
+    return max(0, _bytes(f"{container.directory}/rootfs") - layers), image
 
 
 def _bytes(directory: str) -> int:
-    """Of all that is no directory, a file with several names once; without what each container gets at its start. 0
-    where there is no such directory yet."""
+    """Sum the sizes of all files below, files with several names once, without those that every start makes. 0 if the
+    directory does not exist yet."""
     try:
         root = os.open(directory, files.DIR)
     except FileNotFoundError:

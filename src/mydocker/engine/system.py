@@ -1,4 +1,4 @@
-"""info and version: what this mydocker is, what it found on the host, and why it chose as it did."""
+"""info and version: this mydocker, its host, and why it chose its storage driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def version() -> dict[str, Any]:
-    """docker's document, in which client and server are one program here, and mydocker's own facts beside it."""
+    """Return docker's document, in which client and server are one program here, and mydocker's own facts."""
     system = os.uname()
     python = sys.version.split()[0]
     own = {"KernelVersion": system.release, "Os": "linux", "Arch": store.architecture()}
@@ -48,19 +48,19 @@ def version() -> dict[str, Any]:
 
 
 def info() -> dict[str, Any]:
-    """docker's document as far as it is true here, and mydocker's own facts. What mydocker has no such thing of has
-    docker's empty value, by its type."""
-    found, broken = listing.containers(True, [])
-    running = sum(1 for each in found if each.is_up())
+    """Return docker's document as far as it is true here, and mydocker's own facts. What mydocker does not have, has
+    docker's empty value of that type."""
+    containers, broken = listing.containers(True, [])
+    running = sum(1 for container in containers if container.is_up())
     driver, why = choice.choose(config.load()["storage_driver"])
     layout = cgroups.layout()
     system = os.uname()
     release = _os_release()
     return {
-        "Containers": len(found) + len(broken),
+        "Containers": len(containers) + len(broken),
         "ContainersRunning": running,
         "ContainersPaused": 0,
-        "ContainersStopped": len(found) - running,
+        "ContainersStopped": len(containers) - running,
         "ContainersUnreadable": len(broken),
         "Images": len(store.images()),
         "ServerVersion": __version__,

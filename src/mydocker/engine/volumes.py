@@ -1,9 +1,9 @@
 """Named volumes: directories that outlive their containers.
 
-volumes/<name>/_data          what containers see
+volumes/<name>/_data          the files that containers see
 volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
-volumes/.new.*                one that is being made or removed: a rename shows or hides it whole
-volumes/.lock                 flock: who holds it may make volumes, and sweep
+volumes/.new.*                a volume that is being made or removed: a rename adds it to the list, or takes it off
+volumes/.lock                 flock: its holder may make and remove volumes
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def path(name: str) -> str:
 
 
 def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = False) -> Volume:
-    """The volume, made if it is not there. Parallel calls make one."""
+    """Return the volume; make it if it does not exist. Parallel calls make one."""
     try:
         return load(name)
     except (NotFound, CorruptRecord):
@@ -60,18 +60,18 @@ def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = Fa
         except CorruptRecord:
             if os.path.lexists(_file(name)):
                 raise
-        made = Volume(name, state.now(), labels or {}, anonymous)
-        text = jsontext.dumps(made.__dict__).encode()
-        if os.path.isdir(paths.volume(name)):  # without a record; what is in there stays
+        volume = Volume(name, state.now(), labels or {}, anonymous)
+        text = jsontext.dumps(volume.__dict__).encode()
+        if os.path.isdir(paths.volume(name)):  # a volume without a record keeps its data
             os.makedirs(path(name), 0o755, exist_ok=True)
             write_atomic(_file(name), text, durable=True)
         else:
             _make(name, text)
-        return made
+        return volume
 
 
 def _make(name: str, text: bytes) -> None:
-    """The directory, whole or not at all. The lock is the caller's."""
+    """Make the volume's directory, complete or not at all. Caller holds the lock."""
     hidden = hidden_beside(paths.volume(name))
     os.mkdir(hidden, 0o700)
     try:
@@ -90,17 +90,17 @@ def _lock() -> Lock:
 
 
 def load(name: str) -> Volume:
-    """Raises NotFound, or CorruptRecord naming the file."""
+    """Read a volume's record. Raises NotFound, or CorruptRecord, which names the file."""
     if not paths.is_entry(name) or not os.path.isdir(paths.volume(name)):
         raise NotFound(f"no such volume: {name}", "see 'mydocker volume ls'")
     from mydocker.model.options.times import parse_rfc3339
 
     try:
-        found = from_json(Volume, jsontext.loads(read_regular(_file(name))))
-        parse_rfc3339(found.created)
-        if found.name != name:
-            raise ValueError(f"it is of volume {found.name}")
-        return found
+        volume = from_json(Volume, jsontext.loads(read_regular(_file(name))))
+        parse_rfc3339(volume.created)
+        if volume.name != name:
+            raise ValueError(f"it is of volume {volume.name}")
+        return volume
     except (OSError, ValueError, TypeError) as error:
         why = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise CorruptRecord(
@@ -114,35 +114,36 @@ def _file(name: str) -> str:
 
 
 def volumes() -> tuple[list[Volume], list[CorruptRecord]]:
-    """(all, by name; those that can't be read)."""
-    found, broken = [], []
+    """Return (all volumes, by name; an error for each that can't be read)."""
+    readable, broken = [], []
     try:
         entries = sorted(entry for entry in os.listdir(paths.VOLUMES) if not entry.startswith("."))
     except FileNotFoundError:
         return [], []
     for name in entries:
         try:
-            found.append(load(name))
+            readable.append(load(name))
         except CorruptRecord as error:
             broken.append(error)
         except NotFound:
             continue  # removed meanwhile
-    return found, broken
+    return readable, broken
 
 
 def users() -> dict[str, list[str]]:
-    """volume name -> the names of the containers that have it, running or not."""
-    found: dict[str, list[str]] = {}
+    """Return {volume name: the names of the containers that mount it, running or not}."""
+    names: dict[str, list[str]] = {}
     for container in state.containers():
         for source in container.mounts:
             if not source.startswith("/"):
-                found.setdefault(source, []).append(container.name)
-    return found
+                names.setdefault(source, []).append(container.name)
+    return names
 
 
 def size(name: str) -> int:
-    """The bytes of its files, as docker counts them: each file once, whatever links lead to it, holes too."""
-    found: dict[tuple[int, int], int] = {}
+    """Return the bytes of its files, as docker counts them: each file once, however many hard links it has, and holes
+    too."""
+    sizes: dict[tuple[int, int], int] = {}
     directories = [path(name)]
     while directories:
         try:
@@ -152,20 +153,21 @@ def size(name: str) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         directories.append(entry.path)
                     else:
-                        found[status.st_dev, status.st_ino] = status.st_size
+                        sizes[status.st_dev, status.st_ino] = status.st_size
         except OSError:
-            continue  # gone meanwhile
-    return sum(found.values())
+            continue  # removed meanwhile
+    return sum(sizes.values())
 
 
 def remove(name: str) -> None:
-    """Remove it and its data, also one whose record is corrupt. Raises NotFound, or Conflict if a container has it."""
+    """Remove a volume and its data, even if its record is corrupt. Raises NotFound, or Conflict if a container mounts
+    it."""
     with _lock():
         cleanup_hidden(paths.VOLUMES)
         try:
             load(name)
         except CorruptRecord:
-            pass  # it was meant by its name
+            pass  # its name is enough
         holders = users().get(name)
         if holders:
             raise Conflict(f"volume {name} is in use by {', '.join(holders)}", "remove the containers first")

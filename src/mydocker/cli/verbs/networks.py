@@ -54,7 +54,7 @@ def _tell_broken() -> int:
 def _filtered(filters: list[str]) -> list[Network]:
     tests = listing.parse(filters, _FILTERS)
     known = sorted([*networks.networks(), *builtin.both()], key=lambda each: each.name)
-    return [each for each in known if listing.fits(each, tests)]
+    return [each for each in known if listing.passes(each, tests)]
 
 
 def _is_custom(network: Network) -> bool:

@@ -50,7 +50,7 @@ def _filtered(filters: list[str]) -> tuple[list[volumes.Volume], list[CorruptRec
     """The volumes that match, and an error for each that can't be read."""
     tests = listing.parse(filters, _FILTERS)
     every, broken = volumes.volumes()
-    return [each for each in every if listing.fits(each, tests)], broken
+    return [each for each in every if listing.passes(each, tests)], broken
 
 
 def _dangling(value: str) -> listing.Test:
