@@ -1,4 +1,4 @@
-"""The command line's side of a running container: its terminal, its stdin, its signals, its output.
+"""The command line's side of a running container: terminal, stdin, signals and output.
 
 Used by `run` and `start -a` (output comes from the monitor in messages) and by `exec` (output comes from the pipes).
 """
@@ -20,34 +20,39 @@ if TYPE_CHECKING:
 
 _PIECE = 65536
 _IMPATIENCE = 10.0  # seconds
-_LINGER = 100  # ms without output after the end
-# What is meant for the container; SIGTSTP, SIGCHLD, SIGPIPE and the like are about the command line itself.
+_LINGER = 100  # ms without output after the process has ended
+# Signals that are meant for the container; SIGTSTP, SIGCHLD, SIGPIPE and the like concern the command line itself.
 _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM")
 
 
 class OutputGone(Exception):
-    """Our output can't be delivered: nobody reads it any more (`… | head -1`), or its disk is full. cause: the kernel's
-    word, its file name that of the stream."""
+    """Our output can't be delivered: nobody reads it any more (`… | head -1`), or its disk is full. cause: the OSError;
+    its filename is the stream's name."""
 
     def __init__(self, cause: OSError) -> None:
         self.cause = cause
 
 
 class Console:
-    """Signals are caught from __enter__ on, so that none is lost while the container starts. A terminal that stdin
-    comes from becomes raw in connect(), once the container runs, and is given back in __exit__ whatever happens.
-    Without -i it stays as it is, so that Ctrl-C is a signal: no key would reach the container."""
+    """The caller's terminal, streams and signals, while a container runs in the foreground.
+
+    Signals are caught from __enter__ on, so that none is lost while the container starts. connect() makes the terminal
+    raw once the container runs, and __exit__ restores it in any case. Without -i the terminal is left alone, so that
+    Ctrl-C is still a signal: no key would reach the container.
+    """
 
     def __init__(self, tty: bool, stdin: bool, name: str = "") -> None:
-        """name: the container's."""
+        """tty: the container has a terminal. stdin: forward our stdin. name: the container's."""
         self.tty, self.wants_stdin, self.name = tty, stdin, name
-        self._interrupts: list[float] = []  # when the last ones came
+        self._interrupts: list[float] = []  # the times of the last ones
         self.pidfd = self.stdin = -1
         self._unwritten = b""
-        self.abort: Callable[[], None] | None = None  # ends a start, while nothing runs that could be signalled
-        self.note_user_signal: Callable[[int], object] | None = None  # hears of a signal before the container does
+        self.abort: Callable[[], None] | None = None  # ends a start, while there is no process to signal
+        self.note_user_signal: Callable[[int], object] | None = (
+            None  # called before the container gets a signal
+        )
         self._lost: OSError | None = None
-        self.early = 0  # the signal that did so
+        self.early = 0  # the signal that aborted the start, 0 if none did
         self._saved_terminal: list[object] | None = None
         self._saved_handlers: dict[int, object] = {}
 
@@ -74,13 +79,13 @@ class Console:
                 os.close(descriptor)
 
     def forget(self) -> None:
-        """In a forked child: the handlers are not its own."""
+        """Reset the signal handlers in a forked child: they are for the command line only."""
         _signal.set_wakeup_fd(-1)
         for number in self._saved_handlers:
             _signal.signal(number, _signal.SIG_DFL)
 
     def connect(self, pidfd: int, stdin: int = -1) -> None:
-        """The container runs. stdin: a pipe or the terminal's master, or -1."""
+        """Start forwarding to a container that runs now. stdin: a pipe or the terminal's master, or -1."""
         self.pidfd, self.stdin = pidfd, stdin
         if stdin >= 0:
             os.set_blocking(stdin, False)
@@ -92,22 +97,25 @@ class Console:
             self._resize()
 
     def end(self, why: OutputGone) -> None:
-        """As in a shell's pipeline: who writes to a reader that has gone is ended."""
+        """Kill the container, as a shell's pipeline ends a writer whose reader has gone."""
         self._lost = why.cause
         self._proxy(_signal.SIGKILL)
 
     def check(self) -> None:
-        """Raises OSError if output was lost, but for a reader who had seen enough."""
+        """Raise OSError if output was lost for another reason than a reader who had seen enough."""
         if self._lost and self._lost.errno != errno.EPIPE:
             raise self._lost
 
     def serve(
         self, sources: dict[int, Callable[[], bool]], until_ended: bool = False, seconds: float | None = None
     ) -> bool:
-        """Poll until every source is done. sources: descriptor -> what to do when it is readable; False: it is done.
+        """Poll until every source is done. sources: descriptor -> function to call when it is readable; the source is
+        done when that returns False.
 
-        until_ended: until the process of connect() has ended, too; what it left in the pipes is still read, but who
-        else may hold them (a background job) is not waited for. seconds: how long at most; False if that has passed.
+        until_ended: wait for the end of the process of connect(), too. Then only the output that is left in the pipes
+        is read: others may hold them open for longer (a background job). seconds: how long at most.
+
+        Returns False if the time is up.
         """
         reading, ended = self.wants_stdin, False
         deadline = None if seconds is None else monotonic() + seconds
@@ -157,8 +165,8 @@ class Console:
                 self.abort()
 
     def _count_interrupt(self) -> None:
-        """The third Ctrl-C within ten seconds is for us: the container ignores it. A first process without a handler
-        for SIGINT never gets it, as the kernel protects the PID 1 of a namespace."""
+        """Raise an error at the third Ctrl-C within ten seconds: the container ignores it. The kernel protects PID 1 of
+        a namespace: without a handler for SIGINT it never gets the signal."""
         now = monotonic()
         self._interrupts = [*(then for then in self._interrupts if now - then < _IMPATIENCE), now]
         if len(self._interrupts) == 3:
@@ -177,7 +185,7 @@ class Console:
         try:
             terminal.set_size(self.stdin, *terminal_size())
         except OSError:
-            pass  # the container's end is closed
+            pass  # the container has closed its end
 
     def _read_stdin(self) -> bool:
         try:
@@ -202,7 +210,7 @@ class Console:
         return True
 
     def _close_stdin(self) -> None:
-        """Its EOF is the container's. A terminal's master stays open: closing it would hang up."""
+        """Close the container's stdin. A terminal's master stays open: closing it would hang up."""
         self._unwritten = b""
         if not self.tty and self.stdin >= 0:
             os.close(self.stdin)
@@ -210,13 +218,13 @@ class Console:
 
 
 def terminal_size() -> tuple[int, int]:
-    """(rows, columns) of the caller's terminal, by stdin or, where that is none (cron, `</dev/null`), by stdout."""
+    """Return (rows, columns) of the terminal at stdin or, where that is not one (cron, `</dev/null`), at stdout."""
     size = terminal.size(0)
     return size if size[0] else terminal.size(1)
 
 
 def write_out(descriptor: int, data: bytes) -> None:
-    """Write all of it. Raises OutputGone."""
+    """Write all of the data. Raises OutputGone."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]

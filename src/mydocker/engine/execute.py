@@ -1,10 +1,10 @@
-"""exec: one more process in a running container: all its namespaces, its cgroup, its limits and filters.
+"""exec: one more process in a running container, in its namespaces and cgroup, with its limits and filters.
 
 messages.py draws who does what: the command line clones a joiner, whose trampoline clones the child.
 
-A PID namespace holds for children only: the joiner, which is still the interpreter, is never seen in the container. As
-the trampoline, a few kilobytes, it reaps the child, also when the command line has gone; so it counts as one more
-process of the container's cgroup.
+A process that joins a PID namespace stays outside, only its children are inside: so the container never sees the
+joiner while that is the interpreter. As the trampoline, a few kilobytes, the joiner reaps the child even when the
+command line has gone; so it counts as one more process in the container's cgroup.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ if TYPE_CHECKING:
 
 _PIECE = 65536
 _PATIENCE = 60  # seconds
-# What a container says that is about to end: its namespaces take nobody a moment before its first process has ended.
+# Errors of a container that is about to end: its namespaces refuse to be joined just before its first process ends.
 _ENDING, _LAST_MOMENT = (errno.ENOMEM, errno.ESRCH), 2  # seconds
 
 
 @record
 class ExecRequest:
-    """command: its arguments. environment: KEY=VALUE rows on top of the container's. user, workdir: "" for its own."""
+    """command: with its arguments. environment: KEY=VALUE rows on top of the container's. user, workdir: "" for the
+    container's own."""
 
     command: list[str]
     environment: list[str]
@@ -57,60 +58,33 @@ class ExecRequest:
     detach: bool = False
 
 
-def execute(found: Container, request: ExecRequest) -> int:
-    """Run the command to its end; its exit code, or 0 at once if detached. Raises Conflict if the container does not
-    run.
+def execute(container: Container, request: ExecRequest) -> int:
+    """Run the command to its end. Returns its exit code, or 0 at once if detached. Raises Conflict if the container is
+    not running.
     """
-    container = open_pidfd(found)
-    if found.is_restarting():
-        raise Conflict(f"container {found.name} is restarting", "wait until it runs")
-    if container < 0:
-        raise Conflict(f"container {found.name} is not running", f"'mydocker start {found.name}'")
-    # Out of the way of what the joiner has from 0 to 4.
-    container = fcntl.fcntl(container, fcntl.F_DUPFD_CLOEXEC, trampoline.FIRST_FREE_FD)
-    spec = load_spec(found)
-    layout = cgroups.layout()
+    target = _open_running(container)
+    spec, layout = load_spec(container), cgroups.layout()
     size = terminal_size() if request.tty and not request.detach else (0, 0)
-    path = spec["linux"]["cgroupsPath"]
-    _, enter = cgroup.plan(path, {}, layout)
-    kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
-    join = [
-        *(op for op in enter if isinstance(op, JoinCgroups)),
-        *security.oom_score(spec["process"]),
-        JoinNamespaces(container, kinds),
-    ]
-    with Console(request.tty and not request.detach, request.stdin, found.name) as console:
+    join = _join(spec, layout, target)
+    with Console(request.tty and not request.detach, request.stdin, container.name) as console:
         ours, theirs = messages.pair()
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
-        # Born in the cgroup, not its child: from a cgroup outside, the container's cgroup namespace lets nobody in.
+        # Clone straight into the container's cgroup: a process from outside cannot join its cgroup namespace.
         try:
-            joiner, pidfd = process.clone_into(_clone_cgroup(found, path, layout), 0)
+            joiner, joiner_fd = process.clone_into(_clone_cgroup(container, spec, layout), 0)
         except OSError:
-            if process.ends_within(container, 0):
+            if process.ends_within(target, 0):
                 raise _ended(request) from None
             raise
         if joiner == 0:
             console.forget()
-            # Before it enters: in there /proc may be forged.
-            set_title("mydocker: exec")
+            set_title("mydocker: exec")  # before it enters: in the container, /proc may be forged
             init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True, tells=False)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
-        child = _Child(stdin, joiner, pidfd)
-        console.abort = child.kill
-        if not console.serve({ours.fileno(): lambda: child.hear(ours, request.command[0])}, seconds=_PATIENCE):
-            child.kill()
-            child.failure = StepFailed(f"container {found.name} did not let exec in for {_PATIENCE} s", "is it frozen?")
-        ours.close()
-        moment = _LAST_MOMENT if child.errno in _ENDING else 0
-        if not child.pid and (not child.failure or process.ends_within(container, moment)):
-            child.failure = _ended(request)
-        if child.failure or console.early:
-            child.reap()
-            if child.failure:
-                child.failure.exit_code = _code(child.failure, request)
-            raise child.failure or MydockerError("interrupted before the command ran", exit_code=128 + console.early)
+        child = _Child(stdin, joiner, joiner_fd)
+        _await_start(child, ours, target, container, request, console)
         if request.detach:
             return 0
         console.connect(child.pidfd, child.stdin)
@@ -120,24 +94,72 @@ def execute(found: Container, request: ExecRequest) -> int:
         return code
 
 
+def _open_running(container: Container) -> int:
+    """Open a pidfd of the container's first process. Raises Conflict if the container is not running."""
+    pidfd = open_pidfd(container)
+    if container.is_restarting():
+        raise Conflict(f"container {container.name} is restarting", "wait until it runs")
+    if pidfd < 0:
+        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
+    # Keep it apart from the joiner's descriptors, 0 to 4.
+    return fcntl.fcntl(pidfd, fcntl.F_DUPFD_CLOEXEC, trampoline.FIRST_FREE_FD)
+
+
+def _join(spec: dict[str, Any], layout: cgroups.Layout, target: int) -> list[Op]:
+    """Plan the joiner's way into the container. target: a pidfd of the container's first process."""
+    _, enter = cgroup.plan(spec["linux"]["cgroupsPath"], {}, layout)
+    kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
+    return [
+        *(op for op in enter if isinstance(op, JoinCgroups)),
+        *security.oom_score(spec["process"]),
+        JoinNamespaces(target, kinds),
+    ]
+
+
+def _await_start(
+    child: _Child,
+    channel: messages.Channel,
+    target: int,
+    container: Container,
+    request: ExecRequest,
+    console: Console,
+) -> None:
+    """Wait until the child has become the program, or raise the reason why it has not. Closes the channel."""
+    console.abort = child.kill
+    if not console.serve({channel.fileno(): lambda: child.hear(channel, request.command[0])}, seconds=_PATIENCE):
+        child.kill()
+        child.failure = StepFailed(f"container {container.name} did not let exec in for {_PATIENCE} s", "is it frozen?")
+    channel.close()
+    moment = _LAST_MOMENT if child.errno in _ENDING else 0
+    if not child.pid and (not child.failure or process.ends_within(target, moment)):
+        child.failure = _ended(request)
+    if child.failure or console.early:
+        child.reap()
+        if child.failure:
+            child.failure.exit_code = _code(child.failure, request)
+        raise child.failure or MydockerError("interrupted before the command ran", exit_code=128 + console.early)
+
+
 def _ended(request: ExecRequest) -> StepFailed:
-    """Whatever the kernel says of a step into a container that has ended (ESRCH, ENOMEM, ENOENT), this is why."""
+    """Return the error for a container that has ended, where the kernel says ESRCH, ENOMEM or ENOENT."""
     failure = StepFailed("the container ended while exec was entering it", "see 'mydocker ps -a'", "exec")
     failure.exit_code = _code(failure, request)
     return failure
 
 
 def _code(failure: MydockerError, request: ExecRequest) -> int:
-    """docker's: 127 for a command that is not there, 126 for whatever else keeps it from running; 1 if detached."""
+    """Return docker's exit code: 127 for a command that does not exist, 126 for other failures; 1 if detached."""
     if request.detach:
         return FAILED
     return failure.exit_code if failure.exit_code == 127 else 126
 
 
-def _clone_cgroup(found: Container, path: str, layout: cgroups.Layout) -> str:
-    """Where its first process is: an init like systemd moves to a cgroup below, and v2 then wants none above."""
+def _clone_cgroup(container: Container, spec: dict[str, Any], layout: cgroups.Layout) -> str:
+    """Return the v2 cgroup of the container's first process, or "". An init like systemd moves itself to a cgroup
+    below the container's, and v2 then allows no process in the one above."""
+    path = spec["linux"]["cgroupsPath"]
     directory = cgroup.clone_cgroup(path, layout)
-    for row in cgroups.read(f"/proc/{found.pid}/cgroup").splitlines() if directory else []:
+    for row in cgroups.read(f"/proc/{container.pid}/cgroup").splitlines() if directory else []:
         _, _, where = row.partition("::")
         if where.startswith(f"{path}/") and ".." not in where:
             return layout.mounts["unified"] + where
@@ -145,7 +167,7 @@ def _clone_cgroup(found: Container, path: str, layout: cgroups.Layout) -> str:
 
 
 def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
-    """(the child's 0, 1, 2; our ends of its output -> our own 1 or 2; our end of its stdin, -1 if it has none)."""
+    """Return (the child's 0, 1 and 2; our ends of its output -> our own 1 or 2; our end of its stdin, or -1)."""
     stdin = -1
     if request.stdin and not request.detach:
         child_stdin, stdin = os.pipe()
@@ -162,10 +184,10 @@ def _pipes(request: ExecRequest) -> tuple[list[int], dict[int, int], int]:
 def _work(
     join: list[Op], spec: dict[str, Any], request: ExecRequest, size: tuple[int, int]
 ) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
-    """The joiner's steps: into the container, then those of its first process, with what exec's options change."""
+    """Return the joiner's work: enter the container, then the first process's steps as changed by exec's options."""
     template, program = spec["process"], filters.program(spec)
     rows = template["env"]
-    if TERM in spec["annotations"]:  # that is of its own terminal
+    if TERM in spec["annotations"]:  # set for the container's own terminal
         rows = [row for row in rows if not row.startswith("TERM=")]
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(rows, request))
 
@@ -190,12 +212,12 @@ def _work(
 
 
 def _environment(rows: list[str], request: ExecRequest) -> list[str]:
-    """rows: the container's own."""
+    """Return the environment of the command. rows: the container's own."""
     return keyvalue.overlay([*(["TERM=xterm"] if request.tty else []), *rows], request.environment)
 
 
 def _words(command: list[str], environment: dict[str, str]) -> list[str]:
-    """Article 5.4's `exec bird "ls -l"`: a sole argument with white space that is no file is a line for the shell."""
+    """Pass a sole argument with white space that is not a file to the shell: article 5.4's `exec bird "ls -l"`."""
     if len(command) == 1 and len(command[0].split()) > 1:
         try:
             init.find_program(command[0], environment.get("PATH", ""))
@@ -205,20 +227,20 @@ def _words(command: list[str], environment: dict[str, str]) -> list[str]:
 
 
 class _Child:
-    """What joiner and child report, until the child is the program."""
+    """The joiner and its child, which becomes the program."""
 
     def __init__(self, stdin: int, joiner: int, joiner_fd: int) -> None:
         self.pid, self.pidfd, self.stdin, self.master = 0, -1, stdin, -1
         self.joiner, self.joiner_fd = joiner, joiner_fd
         self.failure: MydockerError | None = None
-        self.errno = 0  # of the failure, as far as it has one
+        self.errno = 0  # of the failure, 0 if it has none
 
     def hear(self, channel: messages.Channel, command: str) -> bool:
-        """One message; False at the end of them."""
+        """Read a message. Returns False at the end of the messages."""
         message = channel.receive()
         number = messages.exec_status(message)
         if number > 0:
-            self.pid, self.pidfd = number, self._hold(number)
+            self.pid, self.pidfd = number, self._open_pidfd(number)
         elif number < 0:
             self.failure = init.exec_failed(command, -number)
             self.errno = -number
@@ -230,8 +252,9 @@ class _Child:
             self.errno = getattr(self.failure, "errno", 0)
         return bool(message.kind)
 
-    def _hold(self, pid: int) -> int:
-        """A pidfd of the child; of the joiner, which ends with it, if it has ended and its PID may be another's."""
+    def _open_pidfd(self, pid: int) -> int:
+        """Return a pidfd of the child. If the child has ended, its PID may have been reused: then return that of the
+        joiner, which ends with it."""
         try:
             pidfd = process.pidfd_open(pid)
         except ProcessLookupError:
@@ -242,14 +265,14 @@ class _Child:
         return self.joiner_fd
 
     def kill(self) -> None:
-        """End it before it is the program. Somebody in the container may have stopped it: only SIGKILL serves."""
+        """Kill the child before it is the program. If a process in the container has stopped it, only SIGKILL works."""
         try:
             _signal.pidfd_send_signal(self.pidfd if self.pidfd >= 0 else self.joiner_fd, _signal.SIGKILL)
         except ProcessLookupError:
             pass
 
     def reap(self) -> int:
-        """The exit code that the joiner brings from the child, which has ended or was killed."""
+        """Return the exit code of the child, which has ended or was killed: the joiner ends with the same."""
         if not process.ends_within(self.joiner_fd, _PATIENCE):
             said = f"process {self.joiner} does not end, though it was killed {_PATIENCE} s ago"
             raise StepFailed(said, "is the container frozen?", "exec")
@@ -258,6 +281,7 @@ class _Child:
 
 
 def _readers(master: int, outputs: dict[int, int], console: Console) -> dict[int, Callable[[], bool]]:
+    """Return Console.serve's sources: they copy the output to ours, until that is gone."""
     muted: list[int] = []
 
     def reader(source: int, target: int) -> Callable[[], bool]:
@@ -266,7 +290,7 @@ def _readers(master: int, outputs: dict[int, int], console: Console) -> dict[int
                 data = os.read(source, _PIECE)
             except BlockingIOError:
                 return True
-            except OSError:  # EIO: a terminal that nobody has open any more
+            except OSError:  # EIO: no process has the terminal open any more
                 data = b""
             if data and not muted:
                 try:

@@ -1,4 +1,4 @@
-"""Processes, namespaces, credentials: one short function a system call."""
+"""Processes, namespaces and credentials: one short function for each system call."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _CAPABILITY_VERSION_3 = 0x20080522
 def clone(flags: int, cgroup: int = -1) -> tuple[int, int]:
     """fork(2) with namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
 
-    flags: NAMESPACES and CLONE_* bits. cgroup: a descriptor of the cgroup v2 directory to be born in, or -1.
+    flags: NAMESPACES and CLONE_* bits. cgroup: a descriptor of the cgroup v2 directory to start in, or -1.
     With CLONE_PARENT the child is a sibling of the caller, and its end is reported to the caller's parent.
     """
     pidfd = bytearray(4)
     if cgroup >= 0:
         flags |= CLONE_INTO_CGROUP
-    # With CLONE_PARENT the kernel wants no exit signal: the child inherits the caller's.
+    # With CLONE_PARENT the kernel accepts no exit signal: the child inherits the caller's.
     exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
     # struct clone_args (clone3(2)): flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
     # set_tid, set_tid_size, cgroup
@@ -50,7 +50,7 @@ def clone(flags: int, cgroup: int = -1) -> tuple[int, int]:
 
 
 def clone_into(cgroup: str, flags: int) -> tuple[int, int]:
-    """clone() into the cgroup v2 directory `cgroup`, or, if that is "", into the caller's."""
+    """Call clone() for a child in the cgroup v2 directory `cgroup`, or, if that is "", in the caller's cgroup."""
     if not cgroup:
         return clone(flags)
     directory = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -65,7 +65,7 @@ def unshare(flags: int) -> None:
 
 
 def setns(descriptor: int, flags: int) -> None:
-    """Join namespaces: `descriptor` is a pidfd (Linux 5.8) and flags names the ones to join."""
+    """Join the namespaces of the process that the pidfd `descriptor` refers to (Linux 5.8). flags: which ones."""
     syscall("setns", descriptor, flags, about="setns")
 
 
@@ -78,12 +78,12 @@ def die_with_parent(signal: int = 9) -> None:
 
 
 def set_dumpable(dumpable: bool) -> None:
-    """Not dumpable: /proc/PID/exe, mem, fd and root are closed to every process without CAP_SYS_PTRACE."""
+    """dumpable: False closes /proc/PID/exe, mem, fd and root to every process without CAP_SYS_PTRACE."""
     syscall("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
 
 
 def set_name(name: str) -> None:
-    """What `ps` shows as comm; at most 15 bytes."""
+    """Set the name that `ps` shows as comm; at most 15 bytes."""
     syscall("prctl", _PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)
 
 
@@ -96,7 +96,7 @@ def keep_capabilities(keep: bool) -> None:
 
 
 def drop_bounding(keep: int) -> None:
-    """Drop all that are not in the mask `keep`; the kernel says EINVAL to the first number that it has no name for."""
+    """Drop all capabilities that are not in the mask `keep`. The kernel returns EINVAL for the first unknown number."""
     for number in range(64):
         if not keep >> number & 1:
             try:
@@ -108,7 +108,7 @@ def drop_bounding(keep: int) -> None:
 
 
 def set_ambient(capabilities: int) -> None:
-    """capabilities: a bit mask, as everywhere in this module."""
+    """Set the ambient capabilities to a bit mask, as everywhere in this module."""
     syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for number in range(64):
         if capabilities >> number & 1:
@@ -122,14 +122,6 @@ def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
     syscall("capset", header, pack("<6I", *low, *high), about="capset")
 
 
-def get_capabilities() -> tuple[int, int, int]:
-    """(effective, permitted, inheritable) of this process."""
-    data = bytearray(24)
-    syscall("capget", pack("<Ii", _CAPABILITY_VERSION_3, 0), data, about="capget")
-    words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, 24, 4)]
-    return words[0] | words[3] << 32, words[1] | words[4] << 32, words[2] | words[5] << 32
-
-
 def set_rlimit(resource: int, soft: int, hard: int) -> None:
     """soft, hard: in the resource's own unit, -1 for unlimited."""
     limit = pack("<2Q", soft & 0xFFFFFFFFFFFFFFFF, hard & 0xFFFFFFFFFFFFFFFF)
@@ -137,14 +129,14 @@ def set_rlimit(resource: int, soft: int, hard: int) -> None:
 
 
 def get_limit(resource: int, hard: bool = False) -> int:
-    """The soft limit of this process, 2^64-1 for none."""
+    """Return the soft (or hard) limit of this process, 2^64-1 for unlimited."""
     limits = bytearray(16)
     syscall("prlimit64", 0, resource, None, limits, about="prlimit")
     return int.from_bytes(limits[8:] if hard else limits[:8], "little")
 
 
 def raise_limit(resource: int) -> None:
-    """To no limit, or, without CAP_SYS_RESOURCE, to the hard one."""
+    """Remove the limit or, without CAP_SYS_RESOURCE, raise it to the hard limit."""
     hard = get_limit(resource, hard=True)
     try:
         set_rlimit(resource, -1, -1)
@@ -153,7 +145,7 @@ def raise_limit(resource: int) -> None:
 
 
 def new_session_keyring() -> None:
-    """An empty one in place of the caller's, whose keys it could otherwise read. A kernel without keys has none."""
+    """Join a new, empty session keyring, as the caller's keys could be read otherwise. Some kernels have no keys."""
     try:
         syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None, about="session keyring")
     except OSError as error:
@@ -172,14 +164,14 @@ def set_domainname(name: str) -> None:
 
 
 def parent(pid: int) -> int:
-    """0 if there is no such process."""
+    """Return the PID of the parent, 0 if there is no such process."""
     fields = _stat(pid)
     return int(fields[1]) if fields else 0
 
 
 def ends_within(pidfd: int, seconds: float | None) -> bool:
-    """Whether the process ends within that time; None: wait for ever."""
-    import select  # few commands wait
+    """Wait for the end of a process. seconds: how long at most, None for ever. Returns False if it still runs."""
+    import select  # here, as few commands wait
 
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
@@ -208,17 +200,17 @@ def close_from(lowest: int) -> None:
 
 
 def start_time(pid: int) -> int:
-    """When the process started, in clock ticks since boot (/proc/PID/stat field 22); 0 if there is none.
+    """Return when the process started, in clock ticks since boot (/proc/PID/stat field 22); 0 if there is none.
 
-    With the PID and the boot ID it names one process for ever. Raises OSError where nothing can be said: too many files
-    are open, say.
+    With the PID and the boot ID this identifies a process for ever. Raises OSError if it can't be read, for instance
+    because too many files are open.
     """
     fields = _stat(pid)
     return 0 if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat from the third on, its state; [] if there is no such process. Raises OSError."""
+    """Read the fields of /proc/PID/stat from the third (the state) on; [] if there is no process. Raises OSError."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         try:

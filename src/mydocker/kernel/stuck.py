@@ -1,4 +1,4 @@
-"""Why a container that was killed does not end: what to say where a wait has come to its bound."""
+"""Explain why a wait has timed out: why a killed container does not end, who holds a lock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def why(pid: int) -> str:
-    """Of a container's first process, which ends only after all others of its PID namespace have been reaped."""
+    """Explain why a container's first process does not end: all others in its PID namespace must be reaped first."""
     for other in _with(pid):
         name, state, parent = _look(other)
         if state == "Z":
@@ -22,7 +22,7 @@ def why(pid: int) -> str:
 
 
 def holder(path: str) -> str:
-    """Who holds the flock on a file, by /proc/locks: "process 123 (name)"; "" if that does not say."""
+    """Name the holder of the flock on a file, by /proc/locks: "process 123 (name)"; "" if it is unknown."""
     inode = f":{os.stat(path).st_ino}"
     with open("/proc/locks", encoding="utf-8") as table:
         for row in map(str.split, table):
@@ -32,7 +32,7 @@ def holder(path: str) -> str:
 
 
 def _with(pid: int) -> Iterator[int]:
-    """The first process, and all that are in the PID namespace that it has for itself."""
+    """Yield the first process, and all others in its PID namespace if that is its own."""
     yield pid
     namespace = _namespace(pid)
     if namespace in ("", _namespace(os.getpid())):
@@ -50,7 +50,7 @@ def _namespace(pid: int) -> str:
 
 
 def _look(pid: int) -> tuple[str, str, int]:
-    """(name, state, parent)"""
+    """Return (name, state, parent)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="backslashreplace") as file:
             before, _, after = file.read().rpartition(")")

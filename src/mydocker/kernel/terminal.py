@@ -1,4 +1,4 @@
-"""Pseudo-terminals, on both sides: the container's end is opened in the container's devpts."""
+"""Pseudo-terminals. The container's end is opened in the container's own devpts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ _PTMX = os.makedev(5, 2)
 
 
 def open_pty(root: str, rows: int, columns: int, console: bool) -> int:
-    """Open /dev/pts/ptmx in `root`, make its other end descriptors 0, 1, 2 and this session's terminal; return the
-    master.
+    """Open /dev/pts/ptmx in `root`, make the slave descriptors 0, 1 and 2, and return the master.
 
-    What was opened is checked to be the pty multiplexer: in a running container that name may lead to a FIFO, or any
-    device. The slave is had from the master itself (TIOCGPTPEER, Linux 4.13), by no path. console: make it this
-    session's terminal, and bind it on /dev/console.
+    In a running container that name may refer to a FIFO or any device, so the opened file is checked to be the pty
+    multiplexer. The slave comes from the master itself (TIOCGPTPEER, Linux 4.13), not from a path. console: make the
+    slave this session's terminal, and bind it on /dev/console.
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -50,13 +49,13 @@ def open_pty(root: str, rows: int, columns: int, console: bool) -> int:
 
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
-    """A pair of zeros, a terminal of unknown size, is left as it is."""
+    """Set the size of a terminal, unless rows or columns are 0 (unknown)."""
     if rows and columns:
         fcntl.ioctl(terminal, _TIOCSWINSZ, pack("4H", rows, columns, 0, 0))
 
 
 def size(terminal: int) -> tuple[int, int]:
-    """(rows, columns); (0, 0) if the descriptor is no terminal."""
+    """Return (rows, columns); (0, 0) if the descriptor is not a terminal."""
     try:
         answer = fcntl.ioctl(terminal, _TIOCGWINSZ, bytes(8))
     except OSError:

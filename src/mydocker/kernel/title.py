@@ -1,4 +1,4 @@
-"""What `ps` shows of this process. By files alone, and without os: a monitor that waits has no room for more."""
+"""The title of this process in `ps`. Set through files and without os, to keep a waiting monitor small."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import posix as os
 
 
 def set_title(title: str, name: str = "") -> None:
-    """title: the command line, written over the arguments, as far as their place reaches (/proc/self/stat, fields 48
-    and 49). name: comm, at most 15 bytes; "": as it is."""
+    """Overwrite the arguments with `title`, as far as their space allows (/proc/self/stat, fields 48 and 49).
+
+    name: the new comm, at most 15 bytes; "" to keep it.
+    """
     if name:
         _write("/proc/self/comm", name.encode()[:15])
     with open("/proc/self/stat", "rb") as file:

@@ -1,9 +1,9 @@
 """The last step before the container's program: an ELF of some 200 bytes, in a sealed memfd, that calls execve(2).
 
-Why: if the interpreter itself called execve and the image's entrypoint were a script with `#!/proc/self/exe`, the
-kernel would resolve that name while the process still *is* the interpreter, and the container would then hold the
-host's /usr/bin/python3 as its own /proc/self/exe, open for writing once nobody runs it (CVE-2019-5736 is this
-against runc). Through the trampoline that link leads to these few sealed bytes.
+If the interpreter itself called execve and the image's entrypoint were a script with `#!/proc/self/exe`, the kernel
+would resolve that name while the process still *is* the interpreter. The container would then have the host's
+/usr/bin/python3 as its own /proc/self/exe, open for writing once nobody runs it (CVE-2019-5736 is this attack on
+runc). With the trampoline that link points to these few sealed bytes.
 
 It takes its arguments as [path, argv[0], argv[1], …] and does, in machine code:
 
@@ -11,12 +11,12 @@ It takes its arguments as [path, argv[0], argv[1], …] and does, in machine cod
     execve(path, argv, envp)
     write(3, &errno, 8); exit_group(127)    only if one of the two failed: -errno as a long
 
-For `exec`, whose process enters a PID namespace that others are in already, it begins with
+For `exec`, whose process enters a PID namespace that already has other processes, it begins with
 
-    setsid()                                no key on the caller's terminal is a signal to it
-    clone(SIGCHLD)                          the interpreter stays outside, where nobody in the container can see it
+    setsid()                                keys on the caller's terminal send it no signals
+    clone(SIGCHLD)                          the interpreter stays outside: the container never sees it
     parent: send(3, &pid, 8); close 0 to 3; wait4(-1, &status); exit_group(the code, or 128 + the signal)
-    child:  setsid(); ioctl(0, TIOCSCTTY)   the latter fails, and may, where 0 is no terminal
+    child:  setsid(); ioctl(0, TIOCSCTTY)   fails harmlessly where descriptor 0 is not a terminal
 
 The parent stays as the child's reaper. If it did not, the end of a child whose command line has gone (`exec -d`)
 would be left to the host's PID 1; where that reaps nothing, the zombie would keep the container's PID namespace from
@@ -33,7 +33,7 @@ from _struct import pack
 
 from mydocker.kernel.libc import MACHINE
 
-# What a container's process has open until then, besides 0, 1 and 2: the socket to the monitor, and the trampoline.
+# What a container's process keeps open besides 0, 1 and 2: the socket to the monitor, and the trampoline.
 REPORT_FD, TRAMPOLINE_FD, FIRST_FREE_FD = 3, 4, 5
 
 _MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine
@@ -200,7 +200,7 @@ _MFD_CLOEXEC, _MFD_ALLOW_SEALING, _MFD_EXEC = 1, 2, 16
 
 
 def elf(machine: str = MACHINE, clones: bool = False) -> bytes:
-    """The whole program: an ELF header, one loadable segment that covers the file, the code. clones: as exec needs it.
+    """Return the program: an ELF header, one loadable segment that covers the file, the code. clones: exec's variant.
 
     Raises OSError (ENOSYS) for a machine that has no trampoline.
     """
@@ -217,11 +217,11 @@ def elf(machine: str = MACHINE, clones: bool = False) -> bytes:
 
 
 def open_trampoline(clones: bool = False) -> int:
-    """A descriptor of the sealed program, for `os.execve(descriptor, [path, *argv], environment)`."""
+    """Open the sealed program. Returns a descriptor for `os.execve(descriptor, [path, *argv], environment)`."""
     flags = _MFD_CLOEXEC | _MFD_ALLOW_SEALING
     try:
         descriptor = os.memfd_create("mydocker-trampoline", flags | _MFD_EXEC)
-    except OSError:  # before Linux 6.3 there is no such flag, and every memfd may be executed
+    except OSError:  # the flag is unknown before Linux 6.3, where every memfd may be executed
         descriptor = os.memfd_create("mydocker-trampoline", flags)
     os.write(descriptor, elf(clones=clones))
     os.fchmod(descriptor, 0o500 | 0o055)
