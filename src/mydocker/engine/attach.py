@@ -48,9 +48,7 @@ class Console:
         self.pidfd = self.stdin = -1
         self._unwritten = b""
         self.abort: Callable[[], None] | None = None  # ends a start, while there is no process to signal
-        self.note_user_signal: Callable[[int], object] | None = (
-            None  # called before the container gets a signal
-        )
+        self.note_user_signal: Callable[[int], object] | None = None  # called before the container gets a signal
         self._lost: OSError | None = None
         self.early = 0  # the signal that aborted the start, 0 if none did
         self._saved_terminal: list[object] | None = None

@@ -1,4 +1,4 @@
-"""system restore and system shutdown: mydocker goes up and down with its host, though nothing of it runs in between."""
+"""Restore containers and networks at boot, stop them at shutdown; no daemon is needed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Note(str):
-    """A line that a person should see beside what was done: for stderr."""
+    """A remark about what was done: for stderr."""
 
 
 def restore() -> Iterator[str | MydockerError]:
-    """Record the ends that nobody saw, bring all networks up, start what is to come back.
+    """Record the ends that no monitor could record, bring all networks up, and start containers by their policies.
 
-    What was done comes out as lines, what could not be as errors; what is so already is left alone, and not told of.
+    Yields a line for each change, and an error for each failure. Nothing is said of what needs no change.
     """
     yield from _tried("what was interrupted", _sweep)
     returning: list[Container] = []
@@ -38,9 +38,9 @@ def restore() -> Iterator[str | MydockerError]:
         yield from _tried(f"network {name}", _bring_up, name)
     if networks.names():
         yield from _tried("the rules of networks", reload.reload)
-    # Who shares another's network can only come after it.
-    for found in sorted(returning, key=lambda each: (each.network.startswith("container:"), each.created)):
-        yield from _tried(f"container {found.name}", _start, found)
+    # A container that shares another's network starts after it.
+    for container in sorted(returning, key=lambda each: (each.network.startswith("container:"), each.created)):
+        yield from _tried(f"container {container.name}", _start, container)
 
 
 def _tried(what: str, do: Callable[..., list[str]], *args: Any) -> Iterator[str | MydockerError]:
@@ -60,28 +60,28 @@ def _sweep() -> list[str]:
 
 
 def _settle(container_id: str, returning: list[Container]) -> list[str]:
-    """What its monitor did not live to do: record its end, and take back what is left of it. returning: gets it, if it
-    is to be started."""
+    """Record the end that a dead monitor could not, and clean up. Appends to `returning` if the restart policy asks for
+    a start."""
     with state.lock(state.stored(container_id)):
         lost = state.stored(container_id).is_active()
-        found = state.load(container_id)
-        if found.is_active():
+        container = state.load(container_id)
+        if container.is_active():
             return []
         if lost:
-            found.finished_at = found.finished_at or state.now()
+            container.finished_at = container.finished_at or state.now()
             try:
-                lifecycle.cleanup(found)
-                found.pid, found.bound_ports = 0, []
-                found.networks = [endpoint.asked().to_json() for endpoint in found.endpoints]
+                lifecycle.cleanup(container)
+                container.pid, container.bound_ports = 0, []
+                container.networks = [endpoint.asked().to_json() for endpoint in container.endpoints]
             finally:
-                state.save(found, durable=True)
-            if found.auto_remove:
-                state.remove(found.id, found.name, found.own_volumes)
-                return [f"container {found.name}: removed, as its --rm asks for"]
-        before = lost or found.boot_id != state.boot_id() or found.ended_by == restart.BY_SHUTDOWN
-        if found.started_at and before and restart.returns_at_boot(found.restart, found.ended_by):
-            returning.append(found)
-    return [f"container {found.name}: exited ({found.exit_code}), {found.error}"] if lost else []
+                state.save(container, durable=True)
+            if container.auto_remove:
+                state.remove(container.id, container.name, container.own_volumes)
+                return [f"container {container.name}: removed, as its --rm asks for"]
+        before = lost or container.boot_id != state.boot_id() or container.ended_by == restart.BY_SHUTDOWN
+        if container.started_at and before and restart.returns_at_boot(container.restart, container.ended_by):
+            returning.append(container)
+    return [f"container {container.name}: exited ({container.exit_code}), {container.error}"] if lost else []
 
 
 def _bring_up(name: str) -> list[str]:
@@ -91,31 +91,31 @@ def _bring_up(name: str) -> list[str]:
     return [f"network {name}: up", *network_lifecycle.bring_up(network)]
 
 
-def _start(found: Container) -> list[str]:
+def _start(container: Container) -> list[str]:
     try:
-        starting.start(found)
-    except NotFound as error:  # what it needs: a network, the container whose network it shares
+        starting.start(container)
+    except NotFound as error:  # of a network, or of the container whose network it shares
         raise MydockerError(error.message, error.hint) from None
-    return [f"container {found.name}: started"]
+    return [f"container {container.name}: started"]
 
 
 def shutdown(networks_too: bool = False) -> Iterator[str | MydockerError]:
-    """Stop all containers at the same time, each in its own time. Their restart policies are not forgotten: what they
-    ask for at a boot is done by the next restore. networks_too: then take down bridges and rules; records stay."""
+    """Stop all containers at the same time, each with its own stop timeout. The next restore starts them again if their
+    restart policies ask for it. networks_too: also take down bridges and rules; the networks' records stay."""
     ids = state.ids()
     with ThreadPoolExecutor(max(1, len(ids))) as pool:
-        for told in pool.map(lambda each: list(_tried(f"container {each[:12]}", _stop, each)), ids):
-            yield from told
+        for lines in pool.map(lambda each: list(_tried(f"container {each[:12]}", _stop, each)), ids):
+            yield from lines
     for name in networks.names() if networks_too else []:
         yield from _tried(f"network {name}", _take_down, name)
 
 
 def _stop(container_id: str) -> list[str]:
-    found = state.load(container_id)
-    if not found.is_active():
+    container = state.load(container_id)
+    if not container.is_active():
         return []
-    lifecycle.stop(found, ended_by=restart.BY_SHUTDOWN)
-    return [f"container {found.name}: stopped"]
+    lifecycle.stop(container, ended_by=restart.BY_SHUTDOWN)
+    return [f"container {container.name}: stopped"]
 
 
 def _take_down(name: str) -> list[str]:

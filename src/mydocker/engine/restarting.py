@@ -1,8 +1,8 @@
-"""Between two runs: a monitor whose container has ended, and is to be started again, executes itself as this.
+"""Between two runs: a monitor whose container has ended and will be restarted executes itself as this module.
 
-It is still the container's monitor, so that the container counts as restarting for as long as it is there. It waits,
-starts the next run, which has a monitor of its own, and ends. SIGTERM ends the waiting: lifecycle.stop sends it under
-the container's lock, and so does a host that goes down.
+It is still the container's monitor, so the container counts as restarting while this process exists. It waits, starts
+the next run, which has a monitor of its own, and ends. SIGTERM ends the waiting: lifecycle.stop sends it under the
+container's lock, and so does a host that goes down.
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ from time import sleep
 from mydocker import state
 from mydocker.engine import start as starting
 from mydocker.errors import CorruptRecord, NotFound
-from mydocker.runtime import (  # noqa: F401  starter: what it will need, while it is of one version
-    handoff,
-    starter,
-    supervise,
-)
+from mydocker.runtime import handoff, supervise
+from mydocker.runtime import starter as starter  # now: an upgrade could replace the files before it is needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,28 +23,28 @@ if TYPE_CHECKING:
 
 
 def resume(descriptor: int) -> None:
-    """descriptor: what supervise.execute has left, the container's ID."""
+    """Wait, then restart the container. descriptor: supervise.execute's memfd, which holds the container's ID."""
     code = 125
     try:
-        found = state.load(handoff.receive(descriptor))
-        supervise.show_title(found.id, found.name)
+        container = state.load(handoff.receive(descriptor))
+        supervise.show_title(container.id, container.name)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-        sleep(found.restart_delay / 1000)
+        sleep(container.restart_delay / 1000)
         try:
-            starting.start(found, again=True)
+            starting.start(container, restarting=True)
             code = 0
-        except Exception as error:  # who asks for it finds it in the record
-            _give_up(found, str(error))
+        except Exception as error:  # the record says why
+            _give_up(container, str(error))
     except (NotFound, CorruptRecord):
-        pass  # it was removed meanwhile, or can only be removed by now
+        pass  # it was removed meanwhile, or is damaged
     finally:
         os._exit(code)
 
 
-def _give_up(found: Container, why: str) -> None:
-    """As docker does when a start fails. What has failed may have got no further than before the record says so."""
-    with state.lock(found):
-        found = state.load(found.id)
-        if found.is_restarting():
-            found.status, found.error = "exited", why
-            state.save(found, durable=True)
+def _give_up(container: Container, why: str) -> None:
+    """Record the failure, as docker does. The start may have failed before it updated the record."""
+    with state.lock(container):
+        container = state.load(container.id)
+        if container.is_restarting():
+            container.status, container.error = "exited", why
+            state.save(container, durable=True)

@@ -1,4 +1,4 @@
-"""From a created container to a running one; in the foreground, the command line attached to it until its end."""
+"""Start a created container; in the foreground, stay attached to it until its end."""
 
 from __future__ import annotations
 
@@ -24,74 +24,66 @@ if TYPE_CHECKING:
 
     from mydocker.engine.create import Draft
     from mydocker.model.container import Container
+    from mydocker.model.options.request import CreateRequest
 
-_PATIENCE = 30  # seconds for a monitor to end that has said its last word
+_PATIENCE = 30  # seconds for a monitor to end after its last message
 
 
 @record
 class Started:
-    """exit_code: of a foreground container that has ended; None if it was started detached. trace: if asked for."""
+    """exit_code: of a foreground container that has ended; None if it was started detached. trace: with --explain."""
 
     exit_code: int | None = None
     trace: dict[str, Any] | None = None
 
 
 def start(
-    found: Container,
+    container: Container,
     attach: bool = False,
     stdin: bool = False,
     explain: bool = False,
     trace: Trace | None = None,
-    made: Draft | None = None,
-    again: bool = False,
+    draft: Draft | None = None,
+    restarting: bool = False,
 ) -> Started:
-    """Start a container that does not run. attach: stay with it until its end. stdin: our stdin is its. made: what it
-    was just made of, which is then not read again. again: its restart policy wants it, and this process is its monitor.
+    """Start a container that is not running. attach: stay with it until its end. stdin: forward our stdin. draft: what
+    it has just been created from, which is then not read again. restarting: its restart policy asks for the start, and
+    this process is its monitor.
 
-    Raises MydockerError if it can't be started; the container is then as it was before, its record says why. With --rm
-    it is gone.
+    Raises MydockerError if it can't be started. The container is then as it was before, and its record says why; with
+    --rm it is gone.
     """
     trace = trace or Trace("host")
-    if found.tty and stdin and not os.isatty(0):
-        raise InvalidArgument(f"container {found.name} has a terminal, and stdin is none", "leave out -i")
-    tty = found.tty and attach
-    lock, locked, launched = state.lock(found), False, False
+    if container.tty and stdin and not os.isatty(0):
+        raise InvalidArgument(f"container {container.name} has a terminal, but stdin is not one", "leave out -i")
+    tty = container.tty and attach
+    lock, locked, launched = state.lock(container), False, False
     try:
-        found = state.load(found.id)
-        if again and not found.is_restarting():
-            raise Conflict(f"container {found.name} is not to be started again", "it was stopped")
-        if not again:
-            if found.is_active():
-                raise Conflict(f"container {found.name} is already running", f"'mydocker stop {found.name}' first")
-            found.restart_count, found.restart_delay, found.ended_by = 0, 0, ""
+        container = state.load(container.id)
+        _check_status(container, restarting)
         locked = True
         began = monotonic_ns()
-        if made:
-            spec, wanted, program = made.spec, made.request, made.program
-        else:
-            spec, wanted = bundle.load_spec(found), bundle.load_request(found)
-            program = filters.program(spec)
-            choice.named(found.driver).prepare(found.directory, found.layers)
+        spec, request, program = _plan(container, draft)
         size = terminal_size() if tty else (0, 0)
         settings = config.load()
-        log_size, log_files = found.log_size or settings["log_size"], found.log_files or settings["log_files"]
-        with endpoints.prepare(found, spec, wanted, bool(made)) as network, Console(tty, stdin, found.name) as console:
+        prepared = endpoints.prepare(container, spec, request, bool(draft))
+        with prepared as network, Console(tty, stdin, container.name) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
-            trace.span("take addresses and ports", f"ls {found.directory}", began)
+            trace.span("take addresses and ports", f"ls {container.directory}", began)
             orders = messages.Orders(
-                record=found.__dict__,
+                record=container.__dict__,
                 spec=spec,
                 program=program,
                 networks=network.networks,
                 size=size,
-                fresh=bool(made),
+                fresh=bool(draft),
                 attach=attach,
                 stdin=stdin,
                 explain=explain,
-                log_size=log_size,
-                log_files=log_files,
-                dns=wanted.dns,
+                log_size=container.log_size or settings["log_size"],
+                log_files=container.log_files or settings["log_files"],
+                dns=request.dns,
                 notes=trace.notes,
                 lock=lock.descriptor,
                 shared=network.shared,
@@ -101,63 +93,97 @@ def start(
             launched = True
             lock.release()
             network.hand_over()
-            if made and not found.auto_remove:
-                state.fsync_new(found)  # while it starts
-            return _follow(found, pid, channel, console, attach)
+            if draft and not container.auto_remove:
+                state.fsync_new(container)  # while it starts
+            return _follow(container, pid, channel, console, attach)
     except BaseException as error:
-        if locked and not launched:  # else it is for its monitor to do
+        if locked and not launched:  # otherwise its monitor records the failure
             why = reason(error) if isinstance(error, OSError) else str(error) or "interrupted"
-            state.save_failure(found, why, getattr(error, "exit_code", 0))
+            state.save_failure(container, why, getattr(error, "exit_code", 0))
         raise
     finally:
         lock.release()
 
 
-def _follow(found: Container, pid: int, channel: messages.Channel, console: Console, attach: bool) -> Started:
-    """Hear what the monitor says until it hangs up: once the container runs or, attached, once it has ended."""
-    result = Started()
+def _check_status(container: Container, restarting: bool) -> None:
+    """Raise Conflict if the container can't be started now. A start by a user ends the row of its restarts."""
+    if restarting:
+        if not container.is_restarting():
+            raise Conflict(f"container {container.name} is not restarting any more", "it was stopped")
+        return
+    if container.is_active():
+        raise Conflict(f"container {container.name} is already running", f"'mydocker stop {container.name}' first")
+    container.restart_count, container.restart_delay, container.ended_by = 0, 0, ""
+
+
+def _plan(container: Container, draft: Draft | None) -> tuple[dict[str, Any], CreateRequest, bytes]:
+    """Return the spec, the request and the compiled seccomp filter: of the draft, or else read from the disk."""
+    if draft:
+        return draft.spec, draft.request, draft.program
+    spec, request = bundle.load_spec(container), bundle.load_request(container)
+    program = filters.program(spec)
+    choice.named(container.driver).prepare(container.directory, container.layers)
+    return spec, request, program
+
+
+def _follow(container: Container, pid: int, channel: messages.Channel, console: Console, attach: bool) -> Started:
+    """Follow the monitor until it hangs up: when the container runs or, attached, when it has ended."""
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
-    console.note_user_signal = lambda number: _note_user_signal(found, number)
-    failure: list[MydockerError] = []
-    targets = {messages.STDOUT: 1, messages.STDERR: 2}
-
-    def hear() -> bool:
-        try:
-            message = channel.receive()
-        except ConnectionResetError:  # it was killed before it had read its orders
-            return False
-        if message.kind in targets:
-            try:
-                write_out(targets[message.kind], message.body)
-            except OutputGone as why:
-                targets.clear()
-                console.end(why)
-        elif message.kind == messages.STARTED:
-            console.connect(*message.fds)
-        elif message.kind == messages.TRACE:
-            result.trace = handoff.receive(*message.fds)
-        elif message.kind == messages.FAILED:
-            failure.append(message.error())
-        elif message.kind == messages.EXITED:
-            result.exit_code = int(message.body)
-        return bool(message.kind)
-
-    console.serve({channel.fileno(): hear})
+    console.note_user_signal = lambda number: _note_user_signal(container, number)
+    follower = _Follower(channel, console)
+    console.serve({channel.fileno(): follower.receive})
     channel.close()
-    if failure or (attach and result.exit_code is None):
+    failure, result = follower.failure, follower.result
+    lost = attach and result.exit_code is None
+    if failure or lost:
         process.reap(pid, _PATIENCE)
     if failure and console.early:
-        raise MydockerError(f"interrupted before {found.name} ran", exit_code=128 + console.early)
+        raise MydockerError(f"interrupted before {container.name} ran", exit_code=128 + console.early)
     if failure:
-        failure[0].trace = result.trace  # type: ignore[attr-defined]
-        raise failure[0]
+        failure.trace = result.trace  # type: ignore[attr-defined]
+        raise failure
     console.check()
-    if console.pidfd < 0 or (attach and result.exit_code is None):
-        raise StepFailed(f"the monitor of {found.name} ended without a word", "was it killed? see dmesg", "monitor")
+    if console.pidfd < 0 or lost:
+        raise StepFailed(f"the monitor of {container.name} ended unexpectedly", "was it killed? see dmesg", "monitor")
     return result
 
 
-def _note_user_signal(found: Container, number: int) -> None:
+class _Follower:
+    """Receives a monitor's messages. failure: why the container could not be started."""
+
+    def __init__(self, channel: messages.Channel, console: Console) -> None:
+        self.channel, self.console = channel, console
+        self.result = Started()
+        self.failure: MydockerError | None = None
+        self._targets = {messages.STDOUT: 1, messages.STDERR: 2}
+
+    def receive(self) -> bool:
+        """Receive one message. Returns False when the monitor has hung up."""
+        try:
+            message = self.channel.receive()
+        except ConnectionResetError:  # it was killed before it had read its orders
+            return False
+        if message.kind in self._targets:
+            self._write_out(message)
+        elif message.kind == messages.STARTED:
+            self.console.connect(*message.fds)
+        elif message.kind == messages.TRACE:
+            self.result.trace = handoff.receive(*message.fds)
+        elif message.kind == messages.FAILED:
+            self.failure = message.error()
+        elif message.kind == messages.EXITED:
+            self.result.exit_code = int(message.body)
+        return bool(message.kind)
+
+    def _write_out(self, message: messages.Message) -> None:
+        try:
+            write_out(self._targets[message.kind], message.body)
+        except OutputGone as why:
+            self._targets.clear()  # no more output from here on
+            self.console.end(why)
+
+
+def _note_user_signal(container: Container, number: int) -> None:
     from mydocker.engine import lifecycle
 
-    lifecycle.note_user_signal(found, number)
+    lifecycle.note_user_signal(container, number)
