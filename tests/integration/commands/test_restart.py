@@ -118,7 +118,7 @@ class TestForeground:
         assert (status(mydocker, name), mydocker.inspect(name, "RestartCount")) == ("exited", 0)
 
 
-class TestBetweenTwoLives:
+class TestBetweenTwoRuns:
     def test_it_is_shown(self, mydocker, waiting):
         state = mydocker.state(waiting)
         assert (state["Status"], state["Running"], state["Restarting"], state["Pid"], state["ExitCode"]) == (
