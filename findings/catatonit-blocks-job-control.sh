@@ -1,8 +1,8 @@
 #!/bin/sh
-# Guess: the program that a container's init starts has no signal blocked, whichever init it is.
-# Seen (catatonit 0.2.1, tini 0.19.0, dumb-init 1.2.5, Debian 13): below catatonit, which is podman's --init, the program starts with
-# SIGTSTP, SIGTTIN and SIGTTOU blocked (bits 19 to 21): Ctrl-Z does nothing to a program that does not unblock them. dumb-init makes
-# the program the leader of a session of its own; the other two leave it in the caller's.
+# Expected: the program that a container's init starts has no signals blocked, whichever init it is.
+# Observed (catatonit 0.2.1, tini 0.19.0, dumb-init 1.2.5, Debian 13): catatonit, podman's --init, starts the program with SIGTSTP,
+# SIGTTIN and SIGTTOU blocked (bits 19 to 21). Ctrl-Z has no effect on a program that does not unblock them. dumb-init makes the program
+# the leader of a new session; the other two keep it in the caller's.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

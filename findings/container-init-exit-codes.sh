@@ -1,7 +1,7 @@
 #!/bin/sh
-# Guess: a container's init ends with 127 for a program that is not there and 126 for one that may not be executed, as a shell does.
-# Seen (catatonit 0.2.1, tini 0.19.0, dumb-init 1.2.5, Debian 13): only tini does so. dumb-init ends with 2 and catatonit with 1 in both
-# cases, so below them an engine's exit code of 127 can't be had. Programs that signals end give 128 + n below all three.
+# Expected: like a shell, a container's init exits with 127 for a missing program and with 126 for one that is not executable.
+# Observed (catatonit 0.2.1, tini 0.19.0, dumb-init 1.2.5, Debian 13): only tini does so. In both cases dumb-init exits with 2 and
+# catatonit with 1, so an engine cannot report 127 with them. After a signal, all three exit with 128 + n.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

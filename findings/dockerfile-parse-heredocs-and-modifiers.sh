@@ -1,8 +1,8 @@
 #!/bin/sh
-# Guess: dockerfile-parse reads a Dockerfile as docker does: a here-document belongs to its RUN, ${NAME:-word} and ${NAME:+word} are
+# Expected: dockerfile-parse reads a Dockerfile as docker does. A here-document belongs to its RUN, ${NAME:-word} and ${NAME:+word} are
 # substituted in ENV, and an empty line inside a continuation is skipped.
-# Seen (dockerfile-parse 2.0.1): none of the three. A line of a here-document that reads LABEL is a label of the image; ${A:-z} is the value
-# of A followed by ":-z}"; the line after an empty one is an instruction of its own. No error in any case.
+# Observed (dockerfile-parse 2.0.1): none of the three. A line of a here-document that reads LABEL becomes a label of the image; ${A:-z}
+# becomes the value of A followed by ":-z}"; the line after an empty one becomes an instruction. There is no error in any case.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Guess: mkfs.erofs --tar=f keeps the extended attributes of an archive, or drops them.
-# Seen (mkfs.erofs 1.8.6, bsdtar 3.7.4, Debian 13): what stands as SCHILY.xattr is kept; what stands as LIBARCHIVE.xattr, in base64, gets
-# another value: "Hello" becomes six other bytes. bsdtar writes both by default, then the first one counts.
+# Expected: mkfs.erofs --tar=f keeps the extended attributes of an archive, or drops them.
+# Observed (mkfs.erofs 1.8.6, bsdtar 3.7.4, Debian 13): an attribute in a SCHILY.xattr header is kept; one in a LIBARCHIVE.xattr header,
+# in base64, gets another value: "Hello" becomes six other bytes. By default, bsdtar writes both headers; then the first one counts.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Guess: mkfs.erofs --tar=f, which makes a file system straight from a layer's tar, takes the four forms in which GNU tar writes sparse
+# Expected: mkfs.erofs --tar=f, which makes a file system straight from a layer's tar, reads the four forms in which GNU tar writes sparse
 # files, or refuses them.
-# Seen (mkfs.erofs 1.8.6, Debian 13): exit code 0 and not a word for all four, and none is right. A file of 3 MiB with 8 KiB of data
-# has 8 KiB in the pax form 0.0; stands as GNUSparseFile.PID/NAME with 8 KiB in 0.1 and with 8.5 KiB (its map is part of it) in 1.0;
-# and is not there at all in the old GNU form. squashfs-tools, libarchive and GNU tar read all four.
+# Observed (mkfs.erofs 1.8.6, Debian 13): all four give exit code 0, no message, and a wrong result. A file of 3 MiB with 8 KiB of data
+# has 8 KiB in the pax form 0.0; is named GNUSparseFile.PID/NAME and has 8 KiB in 0.1, 8.5 KiB (with its map) in 1.0; and is missing
+# in the old GNU form. squashfs-tools, libarchive and GNU tar read all four.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

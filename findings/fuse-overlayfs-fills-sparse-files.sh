@@ -1,6 +1,6 @@
 #!/bin/sh
-# Guess: a sparse file stays sparse when an overlay copies it to the upper directory.
-# Seen (fuse-overlayfs 1.14, Debian 13): one byte appended to a sparse file of 100 MiB takes 100 MiB. The kernel's overlay, asked the same,
+# Expected: a sparse file stays sparse when an overlay copies it to the upper directory.
+# Observed (fuse-overlayfs 1.14, Debian 13): after one byte is appended, a sparse file of 100 MiB uses 100 MiB. The kernel's overlay
 # keeps the hole.
 set -eu
 work=$(mktemp -d)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Guess: the upper directory that fuse-overlayfs has written, as root and with trusted.overlay.opaque set, can be a lower one of the kernel's
-# overlay: both use 0/0 devices as whiteouts.
-# Seen (fuse-overlayfs 1.14, Debian 13): what was deleted is gone there too, but a directory that was recreated shows two names that nobody
-# made, .wh..opq (which can be listed and not be opened) and .wh..wh..opq: fuse-overlayfs marks it in three ways at once.
+# Expected: the upper directory that fuse-overlayfs has written, as root and with trusted.overlay.opaque set, can be a lower directory of
+# the kernel's overlay: both use 0/0 devices as whiteouts.
+# Observed (fuse-overlayfs 1.14, Debian 13): removed files are hidden there too, but a recreated directory shows two names that nobody
+# made, .wh..opq (which can be listed, but not opened) and .wh..wh..opq: fuse-overlayfs marks such a directory in three ways at once.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

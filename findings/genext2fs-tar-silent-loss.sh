@@ -1,7 +1,7 @@
 #!/bin/sh
-# Guess: genext2fs -a refuses an archive that it can't represent.
-# Seen (genext2fs 1.5.0, Debian 13): exit code 0, and a file whose parent has no entry of its own, as in most layers of images, is left
-# out (with a line on stderr); owner 3000000000 becomes 24064, the low 16 bits (without one).
+# Expected: genext2fs -a refuses an archive that it can't represent.
+# Observed (genext2fs 1.5.0, Debian 13): exit code 0. A file whose parent directory has no entry, as in most layers of images, is left out
+# (with a line on stderr); owner 3000000000 becomes 24064, its low 16 bits (without one).
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

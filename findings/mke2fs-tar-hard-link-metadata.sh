@@ -1,8 +1,8 @@
 #!/bin/sh
-# Guess: mode and times in a hard link's entry of a tar say nothing: the file has those of its first entry, as with GNU tar.
-# Seen (mke2fs 1.47.2 -d ARCHIVE, Debian 13): the last link's entry decides on mode, owner and times of the file that all of them share. An
-# archive in which these differ, as a tool writes it that fills in its defaults for links, gives a file of 0600 the mode 0755.
-# bsdtar 3.7.4, by the same libarchive, keeps the first.
+# Expected: as with GNU tar, the mode and times in a tar's entry for a hard link have no effect: the file has those of its first entry.
+# Observed (mke2fs 1.47.2 -d ARCHIVE, Debian 13): the entry of the last link sets mode, owner and times of the file that all of them share.
+# A tool that fills in defaults for links makes entries that differ; from such an archive, a file of mode 0600 gets 0755.
+# bsdtar 3.7.4, which uses the same libarchive, keeps the first.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Guess: oras for Python reads an image's name as docker does: ubuntu is docker.io/library/ubuntu, and localhost/x is on the registry localhost.
-# Seen (oras 0.2.43): ubuntu is docker.io/ubuntu, where docker asks for library/ubuntu; and
-# localhost/x is docker.io/localhost/x: a local registry without a port is never asked. With a port it is.
+# Expected: oras for Python reads an image's name as docker does: ubuntu is docker.io/library/ubuntu, and localhost/x is on the registry
+# localhost.
+# Observed (oras 0.2.43): ubuntu is docker.io/ubuntu, where docker asks for library/ubuntu; localhost/x is docker.io/localhost/x, so that
+# a local registry is asked only if its name has a port.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -11,8 +12,8 @@ cat >"$work/look.py" <<'PYTHON'
 from oras.container import Container
 
 for name in ("ubuntu", "localhost/x", "localhost:5000/x"):
-    found = Container(name)
-    print(name, found.registry, found.manifest_url())
+    container = Container(name)
+    print(name, container.registry, container.manifest_url())
 PYTHON
 seen=$("$work/venv/bin/python" "$work/look.py")
 expected='ubuntu docker.io docker.io/v2/ubuntu/manifests/latest

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Guess: of two entries with one name the last counts, as for tar, whatever makes a file system image from the archive.
-# Seen (Debian 13): the last for mkfs.erofs 1.8.6 and mke2fs 1.47.2; the first for sqfstar 4.6.1 (with a note) and genext2fs 1.5.0
-# (without one), exit code 0 for all these; tar2sqfs 1.3.2 refuses. An archive that tar -r has updated makes two different images.
+# Expected: of two entries with one name, the last counts, as with tar, whichever program makes a file system image of the archive.
+# Observed (Debian 13): mkfs.erofs 1.8.6 and mke2fs 1.47.2 take the last; sqfstar 4.6.1 (with a note) and genext2fs 1.5.0 (without) the
+# first, all with exit code 0; tar2sqfs 1.3.2 refuses. So an archive that tar -r has updated makes two different images.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT

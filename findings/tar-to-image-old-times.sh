@@ -1,6 +1,6 @@
 #!/bin/sh
-# Guess: a file older than 1970 keeps its time in an image or gets 0.
-# Seen (Debian 13; an archive in pax form, mtime -5): mkfs.erofs 1.8.6 keeps -5, tar2sqfs 1.3.2 makes it 0, and sqfstar 4.6.1 refuses
+# Expected: a file older than 1970 keeps its time in an image, or gets 0.
+# Observed (Debian 13; an archive in pax form, mtime -5): mkfs.erofs 1.8.6 keeps -5, tar2sqfs 1.3.2 makes it 0, and sqfstar 4.6.1 refuses
 # the whole archive ("Failed to parse pax header"). mke2fs 1.47.2 keeps it, as a mount shows, but debugfs extracts it as 2106.
 set -eu
 work=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Guess: umoci gc keeps every blob that index.json leads to.
-# Seen (umoci 0.4.7, skopeo 1.18.0, Debian 13): of a docker schema 2 manifest, which an OCI layout may hold, the manifest stays and its
-# config and layers are deleted, exit code 0. skopeo, in turn, refuses to read such an entry from a layout ("unsupported manifest MIME types").
+# Expected: umoci gc keeps every blob that index.json refers to.
+# Observed (umoci 0.4.7, skopeo 1.18.0, Debian 13): an OCI layout may hold a docker schema 2 manifest. umoci gc keeps the manifest and
+# deletes its config and layers, with exit code 0. skopeo refuses to read such an entry from a layout ("unsupported manifest MIME types").
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
