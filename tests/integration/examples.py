@@ -1,4 +1,4 @@
-"""What examples/README.md tells the reader to type, and what it says is seen then."""
+"""The commands in examples/README.md, and the output that it shows."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import tarfile
 from machine import CHECKOUT, PATH, Machine
 
 DIR = CHECKOUT / "examples"
-TITLES = ("nginx", "A counter, with redis behind it")
+TITLES = ("nginx", "A counter with redis")
 
 
 def blocks(title: str, language: str) -> list[str]:
-    """The code blocks of the chapter with this title. `sh`: the images, the start, the end. `console`: what is seen."""
+    """Return the code blocks of a chapter. `sh`: the commands. `console`: commands with their output."""
     chapters = re.split(r"^## (.*)\n", (DIR / "README.md").read_text(), flags=re.MULTILINE)[1:]
     text = dict(zip(chapters[::2], chapters[1::2]))[title]
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def answers(title: str) -> list[str]:
-    """What each command of the chapter's `console` block prints."""
+    """Return the output of each command in the chapter's `console` block."""
     (console,) = blocks(title, "console")
     return [answer.partition("\n")[2] for answer in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]]
 
 
 def copy_to(machine: Machine) -> str:
-    """The examples as a new directory of the machine."""
+    """Copy the examples into a new directory of the machine."""
     directory, stream = machine.directory(), io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         tar.add(DIR, ".")
@@ -37,7 +37,7 @@ def copy_to(machine: Machine) -> str:
 
 
 def type_in(machine: Machine, directory: str, block: str) -> str:
-    """Type a block in that directory, with this machine's mydocker; what it prints."""
+    """Run a block in that directory, with this machine's mydocker. Returns its output."""
     path = f"{os.path.dirname(machine.program)}:{PATH}".lstrip(":")
     result = machine.run("sh", "-exc", f'cd "$0"; {block}', directory, env={"PATH": path}, timeout=110)
     assert result.rc == 0, f"{block}\n{result.stdout}{result.stderr}"
