@@ -1,4 +1,4 @@
-"""The entry point: the fast parser or the full command line; every error becomes one line and an exit code."""
+"""The entry point: the fast parser or the full command line. Every error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def run(argv: list[str]) -> int:
 
 
 def main() -> None:
-    gc.set_threshold(100_000)  # what a short command leaves is gone with it; what runs for long still collects
+    gc.set_threshold(100_000)  # short commands exit before garbage matters; long-running ones still collect
     try:
         code = run(sys.argv[1:])
     except BaseException as error:
-        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # what went wrong is told in peace
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # do not let Ctrl-C interrupt the error message
         try:
             from mydocker.cli import failure
 
             code = failure.report(error)
-        except BaseException as worse:  # memory, or files that may be open, have run out
+        except BaseException as worse:  # out of memory, or of file descriptors
             os.write(2, f"mydocker: {error or type(error).__name__} ({worse or type(worse).__name__})\n".encode())
             code = 125
-    os._exit(code)  # the interpreter's own way out takes 1 ms
+    os._exit(code)  # the interpreter's own exit takes 1 ms
 
 
 if __name__ == "__main__":

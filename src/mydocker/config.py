@@ -1,8 +1,8 @@
-"""/etc/mydocker/config.yaml: the host-wide defaults.
+"""/etc/mydocker/config.yaml: the host's defaults.
 
-Importing yaml costs more than starting a container, so the file is compiled to JSON beside the store, and read again
-only when its inode, size or time of change differs. An unknown key or a value of the wrong kind is an error that names
-it.
+Importing yaml costs more than starting a container, so the file is compiled to JSON beside the store, and compiled
+again when its inode, size, mtime or ctime differs. An unknown key or a value of the wrong type is an error that names
+the key.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _MIN_LOG = 4096  # bytes
 
-# key -> (default, what it is)
+# key -> (default, meaning)
 KEYS: dict[str, tuple[Any, str]] = {
     "storage_driver": ("", "overlay, aufs or copy; empty: the first of these that works here"),
     "log_size": (10_000_000, "bytes at which a container's log is rotated"),
-    "log_files": (3, "how many log files are kept for a container"),
+    "log_files": (3, "number of log files kept for a container"),
     "cgroup_parent": ("", "the cgroup or slice of all containers; empty: mydocker.slice or, without systemd, mydocker"),
-    "network_pool": ("10.200.0.0/13", "where a network's subnet is taken from that is made without --subnet"),
-    "network_size": (20, "the prefix length of such a subnet"),
+    "network_pool": ("10.200.0.0/13", "the pool for the subnets of networks created without --subnet"),
+    "network_size": (20, "the prefix length of these subnets"),
 }
 
 
 def load() -> dict[str, Any]:
-    """Every key with its value. Raises InvalidArgument for a file that can't be used."""
+    """Return every key with its value. Raises InvalidArgument for an invalid file."""
     try:
         status = os.stat(paths.CONFIG)
     except (FileNotFoundError, NotADirectoryError):
@@ -65,13 +65,13 @@ def _compile() -> dict[str, Any]:
         given = yaml.safe_load(read_regular(paths.CONFIG).decode()) or {}
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         text = (error.strerror if isinstance(error, OSError) else "") or " ".join(str(error).split())
-        raise InvalidArgument(f"can't read {paths.CONFIG}: {text}", "mend the file, or move it away") from None
+        raise InvalidArgument(f"can't read {paths.CONFIG}: {text}", "repair the file, or move it away") from None
     if not isinstance(given, dict):
-        raise InvalidArgument(f"{paths.CONFIG} is no list of `key: value` lines", "mend the file, or move it away")
+        raise InvalidArgument(f"{paths.CONFIG} is not a list of `key: value` lines", "repair the file, or move it away")
     values = {key: default for key, (default, _) in KEYS.items()}
     for key, value in given.items():
         if key not in KEYS:
-            raise InvalidArgument(f"unknown key '{key}' in {paths.CONFIG}", f"it knows {', '.join(KEYS)}")
+            raise InvalidArgument(f"unknown key '{key}' in {paths.CONFIG}", f"known keys: {', '.join(KEYS)}")
         if type(value) is not type(KEYS[key][0]):
             kind = "a whole number" if isinstance(KEYS[key][0], int) else "text"
             raise InvalidArgument(f"{key} in {paths.CONFIG} is {kind}, not '{value}'", KEYS[key][1])
@@ -92,7 +92,8 @@ def _check(values: dict[str, Any]) -> None:
     parent = values["cgroup_parent"]
     if parent and (not parent.isprintable() or not {"", ".", ".."}.isdisjoint(parent.removeprefix("/").split("/"))):
         raise InvalidArgument(
-            f"cgroup_parent in {paths.CONFIG} is no cgroup's path: '{parent}'", "such as lab.slice, or lab/containers"
+            f"cgroup_parent in {paths.CONFIG} is not a cgroup's path: '{parent}'",
+            "such as lab.slice, or lab/containers",
         )
     pool = cidr(values["network_pool"], f"network_pool in {paths.CONFIG}")
     if pool.bits != IPV4 or not max(pool.prefix, 8) <= values["network_size"] <= 30:

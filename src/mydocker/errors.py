@@ -1,6 +1,6 @@
-"""What can go wrong, as one family: a message that names the thing, a hint, an exit code (docker's): 1 for an error
-about a thing, 125 for a command line that can't be meant. `run` and `create` say 125 for both (cli/dispatch.py), so
-that an error of ours is not taken for the exit code of the container's program.
+"""The family of errors: each has a message that names the thing, a hint, and docker's exit code: 1 for an error about a
+thing, 125 for an invalid command line. `run` and `create` exit with 125 for both (cli/dispatch.py), so that an error of
+mydocker is not taken for the exit code of the container's program.
 
 Only the entry point prints these and exits; everything below it raises them.
 """
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 FAILED, OWN = 1, 125
-_LONGEST = 4096  # characters of a message that came from an image, say
+_LONGEST = 4096  # characters of a message: it may quote an image
 
 
 class MydockerError(Exception):
-    """message: one line that names the thing. hint: what to do about it. exit_code: the process's."""
+    """message: one line that names the thing. hint: a remedy. exit_code: the process's."""
 
     exit_code = FAILED
 
@@ -29,7 +29,7 @@ class MydockerError(Exception):
             self.exit_code = exit_code
 
     def details(self) -> dict[str, Any]:
-        """The error as JSON, to go through a socket, which takes no megabytes; `from_details` reads it back."""
+        """Return the error as JSON for a socket, so of limited size; from_details() reads it back."""
         return {
             "message": self.message[:_LONGEST],
             "hint": self.hint[:_LONGEST],
@@ -39,19 +39,19 @@ class MydockerError(Exception):
         }
 
     def __str__(self) -> str:
-        """The one line that a person sees: control characters shown, never sent to the terminal."""
+        """Return the line that the user sees. Control characters are escaped, never sent to the terminal."""
         line = f"{self.message} ({self.hint})" if self.hint else self.message
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 class InvalidArgument(MydockerError):
-    """What the user wrote can't be meant: a malformed size, an unknown option, a value out of range."""
+    """The user's input is invalid: a malformed size, an unknown option, a value out of range."""
 
     exit_code = OWN
 
 
 class NotFound(MydockerError):
-    """No container, image or volume of that name."""
+    """No container, image, volume or network has that name."""
 
 
 class Conflict(MydockerError):
@@ -59,15 +59,15 @@ class Conflict(MydockerError):
 
 
 class CorruptRecord(MydockerError):
-    """A file of mydocker's own can't be read back; nothing is guessed in its place."""
+    """A file of mydocker's own can't be read back. Nothing is guessed in its place."""
 
 
 class HostError(MydockerError):
-    """The host lacks something: a program, a kernel feature, space, rights."""
+    """The host lacks a program, a kernel feature, disk space, or a privilege."""
 
 
 class StepFailed(MydockerError):
-    """A kernel step failed. step: its name in the trace. errno: the kernel's, or 0."""
+    """A kernel step failed. step: its name in the trace. errno: the kernel's error number, or 0."""
 
     def __init__(self, message: str, hint: str = "", step: str = "", errno: int = 0, exit_code: int = FAILED) -> None:
         super().__init__(message, hint, exit_code)
@@ -76,7 +76,7 @@ class StepFailed(MydockerError):
 
 
 def from_details(details: dict[str, Any]) -> MydockerError:
-    """The error that `details()` took apart."""
+    """Rebuild an error from its details()."""
     if details["step"]:
         return StepFailed(details["message"], details["hint"], details["step"], details["errno"], details["exit_code"])
     return MydockerError(details["message"], details["hint"], details["exit_code"])

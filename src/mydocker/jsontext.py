@@ -1,7 +1,7 @@
-"""JSON without `import json`, which brings `re` and `enum` and costs 4 to 7 ms on every start.
+"""JSON without `import json`, which imports `re` and `enum` and would cost 4 to 7 ms on every start.
 
-CPython's json module is a thin layer over the C accelerators used here; they have kept one signature from
-Python 3.9 to 3.14, and a unit test holds both against the json module.
+CPython's json module is a thin layer over the C accelerators that this module calls. Their signatures have not changed
+from Python 3.9 to 3.14, and a unit test compares the results with the json module's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _no_constant(name: str) -> Any:
 
 
 class _Decoder:
-    """The settings object that the C scanner reads its options from."""
+    """The object from which the C scanner reads its options."""
 
     strict = True
     object_hook = None
@@ -39,14 +39,14 @@ _encode = make_encoder(None, _refuse, encode_basestring_ascii, None, ": ", ", ",
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse one JSON value. Raises ValueError on anything else, trailing text included."""
+    """Parse one JSON value. Raises ValueError for anything else, also for trailing text."""
     if isinstance(text, bytes):
         text = text.decode()
     text = text.strip(" \t\r\n")
     try:
         value, end = _scan(text, 0)
     except (StopIteration, SystemError):
-        # Up to Python 3.11 the scanner looks for json.decoder's error class in sys.modules, where it is not.
+        # Up to Python 3.11 the scanner looks in sys.modules for the error class of json.decoder, which is not loaded.
         raise ValueError("no JSON value") from None
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
@@ -56,12 +56,12 @@ def loads(text: str | bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """One line of JSON, ASCII only. Raises TypeError for a value that JSON does not have."""
+    """Return one line of JSON, ASCII only. Raises TypeError for a value that JSON can't express."""
     return "".join(_encode(value, 0))
 
 
 def pretty(value: Any, indent: str = "") -> str:
-    """JSON for people: four spaces a level, as docker prints it."""
+    """Return JSON for people: indented by four spaces, as docker prints it."""
     inner = indent + "    "
     if isinstance(value, dict) and value:
         rows = [f"{inner}{dumps(str(key))}: {pretty(item, inner)}" for key, item in value.items()]

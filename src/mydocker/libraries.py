@@ -1,4 +1,4 @@
-"""Where typer, yaml and the like are, for an interpreter that was started without its site packages (-S)."""
+"""The import path for typer, yaml and the like: the interpreter is started without site packages (-S)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def reach() -> None:
-    """Put the distribution's packages, and those that the .rpm brings, on the import path."""
+    """Add the distribution's packages, and those that the .rpm brings, to the import path."""
     if sys.flags.no_site:
         import site
 

@@ -1,6 +1,6 @@
-"""The one place that knows where mydocker keeps things. Plain strings: pathlib costs 8 ms to import.
+"""The paths of everything that mydocker keeps. Plain strings: importing pathlib costs 8 ms.
 
-MYDOCKER_ROOT and MYDOCKER_RUN move everything elsewhere (tests, a second store on another disk).
+MYDOCKER_ROOT and MYDOCKER_RUN choose other places (for tests, or a second store on another disk).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ CONFIG = os.environ.get("MYDOCKER_CONFIG") or "/etc/mydocker/config.yaml"
 IMAGES = f"{ROOT}/images"  # one OCI image layout
 LAYERS = f"{ROOT}/layers"  # <chain id>/: an unpacked layer
 CONTAINERS = f"{ROOT}/containers"  # <id>/: bundle, record, upper, work, log
-NAMES = f"{ROOT}/names"  # <name> -> ../containers/<id>: a name is reserved by making its link
+NAMES = f"{ROOT}/names"  # <name> -> ../containers/<id>: creating the link reserves the name
 VOLUMES = f"{ROOT}/volumes"  # <name>/_data
 NETWORKS = f"{ROOT}/networks"  # <name>/network.json
 
 
 def is_entry(name: str) -> bool:
-    """Whether the text can be the name of a thing in one of these directories, and leads nowhere else."""
+    """True if the text can be the name of an entry in one of these directories and of nothing outside."""
     return bool(name) and len(name) <= 255 and not name.startswith(".") and "/" not in name and "\0" not in name
 
 
@@ -29,7 +29,7 @@ def container(container_id: str) -> str:
 
 
 def layer(chain_id: str) -> str:
-    """The directory of an unpacked layer; chain_id with or without its `sha256:`."""
+    """Return the directory of an unpacked layer. chain_id: with or without `sha256:`."""
     return f"{LAYERS}/{chain_id.rpartition(':')[2]}"
 
 
@@ -42,5 +42,5 @@ def network(name: str) -> str:
 
 
 def leases(name: str) -> str:
-    """The directory of a network's leases, one file an address; gone after a reboot."""
+    """Return the directory of a network's leases, which has a file for each address. A reboot empties it."""
     return f"{RUN}/_networks/{name}"

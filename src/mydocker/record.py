@@ -1,4 +1,4 @@
-"""`@record`: the part of dataclasses that mydocker needs, without its import.
+"""`@record`: the part of dataclasses that mydocker needs, without the import.
 
 `import dataclasses` costs about 10 ms, more than half of a bare interpreter's start, and every start of a container
 would pay it. Type checkers see the real dataclass; at run time a record has `__init__`, `__eq__`, `__repr__` and

@@ -1,11 +1,11 @@
-"""A short way to our own bytecode: bring(NAME) is `import NAME`, from one file for all that this loads.
+"""Faster imports: bring(NAME) imports NAME and everything it needs from one cached bytecode file.
 
-importlib takes 11 system calls and 25 µs of its own for a module, and a start loads 90 of them. What bring() loads for
-the first time it keeps, in __pycache__, beside the .pyc that it is made of; from then on it reads that one file, and
-runs one module's code after another. Each module is still what importlib would load: it counts only for a source of the
-same size that nobody has touched since (by st_ctime; packages give the files of two versions one st_mtime). Where one
-does not, importlib goes its own way, and the file is made again.
-Line numbers are left out. Who wants a traceback (MYDOCKER_DEBUG) or each import (-X importtime) gets importlib's way.
+importlib needs 11 system calls and 25 µs for each module, and a start loads 90 of them. The first bring() writes the
+bytecode of all modules that it loaded into one file in __pycache__; later calls read that file and run one module's
+code after another. The cache is valid for a module as long as its source has the same size and st_ctime (not st_mtime:
+packages give every file of a release the same mtime). If it is not, importlib loads the modules, and the file is
+written again.
+Line numbers are left out. With MYDOCKER_DEBUG (tracebacks) or -X importtime the cache is not used.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
 
-    Row = tuple[str, bool, int, int, CodeType]  # name, whether it is a package; ctime and size of its source; its code
+    Row = tuple[str, bool, int, int, CodeType]  # name, True for a package; ctime and size of the source; code
 
 _ROOT = __file__.rpartition("/mydocker/")[0]
 _TAG = sys.implementation.cache_tag
-_HEADER = (MAGIC_NUMBER, 1, _ROOT)  # Python's version, ours, and what the code says of its place
+_HEADER = (MAGIC_NUMBER, 1, _ROOT)  # Python's version, this file's format, and the directory that the code names
 _Module = type(sys)
 _Code = type((lambda: None).__code__)
 
 
 def bring(*names: str, part: str = "") -> None:
-    """Import them. part: what the file is called, as a rule by the first; two that have loaded different things before
-    need two. Raises what an import raises."""
+    """Import modules. part: the cache file's name, by default the first module's. Callers that start with different
+    modules loaded need separate files. Raises as an import does."""
     path = f"{_ROOT}/mydocker/__pycache__/{part or names[0]}.{_TAG}.all"
     one_by_one = "importtime" in sys._xoptions or "MYDOCKER_DEBUG" in os.environ
-    keeps = not one_by_one and not sys.dont_write_bytecode
+    writes = not one_by_one and not sys.dont_write_bytecode
     before = len(sys.modules)
-    known = set() if one_by_one else _take(path)
+    cached = set() if one_by_one else _read_cache(path)
     for name in names:
         __import__(name)
     loaded = [name for name in [*sys.modules][before:] if name.startswith("mydocker.")]
-    if keeps and not known.issuperset(loaded):
-        _keep(path, loaded)
+    if writes and not cached.issuperset(loaded):
+        _write_cache(path, loaded)
 
 
-def _take(path: str) -> set[str]:
-    """Load what is kept there, as far as it is of the sources of now: the names, none if it is not whole any more."""
+def _read_cache(path: str) -> set[str]:
+    """Load the cached modules. Returns their names; an empty set if the cache is stale: then a part may be loaded."""
     try:
         header, rows = loads(_read(path))
     except (OSError, ValueError, EOFError, TypeError):
@@ -67,8 +67,8 @@ def _take(path: str) -> set[str]:
 
 
 def _load(name: str, package: bool, source: str, code: CodeType) -> None:
-    """What importlib does with the code of a module. Most of what this one imports has been loaded before; what a part
-    that was loaded earlier brought along, when this was kept, need not be there now."""
+    """Run a module's code as importlib does. A parent package that was already loaded when the cache was written may be
+    missing now, so it is imported here."""
     parent, _, tail = name.rpartition(".")
     if parent not in sys.modules:
         __import__(parent)
@@ -82,26 +82,26 @@ def _load(name: str, package: bool, source: str, code: CodeType) -> None:
     except BaseException:
         del sys.modules[name]
         raise
-    sys.modules[name] = sys.modules.pop(name)  # behind those that it has loaded
+    sys.modules[name] = sys.modules.pop(name)  # behind the modules that it has imported
     setattr(sys.modules[parent], tail, module)
 
 
-def _keep(path: str, names: list[str]) -> None:
-    """names: what was loaded, in the order in which it was done: sys.modules has them so. Where that can't be written,
-    or not all of it has a .pyc, nothing is kept."""
-    beside = f"{path}.{os.getpid()}"
+def _write_cache(path: str, names: list[str]) -> None:
+    """names: the loaded modules in the order in which they finished, as sys.modules has them. Without a .pyc of each,
+    or where the file can't be written, there is no cache."""
+    temporary = f"{path}.{os.getpid()}"
     try:
         data = dumps((_HEADER, [_row(name) for name in names]))
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             if os.write(descriptor, data) < len(data):
                 raise OSError("the disk is full")
         finally:
             os.close(descriptor)
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except BaseException as error:
         try:
-            os.unlink(beside)
+            os.unlink(temporary)
         except OSError:
             pass
         if not isinstance(error, (OSError, ValueError, EOFError, TypeError)):
@@ -109,23 +109,23 @@ def _keep(path: str, names: list[str]) -> None:
 
 
 def _row(name: str) -> Row:
-    """By its .pyc. Raises ValueError if that is not of its source as it is now, OSError if there is none."""
+    """Read a module's .pyc. Raises ValueError if it is older than the source, OSError if there is none."""
     package = hasattr(sys.modules[name], "__path__")
     source = _source(name, package)
     directory, _, tail = source.rpartition("/")
     data, status = _read(f"{directory}/__pycache__/{tail[:-3]}.{_TAG}.pyc"), os.stat(source)
-    # PEP 552: the magic number, flags (0: it goes by time and size), the source's time and size, four bytes each.
+    # PEP 552: the magic number, flags (0: valid by time and size), the source's time and size, four bytes each.
     if data[:16] != MAGIC_NUMBER + b"\0\0\0\0" + _word(int(status.st_mtime)) + _word(status.st_size):
         raise ValueError(name)
     return name, package, status.st_ctime_ns, status.st_size, _bare(loads(memoryview(data)[16:]))
 
 
 def _bare(code: CodeType) -> CodeType:
-    """Without its line numbers, which are a fifth of it, and so the code in it."""
+    """Remove the line numbers, a fifth of the bytecode, from a code object and those inside it."""
     if not hasattr(code, "co_linetable"):  # before Python 3.10
         return code
     constants = tuple(_bare(each) if isinstance(each, _Code) else each for each in code.co_consts)
-    # As of Python 3.9, there is no such table; newer versions of mypy know no Python 3.9.
+    # Python 3.9 has no such table, and newer versions of mypy do not know Python 3.9.
     return code.replace(co_consts=constants, co_linetable=b"")  # type: ignore[call-arg, unused-ignore]
 
 

@@ -168,7 +168,7 @@ def test_a_pyc_cut_short_by_a_full_disk_is_not_kept(house):
     path(house).unlink()
     cached = importlib.util.cache_from_source(str(house / "lamp.py"))
     os.truncate(cached, 20)
-    shortcut._keep(str(path(house)), ["mydocker.house.room.lamp"])
+    shortcut._write_cache(str(path(house)), ["mydocker.house.room.lamp"])
     assert list(path(house).parent.glob("*.all*")) == []
 
 
@@ -220,7 +220,7 @@ def test_a_pyc_that_goes_by_the_sources_hash_is_not_kept(house):
     with open(cached, "r+b") as file:
         file.seek(4)
         file.write(b"\1")
-    shortcut._keep(str(path(house)), ["mydocker.house.room.lamp"])
+    shortcut._write_cache(str(path(house)), ["mydocker.house.room.lamp"])
     assert not path(house).exists()
 
 
