@@ -36,8 +36,8 @@ def nftables(chains: list[dict[str, Any]], device: str, nft_flavour: bool) -> li
     """Check the chains of `nft -j list chains`. nft_flavour: true if iptables manages nftables' table `filter`."""
     lines = []
     for chain in chains:
-        ours = nft_flavour and chain["table"] == "filter" and chain["name"] == "FORWARD"
-        if chain.get("hook") == "forward" and chain.get("policy") == "drop" and not ours:
+        is_iptables = nft_flavour and chain["table"] == "filter" and chain["name"] == "FORWARD"
+        if chain.get("hook") == "forward" and chain.get("policy") == "drop" and not is_iptables:
             name = f"{chain['family']} {chain['table']} {chain['name']}"
             accept = " && ".join(f"nft insert rule {name} {end} {device} accept" for end in ("iifname", "oifname"))
             lines.append(f"the nftables chain '{name}' may drop what {device} forwards ('{accept}')")

@@ -23,19 +23,21 @@ def lowest_free(network: Network, taken: Container[int]) -> str:
     return ""
 
 
-def check(network: Network, wanted: str) -> str:
+def check(network: Network, requested: str) -> str:
     """Check an address given by --ip, and return it in canonical form. As in docker, it may be outside the ip_range."""
-    number, bits = parse(wanted)
+    number, bits = parse(requested)
     subnet = cidr(network.subnet)
     if bits != IPV4:
         raise InvalidArgument(
-            f"'{wanted}' is not an IPv4 address", "a container's IPv6 address follows from its IPv4 address"
+            f"'{requested}' is not an IPv4 address", "a container's IPv6 address follows from its IPv4 address"
         )
     if not subnet.holds((number, bits)):
-        raise InvalidArgument(f"address {wanted} is not in network {network.name}", f"its subnet is {network.subnet}")
+        raise InvalidArgument(
+            f"address {requested} is not in network {network.name}", f"its subnet is {network.subnet}"
+        )
     if number in _reserved(network):
         raise InvalidArgument(
-            f"address {wanted} of network {network.name} is reserved",
+            f"address {requested} of network {network.name} is reserved",
             f"no container gets the gateway {network.gateway}, the network address or the broadcast address",
         )
     return show(number)

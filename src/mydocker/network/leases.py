@@ -53,21 +53,21 @@ def full(network: Network) -> Conflict:
     )
 
 
-def take(network: Network, container_id: str, names: list[str], wanted: str = "") -> tuple[str, str]:
-    """Lease an address to a container: `wanted` or the lowest free one.
+def take(network: Network, container_id: str, names: list[str], requested: str = "") -> tuple[str, str]:
+    """Lease an address to a container: `requested` or the lowest free one.
 
     Returns the address, without a prefix, and the ID of the container whose stale lease it was, or "". Unless the
     container runs, the caller holds its lock. Raises InvalidArgument, Conflict if there is no free address, or NotFound
     if the network has been removed meanwhile.
     """
     directory = paths.leases(network.name)
-    wanted = wanted and ipam.check(network, wanted)
+    requested = requested and ipam.check(network, requested)
     with lock(network.name):
         check_exists(network)
         taken = _addresses(network.name)
-        if wanted in taken:
-            _check_available(network.name, wanted, container_id)
-        address = wanted or ipam.lowest_free(network, {parse(each)[0] for each in taken})
+        if requested in taken:
+            _check_available(network.name, requested, container_id)
+        address = requested or ipam.lowest_free(network, {parse(each)[0] for each in taken})
         if not address:
             free = {each for each in taken if _is_stale(_read(network.name, each))}
             address = ipam.lowest_free(network, {parse(each)[0] for each in taken - free})

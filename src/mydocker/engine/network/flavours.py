@@ -29,12 +29,12 @@ def removals() -> list[RemoveOldFlavour]:
 
 def plan(flavour: str, saved: dict[int, str], known: list[str], links: dict[str, Link]) -> list[RemoveOldFlavour]:
     """Plan removals. saved: by version of IP. known: IDs of this store's networks and containers. links: the host's."""
-    ours = {owner_id[:12] for owner_id in known}
+    own = {owner_id[:12] for owner_id in known}
     up = {link.alias.rpartition(" ")[2] for link in links.values() if link.alias.startswith(firewall.TAG)}
     steps = []
     for version, text in saved.items():
         owners = firewall.owners(text)
-        mine = sorted(owners & ours) if owners & (up - ours) else []
-        if mine or (owners and not owners & (up - ours)):
+        mine = sorted(owners & own) if owners & (up - own) else []
+        if mine or (owners and not owners & (up - own)):
             steps.append(RemoveOldFlavour(version, flavour, mine))
     return steps

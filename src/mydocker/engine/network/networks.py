@@ -44,7 +44,7 @@ def load(name: str) -> Network:
     try:
         values = jsontext.loads(read_regular(file))
         if values.get("schema") != SCHEMA:
-            raise CorruptRecord(f"network of another version: {file}", "use the mydocker that made it")
+            raise CorruptRecord(f"network of another version: {file}", "use the version of mydocker that created it")
         network = from_json(Network, values)
         _check(network, name)
         return network

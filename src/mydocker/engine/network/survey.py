@@ -90,7 +90,7 @@ def survey() -> Facts:
 
 
 def _containers() -> tuple[list[Container], list[Container], list[str]]:
-    """(running containers, stopped ones, the IDs of those that are being changed, which somebody holds the lock of)."""
+    """(running containers, stopped ones, the IDs of containers whose lock is held because they are being changed)."""
     running, stopped, changing = [], [], []
     for container_id in state.ids():
         try:
