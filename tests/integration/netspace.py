@@ -43,8 +43,8 @@ def sleeper() -> Iterator[int]:
 def ip(*words: str, pid: int = 0) -> list[dict]:
     """What `ip -j …` tells, here or in the namespace of a process."""
     inside = ["nsenter", "--net", "--target", str(pid)] if pid else []
-    found = subprocess.run([*inside, "ip", "-d", "-j", *words], capture_output=True, text=True, check=True)
-    return [each for each in json.loads(found.stdout or "[]") if each]
+    result = subprocess.run([*inside, "ip", "-d", "-j", *words], capture_output=True, text=True, check=True)
+    return [each for each in json.loads(result.stdout or "[]") if each]
 
 
 def run(command: str) -> None:

@@ -100,8 +100,8 @@ def inside(pid: int, *words: str) -> list[str]:
 
 def talk(pid: int, place: str, source: str = "") -> str:
     """`NAME SEEN-ADDRESS` of whoever answers at kind:address:port, from the namespace of a process (0: the host)."""
-    kind, rest = place.split(":", 1)
-    address, port = rest.rsplit(":", 1)
+    kind, target = place.split(":", 1)
+    address, port = target.rsplit(":", 1)
     argv = inside(pid, sys.executable, "-I", "-S", "-c", CLIENT, kind, address, port, source)
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
@@ -111,9 +111,9 @@ def check(*rows: tuple[int, str, str]) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda row: talk(row[0], row[1]), rows))
     wrong = [
-        f"{who or 'host'} to {place}: {got!r}, not {wanted!r}"
-        for (who, place, wanted), got in zip(rows, answers)
-        if got != wanted
+        f"{who or 'host'} to {place}: {got!r}, not {expected!r}"
+        for (who, place, expected), got in zip(rows, answers)
+        if got != expected
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -182,8 +182,8 @@ class World(contextlib.ExitStack):
         self.serve(pid, name, *places)
         return pid
 
-    def publish(self, net: Net, number: int, name: str, *wanted: Port) -> PublishPorts:
-        effective, held = ports.bind(list(wanted), bool(net.subnet6))
+    def publish(self, net: Net, number: int, name: str, *published: Port) -> PublishPorts:
+        effective, held = ports.bind(list(published), bool(net.subnet6))
         for descriptor in held:
             self.callback(os.close, descriptor)
         address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""

@@ -27,32 +27,32 @@ def query(name: str = "web.lab", kind: str = "A", **options) -> bytes:
 
 
 def parsed(message: bytes) -> ours.Query:
-    found = ours.parse(message)
-    assert found is not None
-    return found
+    received = ours.parse(message)
+    assert received is not None
+    return received
 
 
 @given(st.binary(max_size=600))
 def test_anything_at_all_is_parsed_or_refused(message):
-    found = ours.parse(message)
-    if found is not None:
-        assert len(ours.refusal(found, ours.SERVFAIL)) >= 12
-        ours.answer(found, [b"1234"], ours.limit(found))
-        ours.answers(found, found.id, message)
-        ours.reverse(found.name)
+    received = ours.parse(message)
+    if received is not None:
+        assert len(ours.refusal(received, ours.SERVFAIL)) >= 12
+        ours.answer(received, [b"1234"], ours.limit(received))
+        ours.answers(received, received.id, message)
+        ours.reverse(received.name)
 
 
 @given(st.binary(max_size=80), st.integers(0, 40))
-def test_anything_after_a_good_header_is_parsed_or_refused(rest, additions):
-    found = parsed(struct.pack("!6H", 7, 0x0100, 1, 0, 0, additions) + rest)
-    assert found.problem in (ours.NOERROR, ours.FORMERR, ours.BADVERS)
+def test_anything_after_a_good_header_is_parsed_or_refused(tail, additions):
+    received = parsed(struct.pack("!6H", 7, 0x0100, 1, 0, 0, additions) + tail)
+    assert received.problem in (ours.NOERROR, ours.FORMERR, ours.BADVERS)
 
 
 @given(names, st.sampled_from(sorted(TYPES)), st.booleans())
 def test_a_query_is_read_as_dnspython_wrote_it(name, kind, edns):
-    found = parsed(query(name.upper(), kind, use_edns=edns, payload=1400))
-    assert (found.name, found.type, found.klass) == (name.encode(), TYPES[kind], ours.IN)
-    assert (found.edns, found.size, found.problem) == (edns, 1400 if edns else 512, ours.NOERROR)
+    received = parsed(query(name.upper(), kind, use_edns=edns, payload=1400))
+    assert (received.name, received.type, received.klass) == (name.encode(), TYPES[kind], ours.IN)
+    assert (received.edns, received.size, received.problem) == (edns, 1400 if edns else 512, ours.NOERROR)
 
 
 @given(names)
@@ -132,9 +132,9 @@ def test_what_is_not_worth_an_answer(message):
     ],
 )
 def test_a_malformed_question(question):
-    found = parsed(struct.pack("!6H", 9, 0x0100, 1, 0, 0, 0) + question)
-    assert found.problem == ours.FORMERR
-    refusal = dns.message.from_wire(ours.refusal(found, found.problem))
+    received = parsed(struct.pack("!6H", 9, 0x0100, 1, 0, 0, 0) + question)
+    assert received.problem == ours.FORMERR
+    refusal = dns.message.from_wire(ours.refusal(received, received.problem))
     assert (refusal.id, refusal.rcode(), refusal.question) == (9, dns.rcode.FORMERR, [])
 
 
@@ -146,22 +146,22 @@ def test_only_one_question(count):
 def test_other_operations_are_not_implemented():
     asked = dns.message.make_query("a", "A")
     asked.set_opcode(dns.opcode.STATUS)
-    found = parsed(asked.to_wire())
-    refusal = dns.message.from_wire(ours.refusal(found, found.problem))
+    received = parsed(asked.to_wire())
+    refusal = dns.message.from_wire(ours.refusal(received, received.problem))
     assert (refusal.rcode(), refusal.opcode()) == (dns.rcode.NOTIMP, dns.opcode.STATUS)
 
 
 def test_a_later_edns_is_refused_as_such():
     message = bytearray(query(use_edns=0))
     message[-5] = 1  # OPT ends with its version, two bytes of flags, and the length of nothing
-    found = parsed(bytes(message))
-    assert found.problem == ours.BADVERS
-    assert dns.message.from_wire(ours.refusal(found, found.problem)).rcode() == dns.rcode.BADVERS
+    received = parsed(bytes(message))
+    assert received.problem == ours.BADVERS
+    assert dns.message.from_wire(ours.refusal(received, received.problem)).rcode() == dns.rcode.BADVERS
 
 
 def test_a_dot_within_a_label_makes_no_second_label():
-    found = parsed(struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\x07web.lab\0\0\1\0\1")
-    assert found.name == b"web\\.lab"
+    received = parsed(struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\x07web.lab\0\0\1\0\1")
+    assert received.name == b"web\\.lab"
 
 
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6).filter(lambda address: not address.ipv4_mapped))
@@ -171,8 +171,8 @@ def test_reverse_names(address):
 
 @given(st.lists(st.sampled_from([b"1", b"256", b"x", b"", b"in-addr", b"ip6", b"arpa"]), max_size=36).map(b".".join))
 def test_what_is_no_reverse_name(name):
-    found = ours.reverse(name)
-    assert found == "" or name.endswith(b"arpa")
+    received = ours.reverse(name)
+    assert received == "" or name.endswith(b"arpa")
 
 
 @pytest.mark.parametrize("name", ["256.0.0.1.in-addr.arpa", "1.2.3.in-addr.arpa", "a.1.2.3.in-addr.arpa", "1.ip6.arpa"])
@@ -189,18 +189,18 @@ def response(asked: dns.message.Message, **changes) -> bytes:
 
 def test_only_the_answer_to_the_query_counts():
     asked = dns.message.make_query("out.example", "A", id=77)
-    found = parsed(asked.to_wire())
+    received = parsed(asked.to_wire())
     good = response(asked)
-    assert ours.answers(found, 77, good)
-    assert ours.answers(found, 77, good[:12] + good[12:].upper())
-    assert not ours.answers(found, 78, good)
-    assert not ours.answers(found, 77, asked.to_wire())
-    assert not ours.answers(found, 77, good[:11])
-    assert not ours.answers(found, 77, response(dns.message.make_query("evil.example", "A", id=77)))
-    assert not ours.answers(found, 77, response(dns.message.make_query("out.example", "AAAA", id=77)))
+    assert ours.answers(received, 77, good)
+    assert ours.answers(received, 77, good[:12] + good[12:].upper())
+    assert not ours.answers(received, 78, good)
+    assert not ours.answers(received, 77, asked.to_wire())
+    assert not ours.answers(received, 77, good[:11])
+    assert not ours.answers(received, 77, response(dns.message.make_query("evil.example", "A", id=77)))
+    assert not ours.answers(received, 77, response(dns.message.make_query("out.example", "AAAA", id=77)))
 
 
 def test_who_does_not_understand_need_not_repeat_the_question():
-    found = parsed(query())
-    assert ours.answers(found, 5, struct.pack("!6H", 5, 0x8001, 0, 0, 0, 0))
-    assert not ours.answers(found, 5, struct.pack("!6H", 5, 0x8000, 0, 0, 0, 0))
+    received = parsed(query())
+    assert ours.answers(received, 5, struct.pack("!6H", 5, 0x8001, 0, 0, 0, 0))
+    assert not ours.answers(received, 5, struct.pack("!6H", 5, 0x8000, 0, 0, 0, 0))

@@ -76,24 +76,24 @@ def apply(saved: str, text: str) -> str:
         tables[table].update((name, []) for name in names.split())
     table = ""
     for line in (saved + text).splitlines():
-        word, _, rest = line.partition(" ")
+        word, _, words = line.partition(" ")
         chains = tables.get(table, {})
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
             chains.setdefault(word[1:], [])
         elif word == "-N":
-            assert rest not in chains, line
-            chains[rest] = []
+            assert words not in chains, line
+            chains[words] = []
         elif word == "-X":
-            assert not chains.pop(rest), line
-            assert not any(rule.split(" -j ")[-1] == rest for rules in chains.values() for rule in rules), line
+            assert not chains.pop(words), line
+            assert not any(rule.split(" -j ")[-1] == words for rules in chains.values() for rule in rules), line
         elif word in ("-A", "-I", "-D"):
-            chain = rest.split(" ")[0]
+            chain = words.split(" ")[0]
             if word == "-D":
-                chains[chain].remove(rest)
+                chains[chain].remove(words)
             else:
-                chains[chain].insert(0 if word == "-I" else len(chains[chain]), rest)
+                chains[chain].insert(0 if word == "-I" else len(chains[chain]), words)
     lines = []
     for table, chains in tables.items():
         lines += [f"*{table}", *(f":{name} - [0:0]" for name in chains)]
@@ -175,8 +175,8 @@ def test_a_rule_is_read_back_as_its_owner(name, identity):
     assert len(owner) < 256
     rule = firewall.network_rules(4, owner, "web", "10.200.0.0/20")[0]
     assert shlex.split(rule.spec)[shlex.split(rule.spec).index("--comment") + 1] == owner
-    found, _ = firewall.parse(f"*mangle\n:MYDOCKER-ISOLATE - [0:0]\n-A {rule.spec}\nCOMMIT\n")
-    assert [(each.table, each.chain, each.spec, each.owner) for each in found] == [
+    parsed, _ = firewall.parse(f"*mangle\n:MYDOCKER-ISOLATE - [0:0]\n-A {rule.spec}\nCOMMIT\n")
+    assert [(each.table, each.chain, each.spec, each.owner) for each in parsed] == [
         ("mangle", "MYDOCKER-ISOLATE", rule.spec, owner)
     ]
 

@@ -32,9 +32,9 @@ def test_all_of_it_goes_also_what_nobody_knows_any_more():
 
 
 def test_another_stores_networks_keep_theirs():
-    found = flavours.plan("legacy", {4: saved(ID, OTHER)}, [ID, CONTAINER], up(ID, OTHER))
-    assert found == [RemoveOldFlavour(4, "legacy", [ID[:12]])]
-    text = firewall.remove_owners(saved(ID, OTHER), found[0].owner_ids)
+    removals = flavours.plan("legacy", {4: saved(ID, OTHER)}, [ID, CONTAINER], up(ID, OTHER))
+    assert removals == [RemoveOldFlavour(4, "legacy", [ID[:12]])]
+    text = firewall.remove_owners(saved(ID, OTHER), removals[0].owner_ids)
     assert ID[:12] in text
     assert OTHER[:12] not in text
     assert flavours.plan("legacy", {4: saved(OTHER)}, [ID], up(ID, OTHER)) == []

@@ -34,8 +34,8 @@ def test_a_chain_that_drops_is_named_with_what_helps():
 
 
 def test_the_other_flavours_chain_counts_where_iptables_is_legacy():
-    found = foreign.nftables(CHAINS, "web0", nft_flavour=False)
-    assert [line.split("'")[1] for line in found] == ["ip filter FORWARD", "inet site through"]
+    warnings = foreign.nftables(CHAINS, "web0", nft_flavour=False)
+    assert [line.split("'")[1] for line in warnings] == ["ip filter FORWARD", "inet site through"]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_whose_nat_needs_forwarding(family, table, kind, hook, told):
     ],
 )
 def test_legacy_rules_beside_nft(policy, rules, drops):
-    found = foreign.legacy(LEGACY.format(policy, rules), "web0")
-    assert bool(found) is drops
-    assert all("iptables-legacy -I FORWARD -i web0 -j ACCEPT" in line for line in found)
+    warnings = foreign.legacy(LEGACY.format(policy, rules), "web0")
+    assert bool(warnings) is drops
+    assert all("iptables-legacy -I FORWARD -i web0 -j ACCEPT" in line for line in warnings)
 
 
 def test_ufw_stops_nothing_but_may_empty_all():

@@ -31,9 +31,9 @@ class TestLowestFree:
         assert ipam.lowest_free(network(gateway="192.168.10.254"), set()) == "192.168.10.1"
 
     def test_in_the_range(self):
-        found = network(ip_range="192.168.10.128/25")
-        assert ipam.lowest_free(found, set()) == "192.168.10.128"
-        assert ipam.lowest_free(found, numbers("192.168.10.128")) == "192.168.10.129"
+        net = network(ip_range="192.168.10.128/25")
+        assert ipam.lowest_free(net, set()) == "192.168.10.128"
+        assert ipam.lowest_free(net, numbers("192.168.10.128")) == "192.168.10.129"
 
     def test_the_ends_of_the_subnet_are_nobodys_in_the_range_either(self):
         first = network(ip_range="192.168.10.0/30")
@@ -43,21 +43,21 @@ class TestLowestFree:
         assert ipam.lowest_free(last, numbers("192.168.10.254")) == ""
 
     def test_of_the_smallest(self):
-        found = network("10.0.0.4/30", "10.0.0.5")
-        assert ipam.lowest_free(found, set()) == "10.0.0.6"
-        assert ipam.lowest_free(found, numbers("10.0.0.6")) == ""
+        net = network("10.0.0.4/30", "10.0.0.5")
+        assert ipam.lowest_free(net, set()) == "10.0.0.6"
+        assert ipam.lowest_free(net, numbers("10.0.0.6")) == ""
 
     def test_of_the_largest_over_a_byte_and_at_once(self):
-        found = network("10.0.0.0/8", "10.0.0.1")
-        assert ipam.lowest_free(found, range(cidr("10.0.0.0/8").base, parse("10.1.0.0")[0])) == "10.1.0.0"
+        net = network("10.0.0.0/8", "10.0.0.1")
+        assert ipam.lowest_free(net, range(cidr("10.0.0.0/8").base, parse("10.1.0.0")[0])) == "10.1.0.0"
 
     @given(st.integers(24, 30), st.data())
     def test_each_address_once_and_then_none(self, prefix, data):
         subnet = cidr(f"10.9.8.0/{prefix}")
         gateway = data.draw(st.integers(subnet.base + 1, subnet.last - 1))
-        found = network(str(subnet), ".".join(str(byte) for byte in gateway.to_bytes(4, "big")))
+        net = network(str(subnet), ".".join(str(byte) for byte in gateway.to_bytes(4, "big")))
         taken = set()
-        while address := ipam.lowest_free(found, taken):
+        while address := ipam.lowest_free(net, taken):
             taken.add(parse(address)[0])
         assert taken == set(range(subnet.base + 1, subnet.last)) - {gateway}
 
@@ -68,7 +68,7 @@ class TestCheck:
         assert ipam.check(network(ip_range="192.168.10.128/25"), "192.168.10.5") == "192.168.10.5"
 
     @pytest.mark.parametrize(
-        ("wanted", "word"),
+        ("requested", "word"),
         [
             ("192.168.11.2", "is not in network web"),
             ("192.168.10.0", "is reserved"),
@@ -79,16 +79,16 @@ class TestCheck:
             ("", "invalid IP address"),
         ],
     )
-    def test_refused(self, wanted, word):
+    def test_refused(self, requested, word):
         with pytest.raises(InvalidArgument, match=word) as caught:
-            ipam.check(network(), wanted)
+            ipam.check(network(), requested)
         assert caught.value.hint
 
 
 class TestIpv6:
     def test_as_far_from_the_start(self):
-        found = network(subnet6="fd00:1::/64", gateway6="fd00:1::1")
-        assert ipam.address6(found, "192.168.10.77") == "fd00:1::4d"
+        net = network(subnet6="fd00:1::/64", gateway6="fd00:1::1")
+        assert ipam.address6(net, "192.168.10.77") == "fd00:1::4d"
 
     def test_none(self):
         assert ipam.address6(network(), "192.168.10.77") == ""

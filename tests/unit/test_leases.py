@@ -1,4 +1,4 @@
-"""leases.py, on directories of the test's own: who has an address, who loses it, and who never does."""
+"""leases.py, on directories of the test's own: digit has an address, digit loses it, and digit never does."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def container(store, monkeypatch):
         pid = int(container_id[0])
         (running.add if runs else running.discard)(pid)
         os.makedirs(paths.container(container_id), exist_ok=True)
-        found = Container(
+        record = Container(
             container_id, f"c{pid}", "", "busybox", "", ["sh"], "copy", [], status="running", pid=pid, pid_start=1
         )
-        state.save(found)
+        state.save(record)
         return container_id
 
     return make
 
 
-def take(container_id, names=("c",), wanted=""):
-    return leases.take(WEB, container_id, list(names), wanted)[0]
+def take(container_id, names=("c",), requested=""):
+    return leases.take(WEB, container_id, list(names), requested)[0]
 
 
 class TestTake:
@@ -61,11 +61,11 @@ class TestTake:
         assert take(TWO) == "10.9.8.3"
 
     def test_the_one_asked_for(self, container):
-        assert take(container(ONE), wanted="10.9.8.6") == "10.9.8.6"
+        assert take(container(ONE), requested="10.9.8.6") == "10.9.8.6"
         with pytest.raises(Conflict, match=r"10\.9\.8\.6 of network web is in use by container c"):
-            take(container(TWO), wanted="10.9.8.6")
+            take(container(TWO), requested="10.9.8.6")
         with pytest.raises(InvalidArgument):
-            take(TWO, wanted="10.9.8.1")
+            take(TWO, requested="10.9.8.1")
 
     def test_is_a_file_that_says_whose(self, container, store):
         take(container(ONE), ["web1", "alias", "other"])
@@ -73,8 +73,8 @@ class TestTake:
         assert leases.read("web") == [leases.Lease("10.9.8.2", ONE, ["web1", "alias", "other"])]
 
     def test_its_own_again(self, container):
-        take(container(ONE), wanted="10.9.8.4")
-        assert take(ONE, wanted="10.9.8.4") == "10.9.8.4"
+        take(container(ONE), requested="10.9.8.4")
+        assert take(ONE, requested="10.9.8.4") == "10.9.8.4"
 
     def test_of_a_full_network(self, container):
         for number in range(2, 7):
@@ -100,9 +100,9 @@ class TestStale:
             take(container(str(number) * 64))
 
     def test_of_a_container_that_is_gone(self, container):
-        take("9" * 64, wanted="10.9.8.2")
+        take("9" * 64, requested="10.9.8.2")
         assert leases.active("web") == []
-        assert take(container(ONE), wanted="10.9.8.2") == "10.9.8.2"
+        assert take(container(ONE), requested="10.9.8.2") == "10.9.8.2"
         assert [lease.container_id for lease in leases.active("web")] == [ONE]
 
     def test_of_one_whose_monitor_was_killed(self, container):
@@ -110,7 +110,7 @@ class TestStale:
         assert [lease.container_id for lease in leases.active("web")] == [ONE]
         container(ONE, runs=False)
         assert leases.active("web") == []
-        assert take(container(TWO), wanted="10.9.8.2") == "10.9.8.2"
+        assert take(container(TWO), requested="10.9.8.2") == "10.9.8.2"
 
     def test_that_no_record_tells_of_goes_with_its_container(self, container):
         """Its command line was killed between the two."""
@@ -133,8 +133,8 @@ class TestStale:
         with Lock(f"{paths.container(ONE)}/lock"):
             assert [lease.container_id for lease in leases.active("web")] == [ONE]
             with pytest.raises(Conflict):
-                take(container(TWO), wanted="10.9.8.2")
-        assert take(TWO, wanted="10.9.8.2") == "10.9.8.2"
+                take(container(TWO), requested="10.9.8.2")
+        assert take(TWO, requested="10.9.8.2") == "10.9.8.2"
 
     def test_never_of_one_whose_record_nobody_can_read(self, container, store):
         take(container(ONE))
@@ -146,7 +146,7 @@ class TestStale:
         take(container(ONE))
         (store / "run/_networks/web/10.9.8.2").write_text(text)
         assert leases.read("web") == []
-        assert take(container(TWO), wanted="10.9.8.2") == "10.9.8.2"
+        assert take(container(TWO), requested="10.9.8.2") == "10.9.8.2"
 
 
 class TestRelease:
@@ -172,11 +172,11 @@ def test_no_address_is_two_containers(tmp_path_factory, steps):
         os.makedirs(paths.network("web"))
         (root / "networks/web/network.json").write_text(jsontext.dumps({"id": WEB.id}))
         has = {}
-        for who, wants in steps:
-            if wants and who not in has and len(has) < 5:
-                address = take(who * 64)
+        for digit, wants in steps:
+            if wants and digit not in has and len(has) < 5:
+                address = take(digit * 64)
                 assert address not in has.values()
-                has[who] = address
-            elif not wants and who in has:
-                leases.release("web", has.pop(who), who * 64)
+                has[digit] = address
+            elif not wants and digit in has:
+                leases.release("web", has.pop(digit), digit * 64)
         assert {lease.address: lease.container_id[0] for lease in leases.read("web")} == {a: w for w, a in has.items()}

@@ -104,7 +104,7 @@ class TestMap:
         assert back["rules"] == []
 
     @pytest.mark.parametrize(
-        ("found", "state", "attached"),
+        ("shown", "state", "attached"),
         [
             (bridge("web", "veth11110"), "up", True),
             (bridge("web", "veth11110", up=False), "down", True),
@@ -113,9 +113,9 @@ class TestMap:
             (None, "missing", False),
         ],
     )
-    def test_what_is_wrong_is_seen(self, found, state, attached):
+    def test_what_is_wrong_is_seen(self, shown, state, attached):
         front = container("front", "1", end("web", "veth11110", "10.1.0.2/16"))
-        (network,) = netmap.draw([WEB], {"web": found}, [front], [])["networks"]
+        (network,) = netmap.draw([WEB], {"web": shown}, [front], [])["networks"]
         assert (network["bridge"]["state"], network["containers"][0]["attached"]) == (state, attached)
         assert network["strays"] == []
 

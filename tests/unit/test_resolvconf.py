@@ -97,7 +97,7 @@ def test_the_host_by_name():
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "parsed"),
     [
         ("db:10.0.0.5", ("db", "10.0.0.5")),
         ("db=10.0.0.5", ("db", "10.0.0.5")),
@@ -106,8 +106,8 @@ def test_the_host_by_name():
         ("my_db:host-gateway", ("my_db", "host-gateway")),
     ],
 )
-def test_extra_hosts(text, found):
-    assert resolver.extra_host(text) == found
+def test_extra_hosts(text, parsed):
+    assert resolver.extra_host(text) == parsed
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,10 @@ class World:
                 return len(message)
 
             def recv(self, size):
-                found = self.near.recv(size)
-                if found == b"refused":
+                data = self.near.recv(size)
+                if data == b"refused":
                     raise ConnectionRefusedError
-                return found
+                return data
 
             def fileno(self):
                 return self.near.fileno()
@@ -101,11 +101,11 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch):
-    found = World()
-    monkeypatch.setattr(resolver_transport, "socket", found.socket)
+    outside = World()
+    monkeypatch.setattr(resolver_transport, "socket", outside.socket)
     for each in (module, resolver_transport):
-        monkeypatch.setattr(each, "monotonic", lambda: found.now)
-    return found
+        monkeypatch.setattr(each, "monotonic", lambda: outside.now)
+    return outside
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ class Inside:
 
 @pytest.fixture
 def inside(world, leases):
-    found = Inside()
-    yield found
-    found.resolver.close()
+    container = Inside()
+    yield container
+    container.resolver.close()
 
 
 def answer_to(sent, rcode=0, **changes) -> bytes:
@@ -188,9 +188,9 @@ def test_the_first_network_that_knows_the_name_answers(inside):
 
 
 def test_who_shares_an_alias_comes_first_in_turn(inside):
-    found = [tuple(inside.look_up("www")) for _ in range(4)]
-    assert sorted(set(found)) == [("10.77.0.2", "10.77.0.3"), ("10.77.0.3", "10.77.0.2")]
-    assert found[0] != found[1]
+    answers = [tuple(inside.look_up("www")) for _ in range(4)]
+    assert sorted(set(answers)) == [("10.77.0.2", "10.77.0.3"), ("10.77.0.3", "10.77.0.2")]
+    assert answers[0] != answers[1]
 
 
 def test_types(inside):
@@ -285,8 +285,8 @@ def test_an_answer_by_udp_is_no_longer_than_its_client_takes(inside, world, opti
     far = sent[2]
     filler = size - len(answer)
     pieces = [b"x" * 200] * ((filler - 12) // 201)
-    rest = filler - 12 - 201 * len(pieces)
-    data = b"".join(bytes([len(piece)]) + piece for piece in [*pieces, b"y" * (rest - 1)][: len(pieces) + (rest > 0)])
+    tail = filler - 12 - 201 * len(pieces)
+    data = b"".join(bytes([len(piece)]) + piece for piece in [*pieces, b"y" * (tail - 1)][: len(pieces) + (tail > 0)])
     record = b"\xc0\x0c" + struct.pack("!2HIH", 16, 1, 60, len(data)) + data
     end = len(answer) - (11 if options else 0)  # before the OPT record
     far.send(answer[:6] + b"\0\1" + answer[8:end] + record + answer[end:])
@@ -450,9 +450,9 @@ def test_nothing_is_raised_whatever_is_broken(inside, leases, monkeypatch):
 def test_any_bytes_do_no_harm(inside, world):
     @settings(max_examples=300)
     @given(st.binary(max_size=5000), st.booleans())
-    def attack(rest, header):
+    def attack(tail, header):
         world.now += 10  # nothing piles up
-        inside.udp.ask(struct.pack("!6H", 7, 0x0100, 1, 0, 0, 1) + rest if header else rest)
+        inside.udp.ask(struct.pack("!6H", 7, 0x0100, 1, 0, 0, 1) + tail if header else tail)
         inside.step()
         assert len(inside.resolver.forwards) <= MAX_FORWARDS
 

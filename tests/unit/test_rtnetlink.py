@@ -116,9 +116,9 @@ class TestRoutes:
         family = 2 if gateway.version == 4 else 10
         where = {"family": family, "table": main, "proto": boot, "scope": universe, "type": unicast}
         assert fields == {**lengths, **where}
-        (name, value), *rest = attributes
+        (name, value), *others = attributes
         assert (name, ipaddress.ip_address(value)) == ("RTA_GATEWAY", gateway)
-        assert rest == [("RTA_OIF", link), *([("RTA_PRIORITY", metric)] if metric else [])]
+        assert others == [("RTA_OIF", link), *([("RTA_PRIORITY", metric)] if metric else [])]
 
 
 class FakeSocket:
@@ -171,8 +171,8 @@ class TestRequest:
         assert caught.value.strerror == f"Invalid argument ({text})"
 
     @given(st.binary(min_size=20))
-    def test_a_broken_answer_ends_too(self, rest):
-        data = pack("=IHHII", 16 + len(rest), 2, 0x200, 0, 0) + rest
+    def test_a_broken_answer_ends_too(self, others):
+        data = pack("=IHHII", 16 + len(others), 2, 0x200, 0, 0) + others
         rtnetlink._answer(data)
 
     def test_anything_but_an_answer_is_refused(self):

@@ -26,17 +26,17 @@ def drawn(mydocker, *words: str) -> str:
 
 def test_as_json(machine, mydocker, wired):
     made, container, port = wired
-    found = json.loads(drawn(mydocker, "--format", "json"))
-    (ours,) = [each for each in found["networks"] if each["name"] == made]
-    assert (ours["bridge"]["device"], ours["bridge"]["state"]) == (device(mydocker, made), "up")
-    assert any("MASQUERADE" in rule for rule in ours["rules"])
-    (end,) = ours["containers"]
+    drawing = json.loads(drawn(mydocker, "--format", "json"))
+    (own,) = [each for each in drawing["networks"] if each["name"] == made]
+    assert (own["bridge"]["device"], own["bridge"]["state"]) == (device(mydocker, made), "up")
+    assert any("MASQUERADE" in rule for rule in own["rules"])
+    (end,) = own["containers"]
     assert (end["name"], end["attached"]) == (container, True)
     assert end["address"].split("/")[0] == address(mydocker, container, made)
-    assert end["link"] in machine.shell(f"ip -o link show master {ours['bridge']['device']}").stdout
+    assert end["link"] in machine.shell(f"ip -o link show master {own['bridge']['device']}").stdout
     assert end["ports"] == [f"127.0.0.1:{port} -> 80/tcp"]
     assert any(f"--dport {port}" in rule and "DNAT" in rule for rule in end["rules"])
-    assert f"{container}-apart" in found["others"]["none"]
+    assert f"{container}-apart" in drawing["others"]["none"]
 
 
 def test_as_a_tree(machine, mydocker, wired):

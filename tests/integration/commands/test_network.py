@@ -86,14 +86,14 @@ class TestCreate:
             "--ip-range", "10.251.7.0/24", "--internal", "--label", "a=b", "--label", "c", "--mtu", "1400",
             "-o", "com.docker.network.bridge.name=brx" + net[-8:], net,
         )  # fmt: skip
-        found = described(mydocker, net)
-        assert found["IPAM"]["Config"] == [
+        shown = described(mydocker, net)
+        assert shown["IPAM"]["Config"] == [
             {"Subnet": "10.251.0.0/16", "IPRange": "10.251.7.0/24", "Gateway": "10.251.255.254"}
         ]
-        assert (found["Internal"], found["EnableIPv6"], found["Labels"]) == (True, False, {"a": "b", "c": ""})
-        bridge = link(machine, found["Options"]["com.docker.network.bridge.name"])
+        assert (shown["Internal"], shown["EnableIPv6"], shown["Labels"]) == (True, False, {"a": "b", "c": ""})
+        bridge = link(machine, shown["Options"]["com.docker.network.bridge.name"])
         assert (bridge["ifname"], bridge["mtu"]) == ("brx" + net[-8:], 1400)
-        assert not [rule for rule in rules(machine, found["Id"][:12]) if rule.startswith(POSTROUTING)]
+        assert not [rule for rule in rules(machine, shown["Id"][:12]) if rule.startswith(POSTROUTING)]
 
     def test_ipv6(self, machine, mydocker, net):
         subnets = ["--subnet", "10.251.0.0/24", "--subnet", "fd51:7:7::/64"]

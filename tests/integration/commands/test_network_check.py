@@ -1,4 +1,4 @@
-"""network check: each kind of damage is told, mended without a restart, and then the packets flow again."""
+"""network check: each kind of damage is told, repaired without a restart, and then the packets flow again."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def wrong(mydocker, *words: str) -> list[str]:
     return result.lines
 
 
-def mends(mydocker, told: list[str]) -> None:
-    """What --repair mends is what was told, and then nothing is wrong."""
+def repairs(mydocker, told: list[str]) -> None:
+    """What --repair repairs is what was told, and then nothing is wrong."""
     lines = mydocker.ok("network", "check", "--repair").splitlines()
     assert [line.rpartition(": ")[0] for line in lines] == [line.partition(" (--repair: ")[0] for line in told]
     assert mydocker.ok("network", "check") == FINE
 
 
 def veth(mydocker, container: str) -> str:
-    found = json.loads(mydocker.ok("netmap", "--format", "json"))["networks"]
-    return next(end["link"] for each in found for end in each["containers"] if end["name"] == container)
+    networks = json.loads(mydocker.ok("netmap", "--format", "json"))["networks"]
+    return next(end["link"] for each in networks for end in each["containers"] if end["name"] == container)
 
 
 def kill_monitor(machine, mydocker, container: str) -> None:
@@ -91,7 +91,7 @@ def test_rules_are_gone(machine, mydocker, wired, flows, whose, command):
     told = wrong(mydocker)
     assert any(line.startswith(f"{'network ' + made if whose == 'all networks' else about}: ") for line in told)
     if command == "check":
-        mends(mydocker, told)
+        repairs(mydocker, told)
     else:
         mydocker.ok("network", "reload")
         assert mydocker.ok("network", "check") == FINE
@@ -108,7 +108,7 @@ def test_rules_of_one_that_publishes_nothing(machine, mydocker, wired, flows):
     told = wrong(mydocker)
     text = "it has rules in iptables for more than its published ports (--repair: removed)"
     assert told == [f"container {second}: {text}"]
-    mends(mydocker, told)
+    repairs(mydocker, told)
     assert rules(machine, owners[1]) == []
     flows()
 
@@ -119,7 +119,7 @@ def test_the_bridge_is_gone(machine, mydocker, wired, flows):
     told = wrong(mydocker)
     assert told[0].startswith(f"network {made}: its bridge ")
     assert {line.split(":")[0] for line in told[1:]} == {f"container {first}", f"container {second}"}
-    mends(mydocker, told)
+    repairs(mydocker, told)
     flows()
 
 
@@ -131,7 +131,7 @@ def test_the_bridge_is_changed(machine, mydocker, wired, flows, damage):
     assert machine.shell(f"ip {damage.format(bridge=device(mydocker, made))}").rc == 0
     told = wrong(mydocker)
     assert [line.split(":")[0] for line in told] == [f"network {made}"]
-    mends(mydocker, told)
+    repairs(mydocker, told)
     flows()
 
 
@@ -141,7 +141,7 @@ def test_a_link_is_unplugged_or_changed(machine, mydocker, wired, flows, damage)
     assert machine.shell(f"ip link set {veth(mydocker, first)} {damage}").rc == 0
     told = wrong(mydocker)
     assert [line.split(":")[0] for line in told] == [f"container {first}"]
-    mends(mydocker, told)
+    repairs(mydocker, told)
     flows()
 
 
@@ -152,8 +152,8 @@ def test_a_link_is_gone(machine, mydocker, wired, flows):
         (line,) = wrong(mydocker, *words)
         assert line.startswith(f"container {first}: its link veth")
         assert f"'mydocker restart {first}'" in line
-    (found,) = json.loads("\n".join(wrong(mydocker, "--format", "json")))
-    assert (found["about"], found["repairable"], found["repaired"]) == (f"container {first}", False, False)
+    (finding,) = json.loads("\n".join(wrong(mydocker, "--format", "json")))
+    assert (finding["about"], finding["repairable"], finding["repaired"]) == (f"container {first}", False, False)
     mydocker.ok("restart", "-t", "0", first)
     assert mydocker.ok("network", "check") == FINE
     flows()
@@ -166,7 +166,7 @@ def test_leases(machine, mydocker, wired, flows):
     machine.shell(f"rm {directory}/{address(mydocker, first, made)}; echo {'e' * 64} nobody > {directory}/10.93.57.9")
     told = wrong(mydocker)
     assert [line.split(":")[0] for line in told] == [f"container {first}", f"network {made}"]
-    mends(mydocker, told)
+    repairs(mydocker, told)
     assert sorted(leases(machine, made)) == there
     assert mydocker.ok("exec", second, "nslookup", first)
     flows()
@@ -182,7 +182,7 @@ def test_a_monitor_was_killed(machine, mydocker, wired, flows):
         f"container {first}",
         f"network {made}",
     ]
-    mends(mydocker, told)
+    repairs(mydocker, told)
     assert not rules(machine, f" {first} ")
     assert machine.run("test", "-L", f"/run/netns/{first}").rc != 0
     mydocker.ok("start", first)
@@ -193,7 +193,7 @@ def test_a_monitor_was_killed(machine, mydocker, wired, flows):
 def test_a_link_of_ip_netns(machine, mydocker, wired, flows):
     _, first, _, _ = wired
     assert machine.run("rm", f"/run/netns/{first}").rc == 0
-    mends(mydocker, wrong(mydocker))
+    repairs(mydocker, wrong(mydocker))
     assert machine.shell(f"ip netns exec {first} ip -br address show eth0").stdout
 
 

@@ -48,17 +48,17 @@ def name_server(machine, nothing_left):
         yield lan.address
 
 
-def lookup(mydocker, container: str, wanted: str) -> str:
-    """The address that `wanted` has in that container, once it has answered a ping; "" if there is no such name."""
-    result = mydocker("exec", container, "ping", "-c", "1", "-W", "2", wanted)
-    found = re.match(r"PING \S+ \(([\d.]+)\)", result.stdout)
-    assert found is None or result.rc == 0, f"{wanted} is {found and found[1]}, and does not answer"
-    return found[1] if found else ""
+def lookup(mydocker, container: str, name: str) -> str:
+    """The address that `name` has in that container, once it has answered a ping; "" if there is no such name."""
+    result = mydocker("exec", container, "ping", "-c", "1", "-W", "2", name)
+    match = re.match(r"PING \S+ \(([\d.]+)\)", result.stdout)
+    assert match is None or result.rc == 0, f"{name} is {match and match[1]}, and does not answer"
+    return match[1] if match else ""
 
 
-def resolved(mydocker, container: str, wanted: str) -> list[str]:
-    """The IPv4 addresses that the container's name server gives for `wanted`, without a connection to any."""
-    said = mydocker("exec", container, "nslookup", "-type=a", wanted).stdout
+def resolved(mydocker, container: str, name: str) -> list[str]:
+    """The IPv4 addresses that the container's name server gives for `name`, without a connection to any."""
+    said = mydocker("exec", container, "nslookup", "-type=a", name).stdout
     return re.findall(r"^Address: ([\d.]+)$", said.partition("\n\n")[2], flags=re.MULTILINE)
 
 
@@ -89,11 +89,11 @@ class TestNames:
     @staticmethod
     def aliases(inspect: str) -> dict[str, list[str] | None]:
         """Of each network, from `inspect`; the short ID is "ID", a network's name counts from its last dash."""
-        (found,) = json.loads(inspect)
-        networks = found["NetworkSettings"]["Networks"]
+        (container,) = json.loads(inspect)
+        networks = container["NetworkSettings"]["Networks"]
         return {
             net.rpartition("-")[2]: end["Aliases"]
-            and ["ID" if each == found["Id"][:12] else each for each in end["Aliases"]]
+            and ["ID" if each == container["Id"][:12] else each for each in end["Aliases"]]
             for net, end in networks.items()
         }
 
@@ -115,8 +115,8 @@ class TestNames:
         docker.ok("run", "-d", "--net", "nets-net", *self.HOSTNAME, *SLEEPS)
         docker.ok("network", "connect", "--alias", "joined", "nets-other", "nets-web")
         docker.ok("network", "connect", "bridge", "nets-web")
-        found = self.aliases(docker.ok("inspect", "nets-web"))
-        assert found == {"net": ["www", "ID", "far.away"], "other": ["joined", "ID", "far.away"], "bridge": []}
+        aliases = self.aliases(docker.ok("inspect", "nets-web"))
+        assert aliases == {"net": ["www", "ID", "far.away"], "other": ["joined", "ID", "far.away"], "bridge": []}
         assert "Address: 172." in docker.ok("exec", "nets-web", "nslookup", "-type=a", "far.away", "127.0.0.11")
 
     def test_both_ways(self, mydocker, net, asker, name):

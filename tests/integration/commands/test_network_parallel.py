@@ -20,8 +20,8 @@ def net(mydocker, name):
 
 
 def endpoints(mydocker, containers: list[str], on: str) -> list[dict]:
-    found = json.loads(mydocker.ok("inspect", *containers))
-    return [each["NetworkSettings"]["Networks"][on] for each in found]
+    inspected = json.loads(mydocker.ok("inspect", *containers))
+    return [each["NetworkSettings"]["Networks"][on] for each in inspected]
 
 
 def kill_monitor(machine, mydocker, container: str, *, and_container: bool) -> None:
@@ -63,11 +63,11 @@ def test_200_short_lives_among_each_other(machine, mydocker, net):
 
 def test_20_starts_at_20_ports(machine, mydocker, net):
     """Each container's own rule, though all change the firewall at the same moment; and none afterwards."""
-    lives = [
+    processes = [
         mydocker.start("run", "-d", "--net", net, "-p", f"127.0.0.1:{42100 + number}:80", *SLEEPS)
         for number in range(20)
     ]
-    containers = [process.communicate(timeout=110)[0].decode().strip() for process in lives]
+    containers = [process.communicate(timeout=110)[0].decode().strip() for process in processes]
     for number, end in enumerate(endpoints(mydocker, containers, net)):
         assert len(rules(machine, f"--to-destination {end['IPAddress']}:80")) == 1
         assert f"--dport {42100 + number}" in rules(machine, f"--to-destination {end['IPAddress']}:80")[0]
@@ -89,8 +89,8 @@ def test_20_networks_have_20_subnets(machine, mydocker, name):
     try:
         making = [mydocker.start("network", "create", each) for each in names]
         assert [process.communicate(timeout=110)[1] for process in making] == [b""] * 20
-        found = [json.loads(mydocker.ok("network", "inspect", each))[0] for each in names]
-        assert len({each["IPAM"]["Config"][0]["Subnet"] for each in found}) == 20
+        networks = [json.loads(mydocker.ok("network", "inspect", each))[0] for each in names]
+        assert len({each["IPAM"]["Config"][0]["Subnet"] for each in networks}) == 20
         bridges = {device(mydocker, each) for each in names}
         assert len(bridges) == 20
         assert bridges <= set(machine.snapshot()["links"])

@@ -39,7 +39,7 @@ def pid():
         yield started
 
 
-def found(device: str = "web.br") -> bridge.Bridge | None:
+def described(device: str = "web.br") -> bridge.Bridge | None:
     """As it is, with its index, which is the kernel's to choose, as 0."""
     there = bridge.describe(device)
     if there:
@@ -54,9 +54,9 @@ def setting(path: str) -> str:
 
 class TestBridge:
     def test_it_is_made_and_deleted(self):
-        assert found() is None
+        assert described() is None
         bridge.make(*GIVEN)
-        assert found() == WHOLE
+        assert described() == WHOLE
         (shown,) = ip("address", "show", "web.br")
         assert shown["ifalias"] == TAG
         ours = [each for each in shown["addr_info"] if each["scope"] == "global"]
@@ -67,7 +67,7 @@ class TestBridge:
         assert setting("ipv6/conf/web.br/accept_ra") == "0"
         assert setting("ipv6/conf/web.br/disable_ipv6") == "0"
         assert bridge.delete("web.br", TAG)
-        assert found() is None
+        assert described() is None
         assert not bridge.delete("web.br", TAG)
 
     def test_without_ipv6_the_host_has_no_address_of_it_there(self, pid):
@@ -94,7 +94,7 @@ class TestBridge:
         index = bridge.describe("web.br").index
         run(damage)
         bridge.make(*GIVEN)
-        assert found() == WHOLE
+        assert described() == WHOLE
         assert bridge.describe("web.br").index == index
 
     @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ class TestBridge:
     def test_the_mtu_does_not_follow_the_ports(self, pid):
         bridge.make("web.br", ["10.9.1.1/24"], 1400, MAC, TAG)
         MakeVeth("veth7", "web.br", 1300, "eth0", PEER_MAC, pid).do(Context())
-        assert found().mtu == 1400
+        assert described().mtu == 1400
         RemoveLink("veth7").do(Context())
-        assert found().mtu == 1400
+        assert described().mtu == 1400
 
 
 class TestOps:
@@ -137,9 +137,9 @@ class TestOps:
                 op.do(Context())
 
         do(MakeBridge(*GIVEN))
-        assert found() == WHOLE
+        assert described() == WHOLE
         do(MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid))
-        assert found().ports == ["veth7"]
+        assert described().ports == ["veth7"]
         (veth,) = ip("link", "show", "veth7")
         assert (veth["mtu"], "UP" in veth["flags"]) == (1400, True)
         do(ConfigureLink("eth0", "10.9.1.2/24", "10.9.1.1", "fd00:9::2/64", "fd00:9::1", 3), pid)
@@ -156,7 +156,7 @@ class TestOps:
         do(RemoveLink("veth7"))
         assert {each["ifname"] for each in ip("link", pid=pid)} == {"lo"}
         do(RemoveBridge("web.br", TAG))
-        assert found() is None
+        assert described() is None
 
     def test_what_went_wrong_half_way_is_taken_back(self):
         run("ip link add web.br type veth peer name other")
@@ -168,9 +168,9 @@ class TestOps:
         op = MakeBridge("half", ["10.9.1.1/24", "10.9.1.1/24"], 1400, MAC, TAG)
         with pytest.raises(OSError, match="File exists: 'half'"):
             op.do(Context())
-        assert found("half").alias == ""
+        assert described("half").alias == ""
         op.undo()
-        assert found("half") is None
+        assert described("half") is None
 
     def test_undo_unplugs_at_once_and_the_link_goes_with_its_namespace(self):
         bridge.make(*GIVEN)
@@ -178,7 +178,7 @@ class TestOps:
             op = MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid)
             op.do(Context())
             op.undo()
-            assert found().ports == []
+            assert described().ports == []
             (veth,) = ip("link", "show", "veth7")
             assert "UP" not in veth["flags"]
         end = time.monotonic() + 10
@@ -194,7 +194,7 @@ class TestOps:
                 MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, before).do(Context())
             op = MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid)
             op.do(Context())
-            assert found().ports == ["veth7"]
+            assert described().ports == ["veth7"]
             RemoveLink("veth7").do(Context())
         RemoveLink("veth7").do(Context())
 

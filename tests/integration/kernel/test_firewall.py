@@ -216,12 +216,12 @@ def test_the_typed_commands_do_the_same(router, kind):
     publish = PublishPorts("a", "a" * 64, ["8080:80/tcp", "127.0.0.1:53:53/udp"], "10.201.16.2", "fd00:201:16::2")
     add.do(Context())
     publish.do(Context())
-    wanted = sorted(rules()), sorted(rules(6))
+    expected = sorted(rules()), sorted(rules(6))
     publish.undo()
     add.undo()
-    assert wanted != (sorted(rules()), sorted(rules(6)))
+    assert expected != (sorted(rules()), sorted(rules(6)))
     run(add.shell().replace("\n", " ;\n") + "\n" + publish.shell())
-    assert (sorted(rules()), sorted(rules(6))) == wanted
+    assert (sorted(rules()), sorted(rules(6))) == expected
     run(RemovePorts("a", "a" * 64, "fd00:201:16::2").shell())
     assert "container a" not in "".join(rules() + rules(6))
     assert "network one" in "".join(rules())
@@ -262,9 +262,9 @@ def test_ports_find_their_chain_again(router, kind):
     ONE.add()
     run("iptables -t nat -F; iptables -t nat -X")
     PublishPorts("a", "a" * 64, ["8080:80/tcp"], "10.201.16.2").do(Context())
-    found = "".join(rules())
-    assert "-A PREROUTING -m addrtype --dst-type LOCAL" in found
-    assert found.count("--dport 8080") == 1
+    text = "".join(rules())
+    assert "-A PREROUTING -m addrtype --dst-type LOCAL" in text
+    assert text.count("--dport 8080") == 1
 
 
 @FLAVOURS
@@ -369,9 +369,9 @@ def test_network_reload(router, monkeypatch, tmp_path, alive):
     monkeypatch.setattr(networks, "is_up", lambda _: True)
     for _ in range(2):
         assert reload.reload() == []
-        found = "".join(rules())
-        assert found.count("--dport 8080") == alive
-        assert found.count("-j MASQUERADE") == 3
+        text = "".join(rules())
+        assert text.count("--dport 8080") == alive
+        assert text.count("-j MASQUERADE") == 3
         run("iptables -F; iptables -t nat -F")
     if not programs.find("nft"):
         pytest.skip("needs nft for the warning")
@@ -397,8 +397,8 @@ def test_a_program_that_fails_or_is_missing(router, monkeypatch):
 
 
 @contextlib.contextmanager
-def bound(*wanted: Port, ipv6: bool = False):
-    effective, held = ports.bind(list(wanted), ipv6)
+def bound(*published: Port, ipv6: bool = False):
+    effective, held = ports.bind(list(published), ipv6)
     try:
         yield effective
     finally:

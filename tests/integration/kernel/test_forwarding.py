@@ -42,8 +42,8 @@ def test_the_fact_outlives_the_rules(alone):
     assert check.check() == []
     run(FLUSH)
     assert "the rules that restrict it to containers are gone" in told()[0]
-    mended, left = check.repair()
-    assert [each.about for each in mended] == ["this host", "network one", "network two"]
+    repaired, left = check.repair()
+    assert [each.about for each in repaired] == ["this host", "network one", "network two"]
     assert left == []
     assert firewall.has_guard(iptables.save(4))
     lifecycle.remove(one)
@@ -65,7 +65,7 @@ def test_it_is_turned_off_by_somebody(alone):
 
 
 def test_a_router_stays_one(alone):
-    """Forwarding was on, so it is nobody's business; when it was turned off and mydocker has mended that, it is."""
+    """Forwarding was on, so it is nobody's business; when it was turned off and mydocker has repaired that, it is."""
     run("sysctl -qw net.ipv4.ip_forward=1")
     one, said = create("one", "10.201.26.0/24")
     assert (said, forwarding.turned_on()) == ([], firewall.Guard())

@@ -105,14 +105,14 @@ class Inside:
 
     def start(self, namespace: str, *command: str) -> subprocess.Popen:
         line = f'mount --bind {self.directory}/inside /etc/resolv.conf && exec "$@"'
-        found = subprocess.Popen(
+        process = subprocess.Popen(
             ["nsenter", f"--net={namespace}", "unshare", "-m", "sh", "-c", line, "sh", *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.started.append(found)
-        return found
+        self.started.append(process)
+        return process
 
     def run(self, *command: str) -> str:
         return self.start(self.container, *command).communicate(timeout=60)[0]
@@ -128,7 +128,7 @@ class Inside:
 
     def serve_outside(self) -> subprocess.Popen:
         big = ",".join(["x" * 200] * 12)
-        found = self.start(
+        process = self.start(
             self.host,
             *f"dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= "
             f"--bind-interfaces --listen-address={SERVER} --address=/outside.example/192.0.2.7 "
@@ -136,9 +136,9 @@ class Inside:
         )
         for _ in range(100):
             if self.dig("outside.example"):
-                return found
+                return process
             time.sleep(0.05)
-        raise AssertionError(f"dnsmasq does not answer: {found.poll()}")
+        raise AssertionError(f"dnsmasq does not answer: {process.poll()}")
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -154,9 +154,9 @@ class Inside:
 
 @pytest.fixture
 def inside(tmp_path):
-    found = Inside(str(tmp_path))
-    yield found
-    found.end()
+    container = Inside(str(tmp_path))
+    yield container
+    container.end()
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_a_flood_takes_no_more_than_its_share(inside, outside):
 
 def test_connections_are_few_and_an_idle_one_gives_way(inside):
     before = inside.descriptors()
-    found = inside.python(
+    received = inside.python(
         f"""
 import socket
 held = [socket.create_connection(("127.0.0.11", 53)) for _ in range({MAX_CONNECTIONS} * 3)]
@@ -308,7 +308,7 @@ held[0].settimeout(5)
 print(held[0].recv(1))
 """
     )
-    assert found.split("\n")[:2] == [repr(b"\x0aM\x00\x02"), "b''"]
+    assert received.split("\n")[:2] == [repr(b"\x0aM\x00\x02"), "b''"]
     assert inside.descriptors() < before + MAX_CONNECTIONS + 1
 
 

@@ -89,11 +89,11 @@ def test_a_container_s_network(bridge, pid, by_descriptor):
     assert "UP" in lo["flags"]
     (eth0,) = ip("addr", "show", "eth0", pid=pid)
     assert (eth0["address"], eth0["mtu"], eth0["operstate"]) == (MAC, 1400, "UP")
-    found = {each["local"]: each for each in eth0["addr_info"] if each["scope"] == "global"}
-    assert found.keys() == {"10.9.1.2", "fd00:9::2"}
-    assert (found["10.9.1.2"]["prefixlen"], found["10.9.1.2"]["broadcast"]) == (24, "10.9.1.255")
-    assert found["fd00:9::2"]["nodad"]
-    assert not found["fd00:9::2"].get("tentative")
+    addresses = {each["local"]: each for each in eth0["addr_info"] if each["scope"] == "global"}
+    assert addresses.keys() == {"10.9.1.2", "fd00:9::2"}
+    assert (addresses["10.9.1.2"]["prefixlen"], addresses["10.9.1.2"]["broadcast"]) == (24, "10.9.1.255")
+    assert addresses["fd00:9::2"]["nodad"]
+    assert not addresses["fd00:9::2"].get("tentative")
     (route,) = ip("route", "show", "default", pid=pid)
     assert (route["gateway"], route["dev"]) == ("10.9.1.1", "eth0")
     (route6,) = ip("-6", "route", "show", "default", pid=pid)
