@@ -153,15 +153,15 @@ def test_what_would_not_be_understood_later(field, value):
     ("value", "shape", "wrong"),
     [
         ({"a": 1}, {"a": int}, ""),
-        ({"a": True}, {"a": int}, "it.a is no int"),
+        ({"a": True}, {"a": int}, "it.a is not of type int"),
         ({}, {"a": int}, "it has no 'a'"),
         ({}, {"a?": int}, ""),
         ({"a": None}, {"a?": (int, type(None))}, ""),
-        ({"a": [1, "x"]}, {"a": [int]}, "it.a[1] is no int"),
-        ({"a": {"b": 1}}, {"a": {"": str}}, "it.a.b is no str"),
+        ({"a": [1, "x"]}, {"a": [int]}, "it.a[1] is not of type int"),
+        ({"a": {"b": 1}}, {"a": {"": str}}, "it.a.b is not of type str"),
         ({"a": 1, "more": []}, {"a": int}, ""),
-        ([], {"a?": int}, "it is no object"),
-        ({"a": {}}, {"a": [str]}, "it.a is no list"),
+        ([], {"a?": int}, "it is not an object"),
+        ({"a": {}}, {"a": [str]}, "it.a is not a list"),
     ],
 )
 def test_misfit(value, shape, wrong):

@@ -91,7 +91,7 @@ class TestForPeople:
         ]  # fmt: skip
         at = lines.index("  0.000 ms  read the bundle                                              2.00 ms")
         assert lines[at + 1] == "            cat $C/config.json"
-        assert re.search(r"^  8.000 ms  call it bird +12 µs$", "\n".join(lines), re.M)
+        assert re.search(r"^  8.000 ms  set the host name to bird +12 µs$", "\n".join(lines), re.M)
         assert "            mount -t overlay -o lowerdir=$L1,upperdir=$C/upper overlay $R" in lines
         cgroup = f"            mkdir -p {' '.join(f'/sys/fs/cgroup/{n}/mydocker/$ID' for n in 'abcd')}"
         assert cgroup in lines  # not broken
@@ -284,7 +284,7 @@ class TestForPrograms:
 class TestPicture:
     @pytest.fixture(scope="class")
     def script(self):
-        path = Path(__file__).parents[2] / "script/make-explain-svg"
+        path = Path(__file__).parents[2] / "script/make-pictures"
         loader = SourceFileLoader("make_explain_svg", str(path))
         module = module_from_spec(spec_from_loader(loader.name, loader))
         loader.exec_module(module)
@@ -333,7 +333,7 @@ class TestPlan:
         explain.print_plan(plan)
         lines = printed[0].splitlines()
         assert lines[0] == f"ID={ID}"
-        assert "         1  call it bird" in lines
+        assert "         1  set the host name to bird" in lines
         assert "            hostname bird" in lines
         assert lines[-2].startswith("── nothing was done ──")
         assert lines[-1] == "6 steps, 4 on the host and 2 in the container"

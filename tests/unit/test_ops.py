@@ -330,7 +330,7 @@ class TestDo:
         monkeypatch.setattr(os, "chdir", lambda path: None)
         for here in (FileNotFoundError, "(unreachable)/home"):  # glibc's answer, and the system call's
             monkeypatch.setattr(os, "getcwd", lambda here=here: _answer(here))
-            with pytest.raises(OSError, match="outside of the container's root"):
+            with pytest.raises(OSError, match="outside the container's root"):
                 ChangeDirectory("/proc/self/fd/9").do(Context())
         monkeypatch.setattr(os, "getcwd", lambda: "/w")
         ChangeDirectory("/w").do(Context())

@@ -82,7 +82,7 @@ def trace_rows(trace: dict[str, Any]) -> list[Row]:
             row["start"], row["end"] = int(row["start"]), int(row["end"])
         rows.sort(key=lambda row: (row["start"], -row["end"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptRecord(f"damaged trace of a start: {error!r}", "it is written anew at the next start") from None
+        raise CorruptRecord(f"damaged trace of a start: {error!r}", "the next start writes a new one") from None
     steps = [row for side in _SIDES for row in rows if row["side"] == side and _is_step(row)]
     numbers = {id(row): number for number, row in enumerate(steps, 1)}
     return [{**row, "number": numbers.get(id(row))} for row in rows]

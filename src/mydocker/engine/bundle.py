@@ -1,4 +1,4 @@
-"""What lies in a container's directory beside its record."""
+"""Read config.json and request.json, the files in a container's directory beside its record."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mydocker.model.options.request import CreateRequest
 
 
-# What a file has to look like before anybody relies on it: a type; [of what] a list is; {"name": of what} an object,
-# "name?" where that may be missing, and "" for any name; (one, or the other). What is not named may be there.
+# The shapes that files must have: a type; [shape] for a list; {"name": shape} for an object, with "name?" for a key
+# that may be missing and "" for any key; (shape, shape) for alternatives. Further keys are allowed.
 _TEXTS, _MAP, _MAYBE = [str], {"": str}, type(None)
 _CAPABILITIES = {f"{kind}?": _TEXTS for kind in ("bounding", "permitted", "effective", "inheritable", "ambient")}
 _DEVICE = {"path": str, "type": str, "major": int, "minor": int, "fileMode?": int, "uid?": int, "gid?": int}
@@ -74,19 +74,19 @@ _REQUEST = {  # request.from_json() looks at the fields themselves
 
 
 def misfit(value: Any, shape: Any, where: str = "it") -> str:
-    """Say what is wrong with a value that must have this shape, and where; "" if nothing is."""
+    """Describe the first error in a value that must have this shape; "" if there is none."""
     if isinstance(shape, tuple):
         wrong = [misfit(value, each, where) for each in shape]
         return "" if "" in wrong else wrong[0]
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return f"{where} is no list"
+            return f"{where} is not a list"
         of = shape[0]
         rows = ((f"{where}[{number}]", each, of) for number, each in enumerate(value) if type(each) is not of)
         return next(filter(None, (misfit(each, of, place) for place, each, of in rows)), "")
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            return f"{where} is no object"
+            return f"{where} is not an object"
         for key, of in shape.items():
             name = key.rstrip("?")
             if name and name in value:
@@ -98,48 +98,50 @@ def misfit(value: Any, shape: Any, where: str = "it") -> str:
             if any(wrong):
                 return next(filter(None, wrong))
         return ""
-    return "" if type(value) is shape else f"{where} is no {shape.__name__}"
+    return "" if type(value) is shape else f"{where} is not of type {shape.__name__}"
 
 
-def load_spec(found: Container) -> dict[str, Any]:
-    """config.json, the OCI bundle, with the parts that a container needs. Raises CorruptRecord."""
-    spec = _load(found, "config.json")
-    wrong = misfit(spec, _SPEC) or _wrong_cgroup(found, spec["linux"]["cgroupsPath"])
+def load_spec(container: Container) -> dict[str, Any]:
+    """Read the OCI spec from config.json. Raises CorruptRecord if a part that a container needs is wrong."""
+    spec = _load(container, "config.json")
+    wrong = misfit(spec, _SPEC) or _wrong_cgroup(container, spec["linux"]["cgroupsPath"])
     if wrong:
-        raise _corrupt(found, "config.json", wrong)
+        raise _corrupt(container, "config.json", wrong)
     return spec
 
 
-def _wrong_cgroup(found: Container, path: str) -> str:
-    """Say what is wrong with it. A removal kills whoever is in it: in the hierarchy's root that would be the host."""
-    own = path.endswith(f"/{found.id}") and ".." not in path.split("/")
+def _wrong_cgroup(container: Container, path: str) -> str:
+    """Describe an error in the cgroup's path, "" if there is none. A removal kills the processes in that cgroup: with
+    the hierarchy's root as path, all of the host's."""
+    own = path.endswith(f"/{container.id}") and ".." not in path.split("/")
     return "" if own else f"linux.cgroupsPath is '{path}'"
 
 
-def load_request(found: Container) -> CreateRequest:
-    """request.json, what was asked for when it was created. Raises CorruptRecord."""
+def load_request(container: Container) -> CreateRequest:
+    """Read request.json, the options of the container's creation. Raises CorruptRecord."""
     from mydocker.model.options import request
 
-    asked = _load(found, "request.json")
-    wrong = misfit(asked, _REQUEST)
+    options = _load(container, "request.json")
+    wrong = misfit(options, _REQUEST)
     if wrong:
-        raise _corrupt(found, "request.json", wrong)
-    return request.from_json(asked, f"{found.directory}/request.json")
+        raise _corrupt(container, "request.json", wrong)
+    return request.from_json(options, f"{container.directory}/request.json")
 
 
-def _load(found: Container, file: str) -> dict[str, Any]:
-    path = f"{found.directory}/{file}"
+def _load(container: Container, file: str) -> dict[str, Any]:
+    path = f"{container.directory}/{file}"
     try:
         data = jsontext.loads(read_regular(path))
         if isinstance(data, dict):
             return data
-        why = "it is no JSON object"
+        why = "it is not a JSON object"
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-    raise _corrupt(found, file, why)
+    raise _corrupt(container, file, why)
 
 
-def _corrupt(found: Container, file: str, why: str) -> CorruptRecord:
+def _corrupt(container: Container, file: str, why: str) -> CorruptRecord:
+    name = container.name
     return CorruptRecord(
-        f"container {found.name}: {found.directory}/{file}: {why}", f"restore it, or 'mydocker rm -f {found.name}'"
+        f"container {name}: {container.directory}/{file}: {why}", f"restore it, or 'mydocker rm -f {name}'"
     )

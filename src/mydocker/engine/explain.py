@@ -1,4 +1,4 @@
-"""explain: the record of a container's last start."""
+"""explain: read the trace of a container's last start."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from mydocker.model.container import Container
 
 
-def trace(found: Container) -> dict[str, Any]:
-    """trace.json, as trace.py and monitor.py wrote it. Raises NotFound if it was never started."""
-    path = f"{found.directory}/trace.json"
+def trace(container: Container) -> dict[str, Any]:
+    """Read trace.json. Raises NotFound if the container was never started, CorruptRecord if the file is damaged."""
+    name, path = container.name, f"{container.directory}/trace.json"
     try:
-        read: dict[str, Any] = jsontext.loads(read_regular(path))
+        content: dict[str, Any] = jsontext.loads(read_regular(path))
     except FileNotFoundError:
-        raise NotFound(f"container {found.name} was never started", f"'mydocker start {found.name}' first") from None
+        raise NotFound(f"container {name} was never started", f"'mydocker start {name}' first") from None
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        raise CorruptRecord(f"corrupt trace: {path}: {why}", "it is written anew at the next start") from None
-    return read
+        raise CorruptRecord(f"corrupt trace: {path}: {why}", "the next start writes a new one") from None
+    return content

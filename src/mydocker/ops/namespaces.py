@@ -13,7 +13,7 @@ NETNS = "/run/netns"  # ip(8)'s
 
 @operation
 class Unshare(Op):
-    """kinds: names of namespaces as in the OCI spec."""
+    """Enter new namespaces. kinds: their names in the OCI spec."""
 
     kinds: list[str]
     section = "namespaces"
@@ -33,7 +33,7 @@ class Unshare(Op):
 
 @operation
 class JoinNamespaces(Op):
-    """Those of a running container, by a pidfd of its first process, in one call (Linux 5.8)."""
+    """Join the namespaces of a running container in one call (Linux 5.8). pidfd: of its first process."""
 
     pidfd: int
     kinds: list[str]
@@ -51,8 +51,8 @@ class JoinNamespaces(Op):
 
 @operation
 class JoinNetwork(Op):
-    """The network namespace of another container. descriptor: of that namespace, opened while its PID was known to be
-    its own; path: the same, for people."""
+    """Join the network namespace of another container. descriptor: the namespace, opened while that container was
+    known to run. path: the same, for users."""
 
     path: str
     descriptor: int
@@ -70,8 +70,8 @@ class JoinNetwork(Op):
 
 @operation
 class ShowNamespace(Op):
-    """For `ip netns exec NAME`: a link in the directory where ip(8) looks. A namespace of that name that somebody else
-    has put there stays. pid: the container's first process; if 0, the context's."""
+    """Link the container's network namespace to the directory of ip(8), for `ip netns exec NAME`. A namespace that
+    somebody else put there under that name stays. pid: the container's first process; if 0, the context's."""
 
     name: str
     pid: int = 0
@@ -88,7 +88,7 @@ class ShowNamespace(Op):
             except FileExistsError:
                 if not os.path.islink(path) or os.path.exists(path):
                     return
-                os.unlink(path)  # of a container that has ended with its monitor
+                os.unlink(path)  # its container has ended together with its monitor
             else:
                 return
 
@@ -98,7 +98,7 @@ class ShowNamespace(Op):
             if os.readlink(path) == self._target():
                 os.unlink(path)
         except OSError:
-            pass  # it is gone, or was never a link
+            pass  # the link is gone, or it was a file
 
     def _target(self) -> str:
         return f"/proc/{self.pid}/ns/net"
@@ -112,7 +112,7 @@ class ShowNamespace(Op):
 
 @operation
 class AwaitMonitor(Op):
-    """Wait for a message on the socket to the monitor: its part on the host is done. what: a phrase."""
+    """Wait for a message of the monitor that its part on the host is done. what: that part, in words."""
 
     descriptor: int
     message: str
@@ -132,7 +132,7 @@ class AwaitMonitor(Op):
 
 @operation
 class TellMonitor(Op):
-    """Say to the monitor that the container's side of its networks is done: it waits for that before it goes on."""
+    """Tell the monitor, which waits for it, that the container has set up its side of its networks."""
 
     descriptor: int
     message: str
@@ -142,7 +142,7 @@ class TellMonitor(Op):
         os.write(self.descriptor, self.message.encode())
 
     def describe(self) -> str:
-        return "say that its links are up"
+        return "report that its links are up"
 
     def shell(self) -> str:
         return f"printf {self.message} >&{self.descriptor}"
@@ -157,7 +157,7 @@ class SetHostname(Op):
         process.set_hostname(self.name)
 
     def describe(self) -> str:
-        return f"call it {self.name}"
+        return f"set the host name to {self.name}"
 
     def shell(self) -> str:
         return f"hostname {quote(self.name)}"
@@ -172,7 +172,7 @@ class SetDomainname(Op):
         process.set_domainname(self.name)
 
     def describe(self) -> str:
-        return f"its NIS domain is {self.name}"
+        return f"set the NIS domain name to {self.name}"
 
     def shell(self) -> str:
         return f"domainname {quote(self.name)}"
@@ -195,7 +195,7 @@ class LinkUp(Op):
 
 @operation
 class WriteSysctl(Op):
-    """key: with dots, as sysctl(8) takes it. Only namespaced keys get this far (see model)."""
+    """Set a sysctl. key: with dots, as sysctl(8) takes it. The model has refused keys that are not namespaced."""
 
     key: str
     value: str

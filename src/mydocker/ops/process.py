@@ -22,7 +22,7 @@ class NewSession(Op):
         os.setsid()
 
     def describe(self) -> str:
-        return "lead a new session, without a terminal"
+        return "start a new session without a terminal"
 
     def shell(self) -> str:
         return "setsid"
@@ -30,10 +30,10 @@ class NewSession(Op):
 
 @operation
 class OpenTerminal(Op):
-    """A pseudo-terminal of the container's own devpts becomes descriptors 0, 1 and 2. console: it is the container's
-    first: the controlling terminal, and on /dev/console.
+    """Open a pseudo-terminal of the container's own devpts as descriptors 0, 1 and 2. console: make it the controlling
+    terminal and /dev/console, as for the container's first process.
 
-    `descriptors` is the terminal's other end, for the monitor."""
+    `descriptors` holds the terminal's other end, for the monitor."""
 
     root: str
     rows: int
@@ -53,7 +53,7 @@ class OpenTerminal(Op):
 
 @operation
 class SetLimit(Op):
-    """An rlimit. resource: the kernel's number. soft, hard: -1 is unlimited."""
+    """Set an rlimit. resource: the kernel's number. soft, hard: -1 is unlimited."""
 
     name: str
     resource: int
@@ -84,7 +84,7 @@ class SetOomScore(Op):
         cgroups.write("/proc/self/oom_score_adj", str(self.score))
 
     def describe(self) -> str:
-        return "set how readily the OOM killer picks it"
+        return f"set the OOM killer's score to {self.score}"
 
     def shell(self) -> str:
         return f"echo {self.score} > /proc/self/oom_score_adj"
@@ -98,7 +98,7 @@ class NoNewPrivileges(Op):
         process.no_new_privileges()
 
     def describe(self) -> str:
-        return "no set-uid program can give more"
+        return "let no set-uid program give more privileges"
 
     def shell(self) -> str:
         return "setpriv --no-new-privs"
@@ -106,7 +106,7 @@ class NoNewPrivileges(Op):
 
 @operation
 class LoadSeccomp(Op):
-    """program: classic BPF in hexadecimal. about: where it is from. flags: of seccomp(2)."""
+    """Load a seccomp filter. program: classic BPF in hexadecimal. about: its origin. flags: of seccomp(2)."""
 
     about: str
     program: str
@@ -125,7 +125,7 @@ class LoadSeccomp(Op):
 
 @operation
 class DropBounding(Op):
-    """keep: a bit mask of the capabilities that no program in the container can ever exceed."""
+    """Set the capabilities that no program in the container can ever exceed. keep: a bit mask."""
 
     keep: int
     section = "security"
@@ -142,7 +142,7 @@ class DropBounding(Op):
 
 @operation
 class SwitchUser(Op):
-    """Group IDs, then user ID; capabilities are kept through it, for SetCapabilities to say what remains."""
+    """Set the group IDs and the user ID. Capabilities survive it; SetCapabilities then sets those that remain."""
 
     uid: int
     gid: int
@@ -155,7 +155,7 @@ class SwitchUser(Op):
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
         process.keep_capabilities(False)
-        # A change of user makes a process dumpable or not by the host's fs.suid_dumpable; we stay closed.
+        # Changing the user sets dumpable to the host's fs.suid_dumpable, so it is cleared again.
         process.set_dumpable(False)
 
     def describe(self) -> str:
@@ -168,7 +168,7 @@ class SwitchUser(Op):
 
 @operation
 class SetCapabilities(Op):
-    """Bit masks."""
+    """Set the capabilities of the process. All fields are bit masks."""
 
     effective: int
     permitted: int
@@ -216,7 +216,7 @@ class NewKeyring(Op):
         process.new_session_keyring()
 
     def describe(self) -> str:
-        return "leave the caller's keys behind"
+        return "join a new session keyring"
 
     def shell(self) -> str:
         return "keyctl session -"
@@ -224,18 +224,18 @@ class NewKeyring(Op):
 
 @operation
 class ResetSignals(Op):
-    """Whatever the caller ignored or blocked, the container starts with the defaults."""
+    """Give the container the default signal handling, whatever the caller ignored or blocked."""
 
     section = "process"
 
     def do(self, context: Context) -> None:
         for number in range(1, 65):
-            if number not in (9, 19, 32, 33):  # KILL and STOP can't be set; 32 and 33 are the C library's own
+            if number not in (9, 19, 32, 33):  # SIGKILL and SIGSTOP can't be set; the C library uses 32 and 33
                 _signal.signal(number, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
 
     def describe(self) -> str:
-        return "take every signal's default"
+        return "reset every signal to its default"
 
     def shell(self) -> str:
         return "env --default-signal --block-signal="
@@ -243,7 +243,7 @@ class ResetSignals(Op):
 
 @operation
 class OwnStreams(Op):
-    """A user other than root may open /dev/stdout: the pipes and the terminal of the container become his."""
+    """Give the pipes or the terminal of the container to its user, so that they may open /dev/stdout."""
 
     uid: int
     section = "process"
@@ -251,13 +251,13 @@ class OwnStreams(Op):
     def do(self, context: Context) -> None:
         for descriptor in (0, 1, 2):
             status = os.fstat(descriptor)
-            # Never what the container only shares, such as the host's /dev/null.
+            # Only pipes and terminals: others are shared, such as the host's /dev/null.
             pty = stat.S_ISCHR(status.st_mode) and 136 <= os.major(status.st_rdev) < 144
             if stat.S_ISFIFO(status.st_mode) or pty:
                 os.fchown(descriptor, self.uid, -1)
 
     def describe(self) -> str:
-        return "own its standard streams"
+        return "give the standard streams to the user"
 
     def shell(self) -> str:
         return f"chown {self.uid} /dev/stdin /dev/stdout /dev/stderr"
@@ -279,7 +279,7 @@ class DieWithMonitor(Op):
 
 @operation
 class CloseDescriptors(Op):
-    """lowest: the first descriptor that is closed, with all above it."""
+    """Close the descriptors from `lowest` on."""
 
     lowest: int
     section = "process"
@@ -288,7 +288,7 @@ class CloseDescriptors(Op):
         process.close_from(self.lowest)
 
     def describe(self) -> str:
-        return "close what the caller left open"
+        return "close inherited descriptors"
 
     def shell(self) -> str:
         return f"# close_range({self.lowest}, ~0)"
@@ -296,7 +296,7 @@ class CloseDescriptors(Op):
 
 @operation
 class ChangeDirectory(Op):
-    """The working directory, which must be inside the root: `WORKDIR /proc/self/fd/N` may not lead out."""
+    """Change the working directory, which must be inside the root: `WORKDIR /proc/self/fd/N` could lead out."""
 
     path: str
     section = "process"
@@ -309,10 +309,10 @@ class ChangeDirectory(Op):
             here = ""
         # getcwd(2) names a directory outside the root "(unreachable)/…"; glibc turns that into ENOENT.
         if not here.startswith("/"):
-            raise OSError(errno.EPERM, "the working directory is outside of the container's root", self.path)
+            raise OSError(errno.EPERM, "the working directory is outside the container's root", self.path)
 
     def describe(self) -> str:
-        return f"work in {self.path}"
+        return f"change to the directory {self.path}"
 
     def shell(self) -> str:
         return f"cd {quote(self.path)}"

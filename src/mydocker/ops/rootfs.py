@@ -14,9 +14,8 @@ from mydocker.ops.base import Context, Op, operation, quote
 
 @operation
 class SetPropagation(Op):
-    """For a mount and all below it. private: nothing gets out or in. slave: what the host mounts later still comes
-    in.
-    """
+    """Set the propagation of a mount and of all mounts below it. kind: "private" stops it both ways; with "slave" the
+    container still sees what the host mounts later."""
 
     target: str
     kind: str
@@ -35,24 +34,26 @@ class SetPropagation(Op):
             os.close(point)
 
     def describe(self) -> str:
-        what = f"the mounts of {self.target}" if self.root else "the mounts"
-        return f"cut {what} off from the host's" if self.kind == "private" else f"let {what} follow the host's only"
+        which = f"the mounts of {self.target}" if self.root else "all mounts"
+        return f"make {which} private" if self.kind == "private" else f"make {which} slaves of the host's"
 
     def shell(self) -> str:
         return f"mount --make-r{self.kind} {quote(self.root + self.target)}"
 
 
 _MAX_FSCONFIG = 255
-# What a link in the image may not bring a mount to: a forged /proc would be read by an exec on its way in.
+# A link in the image must not redirect a mount to these: an exec that enters the container would read a forged /proc.
 _OURS = ("/proc", "/sys", "/dev")
 
 
 @operation
 class Mount(Op):
-    """One mount(2). flags: as mounts.FLAGS. root: if set, `target` is a path inside that directory, resolved there,
-    links included; a missing mount point is made, a file for a bind mount of a file. follow: whether links on the way
-    are followed (in the root) or refused; none may lead to the root itself, or into what the kernel or mydocker fills.
-    readonly: of a bind mount, with all below it."""
+    """Call mount(2).
+
+    flags: as in mounts.FLAGS. root: if set, `target` is resolved inside that directory, links included, and a missing
+    mount point is created: a file for the bind mount of a file. follow: follow links inside the root, or refuse them;
+    no link may lead to the root itself or below _OURS. readonly: make a bind mount and all mounts below it read-only.
+    """
 
     source: str
     target: str
@@ -73,7 +74,7 @@ class Mount(Op):
         try:
             there = mounts.place(self.root, point)
             if there != self.target and (there == "/" or there.startswith(_OURS)):
-                raise OSError(errno.EPERM, f"the image leads it to {there}", self.target)
+                raise OSError(errno.EPERM, f"the image redirects it to {there}", self.target)
             if self.readonly:
                 mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]))
             else:
@@ -96,14 +97,14 @@ class Mount(Op):
             kind = "--rbind" if self.flags & mounts.FLAGS["rec"] else "--bind"
         else:
             kind = f"-t {self.fstype}"
-        # mount(8) from 2.39 on uses fsconfig(2), whose values have 255 bytes: too few for many layers.
+        # mount(8) from 2.39 on uses fsconfig(2), which takes 255 bytes a value: too few for many layers.
         mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MAX_FSCONFIG else "mount"
         return " ".join([mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)])
 
 
 @operation
 class RemountReadOnly(Op):
-    """A mount inside `root` and all mounts below it."""
+    """Make a mount inside `root`, and all mounts below it, read-only."""
 
     root: str
     target: str
@@ -125,7 +126,7 @@ class RemountReadOnly(Op):
 
 @operation
 class RootReadOnly(Op):
-    """The root's own mount, but not what is mounted in it: volumes, /dev and /proc stay as they are."""
+    """Make the root read-only, but not the mounts in it: volumes, /dev and /proc stay as they are."""
 
     root: str
     section = "root"
@@ -143,10 +144,10 @@ class RootReadOnly(Op):
 
 @operation
 class FillVolume(Op):
-    """A named volume that is still empty gets what the image has at its mount point, as with docker.
+    """Copy the image's files at the mount point to a named volume that is still empty, as docker does.
 
-    volume: its directory _data. The copy is made beside it, where no container looks, and then moved in: another
-    container that has the volume could replace a directory by a link while its owner and mode are being set.
+    volume: its directory _data. The copy is made beside it, out of every container's reach, and then moved in: another
+    container with the same volume could otherwise replace a directory by a link while its owner and mode are being set.
     """
 
     root: str
@@ -155,7 +156,7 @@ class FillVolume(Op):
     section = "mounts"
 
     def do(self, context: Context) -> None:
-        from mydocker.kernel.copying import copy_tree, move_into  # has been loaded by the planner: imports are closed
+        from mydocker.kernel.copying import copy_tree, move_into  # loaded by the planner: imports are closed
 
         try:
             point = mounts.open_point(self.root, self.target)
@@ -163,10 +164,10 @@ class FillVolume(Op):
             return
         directory = os.path.realpath(os.path.dirname(self.volume))
         try:
-            with Lock(directory, DIRECTORY, wait=None):  # one container fills it; the others then find it full
+            with Lock(directory, DIRECTORY, wait=None):  # one container fills it; others wait, then see that it is full
                 if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
                     copy = f"{directory}/copy"
-                    remove_tree(copy)  # of a start that was cut short
+                    remove_tree(copy)  # left by a start that was interrupted
                     copy_tree(f"/proc/self/fd/{point}", copy)
                     move_into(copy, self.volume)
         finally:
@@ -181,7 +182,7 @@ class FillVolume(Op):
 
 @operation
 class MakeDevice(Op):
-    """A device node inside `root`. kind: c, b or p."""
+    """Create a device node or a FIFO inside `root`. kind: c, b or p."""
 
     root: str
     path: str
@@ -205,9 +206,9 @@ class MakeDevice(Op):
                 there = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 if stat.S_IFMT(there.st_mode) != kind or there.st_rdev != device:
                     raise
-                return  # it came with a volume over /dev, and is not ours to change
+                return  # it belongs to a volume over /dev, so it stays as it is
             os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
-            # The umask is 022 here, and mknod obeys it.
+            # mknod obeys the umask, which is 022 here.
             os.chmod(f"/proc/self/fd/{parent}/{name}", self.mode)
         finally:
             os.close(parent)
@@ -223,7 +224,7 @@ class MakeDevice(Op):
 
 @operation
 class MakeLink(Op):
-    """A symbolic link inside `root`."""
+    """Create a symbolic link inside `root`."""
 
     root: str
     target: str
@@ -238,7 +239,7 @@ class MakeLink(Op):
             os.close(parent)
 
     def describe(self) -> str:
-        return f"{self.path} leads to {self.target}"
+        return f"link {self.path} to {self.target}"
 
     def shell(self) -> str:
         return f"ln -s {quote(self.target)} {quote(self.root + self.path)}"
@@ -246,8 +247,8 @@ class MakeLink(Op):
 
 @operation
 class MarkRoot(Op):
-    """What programs look for: /.dockerenv, by which they know that they are in a container, and /etc/mtab. What the
-    image has there stays."""
+    """Create the files that programs expect, unless the image has them: /.dockerenv, which tells them that they are in
+    a container, and /etc/mtab."""
 
     root: str
     section = "root"
@@ -270,7 +271,7 @@ class MarkRoot(Op):
             os.close(directory)
 
     def describe(self) -> str:
-        return "have /.dockerenv and /etc/mtab"
+        return "create /.dockerenv and /etc/mtab"
 
     def shell(self) -> str:
         root = quote(self.root)
@@ -279,7 +280,7 @@ class MarkRoot(Op):
 
 @operation
 class MakeDirectory(Op):
-    """A directory inside `root`, and those above it, where they are missing."""
+    """Create a directory inside `root`, and its parents, where they are missing."""
 
     root: str
     path: str
@@ -289,7 +290,7 @@ class MakeDirectory(Op):
         os.close(mounts.open_point(self.root, self.path, "directory"))
 
     def describe(self) -> str:
-        return f"make sure that {self.path} is there"
+        return f"create the directory {self.path}"
 
     def shell(self) -> str:
         return f"mkdir -p {quote(self.root + self.path)}"
@@ -304,7 +305,7 @@ class PivotRoot(Op):
         mounts.pivot_root(self.root)
 
     def describe(self) -> str:
-        return "make it the root, let the host's go"
+        return "make it the root, unmount the host's"
 
     def shell(self) -> str:
         return f"cd {quote(self.root)} && pivot_root . . && umount -l . && cd /"
@@ -312,7 +313,7 @@ class PivotRoot(Op):
 
 @operation
 class MaskPath(Op):
-    """Hide a file under /dev/null, a directory under an empty read-only tmpfs. What is not there needs no mask."""
+    """Hide a file under /dev/null, or a directory under an empty read-only tmpfs. A missing path needs no mask."""
 
     root: str
     path: str
@@ -342,8 +343,8 @@ class MaskPath(Op):
 
 
 def _null_device(root: str) -> int:
-    """The container's own /dev/null, so that `mount` in there tells nothing of the host's /dev; the host's if it has
-    none, as a volume over /dev may have put anything there."""
+    """Open the container's own /dev/null, so that `mount` in the container shows nothing of the host's /dev; the host's
+    if a volume over /dev has no such device."""
     try:
         null = mounts.open_point(root, "/dev/null", follow=False)
         status = os.fstat(null)
@@ -371,7 +372,7 @@ class ReadOnlyPath(Op):
             mounts.mount(here, here, flags=mounts.FLAGS["bind"] | mounts.FLAGS["rec"])
         finally:
             os.close(point)
-        # That descriptor is of what now lies below the new mount: the path leads to the mount itself.
+        # The descriptor refers to the file below the new mount, so the mount itself has to be opened.
         point = mounts.open_point(self.root, self.path, follow=False)
         try:
             mounts.make_readonly(f"/proc/self/fd/{point}")

@@ -1,4 +1,4 @@
-"""Plans a container's cgroup from the OCI spec's linux.resources, for v1 and v2. Pure: the host's layout comes in."""
+"""Plan a container's cgroup from the OCI spec's linux.resources and the host's layout, for v1 and v2."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 
 def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[Op], list[Op]]:
-    """(the host's steps, the container's steps). path: the spec's cgroupsPath, below every hierarchy's root.
+    """Plan (the host's steps, the container's steps). path: the spec's cgroupsPath, below every hierarchy's root.
 
-    The container's join only v1's hierarchies: a v2 cgroup is where the clone starts (see `clone_cgroup`).
+    The container joins only hierarchies of v1: it is cloned into its v2 cgroup (see `clone_cgroup`).
 
     Raises HostError as limits.files does.
     """
-    wanted = limits.files(resources, layout)
-    return (_plan_v2 if layout.version == 2 else _plan_v1)(path, resources, layout, wanted)
+    values = limits.files(resources, layout)
+    return (_plan_v2 if layout.version == 2 else _plan_v1)(path, resources, layout, values)
 
 
 def _plan_v1(
-    path: str, resources: dict[str, Any], layout: Layout, wanted: list[tuple[str, str, str]]
+    path: str, resources: dict[str, Any], layout: Layout, values: list[tuple[str, str, str]]
 ) -> tuple[list[Op], list[Op]]:
     directories = [mount + path for mount in layout.directories()]
     host: list[Op] = [MakeCgroups(directories)]
     if "cpuset" in layout.mounts:
         host.append(FillCpuset(layout.mounts["cpuset"] + path))
-    host += [WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in wanted]
+    host += [WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in values]
     if resources.get("devices"):
         host.append(AllowDevices(layout.mounts["devices"] + path, limits.device_rules(resources["devices"])))
     unified = clone_cgroup(path, layout)
@@ -51,11 +51,11 @@ def _plan_v1(
 
 
 def _plan_v2(
-    path: str, resources: dict[str, Any], layout: Layout, wanted: list[tuple[str, str, str]]
+    path: str, resources: dict[str, Any], layout: Layout, values: list[tuple[str, str, str]]
 ) -> tuple[list[Op], list[Op]]:
     root = layout.mounts["unified"]
     directory = root + path
-    # Every controller that can be is passed on, so that the container's own part shows them all.
+    # Enable every controller that can be, so that the container sees them all in its own cgroup.
     usable: list[str] = [name for name in ("cpu", "cpuset", "io", "memory", "pids") if name in layout.controllers]
     host: list[Op] = [MakeCgroups([directory])]
     above = [root]
@@ -63,21 +63,20 @@ def _plan_v2(
         above.append(f"{above[-1]}/{part}")
     if usable:
         host.append(EnableControllers(above, usable))
-    host += [WriteCgroup(f"{directory}/{file}", value) for _, file, value in wanted]
+    host += [WriteCgroup(f"{directory}/{file}", value) for _, file, value in values]
     if resources.get("devices"):
         host.append(FilterDevices(directory, resources["devices"]))
     return host, [_own_view()]
 
 
 def clone_cgroup(path: str, layout: Layout) -> str:
-    """The v2 directory that a container's processes are cloned into (CLONE_INTO_CGROUP), "" if there is no v2
-    hierarchy.
+    """The v2 directory that a container's processes are cloned into (CLONE_INTO_CGROUP), "" without a v2 hierarchy.
 
-    To join it by cgroup.procs takes a global lock and an RCU grace period, 13 ms; to be born there costs nothing.
+    Joining it by cgroup.procs takes a global lock and an RCU grace period, 13 ms; cloning into it costs nothing.
     """
     return layout.mounts["unified"] + path if "unified" in layout.mounts else ""
 
 
 def _own_view() -> Op:
-    """A cgroup namespace's root is where its maker is: so it is made after the join."""
+    """Create the cgroup namespace after the join: its root is the cgroup of the process that creates it."""
     return Unshare(["cgroup"])

@@ -38,11 +38,14 @@ if TYPE_CHECKING:
 
 @record
 class Plan:
-    """host: the monitor's steps before the clone. container: the child's, up to the point where it knows who it shall
-    be (names are looked up in its own /etc/passwd); `last` plans what remains. clone: the kinds of namespaces that it
-    makes. clone_cgroup: the cgroup v2 directory that it is cloned into, or "". links: the monitor's steps after the
-    clone that the child waits for. published: those that it waits for at the end. program: its seccomp filter. bridges:
-    for --dry-run, what the command line would do before, for networks that are not up."""
+    """The steps of a start, in four lists and `last`.
+
+    host: the monitor's steps before the clone. clone: the kinds of namespaces that the clone creates. clone_cgroup: the
+    cgroup v2 directory that the child is cloned into, or "". links, published: the monitor's steps after the clone; the
+    child waits for `links` before its own network steps, for `published` before `last`. container: the child's steps
+    until it has looked up its user in its own /etc/passwd. program: the seccomp filter. bridges: only for --dry-run,
+    the steps by which the command line would bring up networks before the start.
+    """
 
     spec: dict[str, Any]
     host: list[Op]
@@ -67,8 +70,8 @@ class Plan:
         ]
 
     def outline(self) -> list[dict[str, Any]]:
-        """Every step in its order, as trace.py describes it, but without times. number: its number; None for what comes
-        before the start."""
+        """List every step in order, as trace.py does but without times. The number is None for steps before the
+        start."""
         user = self.spec["process"]["user"]
         last = self.last((user["uid"], user["gid"], user.get("additionalGids", [])))
         none: dict[str, Any] = {"op": None, "args": None}

@@ -1,7 +1,7 @@
-"""Plans a container's root: from the OCI spec to the mounts, device nodes and links under its rootfs directory.
+"""Plan a container's root: from the OCI spec to the mounts, device nodes and links below its rootfs directory.
 
-All of it is done in the container's own mount namespace, before pivot_root, so that nothing can leak on the host.
-Paths in the image are resolved inside its root (see Mount); /proc, /sys and /dev may not be links at all.
+All steps run in the container's own mount namespace, before pivot_root, so that nothing can leak on the host. Paths in
+the image are resolved inside its root (see Mount); /proc, /sys and /dev must not be links at all.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _KERNEL_FILE_SYSTEMS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"
 
 
 def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) -> list[Op]:
-    """root: the mount point of the container's root. root_ops: what mounts it there, by the storage driver."""
+    """Plan everything up to seal(). root: the container's root. root_ops: the storage driver's steps that mount it."""
     slave = spec.get("linux", {}).get("rootfsPropagation", "rprivate").endswith("slave")
     steps: list[Op] = [SetPropagation("/", "slave" if slave else "private"), *root_ops, MarkRoot(root)]
     fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
-    asked = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
-    # From the image alone: its mount point may be a link into /proc or /sys, which must not be there yet.
+    requested = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
+    # Volumes are filled before /proc and /sys are mounted: the image's mount point may be a link into them.
     volumes = [mount for mount in spec.get("mounts", []) if mount["destination"] in fill]
     if volumes:
         from mydocker.kernel import copying  # noqa: F401  FillVolume needs it where no module can be loaded any more
@@ -62,7 +62,7 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
             steps.append(SetPropagation(mount["destination"], "private", root))
         if mount["destination"] == "/dev" and mount.get("type") == "tmpfs":
-            own = [row for row in DEVICES if f"/dev/{row[0]}" not in asked]
+            own = [row for row in DEVICES if f"/dev/{row[0]}" not in requested]
             steps += [MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in own]
             steps += [MakeLink(root, target, path) for target, path in LINKS]
     linux = spec.get("linux", {})
@@ -87,7 +87,7 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
 
 
 def seal(spec: dict[str, Any], root: str) -> list[Op]:
-    """The last steps on the root: they come after the terminal, whose /dev/console is a file in it."""
+    """Plan the last steps on the root. They follow the terminal, whose /dev/console is a file in the root."""
     steps: list[Op] = []
     if spec["root"].get("readonly"):
         steps.append(RootReadOnly(root))
@@ -102,7 +102,7 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[Op]:
     follow = kind not in _KERNEL_FILE_SYSTEMS and destination != "/dev"
     if flags & FLAGS["bind"]:
         if data or flags & ~(FLAGS["bind"] | FLAGS["rec"] | FLAGS["ro"]):
-            # The kernel would ignore them in silence.
+            # The kernel would ignore these options silently.
             raise HostError(
                 f"the bind mount on {destination} has options that can't hold", "only ro, bind and rbind can"
             )
@@ -111,7 +111,7 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[Op]:
 
 
 def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:
-    """(flags, data for the file system, read-only?) from the spec's list of options."""
+    """Split the spec's list of options: (flags, data for the file system, True for a read-only mount)."""
     flags, data, readonly = 0, [], False
     for option in mount.get("options", []):
         if option == "rbind":
@@ -128,7 +128,7 @@ def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:
 
 
 def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list[Op]:
-    """The container's own part of each hierarchy: in its cgroup namespace, a new mount's root is its own cgroup."""
+    """Mount every hierarchy. In the container's cgroup namespace the root of each mount is the container's cgroup."""
     safe = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
     final = safe | FLAGS["ro"] if readonly else safe
     if layout.version == 2:

@@ -1,4 +1,4 @@
-"""Plans what the container's first process may do: limits, capabilities, system calls, identity."""
+"""Plan the rights of the container's first process: limits, capabilities, system calls, identity."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ RLIMITS = [
 
 
 def oom_score(process: dict[str, Any]) -> list[Op]:
-    """Set through the host's /proc: before the container's is there. Always: the caller's own is not the
-    container's.
-    """
+    """Plan the OOM score. It is set even if it is 0, as the caller's may differ, and before the container's /proc is
+    mounted, as the host's is needed."""
     return [SetOomScore(process.get("oomScoreAdj") or 0)]
 
 
 def limits(process: dict[str, Any]) -> list[Op]:
-    """rlimits: late, as building the root may need more than they allow."""
+    """Plan the rlimits. They come late, because building the root may need more than they allow."""
     steps: list[Op] = []
     for limit in process.get("rlimits", []):
         kind = limit["type"]
@@ -46,18 +45,18 @@ def limits(process: dict[str, Any]) -> list[Op]:
 
 
 def _signed(value: int) -> int:
-    """The spec's unlimited is 2^64-1."""
+    """Convert the spec's 2^64-1, unlimited, to -1."""
     return -1 if value >= 1 << 63 else value
 
 
 def plan(
     spec: dict[str, Any], process: dict[str, Any], identity: tuple[int, int, list[int]], program: bytes
 ) -> list[Op]:
-    """The last steps before exec. identity: (uid, gid, supplementary groups). program: of the spec's seccomp profile,
-    if it has one, compiled; an empty one is refused by the kernel.
+    """Plan the last steps before exec. identity: (uid, gid, supplementary groups). program: the spec's seccomp profile,
+    compiled; the kernel refuses an empty one.
 
-    A filter can be loaded with CAP_SYS_ADMIN or with no_new_privs. Without the latter it has to come first, so that
-    it also covers what follows; with it, it comes last.
+    Loading a filter needs CAP_SYS_ADMIN or no_new_privs. So the filter comes last with no_new_privs, and before the
+    capabilities are dropped without.
     """
     steps: list[Op] = []
     sets = {kind: capabilities.mask(names) for kind, names in (process.get("capabilities") or {}).items()}

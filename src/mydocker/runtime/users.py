@@ -1,8 +1,8 @@
-"""Who `-u NAME` is, by the container's own /etc/passwd and /etc/group.
+"""Look up the user of `-u NAME` in the container's own /etc/passwd and /etc/group.
 
-The pwd and grp modules are not used: they load the NSS libraries that the *container* has, and run its code. Here only
-regular files count, up to a bound, opened without waiting (a FIFO would hang, a device could do anything).
-Runs inside the container's root.
+This runs inside the container's root. The modules pwd and grp would load the container's NSS libraries, and so run its
+code. Only regular files are read, up to a limit, and opened without waiting: a FIFO would block, a device could do
+anything.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ _LARGEST_ID = (1 << 32) - 2
 
 
 class Identity:
-    """uid, gid, groups (supplementary), home (of the passwd entry, "/" if there is none)."""
+    """A user: uid, gid, groups (supplementary), home (the passwd entry's, "/" if there is none)."""
 
     def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
         self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
 
 
 def identify(spec: dict[str, Any]) -> Identity:
-    """Whom the bundle wants its process to be: the user as typed, which is looked up here, or else the spec's
-    numbers.
-    """
+    """Find the user of the bundle's process: the user as typed, or else the spec's numbers."""
     user = spec["process"]["user"]
     typed = spec.get("annotations", {}).get(USER)
     if typed or (user["uid"], user["gid"]) == (0, 0):
@@ -40,10 +38,10 @@ def identify(spec: dict[str, Any]) -> Identity:
 
 
 def look_up(user: str, additional: list[int] | None = None) -> Identity:
-    """`user` as docker takes it: "", name, uid, name:group, uid:gid … Raises MydockerError for an unknown name.
+    """Look up a user as docker does: "", name, uid, name:group, uid:gid … Raises MydockerError for an unknown name.
 
-    A number needs no entry. Without `:group` the entry's primary group and its memberships hold; with it, that group
-    alone.
+    A number needs no entry. Without `:group` the user has the entry's primary group and memberships; with it, only that
+    group.
     """
     name, _, group = user.partition(":")
     entry = _find(_table("/etc/passwd", 7), name or "0", 2)
@@ -74,11 +72,11 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
     return Identity(uid, gid, sorted({gid, *groups}), home)
 
 
-def _find(rows: list[list[str]], wanted: str, number: int) -> list[str] | None:
-    """The first row of that name or, for a number, of that number: an image whose passwd has a user *called* 1000, with
-    uid 0, shall not turn `-u 1000` into root (CVE-2016-3697)."""
+def _find(rows: list[list[str]], key: str, number: int) -> list[str] | None:
+    """Find the first row with that name or, for a number, that ID. An image whose passwd gives a user *called* 1000 the
+    uid 0 must not turn `-u 1000` into root (CVE-2016-3697)."""
     for row in rows:
-        if int(row[number]) == int(wanted) if _is_number(wanted) else row[0] == wanted:
+        if int(row[number]) == int(key) if _is_number(key) else row[0] == key:
             return row
     return None
 
@@ -88,7 +86,7 @@ def _is_number(text: str) -> bool:
 
 
 def _table(path: str, columns: int) -> list[list[str]]:
-    """The well-formed rows of a colon-separated file; none if there is no such regular file."""
+    """Read the well-formed rows of a colon-separated file; none if it is missing or not a regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

@@ -33,7 +33,7 @@ class TestExplain:
         steps = {span["name"]: span for span in spans}
         seen = steps["have the bridge see the link"]
         # Two processes: what one has said the other may hear before the first has looked at the clock again.
-        assert steps["say that its links are up"]["start"] <= seen["start"]
+        assert steps["report that its links are up"]["start"] <= seen["start"]
         assert seen["end"] <= steps["wait until the host's side is done"]["end"] <= steps["become the program"]["start"]
 
     def test_shows_the_step_that_failed(self, mydocker):
