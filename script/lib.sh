@@ -1,7 +1,7 @@
 # Shared by the scripts beside it; sourced, after `set -eu`, with ROOT as the checkout's directory.
 # shellcheck shell=sh
 
-# The distribution's own programs: a pyenv or conda in front of them would bring another Python.
+# Use the distribution's programs: with a pyenv or conda in front of them, python3 would be another one.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP VIRTUAL_ENV
@@ -15,7 +15,7 @@ die() {
     exit 1
 }
 
-# need PACKAGE…: install those that are missing; fetch the package lists only if apt does not know them.
+# need PACKAGE…: install the missing ones; update the package lists only if apt does not know them.
 need() {
     missing=
     for package; do
@@ -23,7 +23,7 @@ need() {
         [ "$status" = installed ] || missing="$missing $package"
     done
     if [ -z "$missing" ]; then
-        say "Debian packages: all there ($*)"
+        say "Debian packages: all installed ($*)"
         return
     fi
     [ "$(id -u)" = 0 ] || die "needs root, to install$missing"

@@ -1,10 +1,10 @@
-# A Debian in a virtual machine of plain qemu, for the scripts beside it; sourced after lib.sh.
+# Debian in a virtual machine of plain qemu, for the other scripts; sourced after lib.sh.
 # shellcheck shell=sh
 
 # shellcheck disable=SC2034  # for `need`, by the scripts
 VM_PACKAGES="mmdebstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils"
 
-# vm_make DIR SUITE [PACKAGE…]: a disk in DIR, with its kernel and a key for root beside it.
+# vm_make DIR SUITE [PACKAGE…]: make a disk, its kernel and a key for root in DIR.
 vm_make() {
     vm=$1
     suite=$2
@@ -19,7 +19,7 @@ vm_make() {
     printf 'nameserver 10.0.2.3\n' >"$vm/root/etc/resolv.conf" # qemu's own
     chroot "$vm/root" systemctl --quiet enable systemd-networkd.service
     install -D -m 600 "$vm/key.pub" "$vm/root/root/.ssh/authorized_keys"
-    for timer in apt-daily apt-daily-upgrade e2scrub_all fstrim; do # they would come in between
+    for timer in apt-daily apt-daily-upgrade e2scrub_all fstrim; do # they would disturb the tests
         ln -s /dev/null "$vm/root/etc/systemd/system/$timer.timer"
     done
     cp -L "$vm/root/vmlinuz" "$vm/root/initrd.img" "$vm"
@@ -27,10 +27,10 @@ vm_make() {
     rm -rf --one-file-system "$vm/root"
 }
 
-# vm_up DIR PORT: boot it; its ssh is at 127.0.0.1:PORT. MYDOCKER_VM_TCG=1 keeps it off a KVM that does not work.
+# vm_up DIR PORT: boot it, with ssh at 127.0.0.1:PORT. MYDOCKER_VM_TCG=1: do not use KVM, which may be broken.
 vm_up() {
     accelerator="tcg,thread=multi"
-    processor=Nehalem # newer ones take longer to emulate
+    processor=Nehalem # a newer one takes longer to emulate
     if [ "${MYDOCKER_VM_TCG-}" != 1 ] && grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
         accelerator=kvm
         processor=max
@@ -58,7 +58,7 @@ vm_ssh() {
         -o ConnectTimeout=5 -o BatchMode=yes root@127.0.0.1 "$@"
 }
 
-# vm_down DIR: pull the plug.
+# vm_down DIR: power it off.
 vm_down() {
     [ ! -e "$1/pid" ] || kill "$(cat "$1/pid")" 2>/dev/null || true
     rm -f "$1/pid"
