@@ -26,7 +26,7 @@ _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIG
 
 
 class OutputGone(Exception):
-    """Our output can't be delivered: nobody reads it any more (`… | head -1`), or its disk is full. cause: the OSError;
+    """Our output can't be delivered: its reader has gone (`… | head -1`), or its disk is full. cause: the OSError;
     its filename is the stream's name."""
 
     def __init__(self, cause: OSError) -> None:

@@ -79,7 +79,7 @@ def execute(container: Container, request: ExecRequest) -> int:
         if joiner == 0:
             console.forget()
             set_title("mydocker: exec")  # before it enters: in the container, /proc may be forged
-            init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True, tells=False)
+            init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True, traced=False)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The command line, seen from its monitor, which never waits for it while the container runs."""
+"""The attached command line, as the monitor sees it, which never waits for it while the container runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KINDS = {b"stdout": STDOUT, b"stderr": STDERR}
 
 
 class Client:
-    """behind: output that the command line has not taken yet. gone: it hung up; sending is no error then."""
+    """behind: output that the command line has not taken yet. gone: it has hung up; then sending does nothing."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel

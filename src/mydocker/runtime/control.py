@@ -1,15 +1,16 @@
-"""Change a running container's networks and ports: the command line does it, and the container's monitor takes note.
+"""Change a running container's networks and ports: a command line does it, and the container's monitor takes note.
 
-Four messages make a transaction (messages.py). Whoever gets no answer for five seconds gives up and undoes the change;
-a monitor that wakes up later finds no COMMIT, and does nothing. The rules of `port add` are made after it. Those of
-ports that are withdrawn, moved or brought back are changed before: while there is a rule, its port is held. UPDATE is
+Four messages make a transaction (messages.py). A command line that gets no answer for five seconds undoes its change; a
+monitor that wakes up later gets no COMMIT, and does nothing. The rules of `port add` are made after the transaction.
+Those of ports that are withdrawn, moved or restored are changed before it: while there is a rule, its port is bound.
+UPDATE is
 
     {"networks", "requested_ports", "bound_ports"}   as in the record
     {"joined"}                  the Network of each endpoint
     {"bound_sockets"}           [[text of a port, how many sockets], …]; then come those of the resolver, if any
 
-The socket lies in the container's directory, which is root's alone. A monitor that cleans up closes it first: then
-whoever is about to change something gets an end of file, and undoes the change.
+The socket is in the container's directory, which only root can enter. A monitor that cleans up closes it first: then a
+command line in the middle of a change gets an end of file, and undoes it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Control:
 
 
 def listen(directory: str) -> int:
-    """The descriptor of a new socket in a container's directory."""
+    """Make a new socket in a container's directory. Returns its descriptor."""
     listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
         os.unlink(f"{directory}/{_NAME}")
@@ -87,7 +88,7 @@ def listen(directory: str) -> int:
 
 
 def _at(directory: str, use: Any) -> None:
-    """Bind or connect by a short path: a socket's has 107 bytes at most."""
+    """Bind or connect with a short path: a socket's path has at most 107 bytes."""
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         use(f"/proc/self/fd/{descriptor}/{_NAME}")
@@ -95,7 +96,7 @@ def _at(directory: str, use: Any) -> None:
         os.close(descriptor)
 
 
-def tell(record: Container, networks: list[Network], held: dict[str, list[int]], resolver: list[int]) -> None:
+def tell(record: Container, networks: list[Network], bound_sockets: dict[str, list[int]], resolver: list[int]) -> None:
     """Tell the monitor the record's networks and ports, and give it copies of the descriptors. Raises Conflict if the
     monitor no longer answers."""
     update = {
@@ -103,9 +104,9 @@ def tell(record: Container, networks: list[Network], held: dict[str, list[int]],
         "requested_ports": record.requested_ports,
         "bound_ports": record.bound_ports,
         "joined": [network.__dict__ for network in networks],
-        "bound_sockets": [[text, len(sockets)] for text, sockets in held.items()],
+        "bound_sockets": [[text, len(sockets)] for text, sockets in bound_sockets.items()],
     }
-    descriptors = [number for sockets in held.values() for number in sockets] + resolver
+    descriptors = [number for sockets in bound_sockets.values() for number in sockets] + resolver
     channel = messages.Channel(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC))
     answer = b""
     try:

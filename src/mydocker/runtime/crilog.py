@@ -1,14 +1,14 @@
-"""A container's output on disk in the CRI log format, which Kubernetes' tools read too, one record a line:
+"""Write a container's output to disk in the CRI log format, which Kubernetes' tools read too; one record a line:
 
     2016-10-06T00:17:09.669794202Z stdout F text
     <RFC 3339, nanoseconds, UTC>   <stream> <tag> <bytes>
 
-F: the bytes and a line's end. P: a piece without one, of a line above 16 KiB, or the rest at the end. So each stream
-reads back as the bytes that were written. A record's head is always 40 bytes wide: that makes crireader.py quick.
+F: a line. P: a piece without a newline, of a line above 16 KiB, or the last bytes of a stream. So each stream reads
+back byte for byte. The head of a record is always 40 bytes wide, which makes crireader.py quick.
 
-    container.log -> container.log.1 -> container.log.2     the newest first; a full file is renamed, the oldest goes
+    container.log -> container.log.1 -> container.log.2     the newest first; a full file is renamed, the oldest removed
 
-This stays in memory for each container (see supervise.py).
+Each bare monitor has this module in memory (see supervise.py).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _LONGEST = 16 << 10  # bytes of text in one record
 
 
 class LogWriter:
-    """Appends to a log and rotates it. max_size: bytes a file. max_files: how many are kept, the current one included.
+    """Appends to a log and rotates it. max_size: bytes of a file. max_files: to keep, the current one included.
 
-    A write that fails (a full disk) costs the output that it carried and no more: dropped counts those bytes, why has
-    the kernel's last word on it. The next write is tried again.
+    A write that fails (a full disk) loses only its own output: `dropped` counts those bytes, `why` is the last error.
+    The next write is tried again.
     """
 
     def __init__(
@@ -43,29 +43,29 @@ class LogWriter:
         why: str = "",
         kept: dict[str, str] | None = None,
     ) -> None:
-        """Further arguments: state() of one that has written here before."""
+        """dropped, why, kept: the state() of another writer of this log."""
         self.path = path
         self.max_size = max_size
         self.max_files = max_files
         self.dropped = dropped
         self.why = why
-        # stream -> what still lacks its line's end
+        # stream -> an unfinished line
         self._kept = {stream.encode(): text.encode("latin-1") for stream, text in (kept or {}).items()}
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         info = os.fstat(self._file)
         if info.st_mode & _KIND != _REGULAR:
             raise OSError(errno.EINVAL, "is not a regular file", path)
         self._size = info.st_size
-        # A crash can leave half a record: the next one starts on a line of its own.
+        # A crash can leave half a record: then the next record starts on a new line.
         self._torn = self._size > 0 and os.pread(self._file, 1, self._size - 1) != b"\n"
 
     def write(self, stream: bytes, chunk: bytes) -> None:
-        """Log what was read from a stream (b"stdout", b"stderr"). One time for all of it."""
+        """Log a chunk of a stream (b"stdout" or b"stderr"), with one timestamp."""
         text = self._kept.pop(stream, b"") + chunk
         head = rfc3339(time_ns(), fixed=True).encode() + b" " + stream
         full, part = head + b" F ", head + b" P "
         out = []
-        begin = place = 0  # of the lines that are not in `out` yet; of the line that is looked at
+        begin = place = 0  # of the lines that are not in `out` yet; of the current line
         while True:
             newline = text.rfind(b"\n", place, place + _LONGEST + 1)
             if newline < 0 and len(text) - place < _LONGEST:
@@ -83,7 +83,7 @@ class LogWriter:
             self._append(b"".join(out), place)
 
     def state(self) -> dict[str, Any]:
-        """As JSON, for another process that goes on with this log."""
+        """Return the state for another process that continues this log."""
         kept = {stream.decode(): text.decode("latin-1") for stream, text in self._kept.items()}
         return {
             "path": self.path,
@@ -95,14 +95,14 @@ class LogWriter:
         }
 
     def close(self) -> None:
-        """Log what has no line's end, and let go of the file."""
+        """Log the unfinished lines, and close the file."""
         for stream, text in self._kept.items():
             self._append(b"%b %b P %b\n" % (rfc3339(time_ns(), fixed=True).encode(), stream, text), len(text))
         self._kept.clear()
         os.close(self._file)
 
     def _append(self, records: bytes, carries: int) -> None:
-        """Write records, in as many files as they need. carries: the bytes of output that are in them."""
+        """Write records, in as many files as they need. carries: the number of bytes of output in them."""
         view = memoryview(records)
         place = 0
         while place < len(records):
@@ -112,7 +112,7 @@ class LogWriter:
                 end = records.rfind(b"\n", place, place + max(room, 0)) + 1
                 if not end and self._size and self._rotate():
                     continue
-                # A record that is larger than a file has one to itself.
+                # A record that is larger than a file gets a file of its own.
                 end = end or records.find(b"\n", place) + 1
             if not self._put(view[place:end]):
                 self.dropped += carries
@@ -120,7 +120,7 @@ class LogWriter:
             place = end
 
     def _put(self, records: memoryview) -> bool:
-        """Write all of it or, if that fails, nothing."""
+        """Write all of the records or, if that fails, none. Returns False if it failed."""
         written = 0
         try:
             if self._torn:
@@ -140,7 +140,7 @@ class LogWriter:
         return True
 
     def _rotate(self) -> bool:
-        """Start a new file. If that fails, the old one grows on."""
+        """Start a new file. Returns False if that fails: then the old one grows on."""
         try:
             file = os.open(f"{self.path}.new", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             names = [self.path] + [f"{self.path}.{number}" for number in range(1, self.max_files)]
@@ -148,7 +148,7 @@ class LogWriter:
                 try:
                     os.rename(newer, older)
                 except FileNotFoundError:
-                    pass  # there have not been so many yet
+                    pass  # there are fewer files so far
             os.rename(f"{self.path}.new", self.path)
         except OSError:
             return False
@@ -158,5 +158,5 @@ class LogWriter:
 
 
 def _lines(head: bytes, text: bytes) -> list[bytes]:
-    """Whole lines as records."""
+    """Make records of whole lines."""
     return [head, text[:-1].replace(b"\n", b"\n" + head), b"\n"] if text else []

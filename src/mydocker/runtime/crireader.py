@@ -1,4 +1,4 @@
-"""Reads a container's log, in the format that crilog.py describes: forwards, from its end, or as it grows."""
+"""Read a container's log, in the format that crilog.py describes: forwards, from its end, or as it grows."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    Record = tuple[bytes, bytes, bytes]  # its time, its stream, its bytes with the line's end if it has one
+    Record = tuple[bytes, bytes, bytes]  # time, stream, bytes with the newline if there is one
 
 _HEAD = 40
 _HEADS = {b"Z stdout F ": (b"stdout", True), b"Z stdout P ": (b"stdout", False)}
 _HEADS.update({b"Z stderr F ": (b"stderr", True), b"Z stderr P ": (b"stderr", False)})
 _BLOCK = 256 << 10
 _TAIL_BLOCK = 32 << 10
-_NAP = 0.05  # seconds between two looks at a log that is followed
+_NAP = 0.05  # seconds between two reads of a log that is followed
 
 
 class LogReader:
-    """Reads a log, its oldest file first. skipped: lines so far that were no records (a crash, a stranger's pen)."""
+    """Reads a log, its oldest file first. skipped: the number of malformed lines (from a crash, or another writer)."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.skipped = 0
 
     def blocks(self, tail: int | None = None, done: Callable[[], bool] | None = None) -> Iterator[bytes]:
-        """The log in blocks of whole records. tail: only what the last so many lines of output need.
+        """Yield the log in blocks of whole records. tail: only as much as the last so many lines of output need.
 
-        done: follow the log, through its rotations, until done() says that nothing more is coming.
+        done: follow the log, through its rotations, until done() returns True: nothing more is coming.
         """
         files = self._files()
         torn = b""
@@ -39,7 +39,7 @@ class LogReader:
             if tail is not None:
                 _skip_to_tail(files, tail)
             while True:
-                # These two are asked before the read: if that then finds nothing, there is nothing.
+                # Check these two before the read: if the read then returns nothing, there is nothing.
                 last = done is None or done()
                 over = len(files) > 1 or (done is not None and self._is_over(files))
                 data = os.read(files[0], _BLOCK) if files else b""
@@ -67,42 +67,42 @@ class LogReader:
     def records(
         self, tail: int | None = None, since: bytes = b"", until: bytes = b"~", done: Callable[[], bool] | None = None
     ) -> Iterator[list[Record]]:
-        """The log as records, block by block. since, until: times in a record's form; what is outside is left out."""
+        """Yield the log as lists of records. since, until: only records between these times, in a record's form."""
         for block in self.blocks(tail, done):
             last = block.rfind(b"\n", 0, -1) + 1
             if block[last : last + len(since)] < since:
-                continue  # a long log is passed over without a look at each record
-            found = self._parse(block)
-            yield [record for record in found if since <= record[0] <= until]
-            if found and found[-1][0] > until:
+                continue  # skip a block without parsing its records
+            records = self._parse(block)
+            yield [record for record in records if since <= record[0] <= until]
+            if records and records[-1][0] > until:
                 return
 
     def runs(self, tail: int | None = None, done: Callable[[], bool] | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """The output alone, as (stream, bytes) in order, many lines at a time."""
+        """Yield the output alone, as (stream, bytes) in order, many lines at a time."""
         for block in self.blocks(tail, done):
             lines = block[:-1].split(b"\n")
             head = lines[0][29:_HEAD]
             if head in (b"Z stdout F ", b"Z stderr F "):
                 texts = [line[_HEAD:] for line in lines if line[29:_HEAD] == head]
-                if len(texts) == len(lines):  # nearly always, and several times as fast
+                if len(texts) == len(lines):  # the usual case, and several times as fast
                     yield _HEADS[head][0], b"\n".join(texts) + b"\n"
                     continue
             yield from joined(self._parse(block))
 
     def _parse(self, block: bytes) -> list[Record]:
-        found: list[Record] = []
+        records: list[Record] = []
         for line in block[:-1].split(b"\n"):
             stream, whole = _HEADS.get(line[29:_HEAD], (b"", False))
             if stream:
-                found.append((line[:30], stream, line[_HEAD:] + b"\n" if whole else line[_HEAD:]))
+                records.append((line[:30], stream, line[_HEAD:] + b"\n" if whole else line[_HEAD:]))
             else:
                 self.skipped += 1
-        return found
+        return records
 
     def _files(self, after: int = -1) -> list[int]:
-        """Open the log's files, the oldest first. after: a file that is open; only what was begun after it.
+        """Open the log's files; returns the oldest first. after: an open file; return only the newer ones.
 
-        They are opened newest first: then a rotation meanwhile can show a file twice, but can't hide one.
+        They are opened newest first: then a concurrent rotation can make a file appear twice, but can't hide one.
         """
         files: list[int] = []
         number = 0
@@ -111,10 +111,10 @@ class LogReader:
                 path = f"{self.path}.{number}" if number else self.path
                 file = os.open(path, REGULAR)
             except FileNotFoundError:
-                if number:  # the newest has no name for a moment while the log is rotated
+                if number:  # the newest file has no name for a moment during a rotation
                     return files[::-1]
             else:
-                size_of(file, path)  # a FIFO has no end
+                size_of(file, path)  # raises for a FIFO, which has no end
                 if after >= 0 and os.path.sameopenfile(file, after):
                     os.close(file)
                     return files[::-1]
@@ -125,7 +125,7 @@ class LogReader:
             number += 1
 
     def _is_over(self, files: list[int]) -> bool:
-        """Whether the file that is read has been rotated away, and another taken its place."""
+        """Return True if the file that is read has been rotated away, and another has taken its place."""
         try:
             return bool(files) and not os.path.samestat(os.fstat(files[0]), os.stat(self.path))
         except FileNotFoundError:
@@ -133,7 +133,7 @@ class LogReader:
 
 
 def joined(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
-    """(stream, bytes): what follows each other of the same stream in one piece."""
+    """Yield (stream, bytes), with consecutive records of a stream in one piece."""
     run: list[bytes] = []
     current = b""
     for _, stream, data in records:
@@ -147,12 +147,12 @@ def joined(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _skip_to_tail(files: list[int], lines: int) -> None:
-    """Move to where the last so many lines begin. Files before that are closed and dropped."""
+    """Seek to the beginning of the last so many lines. Closes and drops the files before that."""
     left = lines
     newest = True
     for index in reversed(range(len(files))):
         for place, whole in _records_from_end(files[index]):
-            if whole or newest:  # what lacks its line's end at the very end is a line too
+            if whole or newest:  # an unfinished line at the very end counts, too
                 if not left:
                     os.lseek(files[index], place, os.SEEK_SET)
                     for file in files[:index]:
@@ -164,13 +164,13 @@ def _skip_to_tail(files: list[int], lines: int) -> None:
 
 
 def _records_from_end(file: int) -> Iterator[tuple[int, bool]]:
-    """Where each record ends, the last one first, and whether it ends a line."""
+    """Yield (where a record ends, True if it ends a line), the last record first."""
     start = os.fstat(file).st_size
-    rest = b""
+    remainder = b""
     while start:
         size = min(start, _TAIL_BLOCK)
         start -= size
-        data = os.pread(file, size, start) + rest
+        data = os.pread(file, size, start) + remainder
         first = data.find(b"\n") + 1 if start else 0  # the record before that begins in an earlier block
         end = data.rfind(b"\n") + 1
         while end > first:
@@ -179,4 +179,4 @@ def _records_from_end(file: int) -> Iterator[tuple[int, bool]]:
             if stream:
                 yield start + end, whole
             end = begin
-        rest = data[:first] if first else data
+        remainder = data[:first] if first else data

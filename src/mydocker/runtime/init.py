@@ -1,9 +1,9 @@
-"""The child's side of a start: from the clone to the container's program. Nothing here ever returns to the caller's
-code. What the child and its monitor say to each other is drawn in messages.py.
+"""The child's side of a start: from the clone to the container's program. Nothing here returns to the caller's code.
+messages.py draws what the child and its monitor say to each other.
 
-The root may be hostile from the moment it is there, so imports are closed before (an import would run the image's code
-with the host's rights: `'x'.encode('idna')` is enough), no traceback is made (it would open the source's path in the
-image), and the process is not dumpable (nothing in the container can open its /proc/PID/exe, mem or fd).
+The root is untrusted. So imports are closed before it is built (an import would run the image's code with the host's
+rights: `'x'.encode('idna')` is enough), no traceback is printed (it would open the source's path in the image), and the
+process is not dumpable (nothing in the container can open its /proc/PID/exe, mem or fd).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def main(
     report: int,
     number: int = 0,
     clones: bool = False,
-    tells: bool = True,
+    traced: bool = True,
 ) -> NoReturn:
-    """Run `work`, which does the ops and returns (arguments, environment, whether PID 1 is our init), then exec.
+    """Run `work`, which does the ops and returns (arguments, environment, True for --init), then exec.
 
-    streams: descriptors for 0, 1, 2; none if the work opens a terminal. report: the socket to the monitor.
-    number: how many ops the host's side has counted. clones: the program runs in a child, whose PID is reported (exec).
-    tells: of every step; else only that they are done.
+    streams: descriptors for 0, 1, 2; none if the work opens a terminal. report: the socket to the monitor. number: the
+    ops that the host's side has counted. clones: run the program in a child, and report its PID (exec). traced: send
+    every step, not only the fact that they are done.
     """
     try:
         process.set_dumpable(False)
@@ -54,14 +54,14 @@ def main(
             arguments, environment, with_init = work(trace)
             program = find_program(arguments[0], environment.get("PATH", ""))
         finally:
-            _send_trace(report, trace, len(trace.notes) if tells else 0)
+            _send_trace(report, trace, len(trace.notes) if traced else 0)
         trace.count(EXECUTE)
         if with_init:
             _become_init()
         os.execve(trampoline.TRAMPOLINE_FD, [program, *arguments], environment)
     except MydockerError as error:
         _fail(report, error)
-    except BaseException as error:  # whatever it is, nothing may be printed and nothing may go on
+    except BaseException as error:  # of any kind: nothing may be printed, and nothing may go on
         _fail(
             report, step_failed("start the container", error if isinstance(error, Exception) else OSError(str(error)))
         )
@@ -69,13 +69,13 @@ def main(
 
 
 def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], bool]]:
-    """The work of a container's first process."""
+    """Return the work of a container's first process."""
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
         spec = plan.spec
         with_init = spec.get("annotations", {}).get(INIT) == "true"
         if with_init:
-            set_title("mydocker: init")  # the container will see it
+            set_title("mydocker: init")  # visible in the container
         run_steps(trace, plan.container)
         identity = users.identify(spec)
         trace.run(plan.last((identity.uid, identity.gid, identity.groups)))
@@ -86,8 +86,7 @@ def container(plan: Any) -> Callable[[Trace], tuple[list[str], dict[str, str], b
 
 
 def run_steps(trace: Trace, steps: list[Op]) -> None:
-    """Run the steps. The master of a terminal and the sockets of a resolver go to the monitor, and stay open only
-    there."""
+    """Run the steps. The master of a terminal and the sockets of a resolver are sent to the monitor and closed here."""
     for op in steps:
         trace.run([op])
         if op.descriptors:
@@ -95,6 +94,7 @@ def run_steps(trace: Trace, steps: list[Op]) -> None:
 
 
 def _hand_over(kind: bytes, descriptors: list[int]) -> None:
+    """Send descriptors to the monitor, and close them here."""
     channel = messages.channel_of(os.dup(trampoline.REPORT_FD))
     channel.send(kind, fds=descriptors)
     channel.close()
@@ -103,8 +103,7 @@ def _hand_over(kind: bytes, descriptors: list[int]) -> None:
 
 
 def variables(rows: list[str], home: str) -> dict[str, str]:
-    """The environment from the spec's KEY=VALUE rows; HOME, unless it is set to something, is the user's by
-    /etc/passwd."""
+    """Make the environment of the spec's KEY=VALUE rows. home: HOME, unless a row sets it."""
     environment = dict(row.split("=", 1) for row in rows if "=" in row[1:])
     if not environment.get("HOME"):
         environment["HOME"] = home
@@ -112,7 +111,7 @@ def variables(rows: list[str], home: str) -> dict[str, str]:
 
 
 def close_imports() -> None:
-    """From here on only what is loaded can be imported. Errors that nobody can see are not printed either."""
+    """Close the import system: only loaded modules can be imported from here on. Also print no more exceptions."""
     sys.meta_path.clear()
     sys.path_hooks.clear()
     sys.path.clear()
@@ -122,18 +121,18 @@ def close_imports() -> None:
 
 
 def _arrange(streams: list[int], report: int, clones: bool) -> None:
-    """Descriptors 0, 1, 2 from `streams`, 3 the socket, 4 the trampoline; by way of high numbers, as they may
+    """Make `streams` descriptors 0, 1 and 2, the socket 3, the trampoline 4; through high numbers, as these may
     overlap.
     """
     program = trampoline.open_trampoline(clones)
-    wanted = [fcntl.fcntl(number, fcntl.F_DUPFD, 20) for number in [*streams, report, program]]
+    copies = [fcntl.fcntl(number, fcntl.F_DUPFD, 20) for number in [*streams, report, program]]
     lowest = 0 if streams else trampoline.REPORT_FD
-    for at, descriptor in enumerate(wanted):
+    for at, descriptor in enumerate(copies):
         os.dup2(descriptor, lowest + at, inheritable=lowest + at != trampoline.TRAMPOLINE_FD)
 
 
 def find_program(name: str, path: str) -> str:
-    """Where execve shall look: `name` itself if it has a slash, else the first executable of that name in PATH.
+    """Return the path for execve: `name` itself if it has a slash, or the first executable of that name in PATH.
 
     Raises MydockerError with docker's exit codes: 127 not found, 126 not executable.
     """
@@ -163,7 +162,7 @@ def find_program(name: str, path: str) -> str:
 
 
 def exec_failed(name: str, number: int) -> MydockerError:
-    """The error for an errno that the trampoline reported."""
+    """Return the error for an errno that the trampoline has reported."""
     code = 127 if number == errno.ENOENT else 126
     hint = {
         errno.ENOENT: "the interpreter that it names is not in the image",
@@ -173,9 +172,9 @@ def exec_failed(name: str, number: int) -> MydockerError:
 
 
 def _become_init() -> None:
-    """--init: fork; the child goes on to the program, this process reaps and forwards signals until it ends.
+    """Fork, for --init: the child goes on to the program, this process reaps and forwards signals until it ends.
 
-    It is what is left of the interpreter, with the container's rights, not dumpable, and with nothing open.
+    This process is still the interpreter, but has the container's rights, is not dumpable, and has nothing open.
     """
     everything = [n for n in range(1, 65) if n not in (9, 19, 32, 33)]
     _signal.pthread_sigmask(_signal.SIG_SETMASK, everything)
@@ -195,7 +194,7 @@ def _become_init() -> None:
             try:
                 os.kill(child, number)
             except OSError:
-                pass  # it has just ended, or has become somebody else
+                pass  # it has just ended, or changed its user
             continue
         while True:
             try:
@@ -209,12 +208,12 @@ def _become_init() -> None:
 
 
 def exit_code(status: int) -> int:
-    """A wait status as a shell gives it: the code, or 128 + the signal."""
+    """Convert a wait status as a shell does: to the code, or 128 + the signal."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def _send_trace(report: int, trace: Trace, maximum: int) -> None:
-    """As many notes as the socket takes in one message, some 1,500. A container of more mounts is explained in part."""
+    """Send as many notes as fit into one message, some 1,500. A container with more mounts is explained in part."""
     while True:
         try:
             os.write(report, messages.TRACE + trace.dump(maximum))
@@ -229,5 +228,5 @@ def _fail(report: int, error: MydockerError) -> None:
     try:
         os.write(report, messages.FAILED + messages.encode(error.details()))
     except OSError:
-        pass  # the monitor is gone, and has nobody to tell
+        pass  # the monitor has gone
     os._exit(125)

@@ -1,13 +1,7 @@
-"""How a monitor begins: it is forked before anybody knows what for, so that both halves of a start load side by side.
+"""Fork a monitor before the request is parsed, so that both halves of a start load in parallel.
 
-    command line                                  monitor
-       │ fork ─────────────────────────────────────▶ │ a session of its own, nothing of the caller's
-       │ load cli and engine, plan, write the bundle │ load runtime and network
-       │ ──── O + descriptors: the orders ──────────▶ │ start the container
-       │ ◀─── what starter.py says ─────────────────── │
-
-If the command line ends without orders, the monitor does too; it has done nothing yet.
-What is imported here is loaded once, for both.
+The command line loads cli and engine, plans, and writes the bundle. The monitor loads runtime and network meanwhile,
+and then waits for its orders. messages.py draws what follows. What this module imports is loaded once, for both.
 """
 
 from __future__ import annotations
@@ -28,7 +22,7 @@ if TYPE_CHECKING:
     from mydocker.kernel.cgroups import Layout
 
 _RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
-# What a container on a network needs besides, and the monitor loads while there is nothing else to do.
+# More modules for a container on a network; the monitor loads them while it waits for its orders.
 _NETWORK = ["mydocker.network.plan", "mydocker.network.leases", "mydocker.kernel.rtnetlink", "mydocker.runtime.control"]
 _IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGTSTP)
 
@@ -45,17 +39,17 @@ _ahead: list[_Forked] = []
 
 
 def fork_ahead(networks: bool) -> None:
-    """Have a monitor at hand for the next launch(). networks: whether its container is likely to be on some."""
+    """Fork a monitor for the next launch(). networks: its container is likely to be on networks."""
     _ahead.append(_fork(_NETWORK if networks else []))
 
 
 def launch(orders: messages.Orders) -> tuple[int, messages.Channel]:
-    """Give them to a monitor; return its PID and the socket to it. All descriptors go over to it, as copies.
+    """Send the orders to a monitor, with copies of all descriptors. Returns its PID and the channel to it.
 
-    Raises StepFailed if it is gone.
+    Raises StepFailed if the monitor has ended.
     """
     if not _ahead:
-        from mydocker.runtime import starter  # noqa: F401  here, while it is of the same version as what is running
+        from mydocker.runtime import starter  # noqa: F401  now: an upgrade could replace the files before the fork
 
         fork_ahead(False)
     forked = _ahead.pop()
@@ -70,16 +64,16 @@ def launch(orders: messages.Orders) -> tuple[int, messages.Channel]:
     except OSError:
         forked.channel.close()
         os.waitpid(forked.pid, 0)
-        raise StepFailed("the monitor ended before it was told anything", "was it killed? see dmesg") from None
+        raise StepFailed("the monitor ended before it got its orders", "was it killed? see dmesg") from None
     return forked.pid, forked.channel
 
 
 def _fork(needed: list[str]) -> _Forked:
-    """One that waits for orders. needed: what it loads until then."""
+    """Fork a monitor that waits for orders. needed: the modules that it loads meanwhile."""
     ours, theirs = messages.pair()
     began = monotonic_ns()
     layout = cgroups.layout()
-    # On v2 it leaves the caller's cgroup: a service or a session that ends shall not take it along.
+    # On v2 it leaves the caller's cgroup: otherwise the end of a service or a session would kill it.
     pid, pidfd = process.clone_into(layout.mounts.get("unified", ""), 0)
     if pid:
         os.close(pidfd)
@@ -107,7 +101,7 @@ def _serve(channel: messages.Channel, layout: Layout, needed: list[str]) -> int:
 
 
 def _leave_caller(channel: messages.Channel) -> messages.Channel:
-    """Nothing of the caller's stays: only the socket is open, and /dev/null as 0, 1, 2."""
+    """Detach from the caller: new session, closed descriptors, default signals, own limits."""
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -121,9 +115,9 @@ def _leave_caller(channel: messages.Channel) -> messages.Channel:
     for number in _IGNORED:
         _signal.signal(number, _signal.SIG_IGN)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, (_signal.SIGTERM, _signal.SIGALRM))  # until Supervised.hear_signals()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, (_signal.SIGTERM, _signal.SIGALRM))  # until handle_signals()
     for resource in (_RLIMIT_CPU, _RLIMIT_FSIZE):
-        process.raise_limit(resource)  # the caller's were meant for the caller
+        process.raise_limit(resource)  # the caller's limits are for the caller
     return messages.channel_of(3)
 
 
@@ -133,7 +127,7 @@ def _leave_caller(channel: messages.Channel) -> messages.Channel:
 def _send(channel: messages.Channel, orders: messages.Orders) -> None:
     memory = handoff.send(orders.__dict__)
     try:
-        # In this order: the one that is shared must not become 3 or 4, which the container's first process needs.
+        # In this order: the shared namespace must not become 3 or 4, which the container's first process needs.
         descriptors = [memory, orders.lock, *([orders.shared] if orders.shared >= 0 else [])]
         descriptors += [number for sockets in orders.bound_sockets.values() for number in sockets]
         channel.send(messages.ORDERS, fds=descriptors)
@@ -142,7 +136,7 @@ def _send(channel: messages.Channel, orders: messages.Orders) -> None:
 
 
 def _receive(channel: messages.Channel) -> messages.Orders | None:
-    """None if the other side has ended without sending any, or while it sent them."""
+    """Receive the orders. None if the command line has ended before it sent all of them."""
     message = channel.receive(longest=1)
     if message.kind != messages.ORDERS:
         return None

@@ -1,4 +1,4 @@
-"""The messages between a command line, a monitor and a container's first process: who sends what to whom, and when.
+"""Messages between a command line, a monitor and a container's first process: who sends what to whom, and when.
 
 A message is one packet on a SOCK_SEQPACKET socket: a letter for its kind, a body, and descriptors (SCM_RIGHTS).
 
@@ -83,7 +83,7 @@ _EXEC_STATUS = range(-4095, 1 << 22)  # a negative errno, or a PID
 
 @record
 class Message:
-    """kind: empty if the other side has hung up."""
+    """A received message. kind: empty if the other side has hung up."""
 
     kind: bytes
     body: bytes
@@ -103,7 +103,7 @@ class Channel:
         self.socket = endpoint
 
     def send(self, kind: bytes, body: bytes = b"", fds: Sequence[int] = ()) -> None:
-        """The descriptors are copied: the caller's own stay open. Raises OSError."""
+        """Send a message, with copies of the descriptors: the caller's own stay open. Raises OSError."""
         while len(fds) > AT_ONCE:
             self.socket.sendmsg([_MORE], _rights(fds[:AT_ONCE]))
             fds = fds[AT_ONCE:]
@@ -138,13 +138,13 @@ class Channel:
 
 
 def pair() -> tuple[Channel, Channel]:
-    """Both ends of a new socket. They are closed on exec."""
+    """Make a socket pair. Both ends are closed on exec."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     return Channel(ours), Channel(theirs)
 
 
 def channel_of(descriptor: int) -> Channel:
-    """The channel of a socket that is known by its descriptor only, which it owns from now on."""
+    """Make a channel of a socket's descriptor, which the channel owns from then on."""
     return Channel(socket(AF_UNIX, SOCK_SEQPACKET, 0, descriptor))
 
 
@@ -153,12 +153,12 @@ def _rights(fds: Sequence[int]) -> list[tuple[int, int, bytes]]:
 
 
 def encode(value: Any) -> bytes:
-    """A body that Message.json() reads."""
+    """Encode a value as a body for Message.json()."""
     return jsontext.dumps(value).encode()
 
 
 def exec_status(message: Message) -> int:
-    """The number that the trampoline writes, in 8 bytes and without a letter: a PID or -errno. 0: any other message."""
+    """Return the PID or -errno that the trampoline has sent, as 8 bytes without a letter; 0 for any other message."""
     data = message.kind + message.body
     number = int(unpack("q", data)[0]) if len(data) == 8 else 0
     return number if number in _EXEC_STATUS else 0
@@ -194,7 +194,7 @@ class Orders:
 
 
 def report_crash(error: BaseException, client: Channel | None, directory: str = "") -> None:
-    """Report an error that nobody foresaw: to the caller, and in a file in the container's directory."""
+    """Report an unforeseen error: to the caller, and in a file in the container's directory."""
     what = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     text = f"the monitor failed: {what}"
     try:

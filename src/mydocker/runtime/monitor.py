@@ -1,8 +1,8 @@
-"""The monitor: one process a container that keeps its log, answers for names, reaps it, clears up and tells its end.
-It needs no daemon and no terminal.
+"""The monitor: a process for each container that keeps its log, answers for names, reaps it, cleans up after it and
+records its end. There is no daemon.
 
-It is forked by `run` or `start` (launch.py), which it outlives, and starts the container first (starter.py). While
-nothing happens, it is a bare interpreter (supervise.py).
+`run` or `start` forks the monitor (launch.py), which outlives them, and starts the container first (starter.py). While
+nothing happens, the monitor is a bare interpreter (supervise.py).
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from mydocker.model.network import Attachments, Endpoint, Network
     from mydocker.runtime.control import Control
 
-_PATIENCE_AT_END = 30  # seconds for what was killed to end
-_PATIENCE = 3.0  # seconds until a monitor makes itself small: what starts many at once has better use for the processor
+_PATIENCE_AT_END = 30  # seconds for killed processes to end
+_PATIENCE = 3.0  # seconds before a monitor makes itself small: not while many containers may be starting
 
 
 def resume(descriptor: int) -> None:
-    """A bare monitor has become a full one again: supervise.py. Its container is wanted, or has ended."""
+    """Go on as a full monitor after a bare one (supervise.py): there is a request, or the container has ended."""
     code = 125
     container = supervise.adopt(descriptor)
     record = state.load(container.container_id)
     try:
         monitor = Monitor(record, cgroups.layout(), container, Trace("host"))
         monitor.adopt(jsontext.loads(read_regular(f"{record.directory}/config.json")))
-        monitor.live()
+        monitor.supervise()
         code = 0
     except BaseException as error:
         messages.report_crash(error, None, record.directory)
@@ -67,7 +67,7 @@ def _versions(attachments: Attachments) -> list[bool]:
 
 
 class Monitor:
-    """container: its I/O and descriptors; they move from one interpreter to the next."""
+    """container: the container's I/O and descriptors; they move from one interpreter to the next."""
 
     def __init__(
         self, record: Container, layout: cgroups.Layout, container: supervise.Supervised, trace: Trace
@@ -84,28 +84,28 @@ class Monitor:
     # --- while it runs ------------------------------------------------------------------------------------------------
 
     def adopt(self, spec: dict[str, Any]) -> None:
-        """Its container runs: another interpreter has started it."""
+        """Take over a container that another interpreter has started."""
         record, attachments, pid = self.record, self.attachments, self.container.pid
         self.plan = plan(spec, record.directory, self.layout, name=record.name, attachments=attachments, pid=pid)
         self.trace.adopt([*self.plan.host, *self.plan.links, *self.plan.published])
         if self.container.control >= 0:
             self.listen(self.container.control)
 
-    def live(self) -> None:
-        """Until the container has ended, and all is recorded and cleared up; or as another interpreter."""
+    def supervise(self) -> None:
+        """Supervise the container until its end is recorded, or until this is executed as another interpreter."""
         container = self.container
         patience: float | None = _PATIENCE
         try:
             while container.status is None:
                 event = container.wait(patience)
-                if event == supervise.WANTED and self.control:
+                if event == supervise.REQUESTED and self.control:
                     self.control.serve()
-                elif event == supervise.SETTLED:
+                elif event == supervise.IDLE:
                     container.become(supervise.BARE)
-                    patience = None  # it can't be: then it stays as it is
+                    patience = None  # it failed: stay a full monitor
             self._end()
         except BaseException:
-            self.take_back()
+            self.abort()
             raise
 
     def listen(self, descriptor: int) -> None:
@@ -157,7 +157,7 @@ class Monitor:
     def _end(self) -> None:
         oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
         self.record.oom_killed = oom > 0
-        problems = self._cleanup()  # this also ends what may go on without its first process (--pid host)
+        problems = self._cleanup()  # also ends processes that outlive the first one (--pid host)
         self.container.drain()
         log, status = self.container.log, self.container.status
         log.close()
@@ -166,23 +166,21 @@ class Monitor:
         assert status is not None
         self._record_end(init.exit_code(status), "; ".join(problems))
 
-    def take_back(self) -> None:
-        """End the child, undo the host's steps."""
+    def abort(self) -> None:
+        """Kill the child, and undo the host's steps."""
         self.container.signal(_signal.SIGKILL)
         if self.container.pid > 0:
             try:
-                if process.ends_within(
-                    self.container.pidfd, _PATIENCE_AT_END
-                ):  # else nobody could ever ask for it again
+                if process.ends_within(self.container.pidfd, _PATIENCE_AT_END):
                     os.waitpid(self.container.pid, 0)
             except ChildProcessError:
-                pass  # it was reaped before
+                pass  # it has been reaped already
         self._cleanup()
 
     def _cleanup(self) -> list[str]:
         """Of a container that has ended, all but its record and its log. What can't be undone is returned."""
         if self.control:
-            self.control.close()  # whoever is about to change its networks hears that it is too late
+            self.control.close()  # a command line in the middle of a change gets an end of file
             self.control = None
         if self.container.resolver:
             self.container.resolver.close()  # its sockets keep the namespace
@@ -215,45 +213,43 @@ class Monitor:
 
     def _record_end(self, code: int, problems: str) -> None:
         record = self.record
-        with state.lock(record) as held:
+        with state.lock(record) as lock:
             record.status, record.pid, record.exit_code = "exited", 0, code
             record.finished_at, record.error = state.now(), problems
-            state.leave_code(held, record)
-            self._hear_record()
+            state.leave_code(lock, record)
+            self._read_record()
             if record.auto_remove and record.ended_by != restart.BY_RESTART:
-                self._vanish(code)
+                self._remove(code)
                 return
             self._restart_or_end()
             self._save_end()
-        self._say_ended(code)  # not under the lock: a command line that is behind may want it before it listens
+        self._report_end(code)  # without the lock: a command line that is behind may take it before it reads on
         while record.is_restarting():
             supervise.execute(supervise.RESTARTING, record.id, [])
-            sleep(1)  # memory is short, or Python is just being upgraded
+            sleep(1)  # memory is short, or Python is being upgraded: try again
 
-    def _vanish(self, code: int) -> None:
+    def _remove(self, code: int) -> None:
         record = self.record
         state.unlist(record.id, record.name)
-        self._say_ended(code)
-        state.remove_files(record.id, record.own_volumes)  # nobody waits for that
+        self._report_end(code)
+        state.remove_files(record.id, record.own_volumes)  # last, as the command line need not wait for it
 
-    def _say_ended(self, code: int) -> None:
+    def _report_end(self, code: int) -> None:
         if self.container.client:
             self.container.client.set_blocking(True)
             self.container.client.flush()
             self.say(messages.EXITED, b"%d" % code)
             self.container.client.drop()
 
-    def _hear_record(self) -> None:
-        """What was asked for while it ran."""
+    def _read_record(self) -> None:
+        """Read the requests that were recorded while the container ran."""
         record = self.record
         try:
             on_disk = state.stored(record.id)
             record.restart, record.ended_by = on_disk.restart, on_disk.ended_by
-            # What came too late for this run is for the next.
-            record.networks, record.requested_ports = (
-                [endpoint.asked().to_json() for endpoint in on_disk.endpoints],
-                on_disk.requested_ports,
-            )
+            # Networks and ports that came too late for this run are for the next.
+            record.networks = [endpoint.asked().to_json() for endpoint in on_disk.endpoints]
+            record.requested_ports = on_disk.requested_ports
         except CorruptRecord:
             pass
 
@@ -274,6 +270,6 @@ class Monitor:
         try:
             state.save(self.record, durable=self.record.ended_by != restart.BY_REMOVAL)
         except (OSError, HostError):
-            # Its directory is gone, or the disk is full and it has no spare. Nobody can start it again then, and
+            # The directory is gone, or the disk is full and there is no spare record. Then it can't be restarted, and
             # without a monitor it counts as exited.
             self.record.status = "exited"

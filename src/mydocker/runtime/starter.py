@@ -29,22 +29,18 @@ if TYPE_CHECKING:
 
 
 def start(orders: messages.Orders, client: messages.Channel, layout: cgroups.Layout) -> int:
-    """Start the container that the orders are about, and be its monitor until its end; an exit code."""
+    """Start the container of the orders, and be its monitor until its end. Returns an exit code."""
     record = Container(**orders.record)
     try:
         supervise.show_title(record.id, record.name)
         container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout)
-        container.client, container.bound_sockets, container.dns, container.networks = (
-            Client(client),
-            orders.bound_sockets,
-            orders.dns,
-            orders.networks,
-        )
-        container.hear_signals()
+        container.client, container.bound_sockets = Client(client), orders.bound_sockets
+        container.dns, container.networks = orders.dns, orders.networks
+        container.handle_signals()
         monitor = Monitor(record, layout, container, Trace("host", notes=orders.notes))
         error = Starter(monitor, orders).run()
         if not error:
-            monitor.live()
+            monitor.supervise()
         return error.exit_code if error else 0
     except BaseException as error:
         messages.report_crash(error, client, record.directory)
@@ -52,8 +48,11 @@ def start(orders: messages.Orders, client: messages.Channel, layout: cgroups.Lay
 
 
 class Starter:
-    """steps: what the child has done, as Trace.dump() gives it. reported_at: when the child reported its steps, just
-    before execve. running_at: when execve succeeded."""
+    """The start of one container.
+
+    steps: what the child has done, as Trace.dump() gives it. reported_at: when the child reported its steps, just
+    before execve. running_at: when execve succeeded.
+    """
 
     def __init__(self, monitor: Monitor, orders: messages.Orders) -> None:
         self.monitor, self.orders = monitor, orders
@@ -68,7 +67,7 @@ class Starter:
             self._record_start()
         except Exception as cause:
             error = cause if isinstance(cause, MydockerError) else step_failed("start the container", cause)
-            self.monitor.take_back()
+            self.monitor.abort()
             self._keep_trace()
             state.save_failure(self.record, str(error), error.exit_code)
             os.close(self.orders.lock)
@@ -76,9 +75,9 @@ class Starter:
             return error
         os.close(self.orders.lock)
         try:
-            self._say_started()
+            self._report_started()
         except BaseException:
-            self.monitor.take_back()
+            self.monitor.abort()
             raise
         return None
 
@@ -89,15 +88,15 @@ class Starter:
             orders.spec, record.directory, layout, orders.size, record.name, attachments, orders.shared, orders.program
         )
         if not orders.fresh:
-            undo_all(self.plan.host)  # what a monitor that was killed could not
+            undo_all(self.plan.host)  # of an earlier start, whose monitor was killed
         self.trace.span("plan every step", f"cat {record.directory}/config.json", began)
         self.container.log = LogWriter(f"{record.directory}/container.log", orders.log_size, orders.log_files)
         self.trace.run(self.plan.host)
         channel = self._clone()
-        self._wire(channel)
-        self._look()
+        self._set_up_network(channel)
+        self._identify()
         began = monotonic_ns()
-        self._hear(channel)
+        self._await_program(channel)
         self.trace.span("wait until the program runs", "wait  # end of file on the socket: exec closed it", began)
 
     def _clone(self) -> messages.Channel:
@@ -117,18 +116,18 @@ class Starter:
         if self.container.pid == 0:
             ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
             number = self.trace.number + ahead
-            init.main(init.container(self.plan), streams, theirs.fileno(), number, tells=self._is_traced())
+            init.main(init.container(self.plan), streams, theirs.fileno(), number, traced=self._is_traced())
         self.trace.span(CLONE, self.plan.clone_shell(), began)
-        if self.container.stop_requested:  # when there was nobody yet to tell
+        if self.container.stop_requested:  # before there was a child to kill
             self.container.signal(_signal.SIGKILL)
         theirs.close()
         for descriptor in streams:
             os.close(descriptor)
         return ours
 
-    def _wire(self, channel: messages.Channel) -> None:
-        """The host's side of its networks. The child waits for its links, and builds its root during the rest; that is
-        done before it becomes the program."""
+    def _set_up_network(self, channel: messages.Channel) -> None:
+        """Do the host's side of its networks. The child waits for its veths, then builds its root during the other
+        steps, and waits for their end before it becomes the program."""
         self.trace.pid = self.container.pid
         try:
             self.trace.run(self.plan.links)
@@ -138,27 +137,27 @@ class Starter:
         except (OSError, MydockerError):
             ended = os.waitid(os.P_PID, self.container.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             self.container.signal(_signal.SIGKILL)
-            self._told(channel)  # if it had failed before, that is why
+            self._receive(channel)  # a failure of the child comes first: it may be the cause
             if ended:
                 raise self._ended_early() from None
             raise
-        if self.plan.links and self._links_are_up(channel):
-            self._settle()
+        if self.plan.links and self._await_links(channel):
+            self._sync_bridges()
         if self.plan.published:
             try:
                 channel.send(messages.GO)
             except OSError:
-                pass  # it has ended; _hear() finds out why
+                pass  # the child has ended; _await_program() finds out why
 
-    def _links_are_up(self, channel: messages.Channel) -> bool:
-        """Wait until the child has done its side; false if it has ended."""
+    def _await_links(self, channel: messages.Channel) -> bool:
+        """Wait until the child has set its links up. Returns False if it has ended."""
         began = monotonic_ns()
-        said = self._told(channel, messages.LINKS_UP)
-        self.trace.span("wait until its links are up", "wait  # what it says on the socket", began)
-        return said
+        up = self._receive(channel, messages.LINKS_UP)
+        self.trace.span("wait until its links are up", "wait  # for a message on the socket", began)
+        return up
 
-    def _settle(self) -> None:
-        """The bridges let its packets through from now on: before there is a program that sends any."""
+    def _sync_bridges(self) -> None:
+        """Make the bridges forward the container's packets before the program starts."""
         from mydocker.kernel import rtnetlink
 
         assert self.monitor.attachments
@@ -169,7 +168,7 @@ class Starter:
         self.trace.span("have the bridge see the link", f"cat {' '.join(map(rtnetlink.carrier, links))}", began)
 
     def _pipes(self) -> list[int]:
-        """The child's ends for 0, 1, 2; the monitor's go to self."""
+        """Open the streams. Returns the child's ends, for 0, 1 and 2; the monitor's are kept in self.container."""
         if self.record.open_stdin:
             stdin, self.container.stdin = os.pipe()
         else:
@@ -181,14 +180,14 @@ class Starter:
             streams.append(theirs)
         return streams
 
-    def _hear(self, channel: messages.Channel) -> None:
-        """What the child reports, until it has become the program. Raises what it failed of."""
-        self._told(channel)
+    def _await_program(self, channel: messages.Channel) -> None:
+        """Wait until the child has become the program. Raises the child's error."""
+        self._receive(channel)
         channel.close()
-        # The socket also closes when the child is killed on its way; then its program never ran.
+        # The socket is also closed when the child is killed before: then its program never ran.
         if not self.reported_at:
             raise self._ended_early()
-        if self.container.stop_requested:  # so it was killed, perhaps just before it became the program
+        if self.container.stop_requested:  # the child was killed, perhaps just before it became the program
             raise StepFailed("the start was interrupted")
         self.running_at = monotonic_ns()
 
@@ -197,16 +196,17 @@ class Starter:
         why = "its memory limit is too low for it" if oom else "it was killed"
         return StepFailed(f"the container ended before its program ran: {why}", "give it more with -m" if oom else "")
 
-    def _told(self, channel: messages.Channel, last: bytes = b"") -> bool:
-        """Take the child's messages up to `last`, or until it closes its end; whether it said `last`.
+    def _receive(self, channel: messages.Channel, last: bytes = b"") -> bool:
+        """Receive the child's messages until `last`, or until the child closes its end: then return False.
 
-        Raises what it failed of."""
+        Raises the child's error.
+        """
         failure: MydockerError | None = None
         while True:
             try:
                 message = channel.receive()
             except ConnectionResetError:
-                continue  # it has ended without hearing us; what it said comes after this one error
+                continue  # the child has ended with a message of ours unread; its own messages follow this error
             if not message.kind:
                 break
             if message.kind == messages.TERMINAL:
@@ -226,11 +226,10 @@ class Starter:
             raise failure
         return False
 
-    def _look(self) -> None:
-        """What the record will say of the two processes, read while the child builds its root."""
-        self.pid_start = (
-            process.start_time(self.container.pid) or 1
-        )  # a zombie already: what its monitor saw of it counts
+    def _identify(self) -> None:
+        """Read what identifies the two processes in the record, while the child builds its root."""
+        # A child that is a zombie already has no start time; its end will be recorded by this monitor.
+        self.pid_start = process.start_time(self.container.pid) or 1
         self.monitor_start, self.boot_id = process.start_time(os.getpid()), state.boot_id()
 
     def _record_start(self) -> None:
@@ -239,7 +238,7 @@ class Starter:
         record.status, record.pid, record.pid_start = "running", container.pid, self.pid_start
         record.monitor_pid, record.monitor_start = os.getpid(), self.monitor_start
         record.boot_id, record.started_at, record.finished_at = self.boot_id, state.now(), ""
-        record.oom_killed, record.error = False, ""  # the exit code stays that of the run before: `wait` may look late
+        record.oom_killed, record.error = False, ""  # a late `wait` still needs the exit code of the run before
         if self.monitor.attachments:
             from mydocker.runtime import control
 
@@ -247,15 +246,15 @@ class Starter:
         state.save(record)
         state.link_in_run(record)
 
-    def _say_started(self) -> None:
+    def _report_started(self) -> None:
         container, orders = self.container, self.orders
-        # The pidfd always; stdin to whom it belongs. A detached `-i` keeps it open here, as docker does.
+        # The pidfd always; stdin only to its user. With a detached `-i` the monitor keeps it open, as docker does.
         descriptors = [container.pidfd]
-        hand_over = orders.stdin and container.stdin >= 0
-        if hand_over or (orders.attach and self.record.tty):
+        gives_stdin = orders.stdin and container.stdin >= 0
+        if gives_stdin or (orders.attach and self.record.tty):
             descriptors.append(container.stdin)
         self.monitor.say(messages.STARTED, b"", descriptors)
-        if hand_over and not self.record.tty:
+        if gives_stdin and not self.record.tty:
             os.close(container.stdin)
             container.stdin = -1
         self._keep_trace()
@@ -266,11 +265,11 @@ class Starter:
             container.client = None
 
     def _is_traced(self) -> bool:
-        """A container that vanishes at its end keeps no trace."""
+        """Return False if nobody could read the trace: the container is removed at its end."""
         return self.orders.explain or not self.record.auto_remove
 
     def _keep_trace(self) -> None:
-        """What `explain` shows later, and `run --explain` now."""
+        """Keep the trace for `explain`, and send it to `run --explain`."""
         if not self._is_traced():
             return
         trace = {
@@ -283,13 +282,13 @@ class Starter:
             "spans": self.trace.spans() + self._child_spans(),
         }
         if self.orders.explain:
-            memory = handoff.send(trace)  # a message takes some 600 mounts, a memfd any number
+            memory = handoff.send(trace)  # the trace of 600 mounts would not fit into a message
             self.monitor.say(messages.TRACE, b"", [memory])
             os.close(memory)
         try:
             write_atomic(f"{self.record.directory}/trace.json", jsontext.dumps(trace).encode())
         except (OSError, HostError):
-            pass  # a full disk is no reason to end a container that runs
+            pass  # a full disk is not a reason to end a running container
 
     def _child_spans(self) -> list[dict[str, Any]]:
         child = Trace("container", notes=dumped(self.steps) if self.steps else ())

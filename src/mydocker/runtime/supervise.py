@@ -1,17 +1,15 @@
 """Supervise a running container: keep its log, answer for names, and wait until it ends.
 
-A monitor that was forked by a command line keeps all in memory that a start needs. So, once its container has run for a
-while and nobody is attached, it executes itself anew as a bare interpreter with this module and little more. For
-everything else (its networks are changed, it has ended) it becomes a full one again, the same way:
+A monitor that was forked by a command line has everything in memory that a start needs. So, once its container has run
+for a while and nobody is attached, it executes itself as a bare interpreter with little more than this module. When its
+networks are changed, or the container has ended, it becomes a full monitor again in the same way:
 
-    monitor, forked ──▶ bare ── wanted, or ended ──▶ monitor ──▶ bare …
-                                                               └─ ended, and to be started again ──▶ engine.restarting
+    forked monitor ──▶ bare monitor ── request, or end ──▶ full monitor ──▶ bare monitor …
+                                                                └─ end, and a restart ──▶ engine.restarting
 
-It is one process all the time: the container's parent, with its descriptors open. What one tells the next is `state()`,
-in a memfd, by marshal, which reads what older Pythons wrote. Nothing else is shared: the program, and Python, may be
-upgraded meanwhile.
-`posix` is what `os` is made of; with
-all that os makes of it, each would take 0.25 MB more.
+It stays the same process, the container's parent, with its descriptors open. One passes `state()` to the next in a
+memfd, by marshal, which reads the formats of older Pythons. As nothing else is shared, mydocker and Python may be
+upgraded meanwhile. This module imports `posix`, the C module below `os`: os itself would take 0.25 MB more.
 """
 
 from __future__ import annotations
@@ -34,22 +32,22 @@ if TYPE_CHECKING:
     from mydocker.network.resolver import Resolver
     from mydocker.runtime.client import Client
 
-ENDED, WANTED, SETTLED = "ended", "wanted", "settled"
+ENDED, REQUESTED, IDLE = "ended", "requested", "idle"
 BARE, FULL = "mydocker.runtime.supervise", "mydocker.runtime.monitor"
-RESTARTING = "mydocker.engine.restarting"  # a name only: nothing here may know the engine
+RESTARTING = "mydocker.engine.restarting"  # a name only: the runtime may not import the engine
 _PIECE = 65536
-_LINGER = 200  # ms: how long output may still come when the container has ended, and somebody else holds the pipe
+_LINGER = 200  # ms to wait for more output after the end, as other processes may hold the pipe
 _LONGEST_DRAIN = 10.0  # seconds
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from {} import resume; resume(int(sys.argv[2]))"
 _HELD_BACK = (_signal.SIGTERM, _signal.SIGALRM)
 
 
 class Supervised:
-    """A container that runs, seen from its parent.
+    """A running container, as its parent sees it.
 
-    container_id, name; stop_signal and stop_timeout as in its record. outputs: descriptor -> b"stdout", b"stderr".
-    stdin: what it reads from, or -1; a terminal is both. bound_sockets: those of each published port. control: where
-    the monitor is spoken to, or -1. status: of waitpid, None while it runs.
+    container_id, name, stop_signal, stop_timeout: as in its record. outputs: descriptor -> b"stdout" or b"stderr".
+    stdin: the descriptor of its stdin, or -1; a terminal is both. bound_sockets: those of each published port. control:
+    the listening socket for requests, or -1. status: from waitpid, None while it runs.
     """
 
     def __init__(self, container_id: str, name: str, stop_signal: int, stop_timeout: int) -> None:
@@ -60,7 +58,7 @@ class Supervised:
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
         self.bound_sockets: dict[str, list[int]] = {}
-        self.networks: list[dict[str, Any]] = []  # those it is on, as JSON
+        self.networks: list[dict[str, Any]] = []  # that it is on, as JSON
         self.dns: list[str] = []
         self.log: LogWriter
         self.client: Client | None = None
@@ -68,15 +66,14 @@ class Supervised:
 
     # --- signals ------------------------------------------------------------------------------------------------------
 
-    def hear_signals(self) -> None:
-        """Who ends the monitor politely (a shutdown does) wants the container to stop; before it runs, only SIGKILL
-        can."""
+    def handle_signals(self) -> None:
+        """Stop the container at SIGTERM, which a shutdown sends to every process; SIGALRM ends the time to stop."""
         _signal.signal(_signal.SIGTERM, lambda *_: self._stop())
         _signal.signal(_signal.SIGALRM, lambda *_: self.signal(_signal.SIGKILL))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD_BACK)
 
     def _stop(self) -> None:
-        """The stop signal, then SIGKILL after the container's own time for it (negative: never)."""
+        """Send the stop signal, and SIGKILL after the stop timeout (negative: never). A start is killed at once."""
         self.stop_requested = True
         self.signal(self.stop_signal if self.running else _signal.SIGKILL)
         if self.stop_timeout >= 0:
@@ -92,7 +89,7 @@ class Supervised:
     # --- names --------------------------------------------------------------------------------------------------------
 
     def open_resolver(self, descriptors: list[int]) -> None:
-        """Answer by these sockets, of the container's namespace, for the names of its networks."""
+        """Answer for the names of its networks on these sockets, which are in the container's namespace."""
         from mydocker.model.network import Network
         from mydocker.network.resolver import HostServers
         from mydocker.network.resolver import adopt as adopt_sockets
@@ -103,8 +100,9 @@ class Supervised:
     # --- output -------------------------------------------------------------------------------------------------------
 
     def wait(self, patience: float | None = None) -> str:
-        """Pump the output until the container has ended and is reaped (ENDED), somebody speaks to the monitor (WANTED),
-        or nobody is attached and nothing is under way after `patience` seconds (SETTLED)."""
+        """Pump the output. Returns ENDED when the container has ended and is reaped, REQUESTED when a command line
+        connects to the control socket, or IDLE if nobody is attached and nothing is pending after `patience`
+        seconds."""
         deadline = None if patience is None else monotonic() + patience
         while True:
             ready = self._poll(deadline)
@@ -115,28 +113,28 @@ class Supervised:
                 if descriptor in self.outputs:
                     self._pump(descriptor)
                 elif descriptor == self.control:
-                    return WANTED
+                    return REQUESTED
                 elif self.resolver:
                     self.resolver.ready(descriptor)
             if deadline is not None and monotonic() >= deadline and self._is_idle():
-                return SETTLED
+                return IDLE
 
     def _is_idle(self) -> bool:
         return not self.client and not (self.resolver and self.resolver.busy())
 
     def drain(self) -> None:
-        """Take what output is left of a container that has ended. Somebody outside who has its pipes may go on writing:
-        that is nobody's output any more after a while."""
+        """Pump the rest of the output of a container that has ended. A process outside may hold the pipes and go on
+        writing, so this is bounded."""
         deadline = monotonic() + _LONGEST_DRAIN
         while self.outputs and monotonic() < deadline:
             ready = self._poll()
             if not ready:
-                return  # somebody outside still holds the pipe
+                return  # a process outside still holds the pipe
             for descriptor in ready:
                 self._pump(descriptor)
 
     def _poll(self, deadline: float | None = None) -> list[int]:
-        """The descriptors that have something to say. Output is left in the pipes while the caller is behind."""
+        """Wait for readable descriptors. Output stays in the pipes while the attached command line is behind."""
         if self.client and self.client.gone:
             self.client = None
         poller = select.poll()
@@ -166,7 +164,7 @@ class Supervised:
         return [self.pidfd, *resolver, self.control] if self.control >= 0 else [self.pidfd, *resolver]
 
     def _patience(self, deadline: float | None) -> int | None:
-        """Milliseconds until something is to be done without anybody asking; None: nothing is."""
+        """Return the milliseconds until the next timer, None if there is none."""
         times = [] if deadline is None or self.client else [max(0.0, deadline - monotonic())]
         due = self.resolver.timeout() if self.resolver else None
         if due is not None:
@@ -179,7 +177,7 @@ class Supervised:
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno != errno.EIO:  # a terminal that nobody has open any more
+            if error.errno != errno.EIO:  # EIO: no process has the terminal open any more
                 raise
             data = b""
         name = self.outputs[descriptor]
@@ -196,21 +194,22 @@ class Supervised:
     # --- from one interpreter to the next -----------------------------------------------------------------------------
 
     def become(self, module: str) -> None:
-        """Execute a new interpreter, in which `module` goes on with this container. Returns only if that can't be."""
+        """Execute a new interpreter, in which `module` takes over this container. Returns only if that fails."""
         execute(module, self.state(), self._descriptors())
 
     def _descriptors(self) -> list[int]:
-        """All that are the monitor's own for as long as the container runs."""
+        """Return all descriptors that the next interpreter needs."""
         every = [self.pidfd, self.stdin, self.control, *self.outputs]
         every += [number for sockets in self.bound_sockets.values() for number in sockets]
         every += self.resolver.sockets() if self.resolver else []
         return [number for number in every if number >= 0]
 
     def state(self) -> dict[str, Any]:
-        """All of it, for adopt()."""
+        """Return the whole state, for adopt()."""
         return {
             "container": [self.container_id, self.name, self.stop_signal, self.stop_timeout],
-            "process": [self.pid, self.pidfd, self.stdin, self.control, self.status, self.stop_requested],
+            "process": [self.pid, self.pidfd, self.stdin, self.control],
+            "status": [self.status, self.stop_requested],
             "outputs": [[descriptor, name.decode()] for descriptor, name in self.outputs.items()],
             "log": self.log.state(),
             "bound_sockets": self.bound_sockets,
@@ -221,18 +220,18 @@ class Supervised:
 
 
 def execute(module: str, state: Any, kept: list[int]) -> None:
-    """Execute a new interpreter, in which `module` resumes: with these descriptors, and a memfd that holds `state`.
-    Returns only if that can't be."""
+    """Execute a new interpreter, in which `module` resumes with the descriptors `kept` and a memfd that holds `state`.
+    Returns only if that fails."""
     memory = handoff.send(state)
     kept = [0, 1, 2, memory, *kept]
     root = __file__.rpartition("/mydocker/")[0]
     words = [sys.executable, "-ISXutf8", "-c", _PROGRAM.format(module), root, str(memory)]
-    wanted = {name: value for name, value in os.environ.items() if name.startswith(b"MYDOCKER_")}
+    environment = {name: value for name, value in os.environ.items() if name.startswith(b"MYDOCKER_")}
     try:
         for descriptor in kept:
             os.set_inheritable(descriptor, True)
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # there is nobody to hear them for a moment
-        os.execve(sys.executable, words, wanted)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD_BACK)  # until adopt() handles them again
+        os.execve(sys.executable, words, environment)
     except OSError:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD_BACK)
         for descriptor in kept:
@@ -241,14 +240,13 @@ def execute(module: str, state: Any, kept: list[int]) -> None:
 
 
 def adopt(descriptor: int) -> Supervised:
-    """From state(), by another interpreter."""
+    """Rebuild the container from the state() of another interpreter."""
     state = handoff.receive(descriptor)
     container = Supervised(*state["container"])
     container.running = True
-    container.pid, container.pidfd, container.stdin, container.control, container.status, container.stop_requested = (
-        state["process"]
-    )
-    container.hear_signals()
+    container.pid, container.pidfd, container.stdin, container.control = state["process"]
+    container.status, container.stop_requested = state["status"]
+    container.handle_signals()
     container.outputs = {number: name.encode() for number, name in state["outputs"]}
     container.bound_sockets, container.networks, container.dns = state["bound_sockets"], state["networks"], state["dns"]
     container.log = LogWriter(**state["log"])
@@ -265,10 +263,10 @@ def show_title(container_id: str, name: str) -> None:
 
 
 def resume(descriptor: int) -> None:
-    """The bare monitor: until somebody wants more of it than to wait."""
+    """Main loop of the minimal monitor; becomes the full monitor when there is more to do."""
     container = adopt(descriptor)
     while True:
         if container.status is None:
             container.wait()
         container.become(FULL)
-        sleep(1)  # memory is short, or Python is just being upgraded: it can only be tried again
+        sleep(1)  # memory is short, or Python is being upgraded: try again

@@ -126,7 +126,7 @@ def test_a_terminal_that_goes_away_leaves_the_container(machine, mydocker, name)
 
 
 def test_without_a_terminal_it_is_an_error(mydocker):
-    assert "-it needs a terminal" in mydocker.fails("run", "--rm", "-it", "busybox", "true")
+    assert "the input device is not a TTY" in mydocker.fails("run", "--rm", "-it", "busybox", "true")
     assert mydocker.ok("ps", "-aq") == ""
 
 

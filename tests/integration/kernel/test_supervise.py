@@ -73,4 +73,4 @@ def test_it_goes_away_before_it_is_told_of_the_start(attached):
     theirs.close()
     container.client.say(messages.STARTED)
     container.client.set_blocking(False)
-    assert container.wait(0.1) == supervise.SETTLED
+    assert container.wait(0.1) == supervise.IDLE
