@@ -49,7 +49,7 @@ class TestModes:
 
 
 def test_a_container_without_a_name():
-    assert "names no container" in refused("container:")
+    assert "does not name a container" in refused("container:")
 
 
 class TestNetworks:
@@ -88,16 +88,16 @@ class TestNetworks:
     ("options", "beside", "says"),
     [
         (["lab", "web", "web"], {}, "network web is given twice"),
-        (["name=host"], {}, "'host' is no network"),
-        (["lab", "name=none,alias=db"], {}, "'none' is no network"),
-        (["name=container:web"], {}, "'container:web' is no network"),
+        (["name=host"], {}, "'host' is not a network"),
+        (["lab", "name=none,alias=db"], {}, "'none' is not a network"),
+        (["name=container:web"], {}, "'container:web' is not a network"),
         (["name=default", "bridge"], {}, "network bridge is given twice"),
         (["lab", "name=lab,ip=10.0.0.7"], {}, "network lab is given twice"),
         (["", "bridge"], {}, "network bridge is given twice"),
         (["name=lab,colour=red"], {}, "invalid network option 'colour=red'"),
         (["name=lab,"], {}, "invalid network option ''"),
-        (["ip=10.0.0.7"], {}, "'ip=10.0.0.7' names no network"),
-        (["name="], {}, "'name=' names no network"),
+        (["ip=10.0.0.7"], {}, "'ip=10.0.0.7' does not name a network"),
+        (["name="], {}, "'name=' does not name a network"),
         (["name=lab,ip=10.0.0"], {}, "invalid IP address '10.0.0'"),
         (["lab"], {"ip": "10.0.0.7/24"}, "invalid IP address '10.0.0.7/24'"),
         (["lab"], {"mac": "02:42"}, "invalid MAC address '02:42'"),

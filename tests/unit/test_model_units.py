@@ -145,7 +145,7 @@ def test_whole(text, expected):
 def test_not_whole(text):
     with pytest.raises(InvalidArgument, match="invalid PIDs limit '") as caught:
         units.integer(text, "PIDs limit", -5, 10)
-    assert caught.value.hint == "a whole number from -5 to 10"
+    assert caught.value.hint == "an integer from -5 to 10"
 
 
 @pytest.mark.parametrize("kind", [found for found in signal.Signals if found not in (signal.SIGRTMIN, signal.SIGRTMAX)])

@@ -98,8 +98,8 @@ class TestGatewayAndRange:
         ("params", "word"),
         [
             ({"gateway": ["10.1.1.1"]}, "gateway 10.1.1.1 is not in the subnet 10.1.0.0/24"),
-            ({"gateway": ["10.1.0.0"]}, "no host's address"),
-            ({"gateway": ["10.1.0.255"]}, "no host's address"),
+            ({"gateway": ["10.1.0.0"]}, "not a host's address"),
+            ({"gateway": ["10.1.0.255"]}, "not a host's address"),
             ({"gateway": ["x"]}, "invalid gateway 'x'"),
             ({"gateway": ["10.1.0.1", "10.1.0.2"]}, "more than one IPv4 gateway"),
             ({"gateway": ["fd00::1"]}, "IPv6 gateway on a network without IPv6"),

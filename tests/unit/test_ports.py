@@ -107,7 +107,7 @@ class TestTwice:
                   "[::]:80:1 [::1]:80:2", "80:1 [::]:80:2", "79-81:79-81 80:1", "1.2.3.4:80:80 1.2.3.4:80:81"],
     )  # fmt: skip
     def test_the_same_port_of_the_host(self, texts):
-        with pytest.raises(InvalidArgument, match="port 80/tcp of the host is wanted twice"):
+        with pytest.raises(InvalidArgument, match="port 80/tcp of the host is given twice"):
             parse_published(texts.split())
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A moment as text. By itself: the monitor of each container keeps this in memory."""
+"""A point in time as text: a small module, because each container's monitor keeps it in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ SECOND = 10**9  # nanoseconds
 
 
 def rfc3339(ns: int, fixed: bool = False) -> str:
-    """RFC 3339 in UTC, to the nanosecond. fixed: with all nine digits, else as short as can be (Go's RFC3339Nano)."""
+    """Format as RFC 3339 in UTC. fixed: with all nine digits of nanoseconds, else without trailing zeros (Go's
+    RFC3339Nano)."""
     seconds, tail = divmod(ns, SECOND)
     year, month, day, hour, minute, second = gmtime(seconds)[:6]
     fraction = f".{tail:09}" if fixed else f".{tail:09}".rstrip("0").rstrip(".")

@@ -287,7 +287,7 @@ def _publisher(taken: Port) -> str:
         if each.bound_ports and state.is_running(each):
             for port in ports.parse_published(each.bound_ports):
                 same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
-                if same and ports.meet(port.host_ip, taken.host_ip):
+                if same and ports.overlap(port.host_ip, taken.host_ip):
                     return each.name
     return ""
 

@@ -1,5 +1,4 @@
-"""Capabilities by name, and which of them a container has. docker's defaults and its rules for --cap-add,
---cap-drop."""
+"""Capabilities by name, docker's defaults, and its rules for --cap-add and --cap-drop."""
 
 from __future__ import annotations
 
@@ -18,13 +17,13 @@ _SHORT = (
 )
 NAMES = tuple(f"CAP_{name}" for name in _SHORT.split())
 ALL = (1 << len(NAMES)) - 1
-DEFAULT = 0xA80425FB  # the 14 of docker
+DEFAULT = 0xA80425FB  # docker's 14
 SYS_RESOURCE = 1 << NAMES.index("CAP_SYS_RESOURCE")
 
 
 def parse(options: list[str]) -> list[str]:
-    """--cap-add or --cap-drop: names in any case, with or without CAP_, or ALL; as CAP_NAME, or ALL."""
-    found = []
+    """Parse --cap-add or --cap-drop, names in any case, with or without CAP_, or ALL, to CAP_NAME or ALL."""
+    result = []
     for option in options:
         name = option.upper() if option.isascii() else ""
         if name != "ALL" and name not in NAMES:
@@ -33,12 +32,12 @@ def parse(options: list[str]) -> list[str]:
                 raise InvalidArgument(
                     f"unknown capability '{option}'", "see capabilities(7): NET_ADMIN, SYS_PTRACE … or ALL"
                 )
-        found.append(name)
-    return found
+        result.append(name)
+    return result
 
 
 def mask(names: Iterable[str]) -> int:
-    """The kernel's bits of CAP_ names."""
+    """Return the kernel's bits for CAP_ names."""
     bits = 0
     for name in names:
         bits |= 1 << NAMES.index(name)
@@ -46,14 +45,14 @@ def mask(names: Iterable[str]) -> int:
 
 
 def names(mask: int) -> list[str]:
-    """The CAP_ names of the kernel's bits, by number; what is newer than NAMES is left out."""
+    """Return the CAP_ names of the kernel's bits, by number, without those that are newer than NAMES."""
     return [name for number, name in enumerate(NAMES) if mask >> number & 1]
 
 
 def bounding(add: list[str], drop: list[str], privileged: bool, available: int) -> list[str]:
-    """The capabilities that a container can have at all. add, drop: as of parse(). available: the bits we have to give.
+    """Return the bounding set of a container. add, drop: as from parse(). available: the bits of mydocker itself.
 
-    What is wanted only as part of a set (the default, ALL, --privileged) is left out where it is not available.
+    Capabilities that are not available are left out of sets (the default, ALL, --privileged), but an error by name.
     """
     if "ALL" in add and "ALL" in drop:
         raise InvalidArgument("--cap-add ALL and --cap-drop ALL contradict each other", "leave one out")

@@ -1,4 +1,4 @@
-"""Which system calls a container may make: docker's default seccomp profile, and profiles from files.
+"""Seccomp profiles: docker's default profile, and profiles from files.
 
 Both functions return the OCI runtime spec's `linux.seccomp` object, with every condition (capabilities, kernel,
 machine) already decided:
@@ -7,10 +7,10 @@ machine) already decided:
      "syscalls": [{"names": ["socket"], "action": "SCMP_ACT_ALLOW",
                    "args": [{"index": 0, "value": 12, "op": "SCMP_CMP_LT"}]}, …]}
 
-The default profile says what github.com/moby/profiles, seccomp/default.json, says as of commit 02e898b (2026). It lists
-what is allowed: what nobody thought of is refused. What it leaves out on purpose: mount and its family, new namespaces,
-keyctl (keys have no namespace), kexec, modules, clocks, swap, bpf, perf, userfaultfd and io_uring (a long row of kernel
-bugs), and socket families that reach past a network namespace. Some of it comes back with the capability for it.
+The default profile is that of github.com/moby/profiles, seccomp/default.json, as of commit 02e898b (2026). It lists
+what is allowed, so an unknown system call is refused. Left out on purpose are mount and its family, new namespaces,
+keyctl (keys have no namespace), kexec, modules, clocks, swap, bpf, perf, userfaultfd and io_uring (many kernel bugs),
+and socket families that reach past a network namespace. Some of these are allowed with the matching capability.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
 
-# The words of the OCI runtime spec; SCMP_ACT_NOTIFY is not among them, since nobody here would answer.
+# The OCI runtime spec's actions, without SCMP_ACT_NOTIFY: mydocker has no process that would answer.
 ACTIONS = (
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
@@ -47,7 +47,7 @@ OPERATORS = (
 )
 FLAGS = ("SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW")
 
-# machine, as uname says it -> (its name in docker's profiles, its architecture and those that it can also run)
+# machine, by uname -> (its name in docker's profiles, its architecture and the others that it can run)
 _MACHINES = {
     "x86_64": ("amd64", ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
     "aarch64": ("arm64", ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
@@ -115,11 +115,11 @@ _WITH_CAPABILITY = {
     "CAP_BPF": "bpf",
     "CAP_PERFMON": "perf_event_open",
 }
-# socket(2): every family up to AF_MCTP (45) but those that Linux has dropped, AF_ALG (38: the kernel's cryptography, a
-# history of holes) and AF_VSOCK (40: to the hypervisor, past the network namespace).
+# socket(2): every family up to AF_MCTP (45) except those that Linux has removed, AF_ALG (38: the kernel's cryptography,
+# with a history of holes) and AF_VSOCK (40: to the hypervisor, past the network namespace).
 _SOCKET_FAMILIES_END = 46
 _REFUSED_SOCKET_FAMILIES = (12, 19, 20, 23, 25, 34, 37, 38, 40)
-# personality(2): PER_LINUX and PER_LINUX32, each also with UNAME26, and the question which one is set.
+# personality(2): PER_LINUX and PER_LINUX32, each also with UNAME26, and the query of the current one.
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 # clone(2): CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET, none of which may be set.
 _NEW_NAMESPACES = 0x7E020000
@@ -128,10 +128,10 @@ _EPERM, _ENOSYS = 1, 38
 
 
 def default(capabilities: Collection[str], kernel: tuple[int, int], machine: str = "") -> dict[str, Any]:
-    """Docker's default profile.
+    """Return docker's default profile.
 
-    capabilities: the container's bounding set, as "CAP_SYS_CHROOT". kernel: (6, 1) for Linux 6.1.
-    machine: x86_64 or aarch64, if not this one. Raises HostError for another.
+    capabilities: the container's bounding set, such as "CAP_SYS_CHROOT". kernel: (6, 1) for Linux 6.1. machine: x86_64
+    or aarch64, by default this one's. Raises HostError for other machines.
     """
     machine = _known(machine)
     names = (_ALWAYS + _ON_MACHINE[machine]).split()
@@ -150,7 +150,7 @@ def default(capabilities: Collection[str], kernel: tuple[int, int], machine: str
             syscalls.append(_allow(unlocked.split()))
     if "CAP_SYS_ADMIN" not in capabilities:
         syscalls.append(_allow(["clone"], 0, "SCMP_CMP_MASKED_EQ", _NEW_NAMESPACES))
-        # Its flags lie in memory, where no filter sees them. At ENOSYS, the C library goes on with clone.
+        # clone3 has its flags in memory, where no filter sees them. After ENOSYS the C library uses clone.
         syscalls.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -176,7 +176,7 @@ def _allow(names: list[str], index: int = 0, op: str = "", value: int = 0) -> di
 
 # --- docker's file format ---------------------------------------------------------------------------------------------
 
-# Shapes for _check: a type; a range of numbers; a tuple of words, one of which must be there; [shape], {key: shape}.
+# Shapes for _check: a type; a range of numbers; a tuple of words, one of which is required; [shape], {key: shape}.
 _FILTER = {"caps": [str], "arches": [str], "minKernel": str}
 _ARGUMENT = {"index": range(6), "value": range(2**64), "valueTwo": range(2**64), "op": OPERATORS}
 _RULE = {
@@ -201,10 +201,10 @@ _PROFILE = {
 def from_file(
     text: str | bytes, capabilities: Collection[str], kernel: tuple[int, int], machine: str = ""
 ) -> dict[str, Any]:
-    """A profile in docker's format: the OCI object plus archMap, and includes and excludes for each rule.
+    """Read a profile in docker's format: the OCI object plus archMap, and includes and excludes for each rule.
 
-    The other arguments are those of default(). Raises InvalidArgument for what is no such profile. Unknown names of
-    system calls are no error here nor later, as with docker: another kernel may have them.
+    The other arguments are those of default(). Raises InvalidArgument for an invalid profile. As with docker, unknown
+    names of system calls are not an error, here or later: another kernel may have them.
     """
     docker_name, architectures = _MACHINES[_known(machine)]
     try:
@@ -233,7 +233,7 @@ def from_file(
 
 
 def _rule(rule: dict[str, Any], where: str) -> dict[str, Any]:
-    """The rule without docker's own parts."""
+    """Return the rule without the fields that only docker has."""
     names, name = rule.get("names") or [], rule.get("name")
     if bool(names) == bool(name):
         raise _invalid(f"{where} must have either names or name")
@@ -246,37 +246,38 @@ def _rule(rule: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _errno(record: dict[str, Any], key: str, action: str, where: str) -> dict[str, int]:
-    """{key: its number}, if it has one. The OCI spec wants an error for an action that can't return it."""
+    """Return {key: its number}, if it has one. The OCI spec requires an error for an action that can't return one."""
     number = record.get(key)
     if number is None:
         return {}
     if action not in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
-        raise _invalid(f"{where} has {key} beside {action}", "it goes with SCMP_ACT_ERRNO and SCMP_ACT_TRACE only")
+        raise _invalid(f"{where} has {key} with {action}", "only SCMP_ACT_ERRNO and SCMP_ACT_TRACE have one")
     return {key: number}
 
 
 def _conditions(
     group: dict[str, Any], where: str, docker_name: str, capabilities: Collection[str], kernel: tuple[int, int]
 ) -> list[bool]:
-    """Which of the conditions hold: a rule is in if all of its `includes` do and none of its `excludes`."""
-    held = [capability in capabilities for capability in group.get("caps") or ()]
+    """Evaluate the conditions. A rule counts if all of its `includes` are true and none of its `excludes`."""
+    results = [capability in capabilities for capability in group.get("caps") or ()]
     if group.get("arches"):
-        held.append(docker_name in group["arches"])
+        results.append(docker_name in group["arches"])
     if group.get("minKernel"):
         major, _, minor = group["minKernel"].partition(".")
         if not (major.isdecimal() and minor.isdecimal() and len(major) < 4 and len(minor) < 4):
             raise _invalid(f"{where} has minKernel {group['minKernel']!r}", "a version such as 4.8")
-        held.append(kernel >= (int(major), int(minor)))
-    return held
+        results.append(kernel >= (int(major), int(minor)))
+    return results
 
 
 def _check(value: Any, shape: Any, where: str) -> None:
-    """Raises InvalidArgument, with the place, where the value has not the shape. A null field is none, as in Go."""
+    """Raises InvalidArgument, naming the place, if a value does not have the shape. A null field is missing, as in
+    Go."""
     if isinstance(shape, tuple):
         if value not in shape:
             raise _invalid(f"{where} is {value!r}", f"one of {', '.join(shape)}")
     elif isinstance(shape, range):
-        if type(value) is not int or value not in shape:  # True is an int, and in range(2)
+        if type(value) is not int or value not in shape:  # True is an int, too, and in range(2)
             raise _invalid(f"{where} is {value!r}", f"a number from 0 to {shape[-1]}")
     elif isinstance(shape, list):
         if not isinstance(value, list):

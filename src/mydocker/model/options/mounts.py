@@ -1,4 +1,4 @@
-"""What of the host is to be seen in a container: -v, --mount, --tmpfs, --device. docker's spellings."""
+"""The mounts and devices of a container: -v, --mount, --tmpfs, --device, in docker's syntax."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
         source: str  # bind: a host path. volume: its name. tmpfs: ""
         target: str  # in the container, normalised
         read_only: bool
-        recursive: bool  # bind: with the mounts below the source
+        recursive: bool  # bind: include the mounts below the source
         propagation: str  # [r]private, [r]slave
-        copy: bool  # volume: when new, it is filled with what the image has at the target
-        anonymous: bool  # volume: made for this container alone, its name is random
+        copy: bool  # volume: if it is empty, fill it with the image's files at the target
+        anonymous: bool  # volume: new for this container, with a random name
         options: list[str]  # tmpfs: in OCI's words
-        option: str  # where it was asked for: volume, mount, tmpfs or image
+        option: str  # its origin: volume, mount, tmpfs or image
         mode: str  # as written: "ro,z" of -v a:b:ro,z, or the options of --tmpfs
 
     class Device(TypedDict):
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         access: str  # of r(ead), w(rite), m(knod)
 
 
-# What may be written after -v SOURCE:TARGET: and what it is about; each subject once. SELinux labels (z, Z) and
-# consistency mean nothing here, nor does docker mind them where there is no SELinux.
+# Mode of -v SOURCE:TARGET:MODE -> its subject; a mode may have one word for each subject. SELinux labels (z, Z) and
+# consistency have no effect, as with docker on a host without SELinux.
 _MODES = {"ro": "access", "rw": "access", "z": "label", "Z": "label", "nocopy": "copy"}
 _MODES.update(dict.fromkeys(("consistent", "cached", "delegated", "default"), "consistency"))
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
@@ -41,48 +41,48 @@ _KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "reado
 _SWITCHES = ("readonly", "volume-nocopy", "bind-nonrecursive")
 _SETTINGS = ("type", "source", "target", "consistency", "bind-propagation", "tmpfs-size", "tmpfs-mode")
 
-# tmpfs's flags with their opposites, which need no word of their own; docker's defaults are the first three.
+# tmpfs's flags and their opposites, which are the kernel's defaults; the first three are docker's defaults.
 _TMPFS_FLAGS = {
     "noexec": "exec", "nosuid": "suid", "nodev": "dev", "ro": "rw", "noatime": "atime", "nodiratime": "diratime",
     "relatime": "norelatime", "strictatime": "nostrictatime", "sync": "async",
 }  # fmt: skip
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 
-# The files of /proc that lxcfs replaces; nothing else may be mounted there (as in runc).
+# The files of /proc that lxcfs replaces: nothing else may be mounted there, as with runc.
 _PROC_FILES = ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime")
 
 
 def parse(volumes: list[str], mounts: list[str], tmpfs: list[str], cwd: str) -> list[Mount]:
-    """All mounts of -v, --mount and --tmpfs. cwd: what a source that begins with `.` is relative to.
+    """Parse all of -v, --mount and --tmpfs. cwd: the directory to which a source that begins with `.` is relative.
 
-    As in docker, the same -v twice counts once, of two --tmpfs the last counts, and an anonymous volume (-v /a) gives
-    way to whatever else is mounted there. All other duplicates are errors.
+    As with docker, a repeated -v counts once, the last --tmpfs on a target counts, and any other mount on the target of
+    an anonymous volume (-v /a) replaces it. All other duplicates are errors.
     """
-    found = [volume(text, cwd) for text in dict.fromkeys(volumes)]
-    found += [mount(text, cwd) for text in mounts]
-    found += {each["target"]: each for each in map(tmpfs_mount, tmpfs)}.values()
-    kept: dict[str, Mount] = {}
-    for each in found:
-        other = kept.setdefault(each["target"], each)
-        if _gives_way(other):
-            kept[each["target"]] = each
-        elif other is not each and not _gives_way(each):
+    all_mounts = [volume(text, cwd) for text in dict.fromkeys(volumes)]
+    all_mounts += [mount(text, cwd) for text in mounts]
+    all_mounts += {each["target"]: each for each in map(tmpfs_mount, tmpfs)}.values()
+    by_target: dict[str, Mount] = {}
+    for each in all_mounts:
+        other = by_target.setdefault(each["target"], each)
+        if _is_replaceable(other):
+            by_target[each["target"]] = each
+        elif other is not each and not _is_replaceable(each):
             raise InvalidArgument(f"two mounts on '{each['target']}'", "one of them would hide the other")
-    return list(kept.values())
+    return list(by_target.values())
 
 
-def _gives_way(found: Mount) -> bool:
-    return found["anonymous"] and found["option"] == "volume"
+def _is_replaceable(mount: Mount) -> bool:
+    return mount["anonymous"] and mount["option"] == "volume"
 
 
 def image_volumes(targets: list[str], mounts: list[Mount]) -> list[Mount]:
-    """An anonymous volume for each of the image's VOLUMEs that `mounts` leave free."""
+    """Return an anonymous volume for each of the image's VOLUMEs on which nothing in `mounts` is mounted."""
     taken = {each["target"] for each in mounts}
     return [_volume("", target, "image") for target in dict.fromkeys(map(_target, targets)) if target not in taken]
 
 
 def volume(text: str, cwd: str) -> Mount:
-    """-v [SOURCE:]TARGET[:MODE]. An absolute or ./relative source is a host path, any other a volume's name."""
+    """Parse -v [SOURCE:]TARGET[:MODE]. An absolute or ./relative source is a host path, any other a volume's name."""
     parts = text.split(":")
     if len(parts) == 1 and text.startswith("/"):
         return _volume("", _target(text), "volume")
@@ -90,90 +90,91 @@ def volume(text: str, cwd: str) -> Mount:
         raise InvalidArgument(f"invalid volume '{text}'", "SOURCE:TARGET or SOURCE:TARGET:ro, such as /srv/data:/data")
     modes = _modes(parts[2] if len(parts) == 3 else "")
     if _is_path(parts[0]):
-        made = _bind(parts[0], _target(parts[1]), "volume", cwd)
+        new = _bind(parts[0], _target(parts[1]), "volume", cwd)
         refused, why = "copy", "only a volume is filled from the image"
     else:
-        made = _volume(parts[0], _target(parts[1]), "volume")
+        new = _volume(parts[0], _target(parts[1]), "volume")
         refused, why = "propagation", "only a bind mount has one"
     if refused in modes:
         raise InvalidArgument(f"invalid mode '{modes[refused]}' of volume '{text}'", why)
-    made["mode"] = ",".join(parts[2:])
-    made["read_only"] = modes.get("access") == "ro"
-    made["copy"] = made["copy"] and "copy" not in modes
-    made["propagation"] = modes.get("propagation", made["propagation"])
-    return made
+    new["mode"] = ",".join(parts[2:])
+    new["read_only"] = modes.get("access") == "ro"
+    new["copy"] = new["copy"] and "copy" not in modes
+    new["propagation"] = modes.get("propagation", new["propagation"])
+    return new
 
 
 def _modes(text: str) -> dict[str, str]:
-    """What each word of a mode is about -> the word."""
-    found: dict[str, str] = {}
+    """Parse a mode to {subject: word}."""
+    words: dict[str, str] = {}
     for word in text.split(",") if text else []:
         subject = _MODES.get(word, "")
         if word in ("shared", "rshared"):
             raise _no_sharing(word)
-        if not subject or subject in found:
+        if not subject or subject in words:
             raise InvalidArgument(
-                f"invalid volume mode '{text}'", "of each kind one: ro or rw, nocopy, rprivate or rslave, z or Z"
+                f"invalid volume mode '{text}'", "one of each: ro or rw, nocopy, rprivate or rslave, z or Z"
             )
-        found[subject] = word
-    return found
+        words[subject] = word
+    return words
 
 
 def _no_sharing(word: str) -> InvalidArgument:
     return InvalidArgument(
-        f"propagation '{word}' is not supported", "the container could mount on the host; rslave goes one way"
+        f"propagation '{word}' is not supported", "the container could mount on the host; use rslave"
     )
 
 
 def mount(text: str, cwd: str) -> Mount:
-    """--mount type=bind|volume|tmpfs,source=…,target=…[,readonly][,…], a row of CSV. Without a type it is a volume."""
+    """Parse --mount type=bind|volume|tmpfs,source=…,target=…[,readonly][,…], a row of CSV. The default type is
+    volume."""
     given = _fields(text)
     kind = given.get("type", "volume")
     source = given.get("source", "")
     if kind not in ("bind", "volume", "tmpfs"):
         raise InvalidArgument(f"unknown mount type '{kind}'", "bind, volume or tmpfs")
     if "target" not in given:
-        raise InvalidArgument(f"mount '{text}' has no target", "add target=PATH, the place in the container")
+        raise InvalidArgument(f"mount '{text}' has no target", "add target=PATH, a path in the container")
     for key in given:
         owner = key.partition("-")[0]
         if owner != key and owner != kind:
-            raise InvalidArgument(f"'{key}' does not go with a mount of type {kind}", f"it is for type={owner}")
+            raise InvalidArgument(f"'{key}' is not an option of mounts of type {kind}", f"it is one of type={owner}")
     target = _target(given["target"])
     if kind == "bind":
         if not _is_path(source):
             raise InvalidArgument(f"invalid mount source '{source}'", "an absolute path, or one that begins with ./")
-        made = _bind(source, target, "mount", cwd)
-        made["recursive"] = "bind-nonrecursive" not in given
-        made["propagation"] = given.get("bind-propagation", "rprivate")
-        if made["propagation"] in ("shared", "rshared"):
-            raise _no_sharing(made["propagation"])
-        if made["propagation"] not in _PROPAGATIONS:
-            raise InvalidArgument(f"unknown propagation '{made['propagation']}'", "one of " + " ".join(_PROPAGATIONS))
+        new = _bind(source, target, "mount", cwd)
+        new["recursive"] = "bind-nonrecursive" not in given
+        new["propagation"] = given.get("bind-propagation", "rprivate")
+        if new["propagation"] in ("shared", "rshared"):
+            raise _no_sharing(new["propagation"])
+        if new["propagation"] not in _PROPAGATIONS:
+            raise InvalidArgument(f"unknown propagation '{new['propagation']}'", "one of " + " ".join(_PROPAGATIONS))
     elif kind == "volume":
-        made = _volume(source, target, "mount")
-        made["copy"] = "volume-nocopy" not in given
+        new = _volume(source, target, "mount")
+        new["copy"] = "volume-nocopy" not in given
         if not source and "readonly" in given:
             raise InvalidArgument(
-                f"a read-only volume without a name on '{target}'", "nothing could ever be in it; add source=NAME"
+                f"a read-only volume without a name on '{target}'", "it could only ever be empty; add source=NAME"
             )
     else:
         if source:
             raise InvalidArgument("a tmpfs has no source", "leave source= out")
-        made = _mount("tmpfs", "", target, "mount")
+        new = _mount("tmpfs", "", target, "mount")
         words = ["ro"] if "readonly" in given else []
         size = units.size(given.get("tmpfs-size", "0"), "tmpfs-size")
-        if size:  # 0 is docker's "not set", but no limit at all to the kernel
+        if size:  # 0 means "not set" to docker, but "no limit" to the kernel
             words.append(f"size={size}")
         if "tmpfs-mode" in given:
             words.append(f"mode={given['tmpfs-mode']}")
-        made["options"] = tmpfs_options(",".join(words))
-    made["read_only"] = "readonly" in given
-    return made
+        new["options"] = tmpfs_options(",".join(words))
+    new["read_only"] = "readonly" in given
+    return new
 
 
 def _fields(text: str) -> dict[str, str]:
-    """--mount's keys, by their long names, and values; a switch that is off is left out."""
-    from _csv import Error, reader  # the C half of csv, which would bring re
+    """Parse --mount to {key by its long name: value}; switches that are off are left out."""
+    from _csv import Error, reader  # the C half of csv, which would import re
 
     try:
         row = next(iter(reader([text], strict=True)), [])
@@ -193,7 +194,7 @@ def _fields(text: str) -> dict[str, str]:
         elif not value:
             raise InvalidArgument(f"'{key}' without a value in mount '{text}'", f"{key}=VALUE")
         if key in given:
-            raise InvalidArgument(f"'{key}' stands twice in mount '{text}'", "give it once")
+            raise InvalidArgument(f"'{key}' is given twice in mount '{text}'", "give it once")
         given[key] = value
     if not row:
         raise InvalidArgument(
@@ -203,17 +204,17 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def tmpfs_mount(text: str) -> Mount:
-    """--tmpfs TARGET[:OPTIONS], OPTIONS as in `mount -t tmpfs -o OPTIONS`."""
-    target, _, written = text.partition(":")
-    made = _mount("tmpfs", "", _target(target), "tmpfs")
-    made["mode"] = written
-    made["options"] = tmpfs_options(written)
-    made["read_only"] = "ro" in made["options"]
-    return made
+    """Parse --tmpfs TARGET[:OPTIONS], OPTIONS as in `mount -t tmpfs -o OPTIONS`."""
+    target, _, options = text.partition(":")
+    new = _mount("tmpfs", "", _target(target), "tmpfs")
+    new["mode"] = options
+    new["options"] = tmpfs_options(options)
+    new["read_only"] = "ro" in new["options"]
+    return new
 
 
 def tmpfs_options(text: str) -> list[str]:
-    """docker's noexec, nosuid, nodev, as far as `text` does not take them back, and what else it says."""
+    """Return the options in `text`, and those of docker's noexec, nosuid and nodev that it does not revoke."""
     flags = dict.fromkeys(_TMPFS_DEFAULTS, True)
     data: dict[str, str] = {}
     for word in text.split(",") if text else []:
@@ -226,11 +227,11 @@ def tmpfs_options(text: str) -> list[str]:
             data[key] = word
         else:
             raise InvalidArgument(f"invalid tmpfs option '{word}'", "such as size=64m, mode=1777, uid=0, exec, ro")
-    return [flag for flag, wanted in flags.items() if wanted] + list(data.values())
+    return [flag for flag, is_set in flags.items() if is_set] + list(data.values())
 
 
 def _is_tmpfs_value(key: str, value: str) -> bool:
-    """What the kernel takes: a size is a number with k, m or g, or a percentage of the memory."""
+    """True if the kernel accepts it: a size is a number with k, m or g, or a percentage of the memory."""
     if key == "mode":
         return 0 < len(value) <= 5 and frozenset("01234567").issuperset(value)
     if key in ("uid", "gid"):
@@ -243,7 +244,7 @@ def _is_tmpfs_value(key: str, value: str) -> bool:
 
 
 def device(text: str) -> Device:
-    """--device SOURCE[:TARGET][:ACCESS]; the target is the source's path, the access rwm, unless given."""
+    """Parse --device SOURCE[:TARGET][:ACCESS]. By default the target is the source's path, the access rwm."""
     parts = text.split(":")
     access = parts.pop() if len(parts) == 3 or (len(parts) == 2 and _is_access(parts[1])) else "rwm"
     if len(parts) > 2 or not parts[0].startswith("/") or not _is_access(access):
@@ -263,11 +264,9 @@ def _is_path(source: str) -> bool:
 def _target(text: str) -> str:
     path = names.absolute_path(text, "mount target")
     if path == "/":
-        raise InvalidArgument("nothing can be mounted on '/'", "that is the image's; choose a directory in it")
+        raise InvalidArgument("nothing can be mounted on '/'", "the image is mounted there; choose a directory in it")
     if path == "/proc" or (path.startswith("/proc/") and path[6:] not in _PROC_FILES):
-        raise InvalidArgument(
-            f"nothing can be mounted on '{path}'", "what the container sees of the kernel rests on it"
-        )
+        raise InvalidArgument(f"nothing can be mounted on '{path}'", "the container's view of the kernel depends on it")
     return path
 
 
@@ -276,10 +275,10 @@ def _bind(source: str, target: str, option: str, cwd: str) -> Mount:
 
 
 def _volume(name: str, target: str, option: str) -> Mount:
-    made = _mount("volume", names.volume_name(name) if name else os.urandom(32).hex(), target, option)
-    made["copy"] = True
-    made["anonymous"] = not name
-    return made
+    new = _mount("volume", names.volume_name(name) if name else os.urandom(32).hex(), target, option)
+    new["copy"] = True
+    new["anonymous"] = not name
+    return new
 
 
 def _mount(kind: str, source: str, target: str, option: str) -> Mount:

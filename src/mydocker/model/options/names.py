@@ -1,4 +1,4 @@
-"""What things are called: containers, volumes, hosts, users, paths in a container. docker's rules."""
+"""Names of containers, volumes, hosts and users, and paths in a container, by docker's rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
 _WORD = frozenset(LETTERS + DIGITS)
 _INNER = _WORD | frozenset("_.-")
-_LAST_ID = 2**31 - 1  # of users and groups, as docker and runc have it
+_LAST_ID = 2**31 - 1  # of users and groups, as for docker and runc
 
 _ADJECTIVES = (
     "able agile alert amber ample apt artful azure blithe bold brave breezy bright brisk calm candid canny cheery "
@@ -32,7 +32,7 @@ _SURNAMES = (
 
 
 def _is_word(text: str) -> bool:
-    """[a-zA-Z0-9][a-zA-Z0-9_.-]*, and short enough for a file's name."""
+    """True for [a-zA-Z0-9][a-zA-Z0-9_.-]*, short enough for a file name."""
     return 1 <= len(text) <= 255 and text[0] in _WORD and _INNER.issuperset(text)
 
 
@@ -41,7 +41,7 @@ def _is_name(text: str) -> bool:
 
 
 def container_name(text: str) -> str:
-    """One leading slash is dropped, as `inspect` prints one."""
+    """Check a name. A leading slash is dropped: `inspect` prints one."""
     name = text[1:] if text.startswith("/") else text
     if not _is_name(name):
         raise InvalidArgument(
@@ -51,7 +51,7 @@ def container_name(text: str) -> str:
 
 
 def random_name() -> str:
-    """Such as brave_hopper: one of some 9,000. The caller tries again if it is taken."""
+    """Return one of some 9,000 names, such as brave_hopper. The caller tries again if it is taken."""
     adjectives, surnames = _ADJECTIVES.split(), _SURNAMES.split()
     pick = int.from_bytes(os.urandom(4), "little")
     return f"{adjectives[pick % len(adjectives)]}_{surnames[pick // len(adjectives) % len(surnames)]}"
@@ -67,30 +67,31 @@ def volume_name(text: str) -> str:
 
 
 def hostname(text: str) -> str:
-    """The kernel's 64 bytes; letters, digits, - and . as in RFC 1123, and _, which some networks use."""
+    """Check a host name: up to the kernel's 64 bytes of letters, digits, - and . (RFC 1123), and _, which some networks
+    use."""
     if not (_is_word(text) and len(text) <= 64):
         raise InvalidArgument(f"invalid hostname '{text}'", "up to 64 of [a-zA-Z0-9_.-], the first a letter or digit")
     return text
 
 
 def user(text: str) -> str:
-    """NAME or UID, and :GROUP or :GID after it; what the names mean is found out in the container."""
+    """Check NAME or UID, also with :GROUP or :GID. Names are resolved in the container."""
     parts = text.split(":")
-    if len(parts) > 2 or any(map(_is_no_id, parts)):
+    if len(parts) > 2 or any(map(_is_bad_id, parts)):
         raise InvalidArgument(
             f"invalid user '{text}'", f"NAME or UID, or one of these with :GROUP or :GID, up to {_LAST_ID}"
         )
     return text
 
 
-def _is_no_id(text: str) -> bool:
+def _is_bad_id(text: str) -> bool:
     if text.isdigit():
         return not text.isascii() or len(text) > 10 or int(text) > _LAST_ID
     return text.startswith("-") or any(char in text for char in "\0\n")
 
 
 def absolute_path(text: str, what: str) -> str:
-    """A path in the container, without `.`, `..`, `//` and a final slash. what: its name in the message."""
+    """Return a path in the container without `.`, `..`, `//` and a final slash. what: its name in the message."""
     if not text.startswith("/") or "\0" in text:
         raise InvalidArgument(f"invalid {what} '{text}'", "an absolute path, such as /data")
     return os.path.normpath("/" + text.lstrip("/"))

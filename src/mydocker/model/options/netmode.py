@@ -1,8 +1,8 @@
-"""What --net says when it names no network."""
+"""The values of --net that are not networks."""
 
 from __future__ import annotations
 
 
 def is_mode(option: str) -> bool:
-    """Whether it is none, host or container:NAME. Who was made with one of them never joins a network."""
+    """True for none, host and container:NAME. A container that was created with one of them never joins a network."""
     return option in ("none", "host") or option.startswith("container:")

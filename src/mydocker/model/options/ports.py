@@ -21,8 +21,8 @@ _ANY = {"": (addresses.IPV4, addresses.IPV6), "0.0.0.0": (addresses.IPV4,), "::"
 class Port:
     """A port of a container that the host forwards to.
 
-    container: its number in there. host, last: the first free of these ports of the host; 0, 0: any free one.
-    host_ip: the host's address that it is reached by; "" is all of them.
+    container: its number in the container. host, last: a range of the host's ports, of which the first free one is
+    taken; 0, 0: any free one. host_ip: an address of the host; "" for all of them.
     """
 
     container: int
@@ -33,23 +33,23 @@ class Port:
 
     @property
     def target(self) -> str:
-        """docker's key: 80/tcp."""
+        """docker's key for it: 80/tcp."""
         return f"{self.container}/{self.protocol}"
 
     @property
     def source(self) -> str:
-        """Where the host hears, as docker shows it: 0.0.0.0:8080."""
+        """The host's side, as docker shows it: 0.0.0.0:8080."""
         return f"{_bracketed(self.host_ip or '0.0.0.0')}:{self.host}"
 
     @property
     def text(self) -> str:
-        """The one spelling of it that records hold; parse_published() reads it back."""
+        """Its canonical text, which records hold; parse_published() reads it back."""
         host = f"{self.host}-{self.last}" if self.last > self.host else str(self.host or "")
         ip = f"{_bracketed(self.host_ip)}:" if self.host_ip else ""
         return f"{ip}{host}:{self.target}" if ip or host else self.target
 
     def at(self, host: int) -> Port:
-        """The port in effect, once the host's number is known."""
+        """Return the port in effect, once the host's number is known."""
         return Port(self.container, self.protocol, host, host, self.host_ip)
 
 
@@ -58,22 +58,23 @@ def _bracketed(ip: str) -> str:
 
 
 def parse_published(texts: Iterable[str]) -> list[Port]:
-    """All of -p, in order, a range as a port each. Raises InvalidArgument, also if two want one port of the host."""
-    found = [port for text in texts for port in _publish(text)]
-    wanted: dict[tuple[str, int], list[Port]] = {}
-    for port in found:
-        if port.host and port.host == port.last:  # of a range, another may be free
-            others = wanted.setdefault((port.protocol, port.host), [])
-            if any(meet(port.host_ip, other.host_ip) for other in others):
+    """Parse all of -p, in order; a range becomes several ports. Raises InvalidArgument, also for a port of the host
+    that is given twice."""
+    ports = [port for text in texts for port in _publish(text)]
+    same_port: dict[tuple[str, int], list[Port]] = {}
+    for port in ports:
+        if port.host and port.host == port.last:  # of a range, another port may be free
+            others = same_port.setdefault((port.protocol, port.host), [])
+            if any(overlap(port.host_ip, other.host_ip) for other in others):
                 raise InvalidArgument(
-                    f"port {port.host}/{port.protocol} of the host is wanted twice", "each can be published once"
+                    f"port {port.host}/{port.protocol} of the host is given twice", "each can be published once"
                 )
             others.append(port)
-    return found
+    return ports
 
 
-def meet(one: str, other: str) -> bool:
-    """Whether the same packets may come to both addresses."""
+def overlap(one: str, other: str) -> bool:
+    """True if a packet can be addressed to both of two host addresses."""
     return one == other or any(
         general in _ANY and (addresses.parse(special)[1] in _ANY[general] if special else True)
         for general, special in ((one, other), (other, one))
@@ -82,8 +83,8 @@ def meet(one: str, other: str) -> bool:
 
 def _publish(text: str) -> list[Port]:
     numbers, protocol = _protocol(text)
-    rest, _, container = numbers.rpartition(":")
-    ip, colon, host = rest.rpartition(":")
+    before, _, container = numbers.rpartition(":")
+    ip, colon, host = before.rpartition(":")
     first, last = _range(container, text)
     low, high = _range(host, text) if host not in ("", "0") else (0, 0)
     if colon:
@@ -97,7 +98,7 @@ def _publish(text: str) -> list[Port]:
 
 
 def _protocol(text: str) -> tuple[str, str]:
-    """What stands before the slash, and a protocol that we forward."""
+    """Split at the slash, and check the protocol."""
     numbers, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"
     if protocol not in _PROTOCOLS:
@@ -106,7 +107,7 @@ def _protocol(text: str) -> tuple[str, str]:
 
 
 def _range(numbers: str, text: str) -> tuple[int, int]:
-    """FIRST-LAST, or one number for both. text: all that was written, for the message."""
+    """Parse FIRST-LAST, or one number for both. text: the whole option, for the message."""
     first, dash, last = numbers.partition("-")
     last = last if dash else first
     if not (is_number(first) and is_number(last) and 1 <= int(first) <= int(last) <= _LAST):
@@ -115,7 +116,7 @@ def _range(numbers: str, text: str) -> tuple[int, int]:
 
 
 def _host_ip(ip: str, text: str) -> str:
-    """The address in its usual spelling; one of IPv6 stands in brackets."""
+    """Return the address in its canonical form. An IPv6 address must be in brackets."""
     inner = ip[1:-1] if ip.startswith("[") and ip.endswith("]") else ip
     try:
         number, bits = addresses.parse(inner)
@@ -129,24 +130,24 @@ def _host_ip(ip: str, text: str) -> str:
 
 
 def expose(texts: Iterable[str]) -> list[str]:
-    """All of --expose, PORT[-PORT][/tcp|udp], as docker's keys: 80/tcp; each once, in order."""
-    found: dict[str, None] = {}
+    """Parse all of --expose, PORT[-PORT][/tcp|udp], to docker's keys: 80/tcp; each once, in order."""
+    keys: dict[str, None] = {}
     for text in texts:
         numbers, protocol = _protocol(text)
         first, last = _range(numbers, text)
-        found.update(dict.fromkeys(f"{number}/{protocol}" for number in range(first, last + 1)))
-    return list(found)
+        keys.update(dict.fromkeys(f"{number}/{protocol}" for number in range(first, last + 1)))
+    return list(keys)
 
 
 def summary(published: Iterable[Port], exposed: Iterable[str] = ()) -> str:
-    """What ps shows: 0.0.0.0:80-81->80-81/tcp, 0.0.0.0:8080->90/tcp, 53/udp. Ports in a row are one range where
-    the host's number is the container's, or there is none."""
+    """Return the text for `ps`: 0.0.0.0:80-81->80-81/tcp, 0.0.0.0:8080->90/tcp, 53/udp. Consecutive ports are one range
+    if the host's numbers are the container's, or there are none."""
     published = list(published)
     targets = {port.target for port in published}
     rows = [(port.container, port.host_ip or "0.0.0.0", port.host, port.protocol) for port in published]
     for text in exposed:
         container, _, protocol = text.partition("/")
-        if text not in targets and is_number(container):  # an image may say anything
+        if text not in targets and is_number(container):  # an image may contain any text
             rows.append((int(container), "", 0, protocol or "tcp"))
     groups: list[list[tuple[int, str, int, str]]] = []
     open_groups: dict[tuple[str, str], list[tuple[int, str, int, str]]] = {}

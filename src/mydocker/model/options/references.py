@@ -1,5 +1,5 @@
-"""Image references, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar that all registries share. A name without a
-host is one of Docker Hub's: `busybox`, `library/busybox` and `docker.io/library/busybox` are the same image.
+"""Image references, `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by the grammar of all registries. A name without a host is a
+name on Docker Hub: `busybox`, `library/busybox` and `docker.io/library/busybox` are the same image.
 
 Source: https://github.com/distribution/reference.
 """
@@ -14,13 +14,13 @@ BUSYBOX = "busybox:latest"  # the built-in image; what `run COMMAND` runs in
 _HEX = frozenset("0123456789abcdef")
 _LOWER = frozenset(LETTERS[:26] + DIGITS)
 _ALNUM = frozenset(LETTERS + DIGITS)
-_HUB = ("docker.io", "index.docker.io")  # the second is its name of old
+_HUB = ("docker.io", "index.docker.io")  # the second is its old name
 _HINT = "NAME or NAME:TAG, with lower-case letters, digits and single . _ - / in between"
 
 
 @record
 class Reference:
-    """name: in its short form, with a host unless that is Docker Hub. tag, digest: "" if there is none, never both."""
+    """name: in its short form, with a host unless that is Docker Hub. tag, digest: one of them is ""."""
 
     name: str
     tag: str = ""
@@ -31,13 +31,13 @@ class Reference:
 
 
 def parse(text: str) -> Reference:
-    """A reference with its tag, `latest` where none is given; a digest makes a tag beside it meaningless."""
-    rest, at, digest = text.partition("@")
+    """Parse a reference. The default tag is `latest`; with a digest a tag is ignored."""
+    tagged, at, digest = text.partition("@")
     if at and not is_digest(digest):
         raise InvalidArgument(f"invalid image digest in '{text}'", "NAME@sha256: and 64 hex digits")
-    name, colon, tag = rest.rpartition(":")
+    name, colon, tag = tagged.rpartition(":")
     if not colon or "/" in tag:  # a colon before a slash belongs to a host's port
-        name, colon, tag = rest, "", "latest"
+        name, colon, tag = tagged, "", "latest"
     if not (_is_name(name) and _is_tag(tag)):
         raise InvalidArgument(f"invalid image reference '{text}'", _HINT)
     name = familiar(name)
@@ -47,12 +47,12 @@ def parse(text: str) -> Reference:
 
 
 def normalise(text: str) -> str:
-    """`busybox` -> `busybox:latest`."""
+    """Return a reference with its tag: `busybox:latest` for `busybox`."""
     return str(parse(text))
 
 
 def familiar(name: str) -> str:
-    """The short form, in which docker shows a name too: `docker.io/library/busybox` -> `busybox`. A tag stays."""
+    """Return docker's short form of a name: `busybox` for `docker.io/library/busybox`. A tag is kept."""
     host, _, path = name.partition("/")
     if host in _HUB and path and not _has_host(path):
         name = path
@@ -87,7 +87,7 @@ def _is_host_part(part: str) -> bool:
 
 
 def _is_path_part(part: str) -> bool:
-    """Runs of lower-case letters and digits, between them one `.`, one or two `_`, or any number of `-`."""
+    """True for runs of lower-case letters and digits, separated by one `.`, one or two `_`, or any number of `-`."""
     separator = ""
     for char in part:
         if char in _LOWER:

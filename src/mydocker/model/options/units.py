@@ -1,4 +1,4 @@
-"""Numbers as people write them: sizes, CPUs, CPU sets, resource limits. Units, spellings and bounds are docker's."""
+"""Numbers as people write them: sizes, CPUs, CPU sets, resource limits, with docker's units, syntax and bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 UNLIMITED = -1
-_LONGEST = 1 << 63  # what the kernel and OCI hold is an int64
+_LIMIT = 1 << 63  # the kernel and OCI have int64
 _BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _MAX_CPUS = 8192  # NR_CPUS of the largest kernels, and docker's bound
 
@@ -30,21 +30,21 @@ ULIMITS = (
 
 
 def is_number(text: str) -> bool:
-    """ASCII digits, few enough for int() to be quick."""
+    """True for ASCII digits, few enough for int() to be quick."""
     return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def integer(text: str, what: str, low: int, high: int) -> int:
-    """A whole number from low to high. what: its name in the message."""
+    """Parse an integer from low to high. what: its name in the message."""
     if is_number(text.removeprefix("-")) and low <= int(text) <= high:
         return int(text)
-    raise InvalidArgument(f"invalid {what} '{text}'", f"a whole number from {low} to {high}")
+    raise InvalidArgument(f"invalid {what} '{text}'", f"an integer from {low} to {high}")
 
 
 def _decimal(text: str, unit: int) -> int | None:
-    """`text` (digits, or digits with a point in between) times unit, rounded down.
+    """Return `text` (digits, also with a decimal point) times unit, rounded down.
 
-    None if it is no such number, or so small that the result would be nothing, which means "no limit" to many.
+    None for any other text, and for a number so small that the result would be 0, which often means "no limit".
     """
     before, point, after = text.partition(".")
     if not is_number(before) or (point and not is_number(after)):
@@ -55,17 +55,17 @@ def _decimal(text: str, unit: int) -> int | None:
 
 
 def size(text: str, what: str = "size") -> int:
-    """Bytes: a number, a unit of k, m, g, t, p (powers of 1024), then "b", "ib" or nothing, in any case."""
-    rest = text.lower().removesuffix("b").removesuffix("i") if text.isascii() else ""
-    unit = _BINARY.get(rest[-1:], 0)
-    value = _decimal((rest[:-1] if unit else rest).removesuffix(" "), unit or 1)
-    if value is None or value >= _LONGEST:
+    """Parse bytes: a number, a unit of k, m, g, t, p (powers of 1024), then "b", "ib" or nothing, in any case."""
+    number = text.lower().removesuffix("b").removesuffix("i") if text.isascii() else ""
+    unit = _BINARY.get(number[-1:], 0)
+    value = _decimal((number[:-1] if unit else number).removesuffix(" "), unit or 1)
+    if value is None or value >= _LIMIT:
         raise InvalidArgument(f"invalid {what} '{text}'", "a number with b, k, m or g, such as 100m")
     return value
 
 
 def human_size(count: float, digits: int = 4) -> str:
-    """Bytes for people, in powers of 1000, with so many digits: 1.98MB with 3 (docker images), 1.983MB with 4."""
+    """Format bytes in powers of 1000 with so many digits: 1.98MB with 3 (docker images), 1.983MB with 4."""
     units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]
     while len(units) > 1 and float(f"{count:.{digits}g}") >= 1000:
         count /= 1000
@@ -74,7 +74,7 @@ def human_size(count: float, digits: int = 4) -> str:
 
 
 def cpus(text: str, online: int) -> int:
-    """Billionths of a CPU ("1.5" -> 1500000000), docker's NanoCpus; 0 is no limit. online: how many there are."""
+    """Parse to docker's NanoCpus, billionths of a CPU: 1500000000 for "1.5"; 0 is no limit. online: number of CPUs."""
     nano = _decimal(text if not text.startswith(".") else "0" + text, 10**9)
     if nano is None:
         raise InvalidArgument(f"invalid number of CPUs '{text}'", "a number such as 0.5 or 2")
@@ -86,29 +86,29 @@ def cpus(text: str, online: int) -> int:
 
 
 def numbers(text: str) -> set[int] | None:
-    """The kernel's list format, "0-3,5"; None if it is malformed."""
-    found: set[int] = set()
+    """Parse the kernel's list format, "0-3,5"; None if it is malformed."""
+    result: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
         if not (is_number(first) and is_number(last) and int(first) <= int(last) < _MAX_CPUS):
             return None
-        found.update(range(int(first), int(last) + 1))
-    return found
+        result.update(range(int(first), int(last) + 1))
+    return result
 
 
 def cpuset(text: str, online: str, what: str = "CPUs") -> str:
-    """A list of CPUs or memory nodes, all of which are in `online`, the same format from /sys/devices/system/."""
-    wanted = numbers(text)
-    if wanted is None:
+    """Check a list of CPUs or memory nodes. online: those of this machine, in the same format."""
+    requested = numbers(text)
+    if requested is None:
         raise InvalidArgument(f"invalid list of {what} '{text}'", "numbers and ranges, such as 0-3,5")
-    if not wanted <= (numbers(online) or set()):
+    if not requested <= (numbers(online) or set()):
         raise InvalidArgument(f"{what} '{text}' are not available", f"this machine has {online}")
     return text
 
 
 def ulimit(text: str) -> Ulimit:
-    """NAME=SOFT[:HARD]; -1 or "unlimited" is unlimited. One value stands for both."""
+    """Parse NAME=SOFT[:HARD]; -1 or "unlimited" is unlimited. One value is both limits."""
     name, _, values = text.partition("=")
     if name not in ULIMITS:
         raise InvalidArgument(f"unknown ulimit '{name}'", "one of " + " ".join(ULIMITS))
@@ -122,6 +122,6 @@ def ulimit(text: str) -> Ulimit:
 def _limit(text: str, value: str) -> int:
     if value in ("-1", "unlimited", "infinity"):
         return UNLIMITED
-    if is_number(value) and int(value) < _LONGEST:
+    if is_number(value) and int(value) < _LIMIT:
         return int(value)
     raise InvalidArgument(f"invalid ulimit '{text}'", "NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024:4096")
