@@ -128,7 +128,7 @@ class TestTerminal:
     def test_with_stdin_it_is_refused(self, mydocker, name):
         mydocker.detached("--name", name, *SLEEP)
         assert "not a TTY" in mydocker.fails("run", "--rm", "--net", "none", "-it", "busybox", "true")
-        assert "-it" in mydocker.fails("exec", "-it", name, "true", rc=125)
+        assert "not a TTY" in mydocker.fails("exec", "-it", name, "true", rc=125)
 
     def test_is_dockers(self, docker):
         assert docker.ok("run", "--rm", "--net", "none", "-t", "busybox", "tty") == "/dev/pts/0\r"
