@@ -11,6 +11,11 @@ from mydocker.ops.base import Context, Op, operation, quote
 NETNS = "/run/netns"  # ip(8)'s
 
 
+def options(kinds: list[str]) -> str:
+    """Write the namespaces, by their names in the OCI spec, as options of unshare(1) and nsenter(1)."""
+    return " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in kinds)
+
+
 @operation
 class Unshare(Op):
     """Enter new namespaces. kinds: their names in the OCI spec."""
@@ -28,7 +33,7 @@ class Unshare(Op):
         return f"enter a new {', '.join(self.kinds)} namespace"
 
     def shell(self) -> str:
-        return "unshare " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
+        return f"unshare {options(self.kinds)}"
 
 
 @operation
@@ -46,7 +51,7 @@ class JoinNamespaces(Op):
         return f"join its {', '.join(self.kinds)} namespaces"
 
     def shell(self) -> str:
-        return "nsenter --target PID " + " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.kinds)
+        return f"nsenter --target PID {options(self.kinds)}"
 
 
 @operation

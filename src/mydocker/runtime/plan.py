@@ -15,6 +15,7 @@ from mydocker.ops.namespaces import (
     ShowNamespace,
     TellMonitor,
     WriteSysctl,
+    options,
 )
 from mydocker.ops.process import (
     CloseDescriptors,
@@ -87,9 +88,8 @@ class Plan:
         return [*({**_row("host", op), "number": None} for op in self.bridges), *rows]
 
     def clone_shell(self) -> str:
-        names = " ".join({"network": "--net"}.get(kind, f"--{kind}") for kind in self.clone)
         into = f", into {self.clone_cgroup}" if self.clone_cgroup else ""
-        return f"unshare {names} --fork  # clone3(2){into}"
+        return f"unshare {options(self.clone)} --fork  # clone3(2){into}"
 
     def exec_shell(self) -> str:
         return "exec " + " ".join(map(quote, self.spec["process"]["args"]))
