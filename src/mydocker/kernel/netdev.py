@@ -13,12 +13,12 @@ def link_up(device: str) -> None:
     """Set IFF_UP on a device of this network namespace. Raises OSError with the device's name."""
     # struct ifreq: 16 bytes of name, then a union; here a short of flags.
     request = pack("16sh22x", device.encode(), 0)
-    endpoint = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC)
+    sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC)
     try:
-        answer = fcntl.ioctl(endpoint.fileno(), _SIOCGIFFLAGS, request)
+        answer = fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, request)
         flags = unpack_from("h", answer, 16)[0] | _IFF_UP
-        fcntl.ioctl(endpoint.fileno(), _SIOCSIFFLAGS, pack("16sh22x", device.encode(), flags))
+        fcntl.ioctl(sock.fileno(), _SIOCSIFFLAGS, pack("16sh22x", device.encode(), flags))
     except OSError as error:
         raise OSError(error.errno, error.strerror, device) from None
     finally:
-        endpoint.close()
+        sock.close()

@@ -69,9 +69,9 @@ class Resolver:
         self.credit, self.counted = _BURST, monotonic()
         self.handlers: dict[int, Callable[[int], None]] = {}
         self.epoll = select.epoll()
-        for endpoint, handler in ((udp, self._receive), (tcp, self._accept)):
-            endpoint.setblocking(False)
-            self.watch(endpoint, select.EPOLLIN, handler)
+        for sock, handler in ((udp, self._receive), (tcp, self._accept)):
+            sock.setblocking(False)
+            self.watch(sock, select.EPOLLIN, handler)
 
     # --- the monitor's side -------------------------------------------------------------------------------------------
 
@@ -138,14 +138,14 @@ class Resolver:
 
     # --- sockets ------------------------------------------------------------------------------------------------------
 
-    def watch(self, endpoint: socket, events: int, handler: Callable[[int], None]) -> None:
-        self.epoll.register(endpoint.fileno(), events)
-        self.handlers[endpoint.fileno()] = handler
+    def watch(self, sock: socket, events: int, handler: Callable[[int], None]) -> None:
+        self.epoll.register(sock.fileno(), events)
+        self.handlers[sock.fileno()] = handler
 
-    def unwatch(self, endpoint: socket) -> None:
+    def unwatch(self, sock: socket) -> None:
         """Close a watched socket; harmless if it is closed already."""
-        self.handlers.pop(endpoint.fileno(), None)
-        endpoint.close()  # which removes it from the epoll, too
+        self.handlers.pop(sock.fileno(), None)
+        sock.close()  # which removes it from the epoll, too
 
     # --- queries ------------------------------------------------------------------------------------------------------
 

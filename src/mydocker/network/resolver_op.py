@@ -42,7 +42,7 @@ class OpenResolver(Op):
         try:
             self.descriptors = self._steered()
         except OSError:
-            self.descriptors = [endpoint.detach() for endpoint in self._bound(_PORT)]
+            self.descriptors = [sock.detach() for sock in self._bound(_PORT)]
 
     def _steered(self) -> list[int]:
         """The UDP socket, the TCP socket, a raw one to answer datagrams by, and a descriptor that must stay open."""
@@ -53,10 +53,10 @@ class OpenResolver(Op):
 
     def _bound(self, port: int) -> tuple[socket, socket]:
         udp, tcp = (socket(AF_INET, kind | SOCK_CLOEXEC | SOCK_NONBLOCK) for kind in (SOCK_DGRAM, SOCK_STREAM))
-        for endpoint in (udp, tcp):
-            endpoint.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            endpoint.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
-            endpoint.bind((self.address, port))
+        for sock in (udp, tcp):
+            sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
+            sock.bind((self.address, port))
         tcp.listen(_BACKLOG)
         return udp, tcp
 

@@ -51,13 +51,13 @@ class Waiting:
 class Connection(Waiting):
     """A client's TCP connection: one query after the other, each with its length in front."""
 
-    def __init__(self, resolver: Resolver, endpoint: socket) -> None:
-        self.resolver, self.endpoint = resolver, endpoint
+    def __init__(self, resolver: Resolver, sock: socket) -> None:
+        self.resolver, self.sock = resolver, sock
         self.received, self.unsent = b"", b""
         self.deadline = monotonic() + _IDLE
         self.forward: Forward | None = None  # the query that is under way
-        endpoint.setblocking(False)
-        resolver.watch(endpoint, select.EPOLLIN, self._event)
+        sock.setblocking(False)
+        resolver.watch(sock, select.EPOLLIN, self._event)
         resolver.connections[self] = None
 
     def busy(self) -> bool:
@@ -76,7 +76,7 @@ class Connection(Waiting):
                 self.close()
 
     def _read(self) -> None:
-        message, self.received = _read_framed(self.endpoint, self.received)
+        message, self.received = _read_framed(self.sock, self.received)
         if message is None:
             return
         self.deadline = monotonic() + _IDLE
@@ -95,19 +95,19 @@ class Connection(Waiting):
             self.close()
 
     def _flush(self) -> None:
-        self.unsent = self.unsent[self.endpoint.send(self.unsent) :]
+        self.unsent = self.unsent[self.sock.send(self.unsent) :]
         self._listen_for(select.EPOLLOUT if self.unsent else select.EPOLLIN)
 
     def _listen_for(self, events: int) -> None:
-        if self.endpoint.fileno() >= 0:
-            self.resolver.epoll.modify(self.endpoint.fileno(), events)
+        if self.sock.fileno() >= 0:
+            self.resolver.epoll.modify(self.sock.fileno(), events)
 
     def overdue(self, now: float) -> None:
         self.close()
 
     def close(self) -> None:
         self.resolver.connections.pop(self, None)
-        self.resolver.unwatch(self.endpoint)
+        self.resolver.unwatch(self.sock)
         if self.forward:
             self.forward.close()
 
@@ -143,58 +143,58 @@ class Forward(Waiting):
         number = os.urandom(2)
         message = number + self.message[2:]
         stream = isinstance(self.client, Connection)
-        endpoint = None
+        sock = None
         try:
             family, address = _socket_address(server)
             kind = SOCK_STREAM if stream else SOCK_DGRAM
-            endpoint = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC)
-            error = endpoint.connect_ex(address)  # UDP sockets too: the kernel then drops answers from elsewhere
+            sock = socket(family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC)
+            error = sock.connect_ex(address)  # UDP sockets too: the kernel then drops answers from elsewhere
             if error not in (0, EINPROGRESS):
                 raise OSError(error, os.strerror(error))
             if not stream:
-                endpoint.send(message)
+                sock.send(message)
         except OSError:
-            if endpoint:
-                endpoint.close()
+            if sock:
+                sock.close()
             self.tries = [other for other in self.tries if other != server]
             return False
-        self.open[endpoint] = _Try(server, int.from_bytes(number, "big"), _framed(message) if stream else b"")
+        self.open[sock] = _Try(server, int.from_bytes(number, "big"), _framed(message) if stream else b"")
         events = select.EPOLLOUT if stream else select.EPOLLIN
-        self.resolver.watch(endpoint, events, lambda _: self._event(endpoint))
+        self.resolver.watch(sock, events, lambda _: self._event(sock))
         return True
 
-    def _event(self, endpoint: socket) -> None:
-        attempt = self.open[endpoint]
+    def _event(self, sock: socket) -> None:
+        attempt = self.open[sock]
         try:
             if attempt.unsent:
-                error = endpoint.getsockopt(SOL_SOCKET, SO_ERROR)
+                error = sock.getsockopt(SOL_SOCKET, SO_ERROR)
                 if error:
                     raise OSError(error, os.strerror(error))
-                attempt.unsent = attempt.unsent[endpoint.send(attempt.unsent) :]
+                attempt.unsent = attempt.unsent[sock.send(attempt.unsent) :]
                 if not attempt.unsent:
-                    self.resolver.epoll.modify(endpoint.fileno(), select.EPOLLIN)
+                    self.resolver.epoll.modify(sock.fileno(), select.EPOLLIN)
                 return
             if isinstance(self.client, Connection):
-                message, attempt.received = _read_framed(endpoint, attempt.received)
+                message, attempt.received = _read_framed(sock, attempt.received)
             else:
-                message = endpoint.recv(65535)
+                message = sock.recv(65535)
         except BlockingIOError:
             return
         except OSError:
-            self._without(endpoint)
+            self._without(sock)
             return
         if message is None or not dns.answers(self.query, attempt.number, message):
             return
         if dns.code(message) in (dns.SERVFAIL, dns.REFUSED):
             self.refused = message
-            self._without(endpoint)
+            self._without(sock)
         else:
             self._finish(message)
 
-    def _without(self, endpoint: socket) -> None:
+    def _without(self, sock: socket) -> None:
         """Give a server up; turn to the next one at once if no other server is still being waited for."""
-        server = self.open.pop(endpoint).server
-        self.resolver.unwatch(endpoint)
+        server = self.open.pop(sock).server
+        self.resolver.unwatch(sock)
         self.tries = [other for other in self.tries if other != server]
         if not self.open:
             self.overdue(monotonic())
@@ -207,8 +207,8 @@ class Forward(Waiting):
 
     def close(self) -> None:
         self.resolver.forwards.pop(self, None)
-        for endpoint in self.open:
-            self.resolver.unwatch(endpoint)
+        for sock in self.open:
+            self.resolver.unwatch(sock)
         self.open.clear()
 
 
@@ -223,14 +223,14 @@ def _framed(message: bytes) -> bytes:
     return pack("!H", len(message)) + message
 
 
-def _read_framed(endpoint: socket, received: bytes) -> tuple[bytes | None, bytes]:
+def _read_framed(sock: socket, received: bytes) -> tuple[bytes | None, bytes]:
     """Read at most one message. Returns (the message or None, the bytes of an unfinished one).
 
     Raises BlockingIOError, or OSError at the end of the connection.
     """
     for _ in range(2):
         missing = 2 + unpack("!H", received[:2])[0] - len(received) if len(received) >= 2 else 2 - len(received)
-        data = endpoint.recv(missing) if missing else b""
+        data = sock.recv(missing) if missing else b""
         if missing and not data:
             raise ConnectionResetError
         received += data
