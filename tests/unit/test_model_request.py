@@ -174,7 +174,7 @@ def test_read_text(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "unconfined", "[]"])
 def test_a_profile_that_is_none_does_not_open_the_door(text):
-    with pytest.raises(InvalidArgument, match="'p' is no seccomp profile"):
+    with pytest.raises(InvalidArgument, match="'p' is not a seccomp profile"):
         parse(security_opt=["seccomp=p"], read=lambda _: text)
 
 

@@ -103,7 +103,7 @@ def parse(text: bytes, path: str, container_id: str) -> Container:
         values = jsontext.loads(text)
         schema = values.get("schema")
         if schema != SCHEMA:
-            raise CorruptRecord(f"record of another version (schema {schema}): {path}", "use the mydocker that made it")
+            raise CorruptRecord(f"record of another version (schema {schema}): {path}", "use the version that wrote it")
         container = from_json(Container, values)
         _check(container)
         if container.id != container_id:

@@ -1,7 +1,7 @@
-"""What `inspect` prints: docker's JSON of containers, images and volumes, path for path.
+"""The documents of `inspect`: docker's JSON of containers, images and volumes, path for path.
 
-Where mydocker has no such thing (health checks, Windows, SELinux …) the value is the one that docker shows while it
-is not used, so that templates and scripts written for docker find what they look for.
+Features that mydocker does not have (health checks, Windows, SELinux …) have the value that docker shows while they are
+not used, so that templates and scripts written for docker work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def container(record: Container, request: CreateRequest, spec: Json, networks: dict[str, str]) -> Json:
-    """request: complete(). spec: the bundle's config.json. networks: name -> ID."""
+    """Describe a container. request: complete(). spec: the bundle's config.json. networks: name -> ID."""
     directory = paths.container(record.id)
     running, restarting = record.is_up(), record.is_restarting()
     return {
@@ -35,13 +35,13 @@ def container(record: Container, request: CreateRequest, spec: Json, networks: d
         "Args": record.command[1:],
         "State": {
             "Status": record.status,
-            "Running": running or restarting,  # docker's word for it, too
+            "Running": running or restarting,  # docker says so of a restarting container too
             "Paused": False,
             "Restarting": restarting,
             "OOMKilled": record.oom_killed,
             "Dead": False,
             "Pid": record.pid if running else 0,
-            "ExitCode": 0 if running else record.exit_code,  # until then it is that of the run before
+            "ExitCode": 0 if running else record.exit_code,  # the record has that of the previous run
             "Error": record.error,
             "StartedAt": record.started_at or times.NEVER,
             "FinishedAt": record.finished_at or times.NEVER,
@@ -68,7 +68,7 @@ def container(record: Container, request: CreateRequest, spec: Json, networks: d
 
 
 def _graph_data(record: Container, directory: str) -> Json:
-    """docker's directories of an overlay; the other drivers have a root file system and no more."""
+    """Return docker's directories of an overlay; other drivers have a root directory only."""
     if record.driver != "overlay":
         return {"RootDir": f"{directory}/rootfs"}
     return {
@@ -80,7 +80,7 @@ def _graph_data(record: Container, directory: str) -> Json:
 
 
 def _stack(layers: list[str]) -> str:
-    """Chain IDs, the bottom one first, as overlay's lowerdir, the top one first."""
+    """Return overlay's lowerdir, top layer first. layers: chain IDs, bottom first."""
     return ":".join(map(paths.layer, reversed(layers)))
 
 
@@ -100,32 +100,32 @@ def _mount_point(mount: Mount, spec: Json) -> Json:
 
 
 def _bind(mount: Mount) -> str:
-    """SOURCE:TARGET[:MODE], as -v has it."""
+    """Return -v's SOURCE:TARGET[:MODE]."""
     return ":".join(part for part in (mount["source"], mount["target"], mount["mode"]) if part)
 
 
 def _mount_option(mount: Mount) -> Json:
-    """--mount, as docker's API has it."""
-    found: Json = {"Type": mount["type"]}
+    """Return a --mount in the form of docker's API."""
+    entry: Json = {"Type": mount["type"]}
     if mount["source"] and not mount["anonymous"]:
-        found["Source"] = mount["source"]
-    found["Target"] = mount["target"]
+        entry["Source"] = mount["source"]
+    entry["Target"] = mount["target"]
     if mount["read_only"]:
-        found["ReadOnly"] = True
+        entry["ReadOnly"] = True
     options = dict(word.split("=", 1) for word in mount["options"] if "=" in word)
     if mount["propagation"] != "rprivate":
-        found["BindOptions"] = {"Propagation": mount["propagation"]}
+        entry["BindOptions"] = {"Propagation": mount["propagation"]}
     if not mount["recursive"]:
-        found.setdefault("BindOptions", {})["NonRecursive"] = True
+        entry.setdefault("BindOptions", {})["NonRecursive"] = True
     if mount["type"] == "volume" and not mount["copy"]:
-        found["VolumeOptions"] = {"NoCopy": True}
+        entry["VolumeOptions"] = {"NoCopy": True}
     if options:
-        found["TmpfsOptions"] = {}
+        entry["TmpfsOptions"] = {}
         if "size" in options:
-            found["TmpfsOptions"]["SizeBytes"] = int(options["size"])
+            entry["TmpfsOptions"]["SizeBytes"] = int(options["size"])
         if "mode" in options:
-            found["TmpfsOptions"]["Mode"] = int(options["mode"], 8)
-    return found
+            entry["TmpfsOptions"]["Mode"] = int(options["mode"], 8)
+    return entry
 
 
 def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
@@ -134,7 +134,7 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         for option in ("volume", "mount", "tmpfs")
     }
     policy, maximum = restart.split(record.restart)
-    found: Json = {
+    shown: Json = {
         "Binds": [_bind(mount) for mount in written["volume"] if not mount["anonymous"]] or None,
         "ContainerIDFile": request.cidfile,
         "LogConfig": {"Type": request.anyway.get("log_driver", "cri"), "Config": request.log_options},
@@ -209,16 +209,16 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         "MaskedPaths": spec["linux"]["maskedPaths"] or None,
         "ReadonlyPaths": spec["linux"]["readonlyPaths"] or None,
     }
-    # docker leaves these out where they were not asked for
+    # docker leaves these out if they were not given
     if written["tmpfs"]:
-        found["Tmpfs"] = {mount["target"]: mount["mode"] for mount in written["tmpfs"]}
+        shown["Tmpfs"] = {mount["target"]: mount["mode"] for mount in written["tmpfs"]}
     if written["mount"]:
-        found["Mounts"] = [_mount_option(mount) for mount in written["mount"]]
+        shown["Mounts"] = [_mount_option(mount) for mount in written["mount"]]
     if request.sysctls:
-        found["Sysctls"] = request.sysctls
+        shown["Sysctls"] = request.sysctls
     if request.init:
-        found["Init"] = True
-    return found
+        shown["Init"] = True
+    return shown
 
 
 def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
@@ -227,7 +227,7 @@ def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
     volumes: Json = {
         mount["target"]: {} for mount in request.mounts if mount["anonymous"] and mount["option"] != "mount"
     }
-    found: Json = {
+    shown: Json = {
         "Hostname": spec.get("hostname") or env.get("HOSTNAME", ""),
         "Domainname": "",
         "User": request.user,
@@ -248,17 +248,17 @@ def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
     }
     exposed = sorted({*request.exposed_ports, *_bindings(record.requested_ports, "")})
     if exposed:
-        found["ExposedPorts"] = {port: {} for port in exposed}
+        shown["ExposedPorts"] = {port: {} for port in exposed}
     mac = next((endpoint.wanted_mac for endpoint in record.endpoints if endpoint.wanted_mac), "")
     if mac:
-        found["MacAddress"] = mac
+        shown["MacAddress"] = mac
     if request.no_healthcheck:
-        found["Healthcheck"] = {"Test": ["NONE"]}
+        shown["Healthcheck"] = {"Test": ["NONE"]}
     if request.stop_signal:
-        found["StopSignal"] = request.stop_signal
+        shown["StopSignal"] = request.stop_signal
     if request.stop_timeout is not None:
-        found["StopTimeout"] = request.stop_timeout
-    return found
+        shown["StopTimeout"] = request.stop_timeout
+    return shown
 
 
 _NO_ADDRESS = {
@@ -294,7 +294,7 @@ def _network_settings(record: Container, networks: dict[str, str], hostname: str
 
 
 def _mode(record: Container) -> Json:
-    """One that is on no network has its mode in the place of one, unless it has left all."""
+    """Return the mode in place of the networks; nothing for a container that has been disconnected from all."""
     network = record.network
     shown: Json = {**_UNCONNECTED, **_NO_ADDRESS}
     if network in BUILTIN and record.is_up():
@@ -319,11 +319,11 @@ def _endpoint(endpoint: Endpoint, record: Container, networks: dict[str, str], h
 
 
 def _aliases(endpoint: Endpoint, record: Container, hostname: str) -> list[str]:
-    """In docker's order: those asked for, the short ID, --hostname. The default network has no names."""
+    """Return the aliases in docker's order: those given, the short ID, --hostname. The default network has none."""
     if endpoint.network == DEFAULT:
         return []
-    asked, own = ([alias for alias in endpoint.aliases if (alias == hostname) is own] for own in (False, True))
-    return list(dict.fromkeys([*asked, record.id[:12], *own]))
+    requested, own = ([alias for alias in endpoint.aliases if (alias == hostname) is own] for own in (False, True))
+    return list(dict.fromkeys([*requested, record.id[:12], *own]))
 
 
 def _addresses(endpoint: Endpoint, record: Container, networks: dict[str, str]) -> Json:
@@ -343,19 +343,19 @@ def _addresses(endpoint: Endpoint, record: Container, networks: dict[str, str]) 
 
 
 def _bindings(texts: list[str], every: str) -> Json:
-    """docker's {"80/tcp": [{"HostIp", "HostPort"}]}. every: how all of the host's addresses are written."""
+    """Return docker's {"80/tcp": [{"HostIp", "HostPort"}]}. every: the text for all addresses of the host."""
     if not texts:
         return {}
     from mydocker.model.options.ports import parse_published
 
-    found: Json = {}
+    bindings: Json = {}
     for port in parse_published(texts):
         host = f"{port.host}-{port.last}" if port.last > port.host else str(port.host or "")
-        found.setdefault(port.target, []).append({"HostIp": port.host_ip or every, "HostPort": host})
-    return found
+        bindings.setdefault(port.target, []).append({"HostIp": port.host_ip or every, "HostPort": host})
+    return bindings
 
 
-# docker's Config of nothing: it has one of the container that an image was made of, which is not kept here.
+# docker's empty Config: docker keeps the one of the container from which an image was made, mydocker does not.
 _BLANK: Json = {
     "Hostname": "",
     "Domainname": "",
@@ -378,8 +378,8 @@ _BLANK: Json = {
 
 
 def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int) -> Json:
-    """image_id: sha256:…. config: the OCI image config. layers: chain IDs, bottom first. tags: NAME:TAG or NAME@DIGEST.
-    size: bytes, of all layers."""
+    """Describe an image. image_id: sha256:…. config: the OCI image config. layers: chain IDs, bottom first. tags:
+    NAME:TAG or NAME@DIGEST. size: bytes, of all layers."""
     own = config.get("config") or {}
     history = config.get("history") or [{}]
     described: Json = {
@@ -416,7 +416,7 @@ def image(image_id: str, config: Json, layers: list[str], tags: list[str], size:
 
 
 def volume(name: str, created: str, labels: dict[str, str] | None = None) -> Json:
-    """created: RFC 3339; docker shows whole seconds."""
+    """Describe a volume. created: RFC 3339; docker shows whole seconds."""
     return {
         "CreatedAt": timestamp.rfc3339(times.parse_rfc3339(created) // timestamp.SECOND * timestamp.SECOND),
         "Driver": "local",

@@ -18,7 +18,7 @@ DOCUMENTS = {
     "info": "system.info",
 }
 
-# name of a type that is not a struct -> the type it stands for
+# name of a type that is not a struct -> the underlying type
 NAMED = {
     "container.CgroupSpec": "string",
     "container.CgroupnsMode": "string",

@@ -1,7 +1,7 @@
 """From a request to a bundle's config.json: the OCI runtime spec 1.0.2, with docker's defaults.
 
-https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md. `runc` starts the same bundle. What OCI has no
-word for stands in annotations: the user as typed, whose name only the container's own files can resolve, and --init.
+https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md. `runc` starts the same bundle. Data for which OCI
+has no field is in annotations: the user as typed, whose name only the container's files can resolve, and --init.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-NOBODY = 65534  # who a process is while the name of its user is not resolved
+NOBODY = 65534  # the user of a process until the name of its user is resolved
 _CPU_PERIOD = 100_000  # µs, the kernel's default
 _RLIM_INFINITY = 2**64 - 1  # OCI's limits are unsigned
 
-# moby's daemon/pkg/oci/defaults.go. What a machine has of thermal counters comes from HostFacts.masked.
+# moby's daemon/pkg/oci/defaults.go. HostFacts.masked adds the thermal counters of the machine.
 MASKED = [
     "/proc/acpi",
     "/proc/asound",
@@ -44,8 +44,9 @@ MASKED = [
 ]
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
-# Every limit is set, so that none comes from the shell that called. systemd's defaults, which docker inherits (nofile
-# 1024:524288), but for nproc, which counts a user's processes on the whole machine: the pids cgroup is for that.
+# Every limit is set, so that none is inherited from the caller's shell. These are systemd's defaults, which docker
+# inherits (nofile 1024:524288), except nproc, which counts a user's processes on the whole machine: the pids cgroup
+# limits those of a container.
 _LIMITS = {
     "core": (0, -1),
     "cpu": (-1, -1),
@@ -65,7 +66,8 @@ _LIMITS = {
     "as": (-1, -1),
 }
 
-# The device cgroup: making any node (not opening it), the terminals, and what /dev has. runc allows the same by itself.
+# The device cgroup allows to make any node (not to open it), the terminals, and the devices of /dev. runc adds the
+# same.
 _DEVICES = [
     ("c", None, None, "m"),
     ("b", None, None, "m"),
@@ -81,14 +83,14 @@ _DEVICES = [
 ]
 
 
-def cgroup_parent(systemd: bool, wanted: str = "") -> str:
-    """Below which path containers have their cgroups, in every hierarchy. systemd: the host runs it. wanted: what
-    config.yaml says.
+def cgroup_parent(systemd: bool, configured: str = "") -> str:
+    """Return the parent of containers' cgroups, in every hierarchy. systemd: the host runs it. configured: the value in
+    config.yaml.
 
-    In a slice of systemd's they are one level further down. systemd turns off in a slice's subtree_control what it
-    believes unused; the kernel refuses that (EBUSY) as long as a level below passes it on.
+    In a slice the cgroups are one level further down: systemd disables controllers in a slice's subtree_control that it
+    believes unused, and the kernel refuses that (EBUSY) as long as a level below passes them on.
     """
-    parent = wanted.strip("/") or ("mydocker.slice" if systemd else "mydocker")
+    parent = configured.strip("/") or ("mydocker.slice" if systemd else "mydocker")
     return f"/{parent}/containers" if parent.endswith(".slice") else f"/{parent}"
 
 
@@ -102,11 +104,11 @@ def build(
     shared: tuple[str, str, str] | None = None,
     parent: str = "",
 ) -> Json:
-    """config.json. request: a complete() one. directory: the container's. volumes: name -> path. nodes: host.nodes().
-    shared: name, host name and directory of the container whose network it shares, and whose /etc/hosts and the like.
-    parent: config.yaml's cgroup_parent.
+    """Return config.json. request: a complete() one. directory: the container's. volumes: name -> path. nodes: from
+    host.nodes(). shared: name, host name and directory of the container whose network it shares, and whose /etc/hosts,
+    /etc/hostname and /etc/resolv.conf. parent: config.yaml's cgroup_parent.
 
-    Raises InvalidArgument for capabilities that mydocker has not, and for a broken seccomp profile.
+    Raises InvalidArgument for capabilities that mydocker does not have, and for an invalid seccomp profile.
     """
     nodes = list(nodes)
     bounding = capabilities.bounding(request.cap_add, request.cap_drop, request.privileged, host.capabilities)
@@ -150,8 +152,8 @@ def build(
 
 def _process(request: CreateRequest, hostname: str, bounding: list[str], host: HostFacts) -> Json:
     uid, gid = user_ids(request.user)
-    # A name may turn out to be root's. For any other user the kernel takes these away when the process changes to it.
-    held = bounding if uid in (0, NOBODY) else []
+    # A name may turn out to be root's. For any other user the kernel drops these when the process changes to it.
+    permitted = bounding if uid in (0, NOBODY) else []
     return {
         "terminal": request.tty,
         "user": {"uid": uid, "gid": gid, "additionalGids": [gid]},
@@ -160,8 +162,8 @@ def _process(request: CreateRequest, hostname: str, bounding: list[str], host: H
         "cwd": request.workdir or "/",
         "capabilities": {
             "bounding": bounding,
-            "permitted": held,
-            "effective": held,
+            "permitted": permitted,
+            "effective": permitted,
             "inheritable": [],
             "ambient": [],
         },
@@ -172,7 +174,7 @@ def _process(request: CreateRequest, hostname: str, bounding: list[str], host: H
 
 
 def user_ids(text: str) -> tuple[int, int]:
-    """UID and GID of NAME-or-UID[:GROUP-or-GID]: 0 where nothing is given, NOBODY's for what is a name."""
+    """Return UID and GID for NAME-or-UID[:GROUP-or-GID]: 0 if it is not given, NOBODY for a name."""
     user, _, group = text.partition(":")
     uid = int(user or "0") if not user or user.isdigit() else NOBODY
     if not group:
@@ -181,7 +183,7 @@ def user_ids(text: str) -> tuple[int, int]:
 
 
 def environment(request: CreateRequest, hostname: str) -> list[str]:
-    """KEY=VALUE. HOME is the runtime's to add, from the container's /etc/passwd, as runc does."""
+    """Return KEY=VALUE rows. The runtime adds HOME from the container's /etc/passwd, as runc does."""
     own = [f"PATH={PATH}", f"HOSTNAME={hostname}", *(["TERM=xterm"] if request.tty else [])]
     return keyvalue.overlay(own, request.env)
 
@@ -192,12 +194,12 @@ def _has_default_term(request: CreateRequest) -> bool:
 
 def _rlimits(request: CreateRequest, host: HostFacts) -> list[Json]:
     limits = {**_LIMITS, **{limit["name"]: (limit["soft"], limit["hard"]) for limit in request.ulimits}}
-    found = []
+    rlimits = []
     for name, pair in limits.items():
         maximum = host.hard_limits.get(name, units.UNLIMITED)
         soft, hard = (_unsigned(min(_unsigned(value), _unsigned(maximum))) for value in pair)
-        found.append({"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard})
-    return found
+        rlimits.append({"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard})
+    return rlimits
 
 
 def _unsigned(limit: int) -> int:
@@ -205,9 +207,9 @@ def _unsigned(limit: int) -> int:
 
 
 def _mounts(request: CreateRequest, directory: str, volumes: Mapping[str, str]) -> list[Json]:
-    """The kernel's file systems, then the container's files of /etc and what the user asked for, the higher ones first.
+    """Return the kernel's file systems, then the container's files in /etc and the user's mounts, parents first.
 
-    Where the user mounts something, nothing of ours goes, nor below his /dev.
+    Nothing of ours is mounted where the user mounts something, or below a /dev of theirs.
     """
     taken = {mount["target"] for mount in request.mounts}
     ours = [
@@ -222,8 +224,8 @@ def _mounts(request: CreateRequest, directory: str, volumes: Mapping[str, str]) 
         for name in ("hostname", "hosts", "resolv.conf")
         if f"/etc/{name}" not in taken
     ]
-    asked = [_user_mount(mount, volumes) for mount in request.mounts]
-    return ours + sorted(files + asked, key=lambda mount: mount["destination"].count("/"))
+    users = [_user_mount(mount, volumes) for mount in request.mounts]
+    return ours + sorted(files + users, key=lambda mount: mount["destination"].count("/"))
 
 
 def _system_mounts(request: CreateRequest) -> list[Json]:
@@ -261,21 +263,21 @@ def _entry(destination: str, kind: str, source: str, *options: str) -> Json:
 
 
 def _namespaces(request: CreateRequest, sharer: str) -> list[Json]:
-    """sharer: the name of the container whose network it has, "" if it has its own."""
+    """sharer: the name of the container whose network it shares, or ""."""
     shared = {"network": request.network, "uts": request.uts, "pid": request.pid, "ipc": request.ipc}
     kinds = ("mount", "network", "uts", "pid", "ipc", "cgroup")
-    found: list[Json] = [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
+    namespaces: list[Json] = [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
     if sharer:
-        next(each for each in found if each["type"] == "network")["path"] = f"/run/netns/{sharer}"
-    return found
+        next(each for each in namespaces if each["type"] == "network")["path"] = f"/run/netns/{sharer}"
+    return namespaces
 
 
 def _resources(request: CreateRequest, host: HostFacts, nodes: list[Node]) -> Json:
-    found: Json = {"devices": _device_rules(request, nodes)}
+    resources: Json = {"devices": _device_rules(request, nodes)}
     if request.memory:
-        found["memory"] = {"limit": request.memory}
-        if host.swap:  # docker's default: as much swap as memory
-            found["memory"]["swap"] = request.memory_swap or 2 * request.memory
+        resources["memory"] = {"limit": request.memory}
+        if host.swap:  # docker's default is as much swap as memory
+            resources["memory"]["swap"] = request.memory_swap or 2 * request.memory
     cpu: Json = {}
     if request.cpu_shares:
         cpu["shares"] = request.cpu_shares
@@ -287,18 +289,18 @@ def _resources(request: CreateRequest, host: HostFacts, nodes: list[Node]) -> Js
     if request.cpuset_mems:
         cpu["mems"] = request.cpuset_mems
     if cpu:
-        found["cpu"] = cpu
+        resources["cpu"] = cpu
     if request.pids_limit:
-        found["pids"] = {"limit": request.pids_limit}
-    return found
+        resources["pids"] = {"limit": request.pids_limit}
+    return resources
 
 
 def _device_rules(request: CreateRequest, nodes: list[Node]) -> list[Json]:
     if request.privileged:
         return [{"allow": True, "access": "rwm"}]
     rules: list[Json] = [{"allow": False, "access": "rwm"}]
-    asked = [(node["type"], node["major"], node["minor"], node["access"]) for node in nodes]
-    for kind, major, minor, access in _DEVICES + asked:
+    requested = [(node["type"], node["major"], node["minor"], node["access"]) for node in nodes]
+    for kind, major, minor, access in _DEVICES + requested:
         rule: Json = {"allow": True, "type": kind, "access": access}
         if major is not None:
             rule["major"] = major
@@ -309,7 +311,8 @@ def _device_rules(request: CreateRequest, nodes: list[Node]) -> list[Json]:
 
 
 def _sysctls(request: CreateRequest) -> dict[str, str]:
-    """docker's two, which let a user who is not root ping and listen on low ports in the container's own network."""
+    """Return the user's sysctls and docker's two, which let any user ping, and listen on low ports, in a network of the
+    container's own."""
     own = {}
     if request.network != "host" and not request.network.startswith("container:"):
         own = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}

@@ -23,7 +23,7 @@ class Cidr:
 
     @property
     def size(self) -> int:
-        """How many addresses, the network's own and the broadcast address included."""
+        """The number of addresses, including the network's own and the broadcast address."""
         return 1 << (self.bits - self.prefix)
 
     @property
@@ -43,12 +43,12 @@ class Cidr:
         return self.bits == other.bits and self.base <= other.last and other.base <= self.last
 
     def with_prefix(self, ip: str) -> str:
-        """An address of this network as a link has it: 10.0.0.2 -> 10.0.0.2/24."""
+        """Return an address of this network as on a link: 10.0.0.2/24 for 10.0.0.2."""
         return f"{ip}/{self.prefix}"
 
 
 def parse(text: str, what: str = "IP address") -> tuple[int, int]:
-    """(number, bits) of an address in the usual spelling; no zone, no prefix. what: its name in the message."""
+    """Parse an address to (number, bits); no zone, no prefix. what: its name in the message."""
     bits = IPV6 if ":" in text else IPV4
     try:
         return int.from_bytes(inet_pton(_FAMILIES[bits], text), "big"), bits
@@ -61,7 +61,7 @@ def show(number: int, bits: int = IPV4) -> str:
 
 
 def cidr(text: str, what: str = "subnet") -> Cidr:
-    """ADDRESS/PREFIX as the network it lies in: host bits count for nothing. what: its name in the message."""
+    """Parse ADDRESS/PREFIX to its network, without host bits. what: its name in the message."""
     ip, _, prefix = text.partition("/")
     try:
         number, bits = parse(ip)
@@ -74,12 +74,12 @@ def cidr(text: str, what: str = "subnet") -> Cidr:
 
 
 def mac_of(ip: str) -> str:
-    """The MAC address of who has this IPv4 address: locally administered, unicast, docker's."""
+    """Return docker's MAC address for an IPv4 address: locally administered, unicast."""
     return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + inet_pton(AF_INET, ip))
 
 
 def mac(text: str) -> str:
-    """A MAC address that a link can have, in lower case with colons: six bytes, no group address, not all zero."""
+    """Check a MAC address for a link: six bytes, not a group address, not all zero. Returns lower case with colons."""
     pairs = text.lower().split("-" if "-" in text else ":")
     if len(pairs) == 6 and all(len(pair) == 2 and set(pair) <= set("0123456789abcdef") for pair in pairs):
         if int(pairs[0], 16) & 1 or set(pairs) == {"00"}:

@@ -1,6 +1,6 @@
-"""What was asked for: every option of run and create, parsed and checked; and what the image says where nothing was.
+"""The request for a container: every option of run and create, parsed and checked, with the image's defaults.
 
-A CreateRequest is JSON all through. It is kept beside the container: start, inspect and commit work from it.
+A CreateRequest can be written as JSON. It is kept with the container: start, inspect and commit read it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from mydocker.model.options.units import Ulimit
 
 SCHEMA = 1
-MIN_MEMORY = 6 * units.MIB  # docker's: with less, a start fails in ways that say nothing
+MIN_MEMORY = 6 * units.MIB  # docker's: with less, a start fails with errors that do not name the cause
 SHM_SIZE = 64 * units.MIB
-# Options that are taken for the values that ask for what happens anyway -> (these values, why there are no others).
+# Options that are accepted only for what happens anyway -> (the accepted values, why there are no others).
 _ANYWAY = {
     "log_driver": (
         ("json-file", "local"),
-        "json-file or local: a log is always kept, on this host, for 'mydocker logs'",
+        "json-file or local: the log is always a file on this host, for 'mydocker logs'",
     ),
     "pull": (("missing", "never"), "missing or never: there is no pull yet"),
     "runtime": (("runc", "io.containerd.runc.v2", "mydocker"), "runc: mydocker itself does what runc does"),
@@ -44,44 +44,44 @@ _LARGEST_FILE = 1 << 20  # bytes, of --env-file and its like
 
 @record
 class CreateRequest:
-    """words: [IMAGE] [COMMAND] [ARG…] as typed; see resolve_words. Zero, "" or None is: not asked for."""
+    """words: [IMAGE] [COMMAND] [ARG…] as typed; see resolve_words(). Zero, "" or None: the option is not given."""
 
     words: list[str]
-    name: str = ""  # "": one is made up
+    name: str = ""  # "": a random one
     detach: bool = False
     interactive: bool = False
     tty: bool = False
     auto_remove: bool = False
-    restart: str = restart.NO  # model.restart's text
+    restart: str = restart.NO  # a policy of options.restart
     cidfile: str = ""
     explain: bool = False
     dry_run: bool = False
-    # The process. complete() fills in image, and adds to the others what the image says.
+    # The process. complete() sets image, and adds the image's defaults to the others.
     image: str = ""
     platform: str = ""  # as typed
-    entrypoint: list[str] | None = None  # [] undoes the image's
+    entrypoint: list[str] | None = None  # []: none, not even the image's
     command: list[str] = []
     env: list[str] = []  # KEY=VALUE
     user: str = ""
     workdir: str = ""
     labels: dict[str, str] = {}
     exposed_ports: list[str] = []  # "80/tcp"
-    published: list[str] = []  # model.ports' text
+    published: list[str] = []  # as options.ports writes them
     publish_all: bool = False
     stop_signal: str = ""
     stop_timeout: int | None = None  # seconds; -1: never kill
-    log_size: int = 0  # bytes of a log file, and
-    log_files: int = 0  # how many of them; 0: the host's default
+    log_size: int = 0  # bytes of a log file; 0: the host's default
+    log_files: int = 0  # number of log files, likewise
     log_options: dict[str, str] = {}  # as typed
     anyway: dict[str, str] = {}  # _ANYWAY's options as typed, for inspect to show
     no_healthcheck: bool = False
     init: bool = False
     oom_score_adj: int = 0
     ulimits: list[Ulimit] = []
-    # What it sees
+    # Its view of the host
     hostname: str = ""
     network: str = "none"  # none, host, container:ID, or the first network's name
-    networks: list[dict[str, Any]] = []  # model.network.Endpoint, as asked for
+    networks: list[dict[str, Any]] = []  # model.network.Endpoint, without addresses
     dns: list[str] = []
     dns_search: list[str] = []
     dns_options: list[str] = []
@@ -94,15 +94,15 @@ class CreateRequest:
     devices: list[Device] = []
     shm_size: int = SHM_SIZE
     sysctls: dict[str, str] = {}
-    # What it may use
+    # Its resources
     memory: int = 0  # bytes
-    memory_swap: int = 0  # bytes of memory and swap together; -1: as much swap as there is
+    memory_swap: int = 0  # bytes of memory plus swap; -1: no limit of swap
     nano_cpus: int = 0
     cpu_shares: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int = 0
-    # What it may do
+    # Its privileges
     privileged: bool = False
     cap_add: list[str] = []
     cap_drop: list[str] = []
@@ -134,9 +134,9 @@ def from_json(data: dict[str, Any], where: str = "request.json") -> CreateReques
 def from_params(
     params: Mapping[str, Any], environ: Mapping[str, str], host: HostFacts, read: Callable[[str], str] | None = None
 ) -> CreateRequest:
-    """The request that a command line makes. environ: the caller's. read: gives the text of --env-file and its like.
+    """Parse a command line. environ: the caller's. read: returns the text of --env-file and other files.
 
-    Raises InvalidArgument for whatever can't be meant, HostError for what this machine can't give.
+    Raises InvalidArgument for invalid options, HostError for what this machine can't do.
     """
     read = read or read_text
 
@@ -231,14 +231,15 @@ def from_params(
 
 
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
-    """What CreateRequest holds: host, or nothing for a namespace of the container's own."""
+    """Return the value for CreateRequest: "host", or "" for a namespace of the container's own."""
     if mode and mode not in known:
         raise InvalidArgument(f"unknown {kind} mode '{mode}'", f"--{kind} {' or '.join(known)}")
     return "host" if mode == "host" else ""
 
 
 def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str]:
-    """--security-opt's no-new-privileges, and seccomp as in CreateRequest. A profile is read now: its file may go."""
+    """Parse --security-opt to no-new-privileges, and seccomp as in CreateRequest. A profile's file is read now, as it
+    may be removed later."""
     no_new_privileges, seccomp = False, ""
     for option in options:
         key, _, value = option.partition("=" if "=" in option else ":")
@@ -249,7 +250,7 @@ def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str
         elif key == "seccomp" and value:
             seccomp = read(value)
             if not seccomp.lstrip().startswith("{"):
-                raise InvalidArgument(f"'{value}' is no seccomp profile", "a file in docker's JSON format")
+                raise InvalidArgument(f"'{value}' is not a seccomp profile", "a file in docker's JSON format")
         elif (key, value) not in (("apparmor", "unconfined"), ("label", "disable")):
             raise InvalidArgument(
                 f"security option '{option}' is not supported",
@@ -259,7 +260,7 @@ def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str
 
 
 def _log_options(options: list[str]) -> tuple[int, int]:
-    """docker's max-size=10m and max-file=3, as (bytes, files); 0 for what is not given."""
+    """Parse docker's max-size=10m and max-file=3 to (bytes, files); 0 for what is not given."""
     size, files = 0, 0
     for option in options:
         key, _, value = option.partition("=")
@@ -277,7 +278,7 @@ def _log_options(options: list[str]) -> tuple[int, int]:
 
 
 def read_text(path: str) -> str:
-    """A file that the user named. Raises InvalidArgument if it can't be read, is no UTF-8, or too large."""
+    """Read a file that the user named. Raises InvalidArgument if it can't be read, is not UTF-8, or is too large."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             text = file.read(_LARGEST_FILE + 1)
@@ -291,7 +292,7 @@ def read_text(path: str) -> str:
 
 
 def _check(request: CreateRequest, host: HostFacts) -> None:
-    """Options that can't be together, and those that this machine can't give."""
+    """Check for options that contradict each other, or that this machine can't support."""
     if request.stop_signal:
         signals.number(request.stop_signal)
     if request.auto_remove and request.restart != restart.NO:
@@ -321,16 +322,17 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
 
 
 def _check_shared_network(request: CreateRequest) -> None:
-    """What only a network of its own can give: it has none, the host's, or another container's."""
+    """Check a container without a network of its own for options that need one."""
     if request.network.startswith("container:"):
         if request.published or request.publish_all or request.exposed_ports:
             raise InvalidArgument(
-                f"no port can be published or exposed with --net {request.network}", "those are the other container's"
+                f"no port can be published or exposed with --net {request.network}",
+                "that is up to the other container",
             )
         of_its_own = [request.hostname, request.dns, request.dns_search, request.dns_options, request.extra_hosts]
         if any(of_its_own):
             raise InvalidArgument(
-                f"no --hostname, --dns or --add-host with --net {request.network}", "those are the other container's"
+                f"no --hostname, --dns or --add-host with --net {request.network}", "that is up to the other container"
             )
 
 
@@ -340,10 +342,11 @@ def resolve_words(
     is_command: Callable[[str], bool],
     how_to_get: Callable[[str], str],
 ) -> tuple[str, list[str]]:
-    """(image, command) of [IMAGE] [COMMAND] [ARG…]; without an image of the first word's name, the default image.
+    """Split [IMAGE] [COMMAND] [ARG…] into (image, command). If the first word is not an image, the command runs in the
+    default image.
 
-    is_image: the store has it. is_command: it is found on the default image's PATH. how_to_get: the hint for an image
-    that is missing.
+    is_image: the store has it. is_command: the default image's PATH has it. how_to_get: returns the hint for a missing
+    image.
     """
     if not words:
         raise InvalidArgument("no command or image given", "usage: mydocker run [OPTION…] [IMAGE] [COMMAND] [ARG…]")
@@ -356,9 +359,9 @@ def resolve_words(
 
 
 def complete(request: CreateRequest, image: str, command: list[str], config: Mapping[str, Any]) -> CreateRequest:
-    """The request with what the image's config says wherever the user said nothing, as docker merges the two.
+    """Return the request with the image's config where the user gave nothing, merged as docker does.
 
-    config: the `config` object of the OCI image config. It comes from outside, so its shape is checked.
+    config: the `config` object of the OCI image config. It is untrusted, so its shape is checked.
     """
     own_entrypoint = request.entrypoint is None
     entrypoint = _strings(config, "Entrypoint") if own_entrypoint else request.entrypoint or []
@@ -370,7 +373,9 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
     stop_signal = request.stop_signal or _string(config, "StopSignal")
     if stop_signal:
         signals.number(stop_signal)
-    images = [port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")]  # no such here
+    images = [
+        port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")
+    ]  # which mydocker does not have
     exposed = ports.expose([*request.exposed_ports, *images])
     targets = {port.target for port in ports.parse_published(request.published)}
     own_network = request.publish_all and request.networks
