@@ -1,4 +1,4 @@
-"""kernel/cgroups.py: which hierarchies a host has, by its mount table, and what is read from a cgroup's files."""
+"""The cgroup hierarchies in a host's mount table, and operations on a cgroup's directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOUNTS = {
 class TestLayout:
     @pytest.fixture
     def table(self, monkeypatch):
-        """Sets /proc/self/mountinfo, and the one file that tells whether swap is counted."""
+        """Set /proc/self/mountinfo, and the file whose existence means that swap is counted."""
 
         def set_table(text, counted=False):
             monkeypatch.setattr(cgroups, "open", lambda *_, **__: io.StringIO(text), raising=False)
@@ -50,15 +50,15 @@ class TestLayout:
 
     def test_a_hybrid_host_is_v1_with_a_unified_hierarchy_beside(self, table):
         table(V1 + UNIFIED)
-        found = cgroups._read_layout()
-        assert (found.version, found.mounts) == (1, {**MOUNTS, "unified": "/sys/fs/cgroup/unified"})
-        assert found.controllers == ["cpu", "cpuacct", "memory"]
+        layout = cgroups._read_layout()
+        assert (layout.version, layout.mounts) == (1, {**MOUNTS, "unified": "/sys/fs/cgroup/unified"})
+        assert layout.controllers == ["cpu", "cpuacct", "memory"]
 
     def test_v2(self, table):
         table(V2)
         assert cgroups._read_layout() == Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpuset", "cpu", "memory"])
 
-    def test_systemds_own_hierarchy_alone_does_not_make_it_v1(self, table):
+    def test_systemds_own_hierarchy_does_not_make_a_host_v1(self, table):
         table(V2 + V1.splitlines()[2])
         assert cgroups._read_layout().version == 2
 
@@ -66,7 +66,7 @@ class TestLayout:
         table(V1.splitlines()[0])
         assert cgroups._read_layout() == Layout(0, {}, [])
 
-    def test_the_first_mount_of_a_hierarchy_counts_and_views_from_elsewhere_do_not(self, table):
+    def test_the_first_mount_of_a_hierarchy_counts_and_those_of_other_namespaces_do_not(self, table):
         row = V1.splitlines(keepends=True)[4]
         table(
             row.replace("0:33 / ", "0:33 /../.. ").replace("/memory rw", "/view rw") + row + row.replace("/sys", "/x")
@@ -79,21 +79,21 @@ class TestLayout:
 
 
 class TestDirectories:
-    """Plain directories in place of cgroups: they take the same system calls."""
+    """Plain directories stand for cgroups: the system calls are the same."""
 
-    def test_made_with_the_parent_and_once_is_enough(self, tmp_path):
+    def test_make_also_makes_the_parent_and_can_be_repeated(self, tmp_path):
         path = f"{tmp_path}/mydocker/abc"
         cgroups.make(path)
         cgroups.make(path)
         assert os.path.isdir(path)
 
-    def test_all_levels_are_made_and_only_the_lowest_go_again(self, tmp_path):
-        """A slice above is systemd's: what it has set there would be lost with it."""
+    def test_make_makes_all_levels_and_remove_only_the_lowest(self, tmp_path):
+        """The slice above belongs to systemd, whose settings would be lost with it."""
         cgroups.make(f"{tmp_path}/mydocker.slice/containers/abc")
         cgroups.remove(f"{tmp_path}/mydocker.slice/containers/abc")
         assert [path.name for path in tmp_path.rglob("*")] == ["mydocker.slice"]
 
-    def test_a_parent_that_vanishes_meanwhile_is_made_again(self, tmp_path, monkeypatch):
+    def test_a_parent_that_vanishes_meanwhile_is_recreated(self, tmp_path, monkeypatch):
         real, calls = os.mkdir, []
 
         def mkdir(path, *rest):
@@ -107,7 +107,7 @@ class TestDirectories:
         assert os.path.isdir(tmp_path / "mydocker" / "abc")
         assert len(calls) == 5
 
-    def test_removed_with_the_parent_if_nobody_else_is_there(self, tmp_path):
+    def test_remove_also_removes_an_empty_parent(self, tmp_path):
         for name in ("a", "b"):
             cgroups.make(f"{tmp_path}/mydocker/{name}")
         cgroups.remove(f"{tmp_path}/mydocker/a")
@@ -116,7 +116,7 @@ class TestDirectories:
         cgroups.remove(f"{tmp_path}/mydocker/b")  # harmless
         assert os.listdir(tmp_path) == []
 
-    def test_what_is_written_is_written_whole_and_a_failure_says_what_and_where(self, tmp_path):
+    def test_an_error_of_write_names_the_value_and_the_file(self, tmp_path):
         (tmp_path / "cpu.max").touch()
         cgroups.write(f"{tmp_path}/cpu.max", "50000 100000")
         assert cgroups.read(f"{tmp_path}/cpu.max") == "50000 100000"
@@ -135,5 +135,5 @@ class TestOomKills:
         assert cgroups.oom_kills(Layout(1, {"memory": str(tmp_path.parent)}, []), f"/{tmp_path.name}") == 1
 
     @pytest.mark.parametrize("layout", [Layout(1, {}, []), Layout(1, {"memory": "/nowhere"}, []), Layout(0, {}, [])])
-    def test_where_nothing_is_counted_none_is_known(self, layout):
+    def test_without_a_counter_there_are_no_kills(self, layout):
         assert cgroups.oom_kills(layout, "/x") == 0

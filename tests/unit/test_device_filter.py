@@ -1,4 +1,4 @@
-"""The cgroup v2 device program, run by a small eBPF interpreter against a plain reading of the rules."""
+"""The device filter of cgroup v2: a small eBPF interpreter runs it, and the result is compared with the rules."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(program: bytes, kind: str, major: int, minor: int, access: str) -> int:
 
 
 def reaches_everything(program: bytes) -> bool:
-    """The kernel's verifier refuses a program with an instruction that nothing leads to."""
+    """True if every instruction is reachable: the kernel's verifier refuses other programs."""
     seen, waiting = set(), [0]
     while waiting:
         position = waiting.pop()
@@ -62,7 +62,7 @@ def reaches_everything(program: bytes) -> bool:
 
 
 def allowed(devices: list[dict], kind: str, major: int, minor: int, access: str) -> bool:
-    """Each access goes by the last entry about it."""
+    """Decide on each access by the last entry that matches it."""
 
     def about(device: dict, letter: str) -> bool:
         return (
@@ -88,7 +88,7 @@ NULL = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"}
 MAKE_ANY = {"allow": True, "type": "c", "access": "m"}
 
 
-def test_what_docker_lets_a_container_have():
+def test_docker_s_default_devices():
     devices = [DENY_ALL, MAKE_ANY, {**MAKE_ANY, "type": "b"}, NULL, {**NULL, "major": 136, "minor": None}]
     assert permits(devices, "c", 1, 3, "rw")
     assert permits(devices, "c", 136, 7, "rw")
@@ -98,7 +98,7 @@ def test_what_docker_lets_a_container_have():
     assert not permits(devices, "c", 1, 11, "r")
 
 
-def test_nothing_is_allowed_unless_said():
+def test_without_an_entry_nothing_is_allowed():
     assert not permits([], "c", 1, 3, "r")
     assert not permits([DENY_ALL], "c", 1, 3, "m")
 
@@ -130,7 +130,7 @@ def test_no_access_is_not_all():
 
 
 @pytest.mark.parametrize("change", [{"type": "u"}, {"type": ""}, {"access": "rx"}, {"access": "RW"}])
-def test_a_rule_that_makes_no_sense(change):
+def test_an_invalid_rule(change):
     with pytest.raises(InvalidArgument, match="invalid device rule"):
         device_filter.compile([{**NULL, **change}])
 

@@ -1,4 +1,4 @@
-"""Storage drivers as planners: the mounts that they ask for, and which one is chosen."""
+"""The mounts that storage drivers plan, and the choice of a driver."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class TestOverlay:
         (mount,) = overlay.root_ops(DIR, layers)
         assert isinstance(mount, Mount)
         assert (mount.source, mount.target, mount.fstype, mount.flags) == ("overlay", f"{DIR}/rootfs", "overlay", 0)
-        found = options(mount.data)
-        assert found["lowerdir"].split(":") == directories(layers)[::-1]
-        assert (found["upperdir"], found["workdir"]) == (f"{DIR}/upper", f"{DIR}/work")
-        assert (found["redirect_dir"], found["metacopy"], found["index"]) == ("nofollow", "off", "off")
+        mounted = options(mount.data)
+        assert mounted["lowerdir"].split(":") == directories(layers)[::-1]
+        assert (mounted["upperdir"], mounted["workdir"]) == (f"{DIR}/upper", f"{DIR}/work")
+        assert (mounted["redirect_dir"], mounted["metacopy"], mounted["index"]) == ("nofollow", "off", "off")
 
     def test_view_has_the_changes_on_top_and_writes_nothing(self):
         layers = chain(2)
         (mount,) = overlay.view_ops(DIR, layers)
-        found = options(mount.data)
-        assert found["lowerdir"].split(":") == [f"{DIR}/upper", *directories(layers)[::-1]]
-        assert "upperdir" not in found
+        mounted = options(mount.data)
+        assert mounted["lowerdir"].split(":") == [f"{DIR}/upper", *directories(layers)[::-1]]
+        assert "upperdir" not in mounted
         assert mount.flags == FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
 
     @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
-    def test_sixty_layers_and_more_fit_in_the_page_by_short_links(self, plan):
+    def test_short_links_make_more_than_sixty_layers_fit_into_a_page(self, plan):
         layers = chain(80)
         (mount,) = plan(DIR, layers)
         assert len(mount.data) < PAGE
@@ -67,7 +67,7 @@ class TestOverlay:
         assert all(full.startswith(short) for short, full in zip(lowers[::-1], directories(layers)))
 
     @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
-    def test_too_many_layers_are_an_error_that_says_so(self, plan):
+    def test_too_many_layers_are_an_error(self, plan):
         with pytest.raises(Conflict, match="too many layers for overlay: 200"):
             plan(DIR, chain(200))
 
@@ -75,10 +75,10 @@ class TestOverlay:
         with pytest.raises(Conflict, match="no layers"):
             overlay.root_ops(DIR, [])
 
-    def test_what_parts_options_and_layers_is_escaped(self):
+    def test_separators_of_options_and_layers_are_escaped(self):
         assert overlay.escape("/a:b,c\\d") == "/a\\:b\\,c\\\\d"
 
-    def test_prepare_makes_directories_once_and_the_root_like_the_image_s(self, tmp_path, monkeypatch):
+    def test_prepare_makes_directories_once_and_gives_the_root_the_image_s_mode(self, tmp_path, monkeypatch):
         monkeypatch.setattr(paths, "LAYERS", str(tmp_path / "layers"))
         layers = chain(2)
         for layer, mode in zip(layers, (0o755, 0o711)):
@@ -90,7 +90,7 @@ class TestOverlay:
             assert (tmp_path / "upper").stat().st_mode & 0o7777 == 0o711
             (tmp_path / "layers" / layers[1][7:]).chmod(0o700)
 
-    def test_prepare_makes_the_short_links_and_refuses_one_that_leads_elsewhere(self, tmp_path, monkeypatch):
+    def test_prepare_makes_the_short_links_and_refuses_one_with_another_target(self, tmp_path, monkeypatch):
         monkeypatch.setattr(paths, "LAYERS", str(tmp_path / "layers"))
         layers = chain(35)
         for layer in layers:
@@ -108,7 +108,7 @@ class TestOverlay:
 
 
 class TestAufs:
-    def test_root_is_the_book_s(self):
+    def test_root_is_mounted_as_in_the_book(self):
         layers = chain(2)
         (mount,) = aufs.root_ops(DIR, layers)
         bottom, top = directories(layers)
@@ -153,7 +153,7 @@ class TestChoice:
         driver, why = choice.choose(None)
         assert (driver.name, why) == ("aufs", "no overlay: broken")
 
-    def test_copy_works_everywhere_and_the_reason_is_told(self, host):
+    def test_copy_works_everywhere_and_the_reason_is_returned(self, host):
         host(overlay="broken", aufs="missing")
         driver, why = choice.choose("")
         assert (driver.name, why) == ("copy", "no overlay: broken; no aufs: missing")
@@ -167,7 +167,7 @@ class TestChoice:
             choice.choose("zfs")
 
     def test_the_order_is_the_one_that_config_yaml_and_the_reference_promise(self):
-        """copy works everywhere: what comes after it would never be tried."""
+        """copy works everywhere, so a driver after it would never be tried."""
         assert choice.NAMES[-1] == "copy"
         promised = " or ".join(", ".join(choice.NAMES).rsplit(", ", 1))
         assert config.KEYS["storage_driver"][1].startswith(f"{promised}; empty: the first")
@@ -189,7 +189,7 @@ class TestChoice:
         assert name in settings["storage_driver"]["choices"]
 
     @pytest.mark.parametrize("name", ["zfs", "", "base", "../x"])
-    def test_a_record_s_driver_is_one_of_ours(self, name):
+    def test_a_container_with_an_unknown_driver_is_an_error(self, name):
         with pytest.raises(CorruptRecord):
             choice.named(name)
 
@@ -197,7 +197,7 @@ class TestChoice:
 @pytest.mark.parametrize(
     ("table", "why"), [("nodev\toverlay\nnodev\taufs\n", ""), ("nodev\toverlay\n", "no aufs"), ("\tbaufs\n", "no aufs")]
 )
-def test_aufs_is_there_if_the_kernel_lists_it(tmp_path, monkeypatch, table, why):
+def test_aufs_works_if_the_kernel_lists_it(tmp_path, monkeypatch, table, why):
     (tmp_path / "filesystems").write_text(table)
     monkeypatch.setattr(
         "builtins.open", lambda path, real=open, **how: real(path.replace("/proc", str(tmp_path)), **how)

@@ -1,4 +1,4 @@
-"""The busybox image: the same from the same program, what a system needs, nothing from a dynamic program."""
+"""The busybox image: reproducible, complete, and refused for a dynamic program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ APPLETS = ["[", "cat", "sh", "vi"]
 
 
 def elf(*types: int, wide: bool = True, order: str = "<") -> bytes:
-    """An ELF header and program headers of these types (elf(5))."""
+    """Make an ELF header and program headers of these types (elf(5))."""
     ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if order == "<" else 2, 1]) + bytes(9)
     size, each = (64, 56) if wide else (52, 32)
     address = "Q" if wide else "I"
@@ -28,20 +28,20 @@ def elf(*types: int, wide: bool = True, order: str = "<") -> bytes:
 
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("order", "<>")
-def test_static_is_what_needs_no_interpreter(wide, order):
+def test_a_program_without_interpreter_is_static(wide, order):
     assert busybox.is_static(elf(1, 1, 4, wide=wide, order=order))
     assert not busybox.is_static(elf(6, 3, 1, wide=wide, order=order))
     assert not busybox.is_static(elf(wide=wide, order=order))
 
 
 @pytest.mark.parametrize("program", [b"", b"\x7fELF", b"#!/bin/sh\n", elf(1, 1)[:80], elf(1)[:-60]])
-def test_what_is_no_program_is_not_static(program):
+def test_a_file_that_is_not_a_program_is_not_static(program):
     assert not busybox.is_static(program)
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    """A host whose busybox is the file that is returned; it is not run."""
+    """A host whose busybox is the file that is returned; the file is not executed."""
     program = tmp_path / "busybox"
     program.write_bytes(elf(1))
     monkeypatch.setattr(busybox, "PLACES", (str(tmp_path / "no"), str(program)))

@@ -1,4 +1,4 @@
-"""--change: Dockerfile instructions on an image's config."""
+"""Dockerfile instructions of --change, applied to an image's config."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_each_instruction(change, expected):
         *("STOPSIGNAL SIGNOSUCH", "WORKDIR ${", "USER ${a b}", "WORKDIR $NOTHING"),
     ],
 )
-def test_what_makes_no_sense_is_an_error_that_names_it(change):
+def test_an_invalid_change_is_an_error_that_names_it(change):
     with pytest.raises(InvalidArgument) as caught:
         apply_changes({}, [change])
     assert repr(change)[1:-1].replace("\\'", "'")[:4] in str(caught.value)
 
 
-def test_they_add_to_what_is_there_and_leave_it_alone():
+def test_changes_add_to_the_config_and_do_not_modify_the_old_one():
     old = {"Env": ["PATH=/bin", "a=1"], "Labels": {"x": "1"}, "WorkingDir": "/a", "Volumes": {"/v": {}}, "Other": 1}
     copy = {key: value.copy() if isinstance(value, (list, dict)) else value for key, value in old.items()}
     new = apply_changes(old, ["ENV PATH=/x:$PATH a=${a}2", "LABEL y=2", "WORKDIR b", "VOLUME /w"])
@@ -112,7 +112,7 @@ def test_words_in_single_quotes_come_back(expected):
 
 
 @given(st.text())
-def test_any_text_is_taken_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     try:
         apply_changes({}, [f"ENV {text}", f"CMD {text}", f"EXPOSE {text}"])
     except InvalidArgument:

@@ -1,4 +1,4 @@
-"""The image store's readers: names, IDs, prefixes; what is corrupt is named; who has which name in the index."""
+"""Lookups in the image store by name, ID and prefix; errors for corrupt files; names in the index."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Layout:
         self.write()
 
     def add(self, number: int, *names: str, layers: int = 1) -> str:
-        """The new image's ID."""
+        """Add an image. Returns its ID."""
         row = self.manifest(number, layers)
         for name in names or ("",):
             self.name(row, name)
@@ -64,16 +64,16 @@ def test_an_image_by_each_of_its_names(layout):
     image_id = layout.add(1, "box", "box:v1", "host:5000/a/box")
     layout.add(2, "other:latest")
     for reference in ("box", "box:latest", "box:v1", "host:5000/a/box:latest", image_id, image_id[7:], image_id[:20]):
-        found = store.resolve(reference)
-        assert (found.id, found.size, found.created) == (image_id, 100, "2024-01-02T00:00:00Z")
-        assert found.names == ["box:latest", "box:v1", "host:5000/a/box:latest"]
-        assert found.layers == [digest(b"layer 1")]
+        image = store.resolve(reference)
+        assert (image.id, image.size, image.created) == (image_id, 100, "2024-01-02T00:00:00Z")
+        assert image.names == ["box:latest", "box:v1", "host:5000/a/box:latest"]
+        assert image.layers == [digest(b"layer 1")]
 
 
 @pytest.mark.parametrize(
     "reference", ["no", "box:v2", "Box", "", "a b", "/bin/sh", "0" * 64, "sha256:", "sha256:xyz", "é"]
 )
-def test_what_is_not_there(layout, reference):
+def test_an_unknown_reference(layout, reference):
     layout.add(1, "box")
     with pytest.raises(NotFound) as caught:
         store.resolve(reference)
@@ -81,7 +81,7 @@ def test_what_is_not_there(layout, reference):
     assert "mydocker import" in caught.value.hint
 
 
-def test_what_is_not_there_can_be_got(layout):
+def test_the_hint_for_an_unknown_reference_gets_the_image(layout):
     with pytest.raises(NotFound) as caught:
         store.resolve("library/nginx")
     assert caught.value.hint == (
@@ -92,7 +92,7 @@ def test_what_is_not_there_can_be_got(layout):
         assert f"'skopeo copy docker://NAME:TAG oci:{paths.IMAGES}:NAME:TAG'" in store.how_to_get(nameless)
 
 
-def test_docker_hubs_names_are_one(layout):
+def test_docker_hubs_spellings_of_a_name_are_equal(layout):
     image_id = layout.add(1, "docker.io/library/box:1")
     for reference in ("box:1", "library/box:1", "docker.io/box:1", "index.docker.io/library/box:1"):
         assert store.resolve(reference).id == image_id
@@ -150,7 +150,7 @@ def test_two_manifests_of_one_config_are_one_image(layout):
     assert (image.id, image.names) == (image_id, ["packed:latest", "plain:latest"])
 
 
-def test_a_list_of_manifests_stands_for_the_one_of_this_machine(layout):
+def test_a_list_of_manifests_means_the_one_for_this_machine(layout):
     def row(number: int, system: str, machine: str) -> dict:
         return {**layout.manifest(number), "platform": {"os": system, "architecture": machine}}
 
@@ -186,7 +186,7 @@ BAD_JSON = ["", "{", "[]", "null", "{}x", "\udcff", '{"a":' * 5000]
 @pytest.mark.parametrize(
     "text", [*BAD_JSON, "{}", '{"manifests": 5}', '{"manifests": [{}]}', '{"manifests": [{"digest": "../x"}]}']
 )
-def test_a_garbled_index_is_named_and_left_alone(layout, text):
+def test_a_garbled_index_is_named_and_not_changed(layout, text):
     layout.add(1, "box")
     raw = text.encode(errors="surrogateescape")
     (layout.directory / "index.json").write_bytes(raw)
@@ -206,7 +206,7 @@ def test_a_missing_index_is_not_an_empty_store(layout):
 
 @pytest.mark.parametrize("text", [*BAD_JSON, "{}", None])
 @pytest.mark.parametrize("which", ["manifest", "config"])
-def test_a_garbled_blob_is_named_and_the_hint_says_how_to_get_rid_of_it(layout, which, text):
+def test_a_garbled_blob_is_named_and_the_hint_says_how_to_remove_it(layout, which, text):
     image_id = layout.add(1, "box")
     victim = image_id if which == "config" else layout.rows[0]["digest"]
     path = layout.directory / "blobs/sha256" / victim[7:]
@@ -233,7 +233,7 @@ def test_a_garbled_blob_is_named_and_the_hint_says_how_to_get_rid_of_it(layout, 
         {"manifests": 5},
     ],
 )
-def test_a_manifest_from_anybody(layout, manifest):
+def test_a_malformed_manifest(layout, manifest):
     layout.name(layout.blob(manifest), "box")
     with pytest.raises(CorruptRecord):
         store.resolve("box")
@@ -242,7 +242,7 @@ def test_a_manifest_from_anybody(layout, manifest):
 @pytest.mark.parametrize(
     "rootfs", [None, 5, {}, {"diff_ids": []}, {"diff_ids": [5]}, {"diff_ids": ["../x"]}, {"diff_ids": "x"}]
 )
-def test_a_config_from_anybody(layout, rootfs):
+def test_a_malformed_config(layout, rootfs):
     row = {"digest": digest(b""), "size": 1}
     layout.name(layout.blob({"config": layout.blob({"rootfs": rootfs}), "layers": [row]}), "box")
     with pytest.raises(CorruptRecord):
@@ -250,7 +250,7 @@ def test_a_config_from_anybody(layout, rootfs):
 
 
 class TestIndex:
-    """Who has which name: pure functions on lists of descriptors."""
+    """Names in the index: pure functions on lists of descriptors."""
 
     def row(self, number: int, name: str = "") -> dict:
         row = {"mediaType": "m", "digest": digest(b"%d" % number), "size": number}
@@ -261,27 +261,27 @@ class TestIndex:
         assert rows == [self.row(1, "a:1")]
         assert writer.with_name(rows, self.row(1, "a:1"), "b:1") == [self.row(1, "a:1"), self.row(1, "b:1")]
 
-    def test_a_name_is_taken_over_and_the_loser_stays_without(self):
+    def test_a_name_is_moved_and_the_old_manifest_stays_without_a_name(self):
         rows = writer.with_name([self.row(1, "a:1")], self.row(2), "a:1")
         assert rows == [self.row(1), self.row(2, "a:1")]
 
-    def test_a_loser_with_another_name_keeps_that(self):
+    def test_a_manifest_that_loses_a_name_keeps_its_others(self):
         rows = writer.with_name([self.row(1, "a:1"), self.row(1, "b:1")], self.row(2), "a:1")
         assert rows == [self.row(1, "b:1"), self.row(2, "a:1")]
 
-    def test_without_a_name_it_is_listed_once(self):
+    def test_a_manifest_without_a_name_is_listed_once(self):
         rows = writer.with_name([], self.row(1), "")
         assert rows == writer.with_name(rows, self.row(1), "") == [self.row(1)]
         assert writer.with_name([self.row(1, "a:1")], self.row(1), "") == [self.row(1, "a:1")]
 
-    def test_what_gets_a_name_is_no_longer_listed_without(self):
+    def test_a_manifest_that_gets_a_name_is_not_also_listed_without_one(self):
         assert writer.with_name([self.row(1)], self.row(1), "a:1") == [self.row(1, "a:1")]
 
     def test_the_same_name_again_changes_nothing(self):
         rows = [self.row(1, "a:1"), self.row(2, "b:1")]
         assert sorted(writer.with_name(rows, self.row(1), "a:1"), key=str) == sorted(rows, key=str)
 
-    def test_a_tool_s_name_without_its_tag_counts(self):
+    def test_a_name_that_another_tool_wrote_without_a_tag_counts(self):
         assert writer.without_name([self.row(1, "a")], "a:latest") == [self.row(1)]
 
     @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["", "a:1", "b:1", "c:1"])), max_size=12))
@@ -292,15 +292,15 @@ class TestIndex:
             rows = writer.with_name(rows, self.row(number), name)
             if name:
                 owner[name] = number
-        found = {store.name_in(row): row["size"] for row in rows if store.name_in(row)}
-        assert found == owner
+        sizes = {store.name_in(row): row["size"] for row in rows if store.name_in(row)}
+        assert sizes == owner
         assert {row["size"] for row in rows} == {number for number, _ in steps}
         nameless = [row["size"] for row in rows if not store.name_in(row)]
         assert len(nameless) == len(set(nameless))
         assert not set(nameless) & set(owner.values())
 
 
-def test_documents_are_what_their_digests_say():
+def test_documents_have_the_digests_that_refer_to_them():
     config = {"created": "x", "rootfs": {"type": "layers", "diff_ids": []}}
     config_data, manifest_data = writer.documents(config, [{"digest": "d"}])
     assert jsontext.loads(config_data) == config

@@ -1,4 +1,4 @@
-"""Streams: what was compressed comes out, what is broken is refused, what is read is hashed and kept."""
+"""Streams are decompressed, refused if they are damaged, hashed and stored."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def test_one_stream_or_several_in_a_row(kind, copies):
 
 @given(st.sampled_from(list(COMPRESS)), st.binary(max_size=500), st.integers(1, 64))
 def test_in_pieces_of_any_size(kind, data, size):
-    found = streams.decompressed(stream(COMPRESS[kind](data)))
-    pieces = iter(lambda: found.read(size), b"")
+    plain = streams.decompressed(stream(COMPRESS[kind](data)))
+    pieces = iter(lambda: plain.read(size), b"")
     assert b"".join(pieces) == data
 
 
-def test_what_is_not_compressed_is_handed_on():
+def test_a_stream_that_is_not_compressed_is_returned_as_it_is():
     plain = stream(b"plain")
     assert streams.decompressed(plain) is plain
 
 
 @pytest.mark.parametrize("kind", COMPRESS)
 @pytest.mark.parametrize("cut", [20, -1])
-def test_what_ends_too_early_is_refused(kind, cut):
+def test_a_truncated_stream_is_refused(kind, cut):
     with pytest.raises(InvalidArgument, match="compressed data"):
         streams.decompressed(stream(COMPRESS[kind](DATA)[:cut])).read()
 
@@ -59,7 +59,7 @@ def test_a_wrong_byte_is_refused(kind):
         streams.decompressed(stream(bytes(raw))).read()
 
 
-def test_xz_may_not_take_all_the_memory():
+def test_xz_has_a_limit_of_memory():
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
     raw = lzma.compress(b"x", filters=filters)
     with pytest.raises(InvalidArgument):
@@ -67,7 +67,7 @@ def test_xz_may_not_take_all_the_memory():
 
 
 def test_zstd_without_its_program_is_an_error_that_names_the_package(monkeypatch):
-    """It fits an image of the store as well as an archive. That zstd is read, test_images_store.py shows."""
+    """The message fits an image in the store and an archive. test_images_store.py tests that zstd is read."""
     monkeypatch.setitem(sys.modules, "compression", None)
     monkeypatch.setattr(programs, "find", lambda name: "")
     for magic in ("28b52ffd", "502a4d18", "5f2a4d18"):
@@ -77,22 +77,22 @@ def test_zstd_without_its_program_is_an_error_that_names_the_package(monkeypatch
 
 @pytest.mark.parametrize("kind", COMPRESS)
 @pytest.mark.parametrize("padding", [1, 3 << 20])
-def test_zeros_behind_the_end_are_read_to_the_end(kind, padding):
-    """Who writes them into a pipe is not cut off."""
+def test_padding_after_the_end_is_read_completely(kind, padding):
+    """A program that writes them into a pipe must not get EPIPE."""
     source = stream(COMPRESS[kind](DATA) + bytes(padding))
     assert streams.decompressed(source).read() == DATA
     assert source.read() == b""
 
 
 @pytest.mark.parametrize("kind", COMPRESS)
-def test_anything_else_behind_the_end_is_refused(kind):
+def test_other_bytes_after_the_end_are_refused(kind):
     for behind in (b"garbage", bytes(100_000) + b"garbage", bytes(100_000) + b"\1" + bytes(100_000)):
         with pytest.raises(InvalidArgument, match="compressed data"):
             streams.decompressed(stream(COMPRESS[kind](b"x") + behind)).read()
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_tee_hashes_all_and_keeps_it(tmp_path, keep):
+def test_tee_hashes_and_stores_all_bytes(tmp_path, keep):
     path = str(tmp_path / "kept") if keep else ""
     with streams.Tee(stream(DATA), path) as tee:
         assert tee.read(10) == DATA[:10]  # the rest is read by finish()
@@ -102,7 +102,7 @@ def test_tee_hashes_all_and_keeps_it(tmp_path, keep):
         assert (tmp_path / "kept").read_bytes() == DATA
 
 
-def test_tee_takes_any_number_of_bytes_after_its_reader_has_stopped():
+def test_tee_reads_the_bytes_that_its_reader_has_left():
     data = bytes(20 << 20)
     with streams.Tee(stream(data)) as tee, io.BufferedReader(tee, streams.CHUNK) as reader:
         reader.read(10)
@@ -110,15 +110,15 @@ def test_tee_takes_any_number_of_bytes_after_its_reader_has_stopped():
         assert tee.size == len(data)
 
 
-def test_tee_that_is_closed_takes_nothing_more():
-    """It would be counted, and hashed by nobody: a BufferedReader that is no longer used closes its Tee."""
+def test_a_closed_tee_cannot_be_read():
+    """Its bytes would be counted, but not hashed: a BufferedReader without references closes its Tee."""
     tee = streams.Tee(stream(bytes(20 << 20)))
     io.BufferedReader(tee).read(10)
     with pytest.raises(ValueError, match="would not be hashed"):
         tee.finish()
 
 
-def test_tee_whose_thread_fails_does_not_wait_for_it(monkeypatch):
+def test_tee_does_not_wait_for_a_thread_that_has_failed(monkeypatch):
     def fails(self) -> None:
         raise MemoryError
 
@@ -127,7 +127,7 @@ def test_tee_whose_thread_fails_does_not_wait_for_it(monkeypatch):
         tee.finish()
 
 
-def test_tee_tells_its_reader_of_a_full_disk(tmp_path):
+def test_tee_raises_the_error_of_a_full_disk_in_its_reader(tmp_path):
     tee = streams.Tee(stream(DATA * 10), str(tmp_path / "kept"))
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, tee._descriptor)
@@ -137,7 +137,7 @@ def test_tee_tells_its_reader_of_a_full_disk(tmp_path):
     tee.close()
 
 
-def test_tee_ends_its_thread_whatever_happens(tmp_path):
+def test_tee_ends_its_thread_after_any_error(tmp_path):
     def interrupted(tee: streams.Tee) -> None:
         with tee:
             tee.read(10)

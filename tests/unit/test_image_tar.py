@@ -1,4 +1,4 @@
-"""Tar archives: read as tarfile and GNU tar write them, refused where they are damaged, written for everybody."""
+"""Archives of tarfile and GNU tar are read, damaged ones are refused, and ours can be read by others."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def member(name: str, content: bytes = b"", **fields) -> tuple[tarfile.TarInfo, 
 
 
 def read(raw: bytes) -> list[tuple[tar.Entry, bytes]]:
-    """All entries with their content, by way of a memory file."""
-    found = []
+    """Return all entries with their content, read through a memory file."""
+    entries = []
     for entry in (reader := Reader(io.BufferedReader(io.BytesIO(raw)))):
         content = b""
         if entry.type == tar.FILE:
@@ -46,8 +46,8 @@ def read(raw: bytes) -> list[tuple[tar.Entry, bytes]]:
             reader.copy_content(entry, descriptor)
             content = os.pread(descriptor, 1 << 22, 0)
             os.close(descriptor)
-        found.append((entry, content))
-    return found
+        entries.append((entry, content))
+    return entries
 
 
 @given(
@@ -61,8 +61,8 @@ def read(raw: bytes) -> list[tuple[tar.Entry, bytes]]:
 def test_a_file_is_read_as_it_was_written(format, path, content, owner, mode, mtime):
     name = "/".join(path)
     wanted = member(name, content, uid=owner, gid=owner, mode=mode, mtime=mtime)
-    ((entry, found),) = read(written(wanted, format=format))
-    assert (entry.name, found) == (name, content)
+    ((entry, data),) = read(written(wanted, format=format))
+    assert (entry.name, data) == (name, content)
     assert (entry.uid, entry.gid, entry.mode, entry.time) == (owner, owner, mode, mtime * 10**9)
 
 
@@ -88,7 +88,7 @@ def test_other_kinds():
     assert (entries[2].major, entries[2].minor) == (5, 2)
 
 
-def test_names_that_are_no_utf_8_keep_their_bytes():
+def test_names_that_are_not_utf_8_keep_their_bytes():
     raw = bytearray(written(member("XX.txt"), format=tarfile.USTAR_FORMAT))
     raw[0:2] = b"\xff\xfe"
     raw[148:156] = b"        "
@@ -111,7 +111,7 @@ def test_the_extended_header_s_time_is_exact_and_its_attributes_are_bytes():
 
 
 def sparse_gnu() -> bytes:
-    """Old GNU format: 5 pieces, so that the map goes on in a block of its own."""
+    """Make a file in the old GNU format, with 5 pieces, so that the map needs a second block."""
     info, _ = member("sparse")
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     pieces = [(at * 4096, 3) for at in range(5)]
@@ -169,7 +169,7 @@ def test_sparse_files(form):
         ("0,3,4096,three,8192,3,12288,3,16384,3", "20000"),
     ],
 )
-def test_a_map_of_holes_that_makes_no_sense(version, pieces, size):
+def test_a_malformed_map_of_holes(version, pieces, size):
     with pytest.raises(InvalidArgument, match="damaged"):
         read(sparse_pax(version, pieces, size))
 
@@ -190,14 +190,14 @@ def test_a_map_of_holes_that_makes_no_sense(version, pieces, size):
         {"GNU.sparse.name": "x"},
     ],
 )
-def test_records_that_make_no_sense_are_refused(records):
+def test_malformed_records_are_refused(records):
     info, content = member("x", b"1")
     info.pax_headers = records
     with pytest.raises(InvalidArgument, match="damaged"):
         read(written((info, content)))
 
 
-def test_a_map_of_holes_has_an_end():
+def test_a_map_of_holes_has_a_maximum_length():
     raw = bytearray(sparse_pax("1.0"))
     at = raw.index(b"5\n0\n3\n")
     raw[at : at + 2] = b"99"
@@ -229,13 +229,13 @@ def extended(records: bytes, size: int = -1, kind: bytes = b"x", after: bytes = 
         b"25 SCHILY.xattr.user.\0a=b\n",
     ],
 )
-def test_an_extended_header_that_makes_no_sense(records):
+def test_a_malformed_extended_header(records):
     with pytest.raises(InvalidArgument, match="damaged"):
         read(extended(records))
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
-def test_an_extended_header_is_not_read_whatever_its_size(kind):
+def test_an_extended_header_has_a_maximum_length(kind):
     with pytest.raises(InvalidArgument, match="an extended header of 8589934591 bytes"):
         read(extended(b"", 8589934591, kind))
 
@@ -254,7 +254,7 @@ GOOD = written(member("a", b"1" * 1000), member("b", b"2" * 5000))
 
 
 @given(st.integers(1, len(GOOD.rstrip(b"\0"))))
-def test_one_that_is_cut_within_an_entry_is_refused(length):
+def test_an_archive_that_is_cut_within_an_entry_is_refused(length):
     reader = Reader(io.BufferedReader(io.BytesIO(GOOD[:length])))
     if length in (1536, 1536 + 512 + 5120):  # between two entries
         assert list(reader)
@@ -264,7 +264,7 @@ def test_one_that_is_cut_within_an_entry_is_refused(length):
 
 
 @pytest.mark.parametrize("raw", [b"", bytes(512), bytes(1024)])
-def test_no_entry_at_all_is_an_empty_archive(raw):
+def test_an_archive_without_entries_is_empty(raw):
     assert read(raw) == []
 
 
@@ -370,13 +370,13 @@ class TestWriter:
         assert (block.isblk(), block.devmajor, block.devminor) == (True, 8, 1)
         assert (empty.name, empty.size, empty.mtime) == (".wh.gone", 0, 0)
 
-    def test_keeps_its_word_on_a_file_s_size(self, tmp_path):
+    def test_writes_the_announced_size_of_a_file_that_changes(self, tmp_path):
         (tmp_path / "file").write_bytes(b"12345")
-        for promised, found in ((3, b"123"), (8, b"12345\0\0\0")):
+        for promised, expected in ((3, b"123"), (8, b"12345\0\0\0")):
             descriptor = os.open(tmp_path / "file", os.O_RDONLY)
             archive = self.archive(("file", self.info(stat.S_IFREG | 0o644, promised), {"content": descriptor}))
             os.close(descriptor)
-            assert archive.extractfile("file").read() == found
+            assert archive.extractfile("file").read() == expected
             assert archive.getnames() == ["file", ".wh.gone"]
 
 
@@ -385,8 +385,8 @@ HOLES = st.lists(st.tuples(st.integers(0, 300_000), st.integers(1, 5000)), max_s
 
 @settings(max_examples=25)
 @given(holes=HOLES, end=st.integers(0, 200_000))
-def test_holes_are_written_as_such_if_they_are_large(holes, end):
-    """Whatever lies between them: we and tarfile read the file that was written."""
+def test_large_holes_are_written_as_holes(holes, end):
+    """Our reader and tarfile read the same file again."""
     descriptor, size, data = os.memfd_create("sparse"), 0, 0
     for hole, length in holes:
         os.pwrite(descriptor, b"x" * length, size + hole)
@@ -408,7 +408,7 @@ def test_holes_are_written_as_such_if_they_are_large(holes, end):
     assert len(raw) < data + pieces * (tar_writer._SMALLEST_HOLE + 8192) + 8192
 
 
-def test_a_file_of_ever_so_many_pieces_has_a_map_that_can_be_read(monkeypatch):
+def test_the_map_of_a_file_of_many_pieces_can_be_read(monkeypatch):
     monkeypatch.setattr(tar_writer, "_SMALLEST_HOLE", 4096)
     monkeypatch.setattr(tar_writer, "_MAX_PIECES", 50)
     descriptor, count = os.memfd_create("sparse"), 400

@@ -1,4 +1,4 @@
-"""platform.py: --platform is taken for what runs here anyway; the answers are docker 20.10's."""
+"""--platform is accepted for this machine's own platform, with the answers of docker 20.10."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def amd64(monkeypatch):
     ["linux", "linux/amd64", "linux/amd64/v1", "linux/amd64/v3", "linux/x86_64", "linux/x86-64", "LINUX/AMD64", "amd64",
      "x86_64"],
 )  # fmt: skip
-def test_this_machines(text):
+def test_this_machine_s_platform_is_accepted(text):
     platform.check(text)
 
 
@@ -28,14 +28,14 @@ def test_this_machines(text):
      "linux/", "linux//v1", "linux/amd64/", "/amd64", "amd64/v1", "linux/amd64/v1/x", "linux/amd64/x", "/",
      "linux/linux"],
 )  # fmt: skip
-def test_anothers(text):
+def test_another_platform_is_refused(text):
     with pytest.raises(InvalidArgument) as caught:
         platform.check(text)
     assert caught.value.message == f"platform '{text}' is not this machine's"
     assert "linux/amd64" in caught.value.hint
 
 
-def test_an_image_for_another_machine():
+def test_an_image_for_another_machine_is_refused():
     def image(**config):
         return store.Image("sha256:1", "sha256:2", [], config, [], 0, "")
 

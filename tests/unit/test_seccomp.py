@@ -1,4 +1,4 @@
-"""The seccomp compiler against a plain reading of the profile: every program is run, by a small BPF interpreter."""
+"""The seccomp compiler: a small BPF interpreter runs each program, and the result is compared with the profile."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ M64 = 2**64 - 1
 
 
 def run(program: bytes, arch: int, number: int, arguments=NO_ARGUMENTS) -> tuple[int, int, set[int]]:
-    """What the kernel would get: the value returned, the instructions that took, the offsets that were loaded."""
+    """Run a program. Returns its value, the number of instructions that ran, and the offsets that were loaded."""
     data = struct.pack("<IIQ6Q", number, arch, 0x1122334455667788, *arguments)
     accumulator, position, steps, loaded = 0, 0, 0, set()
     while True:
@@ -85,7 +85,7 @@ def holds(arg: dict, arguments, wide: bool) -> bool:
 
 
 def expected(profile: dict, abi: str, number: int, arguments=NO_ARGUMENTS) -> int:
-    """What the profile says, read rule by rule as compile()'s docstring says."""
+    """Return the verdict by reading the profile rule by rule, as compile()'s docstring says."""
     default = returned(profile, "defaultAction", "defaultErrnoRet")
     table = numbers(abi)
     names = {name for name, value in table.items() if value == number}
@@ -161,8 +161,8 @@ def test_the_default_program_is_short_and_quick(machine):
         assert max(run(program, arch, number)[1] for number in range(600)) < 30
 
 
-def test_a_verdict_without_arguments_looks_at_none():
-    """What Linux 5.11 and newer ask before they spare an allowed call the filter."""
+def test_a_verdict_that_needs_no_argument_loads_none():
+    """Linux 5.11 and newer check this before they skip the filter for an allowed call."""
     program = seccomp_compiler.compile(seccomp_profile.default([], (6, 1), "x86_64"), "x86_64")
     table = numbers("x86_64")
     assert run(program, 0xC000003E, table["read"])[2] == {0, 4}
@@ -225,7 +225,7 @@ def test_arms_private_calls_do_not_make_everything_below_them_known():
 
 
 @pytest.mark.parametrize("name", ["arm_sync_file_range", "sync_file_range2"])
-def test_either_name_of_a_call_will_do(name):
+def test_both_names_of_a_call_work(name):
     program = seccomp_compiler.compile(profile_of(rule(f"read {name} bpf", "ALLOW")), "aarch64")
     assert outcome(program, "arm", 341) == ALLOW
     assert outcome(program, "arm", 340) == outcome(program, "arm", 342) == EPERM
@@ -260,7 +260,7 @@ def test_a_machine_without_tables():
 # --- rules against each other -----------------------------------------------------------------------------------------
 
 
-def test_a_rule_without_arguments_settles_a_call():
+def test_a_rule_without_arguments_decides():
     for rules in (
         [rule("read", "ERRNO", errnoRet=5), rule("read", "ALLOW", arg(0, "EQ", 1))],
         [rule("read", "ALLOW", arg(0, "EQ", 1)), rule("read", "ERRNO", errnoRet=5), rule("read", "ALLOW")],
@@ -269,7 +269,7 @@ def test_a_rule_without_arguments_settles_a_call():
         assert outcome(program, "x86_64", 0, (1, *NO_ARGUMENTS[1:])) == ERRNO | 5
 
 
-def test_a_rule_that_repeats_the_default_says_nothing():
+def test_a_rule_that_repeats_the_default_has_no_effect():
     program = seccomp_compiler.compile(
         profile_of(rule("read", "ERRNO"), rule("read", "ALLOW", arg(0, "EQ", 1))), "x86_64"
     )
@@ -277,7 +277,7 @@ def test_a_rule_that_repeats_the_default_says_nothing():
     assert outcome(program, "x86_64", 0) == EPERM
 
 
-def test_the_first_of_two_rules_that_hold():
+def test_the_first_matching_rule_counts():
     rules = [rule("read", "ERRNO", arg(0, "GT", 5), errnoRet=7), rule("read", "ALLOW", arg(0, "GT", 3))]
     program = seccomp_compiler.compile(profile_of(*rules), "x86_64")
     results = [outcome(program, "x86_64", 0, (n, *NO_ARGUMENTS[1:])) for n in (3, 4, 5, 6)]
@@ -396,7 +396,7 @@ def test_a_row_of_equalities(wanted, tried, abi):
 
 
 def test_a_32_bit_call_cannot_hide_in_the_high_half():
-    """int $0x80 from 64-bit code leaves it to the caller what stands there; the kernel ignores it, and so must we."""
+    """With int $0x80 in 64-bit code, the caller chooses the high half. The kernel and the filter ignore it."""
     profile = profile_of(rule("personality", "ERRNO", arg(0, "EQ", 5)), default="SCMP_ACT_ALLOW")
     program = seccomp_compiler.compile(profile, "x86_64")
     number = numbers("i386")["personality"]
@@ -412,20 +412,20 @@ def multiplexed(profile: dict, entry: int, first: int) -> int:
     return outcome(seccomp_compiler.compile(profile, "x86_64"), "i386", entry, (first, 0xDEAD, 0, 0, 0, 0))
 
 
-def test_what_is_forbidden_is_forbidden_by_way_of_socketcall_too():
+def test_a_forbidden_call_is_forbidden_by_socketcall_too():
     profile = profile_of(rule("socket msgget", "ERRNO", errnoRet=13), default="SCMP_ACT_ALLOW")
     assert multiplexed(profile, SOCKETCALL, 1) == multiplexed(profile, IPC, 13) == ERRNO | 13
     assert multiplexed(profile, IPC, 13 | 1 << 16) == ERRNO | 13  # the version stands above
     assert multiplexed(profile, SOCKETCALL, 2) == multiplexed(profile, IPC, 14) == ALLOW
 
 
-def test_what_is_allowed_is_allowed_by_way_of_socketcall_too():
+def test_an_allowed_call_is_allowed_by_socketcall_too():
     profile = profile_of(rule("bind semop", "ALLOW"))
     assert multiplexed(profile, SOCKETCALL, 2) == multiplexed(profile, IPC, 1) == ALLOW
     assert multiplexed(profile, SOCKETCALL, 1) == multiplexed(profile, IPC, 2) == EPERM
 
 
-def test_rules_about_arguments_that_socketcall_hides_turn_out_strict():
+def test_rules_about_arguments_that_socketcall_hides_become_strict():
     some = profile_of(rule("socket", "ALLOW", arg(0, "EQ", 2)), rule("socket", "LOG", arg(0, "EQ", 3)))
     assert multiplexed(some, SOCKETCALL, 1) == EPERM
     but_some = profile_of(rule("socket", "KILL_PROCESS", arg(0, "EQ", 40)), default="SCMP_ACT_ALLOW")
@@ -433,7 +433,7 @@ def test_rules_about_arguments_that_socketcall_hides_turn_out_strict():
     assert multiplexed(but_some, SOCKETCALL, 3) == ALLOW
 
 
-def test_what_the_profile_says_of_socketcall_itself_comes_first():
+def test_a_rule_about_socketcall_itself_comes_first():
     always = profile_of(rule("socketcall", "ALLOW"), rule("socket", "ERRNO", errnoRet=13))
     assert multiplexed(always, SOCKETCALL, 1) == ALLOW
     as_by_default = profile_of(rule("socketcall", "ERRNO"), rule("bind", "ALLOW"))
@@ -447,7 +447,7 @@ def test_what_the_profile_says_of_socketcall_itself_comes_first():
 
 
 def test_jumps_beyond_eight_bits():
-    """Verdicts that differ from each number to the next, and a row of checks hundreds of instructions long."""
+    """Test verdicts that differ from each number to the next, and checks hundreds of instructions long."""
     table = numbers("x86_64")
     names = [name for name, number in table.items() if number < 335]
     syscalls = [
@@ -466,7 +466,7 @@ def test_jumps_beyond_eight_bits():
 
 
 def test_jumps_of_about_eight_bits():
-    """The program grows by an instruction or two each time, so that some jump is of each length between 200 and 300."""
+    """The program grows by an instruction or two each time, so that jumps have all lengths between 200 and 300."""
     syscalls = [
         rule(name, "ERRNO", errnoRet=100 + number)
         for name, number in numbers("x86_64").items()
@@ -482,7 +482,7 @@ def test_jumps_of_about_eight_bits():
         assert run(program, 0, 0)[0] == KILL
 
 
-def test_an_abi_of_which_the_profile_says_nothing():
+def test_an_abi_without_rules():
     program = seccomp_compiler.compile(profile_of(rule("epoll_ctl_old", "TRAP"), default="SCMP_ACT_ALLOW"), "x86_64")
     assert outcome(program, "x86_64", 214) == TRAP
     assert outcome(program, "i386", 214) == ALLOW  # setgid32

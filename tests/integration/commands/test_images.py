@@ -143,7 +143,7 @@ class TestCommit:
         assert (result.rc, result.stderr) == (0, "")
 
     @pytest.mark.parametrize("how", ["commit", "export"])
-    def test_a_huge_file_of_holes_costs_what_is_used(self, machine, mydocker, directory, name, image, how):
+    def test_a_huge_sparse_file_costs_only_its_data(self, machine, mydocker, directory, name, image, how):
         script = "truncate -s 20G /big; echo end | dd of=/big bs=1 seek=10000000000 conv=notrunc"
         mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
         if how == "export":

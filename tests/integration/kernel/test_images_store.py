@@ -39,13 +39,13 @@ SOURCE = Path(__file__).parents[3] / "src"
 
 @pytest.fixture
 def directory(tmp_path):
-    """Scratch, on the file system of /var/tmp as a store would be: /tmp may be a tmpfs."""
+    """A temporary directory in /var/tmp, on a real file system: /tmp may be a tmpfs."""
     return tmp_path
 
 
 @pytest.fixture
 def places(directory, monkeypatch):
-    """A store of the test's own."""
+    """An empty store for the test."""
     for name in ("ROOT", "RUN", "IMAGES", "LAYERS", "CONTAINERS"):
         monkeypatch.setattr(paths, name, str(directory / "store" / ("" if name == "ROOT" else name.lower())))
     return directory / "store"
@@ -53,7 +53,7 @@ def places(directory, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_left(directory):
-    """No mount, no unfinished work in a store, whatever the test did. (It takes the place of conftest's.)"""
+    """Check that the test has left no mount and no workspace. This replaces the fixture in conftest.py."""
     before = Path("/proc/self/mountinfo").read_text()
     yield
     assert Path("/proc/self/mountinfo").read_text() == before
@@ -68,14 +68,14 @@ def shell(script: str) -> str:
 
 
 def python(script: str, places: Path, **options) -> subprocess.Popen:
-    """mydocker's modules in a process of their own, with the test's store."""
+    """Start a Python process with mydocker's modules and the test's store."""
     env = {"PATH": os.environ["PATH"], "MYDOCKER_ROOT": str(places), "MYDOCKER_RUN": str(places / "run")}
     return subprocess.Popen([sys.executable, "-c", script], env={**env, "PYTHONPATH": str(SOURCE)}, **options)
 
 
 def tree(top: Path) -> dict[str, tuple]:
-    """Everything in a directory, as far as a tar can tell it: path -> what it is."""
-    found = {}
+    """Map each path in a directory to the properties that a tar can hold."""
+    rows = {}
     inodes: dict[int, str] = {}
     for root, directories, names in os.walk(top):
         for name in sorted(directories + names):
@@ -94,10 +94,10 @@ def tree(top: Path) -> dict[str, tuple]:
                 name: os.getxattr(path, name, follow_symlinks=False)
                 for name in os.listxattr(path, follow_symlinks=False)
             }
-            found[str(path.relative_to(top))] = (
+            rows[str(path.relative_to(top))] = (
                 oct(info.st_mode), info.st_uid, info.st_gid, int(info.st_mtime), content, first, xattrs,
             )  # fmt: skip
-    return found
+    return rows
 
 
 def unpacked(raw: bytes, target: Path, below: list[str] | None = None) -> Path:
@@ -117,7 +117,7 @@ XATTRS = "--xattrs --xattrs-include='security.*' --xattrs-include='user.*'"
 
 @pytest.fixture
 def zoo(directory) -> Path:
-    """A directory with one of everything."""
+    """A directory with one file of every type and property."""
     top = directory / "zoo"
     (top / "deep/er").mkdir(parents=True)
     (top / "file").write_bytes(b"x" * 100_000)
@@ -261,7 +261,7 @@ class TestRemoval:
 
 
 class TestCopying:
-    def test_brings_everything_along(self, zoo, directory):
+    def test_copies_every_property(self, zoo, directory):
         os.mknod(zoo / "device", stat.S_IFCHR | 0o640, os.makedev(1, 3))
         os.setxattr(zoo / "deep", "user.note", b"x")
         os.setxattr(zoo / "deep", "trusted.overlay.opaque", b"y")
@@ -272,7 +272,7 @@ class TestCopying:
         assert (directory / "copy").stat().st_mtime_ns == zoo.stat().st_mtime_ns
         assert (directory / "copy/holes").stat().st_blocks < 1000
 
-    def test_by_a_descriptor_s_path_into_a_directory_that_is_there(self, zoo, directory):
+    def test_from_a_descriptor_s_path_into_an_existing_directory(self, zoo, directory):
         (directory / "copy").mkdir()
         descriptor = os.open(zoo, os.O_PATH)
         copy_tree(f"/proc/self/fd/{descriptor}", str(directory / "copy"))
@@ -290,7 +290,7 @@ class TestCopying:
         assert (directory / "copy/sticky").is_dir()
         assert not (directory / "copy/sticky/secret").exists()
 
-    def test_does_not_write_over_what_is_there(self, zoo, directory):
+    def test_does_not_overwrite_files(self, zoo, directory):
         (directory / "copy").mkdir()
         (directory / "copy/setuid").symlink_to("/etc/passwd")
         with pytest.raises(FileExistsError):
@@ -328,7 +328,7 @@ class TestUnpacking:
         "form",
         ["gnu", "pax", "gnu --sparse", *(f"pax --sparse --sparse-version={each}" for each in ("1.0", "0.1", "0.0"))],
     )
-    def test_is_what_tar_does(self, zoo, directory, form):
+    def test_gives_the_same_result_as_tar(self, zoo, directory, form):
         xattrs = XATTRS if form.startswith("pax") else ""
         shell(f"tar {xattrs} --format={form} -C {zoo} -cf {directory}/x.tar .")
         ours = tree(unpacked((directory / "x.tar").read_bytes(), directory / "ours"))
@@ -337,7 +337,7 @@ class TestUnpacking:
         if form.endswith("sparse"):
             assert (directory / "ours/holes").stat().st_blocks < 1000
 
-    def test_packing_is_the_way_back(self, zoo, directory):
+    def test_packing_gives_the_same_tree_again(self, zoo, directory):
         raw = packed(zoo)
         assert packed(zoo) == raw
         assert len(raw) < 300_000, "holes are none"
@@ -403,19 +403,19 @@ class TestUnpacking:
         ],
         ids="/ .. hard below-a-link below-links ..-of-a-link link-replaced link-in-itself more-..-than-depth".split(),
     )
-    def test_names_are_taken_inside_the_root(self, directory, entries, expected):
-        """As docker 20.10 does it, and with the same result."""
+    def test_names_are_resolved_inside_the_root(self, directory, entries, expected):
+        """docker 20.10 gives the same results."""
         (directory / "outside").mkdir()
         top = unpacked(archive(*entries), directory / "ours")
         for path, content in expected.items():
-            found = top / path
+            file = top / path
             if content is None:
-                assert found.is_dir()
-                assert not found.is_symlink()
+                assert file.is_dir()
+                assert not file.is_symlink()
             elif content.startswith("->"):
-                assert os.readlink(found) == content[2:]
+                assert os.readlink(file) == content[2:]
             else:
-                assert (found.read_text(), found.is_symlink()) == (content, False)
+                assert (file.read_text(), file.is_symlink()) == (content, False)
         assert sorted(os.listdir(directory)) == ["ours", "outside"]
 
     def test_devices_are_made_as_they_are(self, directory):
@@ -442,8 +442,8 @@ class TestUnpacking:
     @pytest.mark.parametrize("behind", [b"\0", b"garbage!"], ids=["zeros", "garbage"])
     @pytest.mark.parametrize("mega", [1, 4, 20])
     @pytest.mark.parametrize("way", ["file", "gzip", "pipe"])
-    def test_whatever_is_behind_the_end_of_an_archive_is_taken_with_it(self, places, directory, behind, mega, way):
-        """It belongs to the layer's digest, as with docker, and to its size. A pipe is read to its end."""
+    def test_bytes_after_the_end_of_an_archive_are_part_of_the_layer(self, places, directory, behind, mega, way):
+        """They count for its digest and size, as with docker. A pipe is read to its end."""
         raw = archive(("a", b"x"))[:2048] + behind * ((mega << 20) // len(behind))
         if way == "pipe":
             (directory / "x").write_bytes(raw)
@@ -453,15 +453,15 @@ class TestUnpacking:
         else:
             (directory / "x").write_bytes(gzip.compress(raw, 1) if way == "gzip" else raw)
             made = images.import_image((directory / "x").open("rb"), "", [], "")
-        (found,) = store.layer_descriptors(made.manifest)
-        assert (found["digest"], found["size"]) == (f"sha256:{hashlib.sha256(raw).hexdigest()}", len(raw))
-        assert os.stat(store.blob(found["digest"])).st_size == len(raw)
+        (descriptor,) = store.layer_descriptors(made.manifest)
+        assert (descriptor["digest"], descriptor["size"]) == (f"sha256:{hashlib.sha256(raw).hexdigest()}", len(raw))
+        assert os.stat(store.blob(descriptor["digest"])).st_size == len(raw)
         files.remove_tree(paths.layer(made.layers[0]))
         assert lookup.find(made.id) == made
         assert os.listdir(paths.layer(made.layers[0])) == ["a"]
 
-    def test_a_huge_file_of_holes_costs_what_is_used(self, places, directory):
-        """20 GB, of which 8 KB are used: packed, hashed, stored and unpacked as fast as any small file."""
+    def test_a_huge_sparse_file_costs_only_its_data(self, places, directory):
+        """A file of 20 GB with 8 KB of data is packed, hashed, stored and unpacked as fast as a small one."""
         (directory / "big").mkdir()
         with (directory / "big/file").open("wb") as file:
             file.write(b"start")
@@ -490,7 +490,7 @@ def entry(name: str, **fields) -> bytes:
 
 
 def hostile(outside: Path) -> dict[str, bytes]:
-    """What test_safety_image.py does not have already."""
+    """Return hostile archives, in addition to those of test_safety_image.py."""
     return {
         "NUL in a name": entry("x", pax_headers={"path": f"a\0{outside}/x"}),
         "NUL in a target": entry("x", type=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"}),
@@ -568,12 +568,12 @@ class TestHostileArchives:
     @pytest.mark.parametrize(
         "name", [".wh.", ".wh..", ".wh...", "a/.wh..", ".wh..wh.x", ".wh.a/b", ".wh.a/.wh.b", "../.wh.x", ".wh.a\0b"]
     )
-    def test_whiteouts_of_nothing_are_refused_in_a_layer_too(self, directory, name):
+    def test_whiteouts_without_a_name_are_refused_in_a_layer_too(self, directory, name):
         with pytest.raises(InvalidArgument, match="refused archive entry"):
             unpacked(entry("x", pax_headers={"path": name}), directory / "ours", [])
         assert os.listdir(directory) == ["ours"]
 
-    def test_a_full_disk_is_no_fault_of_the_archive_s(self, places, directory):
+    def test_a_full_disk_is_not_blamed_on_the_archive(self, places, directory):
         places.mkdir()
         shell(f"mount -t tmpfs -o size=1m tmpfs {places}")
         try:
@@ -601,7 +601,7 @@ class TestLayers:
         assert ((top / "both").read_text(), (top / "f").read_text()) == ("new", "again")
         assert list(top.rglob(".wh.*")) == []
 
-    def test_directories_that_are_left_out_look_as_below(self, directory):
+    def test_missing_directories_look_as_in_the_layer_below(self, directory):
         lower = directory / "lower"
         (lower / "tmp/x").mkdir(parents=True)
         (lower / "tmp").chmod(0o1777)
@@ -614,7 +614,7 @@ class TestLayers:
         lower.chmod(0o711)
         assert unpacked(archive(("x", b"")), directory / "again", [str(lower)]).stat().st_mode & 0o7777 == 0o711
 
-    def test_pack_changes_is_the_way_back(self, directory):
+    def test_pack_changes_gives_the_same_layer_again(self, directory):
         top = directory / "upper"
         (top / "opaque").mkdir(parents=True)
         os.setxattr(top / "opaque", "trusted.overlay.opaque", b"y")
@@ -639,8 +639,8 @@ class TestLayers:
         assert files.is_whiteout((top / "d/gone").lstat())
         assert files.is_opaque(str(top / "d"))
 
-    def test_what_no_layer_can_hold_is_left_out_and_told(self, directory):
-        """docker takes such names for whiteouts, or loses them: a file .wh.passwd costs its image /etc/passwd."""
+    def test_names_that_a_layer_cannot_hold_are_left_out_and_reported(self, directory):
+        """docker takes such names for whiteouts: an image with a file .wh.passwd loses its /etc/passwd."""
         for name in ("d/.wh.x", "d/.wh..wh..opq", "d/.wh.directory/in", "d/stays"):
             (directory / "upper" / name).parent.mkdir(parents=True, exist_ok=True)
             (directory / "upper" / name).touch()
@@ -652,7 +652,7 @@ class TestLayers:
         top = unpacked(out.getvalue(), directory / "ours", [])
         assert sorted(tree(top)) == ["d", "d/other", "d/stays"]
 
-    def test_what_is_nested_too_deeply_is_left_out_and_told(self, directory):
+    def test_files_that_are_nested_too_deeply_are_left_out_and_reported(self, directory):
         long = "n" * 250
         for top in ("upper", "other"):
             at = directory / top
@@ -712,7 +712,7 @@ class TestStore:
         assert blobs(places) == set()
         assert os.listdir(places / "layers") == []
 
-    def test_a_name_is_moved_and_the_old_image_stays_without(self, places):
+    def test_a_name_is_moved_and_the_old_image_stays_without_a_name(self, places):
         one, two = imported(("a", b"1")), imported(("a", b"2"))
         assert store.resolve("img").id == two.id
         assert store.resolve(one.id).names == []
@@ -740,7 +740,7 @@ class TestStore:
         assert writer.remove("img", True, lambda: self.user(made, running=True)) == ["Untagged: img:latest"]
         assert store.resolve(made.id).names == []
 
-    def test_one_of_several_names_goes_even_in_use(self, places):
+    def test_one_of_several_names_can_be_removed_from_an_image_in_use(self, places):
         made = imported(("a", b"1"))
         writer.tag("img", "other:v1")
         assert writer.remove("other:v1", False, lambda: self.user(made)) == ["Untagged: other:v1"]
@@ -753,7 +753,7 @@ class TestStore:
             f"Deleted: {made.id}",
         ]
 
-    def test_a_corrupt_image_can_be_got_rid_of(self, places):
+    def test_a_corrupt_image_can_be_removed(self, places):
         made, other = imported(("a", b"1")), imported(("a", b"2"), name="other:latest")
         Path(store.blob(made.id)).write_bytes(b"{")
         with pytest.raises(CorruptRecord, match=made.id[7:]):
@@ -763,7 +763,7 @@ class TestStore:
         assert writer.remove("img", True, list) == ["Untagged: img:latest"]
         assert [image.id for image in store.images()] in ([other.id], [])
 
-    def test_a_garbled_index_is_never_written_over(self, places):
+    def test_a_garbled_index_is_never_overwritten(self, places):
         imported(("a", b"1"))
         index = places / "images/index.json"
         for content in (b"{", None):
@@ -780,14 +780,14 @@ class TestStore:
                     change()
                 assert (index.read_bytes() if index.exists() else None) == content
 
-    def test_what_a_crash_left_is_swept_away_and_what_is_being_made_is_not(self, places):
+    def test_a_crashed_workspace_is_removed_and_one_in_use_is_not(self, places):
         (places / "layers/.new.dead/layers/x").mkdir(parents=True)
         with writer.Workspace() as alive:
             imported(("a", b"1"))
             assert os.path.isdir(alive.path)
         assert sorted(os.listdir(places / "layers")) == [store.resolve("img").layers[0][7:]]
 
-    def test_keep_holds_an_image_while_a_container_is_made_of_it(self, places):
+    def test_keep_prevents_the_removal_of_an_image(self, places):
         made = imported(("a", b"1"))
         with store.keep(made):
             removal = threading.Thread(target=writer.remove, args=("img", False, list))
@@ -800,7 +800,7 @@ class TestStore:
             pass
 
     def test_changes_in_parallel(self, places):
-        """Imports, tags and removals of the same few names at once: whatever wins, the store is sound."""
+        """After parallel imports, tags and removals of the same few names, the store is consistent."""
         script = """
 import io, random, sys
 sys.path.insert(0, sys.argv[2])
@@ -847,7 +847,7 @@ for turn in range(12):
 
 
 class TestBusybox:
-    def test_made_by_several_at_once_it_is_made_once(self, places):
+    def test_several_processes_at_once_make_it_once(self, places):
         script = "from mydocker.image import lookup; print(lookup.find('busybox').id)"
         workers = [python(script, places, stdout=subprocess.PIPE) for _ in range(8)]
         ids = {worker.communicate()[0] for worker in workers}
@@ -856,7 +856,7 @@ class TestBusybox:
         assert len(os.listdir(places / "layers")) == 1
         assert len(blobs(places)) == 3
 
-    def test_a_dry_run_writes_nothing_and_says_the_same(self, places):
+    def test_a_dry_run_writes_nothing_and_returns_the_same_image(self, places):
         planned = lookup.find("busybox", make=False)
         assert not places.exists()
         assert lookup.find("busybox") == planned
@@ -881,10 +881,10 @@ def skopeo():
 
 
 class TestSkopeo:
-    def test_reads_what_we_make(self, places, directory, skopeo):
+    def test_reads_our_images(self, places, directory, skopeo):
         made = imported(("a", b"hello"), changes=["ENV X=1"])
-        found = json.loads(skopeo("inspect", f"oci:{places}/images:img:latest"))
-        assert (found["Env"], found["Digest"]) == (["X=1"], made.manifest)
+        inspected = json.loads(skopeo("inspect", f"oci:{places}/images:img:latest"))
+        assert (inspected["Env"], inspected["Digest"]) == (["X=1"], made.manifest)
         skopeo("copy", f"oci:{places}/images:img:latest", f"docker-archive:{directory}/x.tar:img:latest")
         assert "manifest.json" in shell(f"tar tf {directory}/x.tar")
 
@@ -893,7 +893,7 @@ class TestSkopeo:
         imported(("a", b"hello"), name=name)
         skopeo("inspect", f"oci:{places}/images:{name}")
 
-    def test_what_it_brings_is_unpacked_on_first_use(self, places, directory, skopeo):
+    def test_an_image_that_it_brings_is_unpacked_on_first_use(self, places, directory, skopeo):
         parent = imported(("a", b"hello"), ("gone", b""), ("d", None), ("d/old", b""))
         changes = archive(("b", b"more"), (".wh.gone", b""), ("d", None), ("d/.wh..wh..opq", b""))
         images.commit(lambda out: out.write(changes), parent, "two:latest", {}, "sh")
@@ -903,10 +903,10 @@ class TestSkopeo:
         writer.remove("img", False, list)
         assert os.listdir(places / "layers") == []
         skopeo("copy", f"oci:{directory}/other:two:latest", f"oci:{places}/images:two:latest")
-        found = lookup.find("two")
-        assert (found.id, found.layers) == (own.id, own.layers)
-        assert "gzip" in store.layer_descriptors(found.manifest)[0]["mediaType"]
-        bottom, top = (Path(paths.layer(chain_id)) for chain_id in found.layers)
+        image = lookup.find("two")
+        assert (image.id, image.layers) == (own.id, own.layers)
+        assert "gzip" in store.layer_descriptors(image.manifest)[0]["mediaType"]
+        bottom, top = (Path(paths.layer(chain_id)) for chain_id in image.layers)
         assert (bottom / "a").read_bytes() == b"hello"
         assert files.is_whiteout((top / "gone").lstat())
         assert files.is_opaque(str(top / "d"))
@@ -916,7 +916,7 @@ class TestSkopeo:
         return subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
 
     def zstd(self, image: store.Image, pack) -> None:
-        """Make the image's one layer a zstd blob, as skopeo would have brought it."""
+        """Replace the image's only layer by a zstd blob, as skopeo would store it."""
         (old,) = store.layer_descriptors(image.manifest)
         plain = Path(store.blob(old["digest"])).read_bytes()
         raw = pack(plain)
@@ -942,7 +942,7 @@ class TestSkopeo:
         assert (Path(paths.layer(made.layers[0])) / "c").read_bytes() == b"c"
 
     @pytest.mark.parametrize("damage", ["cut", "garbage", "another's"])
-    def test_a_zstd_layer_that_is_not_what_it_should_be(self, places, damage):
+    def test_a_damaged_zstd_layer(self, places, damage):
         def pack(data: bytes) -> bytes:
             content = data + bytes(512) if damage == "another's" else data
             raw = self.frame(content)
@@ -964,7 +964,7 @@ class TestSkopeo:
             lookup.find("img")
 
     @pytest.mark.parametrize("damage", ["byte", "cut", "missing", "gzip"])
-    def test_a_blob_that_is_not_what_its_digest_says(self, places, directory, skopeo, damage):
+    def test_a_blob_that_does_not_have_its_digest(self, places, directory, skopeo, damage):
         made = imported(("a", os.urandom(100_000)))
         if damage == "gzip":
             skopeo("copy", "--dest-compress", f"oci:{places}/images:img:latest", f"oci:{directory}/x:img:latest")
@@ -985,7 +985,7 @@ class TestSkopeo:
 
 
 class Container:
-    """The directory of a container that is none: its root is mounted by what the driver's ops say in shell."""
+    """The directory of an imitated container, whose root is mounted by the shell commands of the driver's ops."""
 
     def __init__(self, places: Path, driver, image: store.Image, name: str = "c"):
         self.directory = str(places / "containers" / name)
@@ -1039,7 +1039,7 @@ class TestDrivers:
     def driver(self, request):
         return request.param
 
-    def test_commit_holds_what_changed(self, places, driver):
+    def test_commit_has_the_changes(self, places, driver):
         container = Container(places, driver, imported(*BASE))
         container.run(CHANGES)
         expected = container.run(LISTING)
@@ -1050,7 +1050,7 @@ class TestDrivers:
         assert Container(places, overlay, made, "by overlay").run(LISTING) == expected
         assert Container(places, copy, made, "by copy").run(LISTING) == expected
 
-    def test_the_layer_that_commit_leaves_is_the_one_that_its_blob_holds(self, places, driver):
+    def test_commit_s_unpacked_layer_equals_its_blob(self, places, driver):
         container = Container(places, driver, imported(*BASE))
         container.run(CHANGES)
         made = container.commit("new:latest")
@@ -1064,7 +1064,7 @@ class TestDrivers:
             assert marks_removal or row[3] == before[path][3]
         assert len(tree(top)) == len(before)
 
-    def test_commit_of_no_change_adds_no_layer(self, places, driver):
+    def test_commit_without_changes_adds_no_layer(self, places, driver):
         made = Container(places, driver, imported(*BASE)).commit()
         assert len(made.layers) == 1
         assert made.config["history"][-1]["empty_layer"] is True
@@ -1078,8 +1078,8 @@ class TestDrivers:
         assert len(container.image.layers) == 4
         assert container.run("ls -d turn*") == "turn2\n"
 
-    def test_commit_takes_whatever_a_container_can_make(self, places, driver):
-        """Devices, attributes of users (also if nothing else has changed), names like whiteouts', sockets."""
+    def test_commit_of_every_kind_of_file(self, places, driver):
+        """Test devices, user attributes (also if nothing else has changed), names like whiteouts', and sockets."""
         base = [("etc/passwd", b"root"), ("noted", b"x"), ("directory", None), ("gone", b"x"), ("same", b"")]
         container = Container(places, driver, imported(*base))
         container.run(f"""
@@ -1109,7 +1109,7 @@ class TestDrivers:
             notes = again.run(f"""python3 -c 'import os; print(*(os.getxattr(f, "user.note") for f in {NOTED}))'""")
             assert notes == "b'1' b'2'\n"
 
-    def test_an_error_of_the_driver_is_told_and_leaves_nothing(self, places, driver, monkeypatch):
+    def test_an_error_of_the_driver_is_raised_and_leaves_nothing(self, places, driver, monkeypatch):
         container = Container(places, driver, imported(*BASE))
         container.run("touch x")
         before = blobs(places), sorted(os.listdir(places / "layers"))
@@ -1127,7 +1127,7 @@ class TestDrivers:
             container.commit("new:latest")
         assert store.images() == []
 
-    def test_view_is_the_root_read_only(self, places, driver):
+    def test_view_shows_the_root_read_only(self, places, driver):
         container = Container(places, driver, imported(*BASE))
         container.run(CHANGES)
         assert container.run(LISTING, driver.view_ops) == container.run(LISTING)
@@ -1135,13 +1135,13 @@ class TestDrivers:
             with pytest.raises(AssertionError, match="Read-only"):
                 container.run("touch x", driver.view_ops)
 
-    def test_prepare_again_keeps_what_changed(self, places, driver):
+    def test_a_second_prepare_keeps_the_changes(self, places, driver):
         container = Container(places, driver, imported(*BASE))
         container.run("echo kept >kept")
         driver.prepare(container.directory, container.image.layers)
         assert container.run("cat kept") == "kept\n"
 
-    def test_a_copy_that_was_cut_short_is_made_again(self, places):
+    def test_an_interrupted_copy_is_repeated(self, places):
         image = imported(*BASE)
         (places / "containers/c/rootfs.new/half").mkdir(parents=True)
         copy.prepare(str(places / "containers/c"), image.layers)
@@ -1208,8 +1208,8 @@ class TestChoice:
         assert choice.choose("", try_it=False)[0].name == "overlay"
         assert not places.exists()
 
-    def test_where_overlay_can_not_be_it_is_copy(self, places):
-        """On an overlay there can be none: as in a container."""
+    def test_copy_is_the_default_where_overlay_does_not_work(self, places):
+        """An overlay can't be on an overlay, as in a container."""
         places.mkdir()
         for name in ("lower", "upper", "work"):
             (places.parent / name).mkdir()
