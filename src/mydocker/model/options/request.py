@@ -373,9 +373,8 @@ def complete(request: CreateRequest, image: str, command: list[str], config: Map
     stop_signal = request.stop_signal or _string(config, "StopSignal")
     if stop_signal:
         signals.number(stop_signal)
-    images = [
-        port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")
-    ]  # which mydocker does not have
+    # mydocker does not publish SCTP.
+    images = [port for port in sorted(_table(config, "ExposedPorts")) if not port.endswith("/sctp")]
     exposed = ports.expose([*request.exposed_ports, *images])
     targets = {port.target for port in ports.parse_published(request.published)}
     own_network = request.publish_all and request.networks
