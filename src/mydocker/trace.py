@@ -143,6 +143,20 @@ def run_or_undo(plan: Iterable[Op]) -> None:
         raise
 
 
+def attempt(plan: list[Op]) -> list[str]:
+    """Do each op of a clean-up, also after one that failed; what could not be done is returned. No fault is injected:
+    this is the way back."""
+    from mydocker.ops.base import Context
+
+    failures = []
+    for op in plan:
+        try:
+            op.do(Context())
+        except (OSError, MydockerError) as error:
+            failures.append(f"could not {op.describe()}: {reason(error)}")
+    return failures
+
+
 def step_failed(step: str, error: Exception) -> StepFailed:
     """The error for users: the step, the kernel's message and the file that it is about."""
     number = (error.errno or 0) if isinstance(error, OSError) else 0

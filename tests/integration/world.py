@@ -14,10 +14,14 @@ from dataclasses import dataclass
 
 from netspace import run, sleeper
 
+from mydocker.engine.network import binding
+from mydocker.model.attachments import Attachments
+from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.ports import Port
-from mydocker.network import ports
 from mydocker.network.firewall import network_owner
-from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules
+from mydocker.network.ops.bridges import MakeBridge
+from mydocker.network.ops.ports import PublishPorts, RemovePorts
+from mydocker.network.ops.rules import AddNetworkRules, RemoveNetworkRules
 from mydocker.ops.base import Context
 
 HOST, LAN = "198.18.7.1", "198.18.7.2"
@@ -149,6 +153,19 @@ class Net:
         RemoveNetworkRules(self.name, self.id, self.subnet6).do(Context())
 
 
+def bind(*wanted: Port, ipv6: bool = False) -> tuple[list[Port], list[int]]:
+    """The ports in effect, and their sockets."""
+    network = Network("one", "0" * 64, "", "one", "10.0.0.0/24", "10.0.0.1")
+    nothing = Attachments("0" * 64, "web")
+    on_it = nothing.with_endpoint(network, Endpoint("one", address6="fd00::2/64" if ipv6 else ""))
+    after, sockets = binding.bind(nothing, on_it.with_ports(list(wanted)))
+    return after.bindings, [descriptor for each in sockets.values() for descriptor in each]
+
+
+def withdraw(op: PublishPorts) -> None:
+    RemovePorts(op.name, op.id, [4, 6] if op.address6 else [4], op.ports).do(Context())
+
+
 class World(contextlib.ExitStack):
     """The namespaces, each by the PID of a process in it, and who serves in them."""
 
@@ -183,11 +200,11 @@ class World(contextlib.ExitStack):
         return pid
 
     def publish(self, net: Net, number: int, name: str, *published: Port) -> PublishPorts:
-        effective, held = ports.bind(list(published), bool(net.subnet6))
-        for descriptor in held:
-            self.callback(os.close, descriptor)
         address6 = net.subnet6.replace("::/64", f"::{number}") if net.subnet6 else ""
-        texts = [port.text for port in effective]
+        bindings, sockets = bind(*published, ipv6=bool(address6))
+        for descriptor in sockets:
+            self.callback(os.close, descriptor)
+        texts = [port.text for port in bindings]
         op = PublishPorts(name, name.encode().hex().ljust(64, "0"), texts, f"{net.base}.{number}", address6)
         op.do(Context())
         return op

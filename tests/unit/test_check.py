@@ -16,16 +16,10 @@ from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.ports import parse_published
 from mydocker.network import firewall
 from mydocker.network.leases import Lease
-from mydocker.network.ops import (
-    AddNetworkRules,
-    AttachVeth,
-    JoinZone,
-    MakeBridge,
-    PublishPorts,
-    RemoveLink,
-    RemoveOldFlavour,
-    RemovePorts,
-)
+from mydocker.network.ops.bridges import JoinZone, MakeBridge
+from mydocker.network.ops.ports import PublishPorts, RemovePorts
+from mydocker.network.ops.rules import AddNetworkRules, RemoveOldFlavour
+from mydocker.network.ops.veths import AttachVeth, RemoveVeth
 from mydocker.ops.namespaces import ShowNamespace
 
 WEB = Network("web", "a" * 64, "", "web", "10.1.0.0/16", "10.1.0.1")
@@ -355,7 +349,7 @@ class TestRunning:
         found = only(facts)
         assert (found.about, found.wrong) == ("container db", wrong)
         (step,) = found.steps
-        assert (step.ports, step.before) == (["8080:80/tcp"], ["8080:80/tcp"])
+        assert (step.ports, step.before) == (["8080:80/tcp"], [])
 
     def test_rules_of_a_version_of_ip_that_it_is_not_reached_by(self, facts):
         owner = firewall.container_owner("db", DB.id)
@@ -363,7 +357,7 @@ class TestRunning:
         found = only(facts)
         assert found.wrong == "it has rules in ip6tables for more than its published ports"
         assert [type(step) for step in found.steps] == [RemovePorts, PublishPorts]
-        assert (found.steps[0].id, found.steps[0].address6) == (DB.id, "::")
+        assert (found.steps[0].id, found.steps[0].versions) == (DB.id, [6])
 
     def test_it_has_lost_its_monitor(self, facts):
         facts.unmonitored = [DB.id]
@@ -396,7 +390,7 @@ class TestGone:
     def test_its_rules(self, lost):
         lost.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)}
         found = only(lost)
-        assert found.steps == [RemovePorts("db", DB.id, "")]
+        assert found.steps == [RemovePorts("db", DB.id, [4])]
         assert found.container is lost.stopped[0]
 
     def test_its_lease(self, lost):
@@ -406,7 +400,7 @@ class TestGone:
 
     def test_its_link(self, lost):
         lost.links["veth11110"] = Link(True, "web", True)
-        assert only(lost).steps == [RemoveLink("veth11110")]
+        assert only(lost).steps == [RemoveVeth("veth11110")]
         lost.links["veth11110"].bridge = "docker0"
         assert compare(lost) == []
 
@@ -428,7 +422,7 @@ class TestStrangers:
         old = of_ports("old", "e" * 64, "10.1.0.9", "9090:90/tcp")
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, old)}
         found = only(facts)
-        assert (found.about, found.steps) == ("container old", [RemovePorts("old", "e" * 12, "")])
+        assert (found.about, found.steps) == ("container old", [RemovePorts("old", "e" * 12, [4])])
 
     def test_another_store_s_networks_and_containers(self, facts):
         theirs = Network("web", "c" * 64, "", "br-theirs", "10.3.0.0/16", "10.3.0.1")
@@ -461,8 +455,8 @@ class TestRounds:
         monkeypatch.setattr(check, "_repair", lambda finding: mended.append(finding.wrong))
         return rounds, mended
 
-    A = Finding("network web", "a", "recreated", [RemoveLink("a")])
-    B = Finding("network web", "b", "recreated", [RemoveLink("b")])
+    A = Finding("network web", "a", "recreated", [RemoveVeth("a")])
+    B = Finding("network web", "b", "recreated", [RemoveVeth("b")])
     HAND = Finding("container db", "c", "'mydocker restart db'")
 
     def test_what_one_look_alone_finds_was_on_its_way(self, looks):

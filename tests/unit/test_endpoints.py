@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from mydocker.engine.network import endpoints, etc, networks
+from mydocker.engine.network import binding, endpoints, etc, networks
 from mydocker.errors import Conflict, InvalidArgument
+from mydocker.model.attachments import Attachments
 from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.request import CreateRequest
 from mydocker.network import ipam, leases, resolvconf
@@ -39,18 +40,18 @@ def request(*networks, mode="", **more):
     return CreateRequest([], network=mode or networks[0], networks=ends, **more)
 
 
-def joined(*networks):
-    found = []
+def attached(*networks):
+    made = Attachments(ID, "web")
     for index, name in enumerate(networks):
         network = NETWORKS[name]
         address = ipam.lowest_free(network, set())
-        found.append((network, endpoints._addressed(Endpoint(name), network, address, ID, index)))
-    return found
+        made = made.with_endpoint(network, endpoints._addressed(Endpoint(name), network, address, ID, index))
+    return made
 
 
 class TestEtc:
     def files(self, wanted, *networks, hostname="web"):
-        found = etc.files(wanted, hostname, joined(*networks))
+        found = etc.files(wanted, hostname, attached(*networks))
         assert [name for name, _ in found] == ["hostname", "hosts", "resolv.conf"]
         return dict(found)
 
@@ -173,11 +174,11 @@ class TestCheck:
 
 class TestImagined:
     def test_the_addresses_and_ports_that_it_would_get_now(self, monkeypatch):
-        monkeypatch.setattr(endpoints, "hold", lambda texts, ipv6: {f"32768:{text}": [] for text in texts})
+        monkeypatch.setattr(binding, "bind", lambda _, made: (made.with_ports([made.bindings[0].at(32768)]), {}))
         made = endpoints.imagined(ID, request("bridge", "lab", published=["80/tcp"]))
         assert (made.id, made.name, made.ports) == (ID, ID[:12], ["32768:80/tcp"])
-        (bridge, first), (lab, second) = made.endpoints
-        assert (bridge, lab) == (BRIDGE, LAB)
+        first, second = made.endpoints
+        assert list(made.networks.values()) == [BRIDGE, LAB]
         assert (first.device, first.veth, first.address) == ("eth0", "veth012345670", "10.7.0.3/20")
         assert (first.gateway, first.mac, first.address6) == ("10.7.0.1", "02:42:0a:07:00:03", "")
         assert (second.device, second.veth, second.address) == ("eth1", "veth012345671", "10.8.0.2/20")
@@ -187,7 +188,7 @@ class TestImagined:
         wanted = request("lab", name="web")
         wanted.networks[0].update(wanted_ip="10.8.1.9", wanted_mac="02:00:00:00:00:09", aliases=["db"])
         made = endpoints.imagined(ID, wanted)
-        ((_, end),) = made.endpoints
+        (end,) = made.endpoints
         assert (made.name, end.aliases) == ("web", ["db"])
         assert (end.address, end.mac, end.address6) == ("10.8.1.9/20", "02:00:00:00:00:09", "fd08::109/64")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker.engine.network import flavours
 from mydocker.kernel.bridge import Link
 from mydocker.network import firewall
-from mydocker.network.ops import RemoveOldFlavour
+from mydocker.network.ops.rules import RemoveOldFlavour
 
 ID, OTHER, GONE, CONTAINER = "1" * 64, "2" * 64, "3" * 64, "4" * 64
 

@@ -1,4 +1,4 @@
-"""network/ops.py, links and bridges: data that a record gives back, told in words and in shell."""
+"""network/ops/, veths and bridges: data that a record gives back, told in words and in shell."""
 
 from __future__ import annotations
 
@@ -9,17 +9,9 @@ import shlex
 import pytest
 
 from mydocker import jsontext
-from mydocker.network import ops as network_ops
-from mydocker.network.ops import (
-    ConfigureLink,
-    DisableIPv6,
-    JoinZone,
-    LeaveZone,
-    MakeBridge,
-    MakeVeth,
-    RemoveBridge,
-    RemoveLink,
-)
+from mydocker.network.ops import bridges, veths
+from mydocker.network.ops.bridges import JoinZone, LeaveZone, MakeBridge, RemoveBridge
+from mydocker.network.ops.veths import ConfigureLink, DetachVeth, DisableIPv6, MakeVeth, RemoveVeth
 from mydocker.ops import namespaces
 from mydocker.ops.base import Context
 from mydocker.ops.namespaces import ShowNamespace
@@ -35,7 +27,8 @@ SAMPLES = [
         "ip link add veth0123abcd0 mtu 1400 master web up type veth"
         f' peer name eth0 mtu 1400 address {MAC} netns "$PID"',
     ),
-    (RemoveLink("veth0123abcd0"), "remove the link veth0123abcd0", "ip link delete veth0123abcd0"),
+    (RemoveVeth("veth0123abcd0"), "remove veth0123abcd0", "ip link delete veth0123abcd0"),
+    (DetachVeth("veth0123abcd0"), "detach veth0123abcd0 from its bridge", "ip link set veth0123abcd0 nomaster down"),
     (
         ConfigureLink("eth0", "10.9.1.2/24", "10.9.1.1"),
         "eth0 is 10.9.1.2/24",
@@ -110,7 +103,7 @@ def test_a_record_gives_it_back(op, description, shell):
 
 
 def test_a_device_s_odd_name_is_quoted():
-    assert shlex.split(RemoveLink("a b;c").shell()) == ["ip", "link", "delete", "a b;c"]
+    assert shlex.split(RemoveVeth("a b;c").shell()) == ["ip", "link", "delete", "a b;c"]
 
 
 class FakeKernel:
@@ -138,12 +131,12 @@ class FakeKernel:
 @pytest.fixture
 def kernel(monkeypatch):
     made = FakeKernel()
-    monkeypatch.setattr(network_ops, "Netlink", made)
-    monkeypatch.setattr(network_ops.rtnetlink, "index", {"web": 5, "eth0": 2}.__getitem__)
+    monkeypatch.setattr(veths, "Netlink", made)
+    monkeypatch.setattr(veths.rtnetlink, "index", {"web": 5, "eth0": 2}.__getitem__)
     return made
 
 
-rtnetlink = network_ops.rtnetlink
+rtnetlink = veths.rtnetlink
 PAIR = rtnetlink.new_veth("veth0123abcd0", 5, 1400, "eth0", MAC, 0)
 DELETION = rtnetlink.delete_link("veth0123abcd0")
 
@@ -166,21 +159,21 @@ class TestMakeVeth:
         assert kernel.asked == [(PAIR,), (DELETION,)]
 
     @pytest.mark.parametrize("answer", [0, errno.ENODEV])
-    def test_undo_unplugs_what_is_there(self, kernel, answer):
+    def test_its_end_detaches_what_is_there(self, kernel, answer):
         kernel.answers = [answer]
-        VETH.undo()
+        DetachVeth("veth0123abcd0").do(Context())
         assert kernel.asked == [(rtnetlink.detach_port("veth0123abcd0"),)]
 
-    def test_undo_tells_what_it_could_not(self, kernel):
+    def test_its_end_tells_what_it_could_not(self, kernel):
         kernel.answers = [errno.EPERM]
         with pytest.raises(PermissionError):
-            VETH.undo()
+            DetachVeth("veth0123abcd0").do(Context())
 
 
 class TestConfigureLink:
     def test_all_in_one_request(self, kernel, monkeypatch):
         written = []
-        monkeypatch.setattr(network_ops.cgroups, "write", lambda *file: written.append(file))
+        monkeypatch.setattr(veths.cgroups, "write", lambda *file: written.append(file))
         kernel.answers = [0]
         ConfigureLink("eth0", "10.9.1.2/24", "10.9.1.1", "fd00:9::2/64", "fd00:9::1").do(Context())
         assert written == [("/proc/sys/net/ipv6/conf/eth0/accept_ra", "0")]
@@ -244,14 +237,14 @@ class TestMakeBridge:
         return calls
 
     def test_what_it_made_goes_again(self, calls, monkeypatch):
-        monkeypatch.setattr(network_ops.rtnetlink, "index", _no_link)
+        monkeypatch.setattr(bridges.rtnetlink, "index", _no_link)
         op = MakeBridge("web", ["10.9.1.1/24"], 1500, MAC, TAG)
         op.do(Context())
         op.undo()
         assert calls == [("make", "web", ["10.9.1.1/24"], 1500, MAC, TAG), ("delete", "web", TAG, MAC)]
 
     def test_what_was_there_before_stays(self, calls, monkeypatch):
-        monkeypatch.setattr(network_ops.rtnetlink, "index", lambda _: 5)
+        monkeypatch.setattr(bridges.rtnetlink, "index", lambda _: 5)
         op = MakeBridge("web", ["10.9.1.1/24"], 1500, MAC, TAG)
         op.do(Context())
         op.undo()

@@ -1,4 +1,4 @@
-"""network/plan.py: the ops of a container's networks, and of a network's bridge, as lists."""
+"""network/plan.py and bridge_plan.py: the ops of a container's networks, and of a network's bridge, as lists."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import pytest
 
 from mydocker.kernel.cgroups import Layout
 from mydocker.kernel.trampoline import REPORT_FD
+from mydocker.model.attachments import Attachments
 from mydocker.model.host import HostFacts
-from mydocker.model.network import Attachments, Endpoint, Network
+from mydocker.model.network import Endpoint, Network
 from mydocker.model.oci import spec
 from mydocker.model.oci.annotations import FILL
 from mydocker.model.options import request
 from mydocker.model.options.addresses import mac_of
-from mydocker.network import plan
+from mydocker.model.options.ports import parse_published
+from mydocker.network import bridge_plan, plan
 from mydocker.network.firewall import Guard
-from mydocker.network.ops import (
-    AddNetworkRules,
-    ConfigureLink,
-    DisableIPv6,
-    MakeBridge,
-    MakeVeth,
-    PublishPorts,
-    RemoveBridge,
-    RemoveNetworkRules,
-)
-from mydocker.network.resolver_op import OpenResolver
+from mydocker.network.ops.bridges import MakeBridge, RemoveBridge
+from mydocker.network.ops.ports import PublishPorts, RemovePorts
+from mydocker.network.ops.resolver import OpenResolver
+from mydocker.network.ops.rules import AddNetworkRules, RemoveNetworkRules
+from mydocker.network.ops.veths import ConfigureLink, DetachVeth, DisableIPv6, EnableIPv6, MakeVeth, RemoveVeth
 from mydocker.ops.namespaces import AwaitMonitor, JoinNetwork, LinkUp, ShowNamespace, TellMonitor, WriteSysctl
 from mydocker.ops.process import CloseDescriptors
 from mydocker.ops.rootfs import Mount
@@ -39,13 +35,13 @@ def network(name, number, **more):
     return Network(name, f"{number:064x}", "2026-11-23T00:00:00Z", device, subnet, f"10.{number}.0.1", **more)
 
 
-def end(of, index, ipv6=False):
+def endpoint(of, index):
     number = of.subnet.split(".")[1]
-    found = Endpoint(of.name, "", "", [], f"eth{index}", f"veth01234567{index}")
-    found.address, found.gateway, found.mac = f"10.{number}.0.2/20", of.gateway, f"02:42:0a:{int(number):02x}:00:02"
-    if ipv6:
-        found.address6, found.gateway6 = f"fd{number}::2/64", of.gateway6
-    return found
+    made = Endpoint(of.name, "", "", [], f"eth{index}", f"veth01234567{index}")
+    made.address, made.gateway, made.mac = f"10.{number}.0.2/20", of.gateway, f"02:42:0a:{int(number):02x}:00:02"
+    if of.subnet6:
+        made.address6, made.gateway6 = f"fd{number}::2/64", of.gateway6
+    return made
 
 
 BRIDGE = network("bridge", 7)
@@ -55,39 +51,45 @@ SIX = network("six", 10, subnet6="fd10::/64", gateway6="fd10::1")
 
 
 def attachments(*networks, ports=()):
-    joined = [(each, end(each, index, bool(each.subnet6))) for index, each in enumerate(networks)]
-    return Attachments(ID, "web", joined, list(ports))
+    made = Attachments(ID, "web", bindings=parse_published(ports))
+    for index, each in enumerate(networks):
+        made = made.with_endpoint(each, endpoint(each, index))
+    return made
 
 
-class TestContainer:
+def start(*networks, ports=()):
+    return plan.transition(None, attachments(*networks, ports=ports))
+
+
+class TestStart:
     def test_on_the_default_network(self):
-        made = attachments(BRIDGE)
-        assert plan.links(made) == [MakeVeth("veth012345670", "mydocker0", 1500, "eth0", "02:42:0a:07:00:02")]
-        assert plan.inside(made) == [DisableIPv6(), ConfigureLink("eth0", "10.7.0.2/20", "10.7.0.1", "", "", 0)]
-        assert plan.publish(made) == []
+        steps = start(BRIDGE)
+        assert steps.attach == [MakeVeth("veth012345670", "mydocker0", 1500, "eth0", "02:42:0a:07:00:02")]
+        assert steps.inside == [DisableIPv6(), ConfigureLink("eth0", "10.7.0.2/20", "10.7.0.1", "", "", 0)]
+        assert steps.redirect == steps.detach == steps.publish == []
 
     def test_on_one_of_the_users_names_are_answered(self):
-        made = attachments(LAB)
-        assert plan.links(made) == [MakeVeth("veth012345670", "lab", 1400, "eth0", "02:42:0a:08:00:02")]
-        assert plan.inside(made) == [
+        steps = start(LAB)
+        assert steps.attach == [MakeVeth("veth012345670", "lab", 1400, "eth0", "02:42:0a:08:00:02")]
+        assert steps.inside == [
             DisableIPv6(),
             ConfigureLink("eth0", "10.8.0.2/20", "10.8.0.1", "", "", 0),
             OpenResolver("127.0.0.11"),
         ]
 
     def test_nothing_leads_out_of_an_internal_one(self):
-        assert plan.inside(attachments(INNER))[1] == ConfigureLink("eth0", "10.9.0.2/20", "", "", "", 0)
+        assert start(INNER).inside[1] == ConfigureLink("eth0", "10.9.0.2/20", "", "", "", 0)
 
     def test_with_ipv6_it_stays_on(self):
-        assert plan.inside(attachments(SIX)) == [
+        assert start(SIX).inside == [
             ConfigureLink("eth0", "10.10.0.2/20", "10.10.0.1", "fd10::2/64", "fd10::1", 0),
             OpenResolver("127.0.0.11"),
         ]
 
     def test_on_several_the_first_is_the_way_out_and_the_others_take_over(self):
-        made = attachments(BRIDGE, INNER, SIX)
-        assert [op.veth for op in plan.links(made)] == ["veth012345670", "veth012345671", "veth012345672"]
-        assert plan.inside(made) == [
+        steps = start(BRIDGE, INNER, SIX)
+        assert [op.veth for op in steps.attach] == ["veth012345670", "veth012345671", "veth012345672"]
+        assert steps.inside == [
             ConfigureLink("eth0", "10.7.0.2/20", "10.7.0.1", "", "", 0),
             ConfigureLink("eth1", "10.9.0.2/20", "", "", "", 1),
             ConfigureLink("eth2", "10.10.0.2/20", "10.10.0.1", "fd10::2/64", "fd10::1", 2),
@@ -104,36 +106,90 @@ class TestContainer:
         ],
     )
     def test_ports_lead_to_the_first_that_is_not_internal(self, networks, address, address6, index):
-        ports, link = ["8080:80/tcp", "32768:53/udp"], f"veth01234567{index}"
-        assert plan.publish(attachments(*networks, ports=ports)) == [
-            PublishPorts("web", ID, ports, address, address6, [], link)
+        ports, veth = ["8080:80/tcp", "32768:53/udp"], f"veth01234567{index}"
+        assert start(*networks, ports=ports).publish == [
+            PublishPorts("web", ID, ports, address, address6, veth, before=None)
         ]
 
     def test_to_internal_ones_none_do(self):
-        assert plan.publish(attachments(INNER, ports=["8080:80/tcp"])) == []
+        assert start(INNER, ports=["8080:80/tcp"]).publish == []
+
+
+WEB, DNS = "8080:80/tcp", "32768:53/udp"
+
+
+class TestChange:
+    def test_who_joins_a_network_of_the_users_gets_a_resolver(self):
+        before = attachments(BRIDGE)
+        steps = plan.transition(before, before.with_endpoint(SIX, endpoint(SIX, 3)))
+        assert steps.attach == [MakeVeth("veth012345673", "six", 1500, "eth3", "02:42:0a:0a:00:02")]
+        assert steps.inside == [
+            EnableIPv6("eth3"),
+            ConfigureLink("eth3", "10.10.0.2/20", "10.10.0.1", "fd10::2/64", "fd10::1", 3),
+            OpenResolver("127.0.0.11"),
+        ]
+        assert steps.redirect == steps.detach == steps.publish == []
+
+    def test_ports_that_are_new_are_published_once_they_are_held(self):
+        before = attachments(LAB)
+        steps = plan.transition(before, attachments(LAB, ports=[WEB]))
+        assert steps.publish == [PublishPorts("web", ID, [WEB], "10.8.0.2", "", "veth012345670", [])]
+        steps = plan.transition(attachments(LAB, ports=[WEB]), attachments(LAB, ports=[WEB, DNS]))
+        assert steps.publish == [PublishPorts("web", ID, [WEB, DNS], "10.8.0.2", "", "veth012345670", [WEB])]
+        assert steps.redirect == []
+
+    def test_ports_that_go_are_withdrawn_while_they_are_held(self):
+        before = attachments(LAB, ports=[WEB, DNS])
+        steps = plan.transition(before, attachments(LAB, ports=[DNS]))
+        assert steps.redirect == [PublishPorts("web", ID, [DNS], "10.8.0.2", "", "veth012345670", [WEB, DNS])]
+        steps = plan.transition(before, attachments(LAB))
+        assert (steps.redirect, steps.publish) == ([RemovePorts("web", ID, [4], [WEB, DNS])], [])
+
+    def test_ports_move_to_the_next_network_before_the_first_goes(self):
+        before = attachments(SIX, LAB, ports=[WEB])
+        steps = plan.transition(before, before.without("six"))
+        assert steps.redirect == [
+            RemovePorts("web", ID, [6], [WEB]),
+            PublishPorts("web", ID, [WEB], "10.8.0.2", "", "veth012345671", [WEB]),
+        ]
+        assert (steps.detach, steps.publish) == ([RemoveVeth("veth012345670")], [])
+
+    def test_without_a_way_out_there_are_no_ports(self):
+        before = attachments(LAB, INNER, ports=[WEB])
+        after = before.without("lab")
+        assert after.bindings == []
+        assert plan.transition(before, after).redirect == [RemovePorts("web", ID, [4], [WEB])]
+
+    def test_what_is_left_of_a_dead_container_needs_no_networks(self):
+        before = attachments(INNER, SIX, ports=[WEB])
+        recorded = Attachments(ID, "web", before.endpoints, {}, before.bindings)
+        steps = plan.transition(recorded, None)
+        assert steps.redirect == [RemovePorts("web", ID, [4, 6], [WEB])]
+        assert steps.detach == [DetachVeth("veth012345670"), DetachVeth("veth012345671")]
+        assert steps.attach == steps.inside == steps.publish == []
 
 
 class TestBridge:
     @pytest.mark.parametrize("guard", [Guard(), Guard([4], ["eth0", "lan"], ["lan"])])
     def test_the_rules_are_there_before_it(self, guard):
         own = (guard.versions, guard.links, guard.bridges)
-        assert plan.bridge_up(BRIDGE, guard) == [
+        assert bridge_plan.bridge_up(BRIDGE, guard) == [
             AddNetworkRules("bridge", BRIDGE.id, "mydocker0", "10.7.0.0/20", "", False, *own),
             MakeBridge("mydocker0", ["10.7.0.1/20"], 1500, "02:42:0a:07:00:01", TAG.format("bridge")),
         ]
 
     def test_with_ipv6(self):
-        rules, bridge = plan.bridge_up(SIX, Guard([4, 6]))
+        rules, bridge = bridge_plan.bridge_up(SIX, Guard([4, 6]))
         assert (rules.subnet6, rules.forwarding_guards) == ("fd10::/64", [4, 6])
         assert bridge.addresses == ["10.10.0.1/20", "fd10::1/64"]
 
     def test_an_internal_one(self):
-        rules, _ = plan.bridge_up(INNER, Guard())
+        rules, _ = bridge_plan.bridge_up(INNER, Guard())
         assert rules.internal
 
     @pytest.mark.parametrize("of", [BRIDGE, SIX], ids=["IPv4", "IPv6 too"])
     def test_they_are_there_until_it_is_gone(self, of):
-        assert plan.bridge_down(of, [4]) == [
+        assert bridge_plan.bridge_down(of, [4]) == [
             RemoveBridge(of.device, TAG.format(of.name), mac_of(of.gateway)),
             RemoveNetworkRules(of.name, of.id, of.subnet6, [], [4]),
         ]

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from mydocker import state
 from mydocker.engine import lifecycle
 from mydocker.engine import start as starting
+from mydocker.engine.bundle import load_spec
+from mydocker.engine.cleanup import cleanup
 from mydocker.engine.network import lifecycle as network_lifecycle
 from mydocker.engine.network import networks, reload
 from mydocker.errors import MydockerError, NotFound
@@ -70,7 +72,7 @@ def _settle(container_id: str, returning: list[Container]) -> list[str]:
         if lost:
             container.finished_at = container.finished_at or state.now()
             try:
-                lifecycle.cleanup(container)
+                cleanup(container, load_spec(container))
                 container.pid, container.bound_ports = 0, []
                 container.networks = [endpoint.asked().to_json() for endpoint in container.endpoints]
             finally:

@@ -70,7 +70,7 @@ class Draft:
         if attachments:
             from mydocker.engine.network import lifecycle
 
-            steps.bridges = [op for network, _ in attachments.endpoints for op in lifecycle.bring_up_plan(network)]
+            steps.bridges = [op for network in attachments.networks.values() for op in lifecycle.bring_up_plan(network)]
         return steps
 
     def container(self, name: str) -> Container:

@@ -250,28 +250,12 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
     return True
 
 
-def cleanup(container: Container) -> None:
-    """Undo what a killed monitor has left on the host. The container does not run; caller holds its lock. Raises
-    OSError, MydockerError."""
-    from mydocker.engine.network import endpoints
-    from mydocker.kernel import cgroups
-    from mydocker.runtime import plan
-    from mydocker.trace import undo_all
-
-    spec = load_spec(container)
-    try:
-        steps = plan.plan(spec, container.directory, cgroups.layout()).host
-    except (ValueError, LookupError) as error:  # the types are right, the values are not
-        why = f"container {container.name}: {container.directory}/config.json: {error!r}"
-        raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {container.name}'") from None
-    undo_all(steps)
-    endpoints.cleanup(container)
-
-
 def _cleanup(container: Container, force: bool) -> None:
     """Clean up; with force, also a container whose record or bundle makes no sense."""
+    from mydocker.engine.cleanup import cleanup
+
     try:
-        cleanup(container)
+        cleanup(container, load_spec(container))
     except (CorruptRecord, InvalidArgument):
         if not force:
             raise

@@ -87,12 +87,12 @@ def start(
                 notes=trace.notes,
                 lock=lock.descriptor,
                 shared=network.shared,
-                bound_sockets=network.bound_sockets,
+                bound_sockets=network.sockets,
             )
             pid, channel = launch.launch(orders)
             launched = True
             lock.release()
-            network.hand_over()
+            network.release()
             if draft and not container.auto_remove:
                 state.fsync_new(container)  # while it starts
             return _follow(container, pid, channel, console, attach)

@@ -76,26 +76,6 @@ class Endpoint:
         return dict(self.__dict__)
 
 
-@record
-class Attachments:
-    """A container's networks at one start. ports: in effect, as options.ports writes them. has_dns: whether names are
-    resolved for it, which is so on networks that users have made."""
-
-    id: str
-    name: str
-    endpoints: list[tuple[Network, Endpoint]]
-    ports: list[str]
-
-    @property
-    def has_dns(self) -> bool:
-        return any(network.name != DEFAULT for network, _ in self.endpoints)
-
-    @property
-    def egress(self) -> tuple[Network, Endpoint] | None:
-        """The network by which the world is reached, and reaches it: the first that is not internal."""
-        return next((pair for pair in self.endpoints if not pair[0].internal), None)
-
-
 def with_hostname(network: str, aliases: list[str], hostname: str) -> list[str]:
     """The aliases of an endpoint; where containers have names, --hostname is the last of them, as in docker."""
     return [*aliases, hostname] if hostname and network != DEFAULT and hostname not in aliases else aliases

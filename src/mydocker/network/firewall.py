@@ -190,7 +190,7 @@ def port_rules(version: int, owner: str, ports: Iterable[Port], address: str) ->
     """
     rules = []
     for port in ports:
-        if version not in versions(port.host_ip):
+        if version not in port.versions:
             continue
         match = f"-p {_plain(port.protocol)} -m {port.protocol} --dport {int(port.host)}"
         if port.host_ip.startswith("127."):
@@ -204,13 +204,6 @@ def port_rules(version: int, owner: str, ports: Iterable[Port], address: str) ->
             Rule("nat", "MYDOCKER-PORTS", match, f"DNAT --to-destination {to}:{int(port.container)}", owner, True)
         )
     return rules
-
-
-def versions(host_ip: str) -> tuple[int, ...]:
-    """The versions of IP by which a published port is reached. host_ip: "" for all of the host's addresses."""
-    if not host_ip:
-        return (4, 6)
-    return (6,) if ":" in host_ip else (4,)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -11,11 +11,7 @@ import errno
 import os
 
 from mydocker.errors import Conflict, HostError, InvalidArgument
-from mydocker.network.firewall import versions
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from mydocker.model.options.ports import Port
+from mydocker.model.options.ports import Port
 
 _ATTEMPTS = 16  # for a port of the kernel's choice that has to be free for both versions of IP
 
@@ -32,29 +28,12 @@ class PortTaken(Conflict):
         self.port = port
 
 
-def bind(ports: list[Port], ipv6: bool = False) -> tuple[list[Port], list[int]]:
-    """Take all of the ports: the same with the host's numbers, and the descriptors that hold them (close-on-exec).
+def bind(port: Port, versions: list[int]) -> tuple[Port, list[int]]:
+    """Bind a port at these versions of IP, to the first free number of its range or to one of the kernel's choice.
 
-    ipv6: whether a port of all addresses is one of IPv6 too. Raises PortTaken and other MydockerErrors; then none is
-    held.
+    Returns the port with that number, and the descriptors that hold it (close-on-exec), one a version. Raises PortTaken
+    and other MydockerErrors; then nothing is bound.
     """
-    taken: list[Port] = []
-    held: list[int] = []
-    try:
-        for port in ports:
-            number, sockets = _take(port, ipv6)
-            taken.append(port.at(number))
-            held += sockets
-    except BaseException:
-        for descriptor in held:
-            os.close(descriptor)
-        raise
-    return taken, held
-
-
-def _take(port: Port, ipv6: bool) -> tuple[int, list[int]]:
-    """The first free number of a port's range, or one of the kernel's choice, with its sockets."""
-    wanted = [version for version in versions(port.host_ip) if version == 4 or ipv6 or port.host_ip]
     if port.host_ip == "::1":
         raise InvalidArgument(
             f"port {port.source}/{port.protocol} can't be published", "no rule leads away from ::1, use 127.0.0.1"
@@ -62,10 +41,10 @@ def _take(port: Port, ipv6: bool) -> tuple[int, list[int]]:
     for number in range(port.host, port.last + 1) if port.host else [0] * _ATTEMPTS:
         held: list[int] = []
         try:
-            for version in wanted:
+            for version in versions:
                 number, descriptor = _hold(version, port, number)
                 held.append(descriptor)
-            return number, held
+            return port.at(number), held
         except OSError as error:
             for descriptor in held:
                 os.close(descriptor)
@@ -75,6 +54,8 @@ def _take(port: Port, ipv6: bool) -> tuple[int, list[int]]:
                 ) from None
             if error.errno != errno.EADDRINUSE:
                 raise HostError(f"can't bind port {port.source}/{port.protocol}: {error.strerror}") from None
+    if versions == [6] and not port.host_ip:  # IPv4 is held already
+        port = Port(port.container, port.protocol, port.host, port.last, "::")
     raise PortTaken(port)
 
 
@@ -115,13 +96,14 @@ def _free(family: int, kind: int, place: str) -> int:
         asked.close()
 
 
-def without_ipv6(held: list[int]) -> list[int]:
-    """Let go of the sockets of IPv6; the descriptors of the others."""
+def only(sockets: list[int], versions: list[int]) -> list[int]:
+    """Close the sockets of other versions of IP; the descriptors of the rest."""
+    families = {_socket.AF_INET: 4, _socket.AF_INET6: 6}
     kept = []
-    for descriptor in held:
-        found = _socket.socket(fileno=descriptor)
-        if found.family == _socket.AF_INET6:
-            found.close()
+    for descriptor in sockets:
+        bound = _socket.socket(fileno=descriptor)
+        if families.get(bound.family) in versions:
+            kept.append(bound.detach())
         else:
-            kept.append(found.detach())
+            bound.close()
     return kept

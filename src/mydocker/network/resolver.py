@@ -235,7 +235,7 @@ class Resolver:
 
 
 def adopt(descriptors: list[int], networks: list[Network], servers: Callable[[], list[str]]) -> Resolver:
-    """Make a resolver of the two or four descriptors that resolver_op.OpenResolver opened."""
+    """Make a resolver of the two or four descriptors that ops.resolver.OpenResolver opened."""
     udp, tcp = (socket(fileno=descriptor) for descriptor in descriptors[:2])
     if len(descriptors) == 2:
         return Resolver(udp, tcp, networks, servers)

@@ -20,15 +20,16 @@ from mydocker.model.options.netmode import is_mode
 from mydocker.model.options.times import parse_rfc3339
 from mydocker.runtime import init, messages, supervise
 from mydocker.runtime.plan import Plan, plan
-from mydocker.trace import Trace
+from mydocker.trace import Trace, attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from mydocker.model.attachments import Attachments
     from mydocker.model.container import Container
-    from mydocker.model.network import Attachments, Endpoint, Network
+    from mydocker.model.network import Network
     from mydocker.runtime.control import Control
 
 _PATIENCE_AT_END = 30  # seconds for killed processes to end
@@ -52,18 +53,13 @@ def resume(descriptor: int) -> None:
 
 
 def _attachments(record: Container, container: supervise.Supervised) -> Attachments | None:
-    """None for who never joins a network; who is on none now may be on one later."""
+    """None for a container that never joins a network; one that is on none now may join one later."""
     if is_mode(record.network):
         return None
-    from mydocker.model.network import Attachments, Network
+    from mydocker.model.attachments import recorded
+    from mydocker.model.network import Network
 
-    networks = [Network(**each) for each in container.networks]
-    return Attachments(record.id, record.name, list(zip(networks, record.endpoints)), record.bound_ports)
-
-
-def _versions(attachments: Attachments) -> list[bool]:
-    """Whether its ports' rules are of IPv6 too; empty if there are none."""
-    return [bool(attachments.egress[1].address6)] if attachments.ports and attachments.egress else []
+    return recorded(record, [Network(**each) for each in container.networks])
 
 
 class Monitor:
@@ -85,9 +81,9 @@ class Monitor:
 
     def adopt(self, spec: dict[str, Any]) -> None:
         """Take over a container that another interpreter has started."""
-        record, attachments, pid = self.record, self.attachments, self.container.pid
-        self.plan = plan(spec, record.directory, self.layout, name=record.name, attachments=attachments, pid=pid)
-        self.trace.adopt([*self.plan.host, *self.plan.links, *self.plan.published])
+        record, pid = self.record, self.container.pid
+        self.plan = plan(spec, record.directory, self.layout, name=record.name, pid=pid)
+        self.trace.adopt([*self.plan.host, *self.plan.published])  # what it is attached to, _withdraw() undoes
         if self.container.control >= 0:
             self.listen(self.container.control)
 
@@ -113,44 +109,36 @@ class Monitor:
 
         self.container.control, self.control = descriptor, Control(descriptor, self)
 
-    def update(self, message: dict[str, Any], joined: list[Network], descriptors: list[int]) -> None:
-        """What control.py is told: networks and ports of now, and the sockets that hold them."""
+    def update(self, message: dict[str, Any], networks: list[Network], descriptors: list[int]) -> None:
+        """Adopt what a command line has changed: the networks and ports of now, and the sockets that hold the ports."""
+        from mydocker.model.attachments import recorded
+
         record, container = self.record, self.container
         record.networks, record.requested_ports = message["networks"], message["requested_ports"]
         record.bound_ports = message["bound_ports"]
-        for text, count in message["bound_sockets"]:
-            container.bound_sockets[text] = container.bound_sockets.get(text, []) + descriptors[:count]
-            descriptors = descriptors[count:]
-        for text in [text for text in container.bound_sockets if text not in record.bound_ports]:
-            for descriptor in container.bound_sockets.pop(text):
-                os.close(descriptor)
-        assert self.attachments
-        self._rewire(self.attachments, list(zip(joined, record.endpoints)))
-        container.networks = message["joined"]
-        if descriptors:
+        self.attachments, container.networks = recorded(record, networks), message["joined"]
+        resolver = self._hold(self.attachments, message["bound_sockets"], descriptors)
+        if resolver:
             if container.resolver:  # of networks with names that it has left since
                 container.resolver.close()
-            container.open_resolver(descriptors)
+            container.open_resolver(resolver)
         elif container.resolver:
-            container.resolver.networks = joined
+            container.resolver.networks = networks
 
-    def _rewire(self, attachments: Attachments, joined: list[tuple[Network, Endpoint]]) -> None:
-        """What it has not done itself it has to undo at the end all the same."""
-        from mydocker.network import plan as network
+    def _hold(self, attachments: Attachments, new: list[tuple[str, int]], descriptors: list[int]) -> list[int]:
+        """Take the new sockets, and close those of ports, or versions of IP, that are no longer published. Returns the
+        descriptors that are none of the new sockets."""
+        from mydocker.network import ports
 
-        links, versions = {endpoint.veth for _, endpoint in attachments.endpoints}, _versions(attachments)
-        attachments.endpoints, attachments.ports = joined, self.record.bound_ports
-        self.trace.adopt(
-            [network.veth(network_of, endpoint) for network_of, endpoint in joined if endpoint.veth not in links]
-        )
-        if _versions(attachments) != versions:
-            self.trace.adopt(network.publish(attachments))
-        if _versions(attachments) == [False]:
-            from mydocker.network.ports import without_ipv6
-
-            self.container.bound_sockets = {
-                text: without_ipv6(sockets) for text, sockets in self.container.bound_sockets.items()
-            }
+        sockets = self.container.bound_sockets
+        for text, count in new:
+            sockets[text] = sockets.get(text, []) + descriptors[:count]
+            descriptors = descriptors[count:]
+        versions = {port.text: attachments.versions_of(port) for port in attachments.bindings}
+        self.container.bound_sockets = {
+            text: kept for text, each in sockets.items() if (kept := ports.only(each, versions.get(text, [])))
+        }
+        return descriptors
 
     # --- at its end ---------------------------------------------------------------------------------------------------
 
@@ -185,19 +173,26 @@ class Monitor:
         if self.container.resolver:
             self.container.resolver.close()  # its sockets keep the namespace
             self.container.resolver = None
-        problems = self.trace.undo_all()
-        if self.attachments:
-            problems += self._unwire()
-        return problems
+        problems = self._withdraw() if self.attachments else []
+        problems += self.trace.undo_all()
+        return problems + (self._release() if self.attachments else [])
 
-    def _unwire(self) -> list[str]:
-        """Ports and addresses are free again."""
-        from mydocker.network import leases
+    def _withdraw(self) -> list[str]:
+        """Remove the rules of its ports, detach its veths, and give the ports up."""
+        from mydocker.network import plan as network
 
+        steps = network.transition(self.attachments, None)
+        problems = attempt([*steps.redirect, *steps.detach])
         for sockets in self.container.bound_sockets.values():
             for descriptor in sockets:
                 os.close(descriptor)
         self.container.bound_sockets.clear()
+        return problems
+
+    def _release(self) -> list[str]:
+        """Release its addresses."""
+        from mydocker.network import leases
+
         try:
             # The record may tell of a network that a command line was killed in the middle of joining.
             on_disk = state.load(self.record.id).endpoints
@@ -206,7 +201,7 @@ class Monitor:
         try:
             leases.release_all(self.record.id, [*self.record.endpoints, *on_disk])
         except (OSError, MydockerError) as error:
-            return [f"could not give its addresses back: {error}"]
+            return [f"could not release its addresses: {error}"]
         self.record.networks = [endpoint.asked().to_json() for endpoint in self.record.endpoints]
         self.record.bound_ports = []
         return []

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.kernel.cgroups import Layout
-    from mydocker.model.network import Attachments
+    from mydocker.model.attachments import Attachments
 
 
 @record
@@ -142,11 +142,12 @@ def plan(
     if attachments and attachments.endpoints:
         from mydocker.network import plan as network
 
-        links, published = network.links(attachments), network.publish(attachments)
+        change = network.transition(None, attachments)
+        links, published = change.attach, change.publish
         monitor = trampoline.REPORT_FD
         steps += [
             AwaitMonitor(monitor, messages.NETWORK_READY.decode(), "the links are there"),
-            *network.inside(attachments),
+            *change.inside,
             TellMonitor(monitor, messages.LINKS_UP.decode()),
         ]
     elif "network" in kinds:

@@ -161,7 +161,7 @@ class Starter:
         from mydocker.kernel import rtnetlink
 
         assert self.monitor.attachments
-        links = [endpoint.veth for _, endpoint in self.monitor.attachments.endpoints]
+        links = [endpoint.veth for endpoint in self.monitor.attachments.endpoints]
         began = monotonic_ns()
         for link in links:
             rtnetlink.flush_linkwatch(link)

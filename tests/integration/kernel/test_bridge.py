@@ -10,7 +10,8 @@ from netspace import NETWORK, ip, own_namespace, run, sleeper
 
 from mydocker.errors import Conflict
 from mydocker.kernel import bridge, process
-from mydocker.network.ops import ConfigureLink, MakeBridge, MakeVeth, RemoveBridge, RemoveLink
+from mydocker.network.ops.bridges import MakeBridge, RemoveBridge
+from mydocker.network.ops.veths import ConfigureLink, DetachVeth, MakeVeth, RemoveVeth
 from mydocker.ops.base import Context
 from mydocker.ops.namespaces import ShowNamespace
 
@@ -121,7 +122,7 @@ class TestBridge:
         bridge.make("web.br", ["10.9.1.1/24"], 1400, MAC, TAG)
         MakeVeth("veth7", "web.br", 1300, "eth0", PEER_MAC, pid).do(Context())
         assert described().mtu == 1400
-        RemoveLink("veth7").do(Context())
+        RemoveVeth("veth7").do(Context())
         assert described().mtu == 1400
 
 
@@ -153,7 +154,7 @@ class TestOps:
         assert (route6["gateway"], route6["metric"]) == ("fd00:9::1", 1027)
         for address in ("10.9.1.1", "fd00:9::1"):
             run(f"nsenter --net --target {pid} busybox ping -c 1 -W 2 {address} > /dev/null")
-        do(RemoveLink("veth7"))
+        do(RemoveVeth("veth7"))
         assert {each["ifname"] for each in ip("link", pid=pid)} == {"lo"}
         do(RemoveBridge("web.br", TAG))
         assert described() is None
@@ -172,12 +173,11 @@ class TestOps:
         op.undo()
         assert described("half") is None
 
-    def test_undo_unplugs_at_once_and_the_link_goes_with_its_namespace(self):
+    def test_its_end_detaches_it_at_once_and_the_link_goes_with_its_namespace(self):
         bridge.make(*GIVEN)
         with sleeper() as pid:
-            op = MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid)
-            op.do(Context())
-            op.undo()
+            MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid).do(Context())
+            DetachVeth("veth7").do(Context())
             assert described().ports == []
             (veth,) = ip("link", "show", "veth7")
             assert "UP" not in veth["flags"]
@@ -185,18 +185,17 @@ class TestOps:
         while any(each["ifname"] == "veth7" for each in ip("link")):
             assert time.monotonic() < end, "veth7 is there after ten seconds"
             time.sleep(0.01)
-        op.undo()
+        DetachVeth("veth7").do(Context())
 
     def test_a_restart_finds_the_pair_of_its_last_life(self, pid):
         bridge.make(*GIVEN)
         for _ in range(3):
             with sleeper() as before:
                 MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, before).do(Context())
-            op = MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid)
-            op.do(Context())
+            MakeVeth("veth7", "web.br", 1400, "eth0", PEER_MAC, pid).do(Context())
             assert described().ports == ["veth7"]
-            RemoveLink("veth7").do(Context())
-        RemoveLink("veth7").do(Context())
+            RemoveVeth("veth7").do(Context())
+        RemoveVeth("veth7").do(Context())
 
     def test_ip_netns_enters_a_container_s_network(self, pid, monkeypatch):
         name = f"mydocker-test-{os.getpid()}"

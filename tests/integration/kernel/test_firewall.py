@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from machine import until
 from netspace import own_namespace, run
-from world import DOCKER, HOST, LAN, Net, World, check, inside, talk
+from world import DOCKER, HOST, LAN, Net, World, bind, check, inside, talk, withdraw
 
 from mydocker import paths, state
 from mydocker.engine.network import networks, reload
@@ -27,7 +27,9 @@ from mydocker.model.network import Endpoint, Network
 from mydocker.model.options.ports import Port
 from mydocker.network import ports
 from mydocker.network.firewall import network_owner
-from mydocker.network.ops import AddNetworkRules, MakeBridge, PublishPorts, RemoveNetworkRules, RemovePorts
+from mydocker.network.ops.bridges import MakeBridge
+from mydocker.network.ops.ports import PublishPorts, RemovePorts
+from mydocker.network.ops.rules import AddNetworkRules, RemoveNetworkRules
 from mydocker.ops.base import Context
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -199,7 +201,7 @@ def test_who_reaches_whom(router, world, kind, bridged, foreign):
     )
 
     for op in made:
-        op.undo()
+        withdraw(op)
     check((lan, f"tcp:{HOST}:8080", "refused"), (0, "tcp:127.0.0.1:8080", "refused"))
     for net in (ONE, TWO, INTERNAL):
         net.remove()
@@ -217,12 +219,12 @@ def test_the_typed_commands_do_the_same(router, kind):
     add.do(Context())
     publish.do(Context())
     expected = sorted(rules()), sorted(rules(6))
-    publish.undo()
+    withdraw(publish)
     add.undo()
     assert expected != (sorted(rules()), sorted(rules(6)))
     run(add.shell().replace("\n", " ;\n") + "\n" + publish.shell())
     assert (sorted(rules()), sorted(rules(6))) == expected
-    run(RemovePorts("a", "a" * 64, "fd00:201:16::2").shell())
+    run(RemovePorts("a", "a" * 64, [4, 6]).shell())
     assert "container a" not in "".join(rules() + rules(6))
     assert "network one" in "".join(rules())
     run(RemoveNetworkRules(ONE.name, ONE.id, ONE.subnet6).shell())
@@ -251,7 +253,7 @@ def test_again_and_after_a_flush(router, kind):
     assert sum("container a" in line for line in rules()) == 1
     assert "--dport 8080" not in "".join(rules())
     for _ in range(2):
-        publish.undo()
+        withdraw(publish)
         ONE.remove()
     assert rules() == before
 
@@ -320,7 +322,7 @@ def test_who_sends_again_and_again_gets_to_the_container_that_is_there(router, w
         op = PublishPorts(name, name * 64, [port], f"10.201.16.{number}", f"fd00:201:16::{number}")
         op.do(Context())
         assert answer() == name
-        op.undo()
+        withdraw(op)
         assert answer() == "nothing"
 
 
@@ -343,7 +345,7 @@ def test_forwarding_is_for_containers_only(router, world, kind):
         (lan, f"tcp:{HOST}:8080", f"a {LAN}"),
         (lan, "tcp:198.18.9.2:80", "nothing"),
     )
-    publish.undo()
+    withdraw(publish)
     plain.remove()
     assert rules() == before
     assert cgroups.read("/proc/sys/net/ipv4/ip_forward") == "0"
@@ -398,11 +400,11 @@ def test_a_program_that_fails_or_is_missing(router, monkeypatch):
 
 @contextlib.contextmanager
 def bound(*published: Port, ipv6: bool = False):
-    effective, held = ports.bind(list(published), ipv6)
+    bindings, sockets = bind(*published, ipv6=ipv6)
     try:
-        yield effective
+        yield bindings
     finally:
-        for descriptor in held:
+        for descriptor in sockets:
             os.close(descriptor)
 
 
@@ -428,7 +430,7 @@ def test_a_held_port_is_nobody_elses(router):
             socket.create_connection(("127.0.0.1", 8080), 2)
         for port in (Port(80, "tcp", 8080, 8080), Port(53, "udp", 5353, 5353), Port(1, "tcp", 8080, 8080, "127.0.0.1")):
             with pytest.raises(ports.PortTaken, match=rf"port .*:{port.host}/{port.protocol} is taken") as caught:
-                ports.bind([port])
+                bind(port)
             assert caught.value.port == port
         with bound(Port(53, "udp", 8080, 8080)) as effective:
             assert effective == [Port(53, "udp", 8080, 8080)]
@@ -438,7 +440,7 @@ def test_a_held_port_is_nobody_elses(router):
 def test_any_listener_is_a_conflict_but_no_connection_that_is_over(router):
     server = listener("127.0.0.1", 8080)
     with pytest.raises(ports.PortTaken, match=r"port 0\.0\.0\.0:8080/tcp is taken"):
-        ports.bind([Port(80, "tcp", 8080, 8080)])
+        bind(Port(80, "tcp", 8080, 8080))
     client = socket.create_connection(("127.0.0.1", 8080))
     accepted, _ = server.accept()
     accepted.close()  # this end is the one that waits
@@ -453,7 +455,7 @@ def test_a_range_and_the_kernels_choice(router):
     with listener("0.0.0.0", 9000), bound(Port(80, "tcp", 9000, 9002), Port(81, "tcp", 9000, 9002)) as effective:
         assert [port.host for port in effective] == [9001, 9002]
         with pytest.raises(ports.PortTaken, match=r"0\.0\.0\.0:9000-9002/tcp"):
-            ports.bind([Port(82, "tcp", 9000, 9002)])
+            bind(Port(82, "tcp", 9000, 9002))
     with bound(Port(80), Port(80), Port(53, "udp"), ipv6=True) as effective:
         numbers = [port.host for port in effective]
         assert len(set(numbers[:2])) == 2
@@ -466,9 +468,9 @@ def test_a_range_and_the_kernels_choice(router):
 def test_all_or_none(router):
     before = os.listdir("/proc/self/fd")
     with listener("0.0.0.0", 9100), pytest.raises(ports.PortTaken):
-        ports.bind([Port(80, "tcp", 9099, 9099), Port(81, "tcp", 9100, 9100)])
+        bind(Port(80, "tcp", 9099, 9099), Port(81, "tcp", 9100, 9100))
     for wrong in ("192.0.2.77", "::1", "2001:db8::77"):
         with pytest.raises(InvalidArgument):
-            ports.bind([Port(80, "tcp", 9099, 9099), Port(81, "tcp", 9101, 9101, wrong)])
+            bind(Port(80, "tcp", 9099, 9099), Port(81, "tcp", 9101, 9101, wrong))
     assert os.listdir("/proc/self/fd") == before
     listener("0.0.0.0", 9099).close()

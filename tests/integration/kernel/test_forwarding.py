@@ -12,7 +12,7 @@ from netspace import run
 from mydocker.engine.network import check, forwarding, lifecycle, networks, reload
 from mydocker.kernel import bridge, cgroups, iptables, programs
 from mydocker.network import firewall
-from mydocker.network.ops import RemoveOldFlavour
+from mydocker.network.ops.rules import RemoveOldFlavour
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make network namespaces")]
 

@@ -19,8 +19,8 @@ from mydocker import paths
 from mydocker.kernel import socket_lookup
 from mydocker.kernel.netdev import link_up
 from mydocker.model.network import Network
+from mydocker.network.ops.resolver import OpenResolver
 from mydocker.network.resolver import MAX_CONNECTIONS, HostServers, adopt
-from mydocker.network.resolver_op import OpenResolver
 from mydocker.ops.base import Context
 
 PROGRAMS = {"dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils", "busybox": "busybox-static", "nsenter": "util-linux"}

@@ -13,7 +13,7 @@ from mydocker.engine.network.compare import compare
 from mydocker.engine.network.survey import survey
 from mydocker.errors import MydockerError, NotFound
 from mydocker.network import firewall, leases
-from mydocker.network.ops import AddNetworkRules
+from mydocker.network.ops.rules import AddNetworkRules
 from mydocker.trace import Trace, undo_all
 
 TYPE_CHECKING = False

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from mydocker.engine.network import forwarding, zones
 from mydocker.kernel import firewalld, iptables
-from mydocker.model.network import Attachments
+from mydocker.model.attachments import recorded
 from mydocker.model.options.addresses import cidr, parse
-from mydocker.model.options.ports import parse_published
-from mydocker.network import firewall, leases, plan
-from mydocker.network.ops import AttachVeth, JoinZone, PublishPorts, RemoveLink, RemovePorts
+from mydocker.network import bridge_plan, firewall, leases, plan
+from mydocker.network.ops.bridges import JoinZone
+from mydocker.network.ops.veths import AttachVeth, RemoveVeth
 from mydocker.ops.base import Op
 from mydocker.ops.namespaces import NETNS, ShowNamespace
 from mydocker.record import record
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mydocker.engine.network.survey import Facts
     from mydocker.kernel.bridge import Bridge
+    from mydocker.model.attachments import Attachments
     from mydocker.model.container import Container
     from mydocker.model.network import Endpoint, Network
     from mydocker.network.leases import Lease
@@ -96,7 +97,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
             findings += _left_forwarding(facts, version)
             continue
         guard = _guard(facts, network)
-        steps: list[Op] = [plan.rules(network, guard)]
+        steps: list[Op] = [bridge_plan.rules(network, guard)]
         if version in facts.off:
             wrong = f"IPv{version}: it does not forward, so no container gets out"
             findings.append(Finding("this host", wrong, "turned on again, for containers only", steps))
@@ -145,8 +146,8 @@ def _network(facts: Facts, network: Network) -> list[Finding]:
         rules = firewall.network_rules(version, tag, network.device, subnet, network.internal)
         wrong = _wrong_rules(facts, version, tag, rules)
         if wrong:
-            findings.append(Finding(about, wrong, "recreated", [plan.rules(network, _guard(facts, network))]))
-    steps = plan.bridge_up(network, _guard(facts, network))
+            findings.append(Finding(about, wrong, "recreated", [bridge_plan.rules(network, _guard(facts, network))]))
+    steps = bridge_plan.bridge_up(network, _guard(facts, network))
     changed = facts.changed_settings.get(network.device, [])
     wrong, remedy = _wrong_bridge(facts.bridges[network.device], network, tag, changed)
     if wrong:
@@ -186,7 +187,7 @@ def _wrong_bridge(bridge: Bridge | None, network: Network, tag: str, changed: li
     if not bridge.is_ours(tag):
         remedy = f"rename the link, 'ip link set {device} name …', then 'mydocker network check --repair'"
         return f"the link {device} is not its bridge, but somebody else's", remedy
-    missing = [address for address in plan.bridge_addresses(network) if address not in bridge.addresses]
+    missing = [address for address in bridge_plan.bridge_addresses(network) if address not in bridge.addresses]
     if missing:
         return f"its bridge {device} lacks the address {' and '.join(missing)}", ""
     if not bridge.up:
@@ -208,17 +209,17 @@ def _running(facts: Facts, container: Container) -> list[Finding]:
         wrong = "its monitor is gone, so nothing holds its ports, answers its DNS queries or writes its log"
         findings.append(Finding(about, wrong, f"'mydocker restart {container.name}'"))
     known = {each.name: each for each in facts.networks}
-    attachments = [(known[endpoint.network], endpoint) for endpoint in container.endpoints if endpoint.network in known]
-    for endpoint in container.endpoints:
+    attachments = recorded(container, facts.networks)
+    for endpoint in attachments.endpoints:
         if endpoint.network not in known and endpoint.network not in facts.broken:
             remedy = f"'mydocker network disconnect -f {endpoint.network} {container.name}'"
             findings.append(Finding(about, f"its network {endpoint.network} is gone", remedy))
-    steps = plan.publish(Attachments(container.id, container.name, attachments, container.bound_ports))
-    published = {op.veth: op for op in steps if isinstance(op, PublishPorts)}
-    for network, endpoint in attachments:
-        findings += _veth(facts, container, network, endpoint, endpoint.veth in published)
-        findings += _lease(facts, container, network, endpoint)
-    findings += _ports(facts, container, next(iter(published.values()), None))
+        if endpoint.network in attachments.networks:
+            network = attachments.networks[endpoint.network]
+            published = bool(attachments.bindings) and endpoint == attachments.egress
+            findings += _veth(facts, container, network, endpoint, published)
+            findings += _lease(facts, container, network, endpoint)
+    findings += _ports(facts, container, attachments)
     if _has_namespace(container) and container.name not in facts.netns:
         show: list[Op] = [ShowNamespace(container.name, container.pid)]
         findings.append(Finding(about, "'ip netns' does not list it", "listed", show, container=container))
@@ -273,21 +274,16 @@ def _lease(facts: Facts, container: Container, network: Network, endpoint: Endpo
         yield Finding(about, wrong, "rewritten", missing=missing, container=container)
 
 
-def _ports(facts: Facts, container: Container, op: PublishPorts | None) -> Iterator[Finding]:
-    """Check the rules of published ports. op: the step that publishes them, None if there are none.
-
-    There must be no rules for a version of IP that the container is not reached by.
-    """
+def _ports(facts: Facts, container: Container, attachments: Attachments) -> Iterator[Finding]:
+    """Check the rules of published ports. For a version of IP that the container is not reached by there are none."""
     about, owner = f"container {container.name}", firewall.container_owner(container.name, container.id)
-    publishing: list[Op] = []
-    if op:
-        op.before = op.ports  # the rules exist, or should; replace them, do not add
-        publishing = [op]
-    addresses = {4: op.address, 6: op.address6} if op else {}
+    publish = plan.transition(attachments.with_ports([]), attachments).publish
+    bindings, egress = (attachments.bindings, attachments.egress) if publish else ([], None)
+    addresses = {4: egress.address, 6: egress.address6} if egress else {}
     for version, saved in facts.saved.items():
-        address, rules = addresses.get(version, ""), firewall.parse(saved)[0]
+        address, rules = addresses.get(version, "").partition("/")[0], firewall.parse(saved)[0]
         present = sorted(rule.spec for rule in rules if _container(rule.owner)[1] == container.id[:12])
-        expected = firewall.port_rules(version, owner, parse_published(op.ports), address) if op and address else []
+        expected = firewall.port_rules(version, owner, bindings, address) if address else []
         if present == sorted(rule.spec for rule in expected):
             continue
         family = iptables.PROGRAMS[version]
@@ -297,9 +293,8 @@ def _ports(facts: Facts, container: Container, op: PublishPorts | None) -> Itera
             remedy = "recreated"
         else:
             wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
-        versions = "::" if version == 6 else ""
-        withdraw: list[Op] = [] if address else [RemovePorts(container.name, container.id, versions)]
-        yield Finding(about, wrong, remedy, [*withdraw, *publishing], container=container)
+        withdraw: list[Op] = [] if address else [plan.withdraw(container.name, container.id, [version])]
+        yield Finding(about, wrong, remedy, [*withdraw, *publish], container=container)
 
 
 def _has_namespace(container: Container) -> bool:
@@ -314,7 +309,7 @@ def _stopped(facts: Facts, container: Container) -> Iterator[Finding]:
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)
     if versions:
-        withdraw: list[Op] = [RemovePorts(container.name, container.id, "::" if 6 in versions else "")]
+        withdraw: list[Op] = [plan.withdraw(container.name, container.id, versions)]
         wrong = "it is not running, but rules for its ports remain"
         yield Finding(about, wrong, "removed", withdraw, container=container)
     devices = {each.name: each.device for each in facts.networks}
@@ -322,7 +317,7 @@ def _stopped(facts: Facts, container: Container) -> Iterator[Finding]:
         link = facts.links.get(endpoint.veth)
         if link and link.bridge and link.bridge == devices.get(endpoint.network):
             wrong = f"it is not running, but its link {endpoint.veth} is still attached to {link.bridge}"
-            yield Finding(about, wrong, "removed", [RemoveLink(endpoint.veth)], container=container)
+            yield Finding(about, wrong, "removed", [RemoveVeth(endpoint.veth)], container=container)
     target = facts.netns.get(container.name, "")
     if container.pid and target == f"/proc/{container.pid}/ns/net":
         shown: list[Op] = [ShowNamespace(container.name, container.pid)]
@@ -350,7 +345,7 @@ def _unknown_containers(facts: Facts) -> Iterator[Finding]:
                 if subnet not in others:
                     owners.setdefault(owner_id, (name, []))[1].append(version)
     for owner_id, (name, versions) in owners.items():
-        withdraw: list[Op] = [RemovePorts(name, owner_id, "::" if 6 in versions else "")]
+        withdraw: list[Op] = [plan.withdraw(name, owner_id, versions)]
         wrong = f"{owner_id} does not exist, but rules for its ports do"
         yield Finding(f"container {name}", wrong, "removed", withdraw)
 

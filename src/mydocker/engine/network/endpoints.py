@@ -1,4 +1,4 @@
-"""A container's ends of its networks at one start: addresses and held ports."""
+"""A container's endpoints at one start: addresses, bound ports, and the files of /etc that name them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 from mydocker import state
 from mydocker.engine.network import etc
 from mydocker.errors import Conflict, NotFound
-from mydocker.model.network import DEFAULT, Attachments
-from mydocker.record import record
+from mydocker.model.attachments import Attachments
+from mydocker.model.network import DEFAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,51 +17,57 @@ if TYPE_CHECKING:
 
     from mydocker.model.container import Container
     from mydocker.model.network import Endpoint, Network
-    from mydocker.model.options.ports import Port
     from mydocker.model.options.request import CreateRequest
 
 
-@record
 class Prepared:
-    """attachments: for the plan; None without networks. bound_sockets: by the text of their port. shared: a
-    descriptor of the other container's network namespace, or -1. notes: lines that a person should see.
+    """What a start has taken: leases, sockets, and the network namespace of another container.
 
-    `with` gives all of it back, unless it was handed over."""
+    close() gives everything back, as does leaving the `with`; but nothing after release(), when a monitor has it.
+    attachments: None without networks. sockets: by the text of their port. shared: a descriptor of the namespace, or
+    -1. notes: lines that a person should see."""
 
-    found: Container
-    attachments: Attachments | None = None
-    bound_sockets: dict[str, list[int]] = {}
-    shared: int = -1
-    notes: list[str] = []
-    handed_over: bool = False
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.attachments: Attachments | None = None
+        self.sockets: dict[str, list[int]] = {}
+        self.shared = -1
+        self.notes: list[str] = []
+        self._owned = True
 
     @property
     def networks(self) -> list[dict[str, Any]]:
-        """The networks as JSON, in the order of the container's endpoints."""
-        return [network.__dict__ for network, _ in self.attachments.endpoints] if self.attachments else []
-
-    def hand_over(self) -> None:
-        """The monitor has it all now, and gives it back one day."""
-        close(self.bound_sockets)
-        if self.shared >= 0:
-            os.close(self.shared)
-        self.bound_sockets, self.shared, self.handed_over = {}, -1, True
+        """The networks as JSON."""
+        return [network.__dict__ for network in self.attachments.networks.values()] if self.attachments else []
 
     def __enter__(self) -> Prepared:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self.handed_over:
-            self.give_back()
+        self.close()
 
-    def give_back(self) -> None:
-        self.hand_over()
-        found = self.found
-        if found.networks:
+    def release(self) -> None:
+        """Leave everything to the monitor, which has descriptors of its own."""
+        self._owned = False
+        self._close_descriptors()
+
+    def close(self) -> None:
+        self._close_descriptors()
+        container = self.container
+        if self._owned and container.networks:
             from mydocker.network import leases
 
-            leases.release_all(found.id, found.endpoints)
-            found.networks, found.bound_ports = [end.asked().to_json() for end in found.endpoints], []
+            leases.release_all(container.id, container.endpoints)
+            container.networks = [endpoint.asked().to_json() for endpoint in container.endpoints]
+            container.bound_ports = []
+        self._owned = False
+
+    def _close_descriptors(self) -> None:
+        for descriptor in (number for sockets in self.sockets.values() for number in sockets):
+            os.close(descriptor)
+        if self.shared >= 0:
+            os.close(self.shared)
+        self.sockets, self.shared = {}, -1
 
 
 def network_of(name: str, make: bool = True) -> Network:
@@ -71,50 +77,51 @@ def network_of(name: str, make: bool = True) -> Network:
     return networks.default(make) if name == DEFAULT else networks.load(name)
 
 
-def check(wanted: CreateRequest) -> list[str]:
+def check(request: CreateRequest) -> list[str]:
     """What can be known before the start: that the networks are there, and the addresses theirs. IDs become names.
     Returns lines that a person should see."""
-    if not wanted.networks:
-        discarded = wanted.published and f"when using {wanted.network} network mode"
+    if not request.networks:
+        discarded = request.published and f"when using {request.network} network mode"
         return [f"WARNING: Published ports are discarded {discarded}"] if discarded else []  # docker's, for host
     from mydocker.network import ipam
 
-    found = [asked_for(each["network"], make=not wanted.dry_run) for each in wanted.networks]
-    _name_networks(wanted, [network.name for network in found])
-    for each, network in zip(wanted.networks, found):
+    networks = [asked_for(each["network"], make=not request.dry_run) for each in request.networks]
+    _name_networks(request, [network.name for network in networks])
+    for each, network in zip(request.networks, networks):
         if each["wanted_ip"]:
             ipam.check(network, each["wanted_ip"])
-    if not wanted.published:
+    if not request.published:
         return []
-    if all(network.internal for network in found):
+    if all(network.internal for network in networks):
         return ["WARNING: Published ports are discarded while the container is on internal networks only"]
-    check_ports(wanted.published, found)
+    check_ports(request.published, networks)
     return []
 
 
 def asked_for(name: str, make: bool = True) -> Network:
-    """network_of() what a person names, also by an ID. In a record are names: an ID of another network may begin so."""
+    """Like network_of(), but for user input: also accepts IDs. Records hold names only, because a name may equal the
+    start of another network's ID."""
     from mydocker.engine.network import networks
 
     return network_of(name, make) if name == DEFAULT else networks.find(name)
 
 
-def _name_networks(wanted: CreateRequest, names: list[str]) -> None:
-    if names == [each["network"] for each in wanted.networks]:
+def _name_networks(request: CreateRequest, names: list[str]) -> None:
+    if names == [each["network"] for each in request.networks]:
         return
     from mydocker.model.network import Endpoint
     from mydocker.model.options import net
 
-    for each, name in zip(wanted.networks, names):
+    for each, name in zip(request.networks, names):
         each["network"] = name
-    wanted.network = names[0]
-    net.check_names([Endpoint(**each) for each in wanted.networks])
+    request.network = names[0]
+    net.check_names([Endpoint(**each) for each in request.networks])
 
 
-def check_ports(texts: list[str], found: list[Network]) -> None:
+def check_ports(texts: list[str], networks: list[Network]) -> None:
     from mydocker.model.options import ports
 
-    egress = next((network for network in found if not network.internal), None)
+    egress = next((network for network in networks if not network.internal), None)
     if not egress:
         raise Conflict("no port can be published on an internal network", "add a network that is not")
     for port in ports.parse_published(texts):
@@ -125,76 +132,81 @@ def check_ports(texts: list[str], found: list[Network]) -> None:
             )
 
 
-def imagined(container_id: str, wanted: CreateRequest) -> Attachments | None:
+def imagined(container_id: str, request: CreateRequest) -> Attachments | None:
     """The attachments of a start that is not done: with the addresses and ports that it would get now."""
-    if not wanted.networks:
+    if not request.networks:
         return None
+    from mydocker.engine.network import binding
     from mydocker.model.network import Endpoint
     from mydocker.model.options.addresses import parse
     from mydocker.network import ipam, leases
 
-    joined = []
-    for number, each in enumerate(wanted.networks):
-        network, end = network_of(each["network"], make=False), Endpoint(**each)
+    attachments = Attachments(container_id, request.name or container_id[:12])
+    for number, each in enumerate(request.networks):
+        network, endpoint = network_of(each["network"], make=False), Endpoint(**each)
         taken = {parse(lease.address)[0] for lease in leases.read(network.name)}
-        address = end.wanted_ip or ipam.lowest_free(network, taken)
+        address = endpoint.wanted_ip or ipam.lowest_free(network, taken)
         if not address:
             raise leases.full(network)
-        joined.append((network, _addressed(end, network, address, container_id, number)))
-    attachments = Attachments(container_id, wanted.name or container_id[:12], joined, [])
-    if wanted.published and attachments.egress:
-        held = _bind_egress(attachments, wanted.published)
-        close(held)
-        attachments.ports = list(held)
+        attachments = attachments.with_endpoint(network, _addressed(endpoint, network, address, container_id, number))
+    attachments, sockets = _bind(attachments, request.published)
+    binding.close(sockets)
     return attachments
 
 
-def _bind_egress(attachments: Attachments, published: list[str]) -> dict[str, list[int]]:
-    """At the versions of IP of the network that they are reached by."""
-    return hold(published, bool(attachments.egress and attachments.egress[0].subnet6))
+def _bind(attachments: Attachments, texts: list[str]) -> tuple[Attachments, dict[str, list[int]]]:
+    """Publish ports, if a network leads out."""
+    if not (texts and attachments.egress):
+        return attachments, {}
+    from mydocker.engine.network import binding
+    from mydocker.model.options import ports
+
+    check_ports(texts, list(attachments.networks.values()))
+    nothing = Attachments(attachments.id, attachments.name)
+    return binding.bind(nothing, attachments.with_ports(ports.parse_published(texts)))
 
 
 # --- a start ----------------------------------------------------------------------------------------------------------
 
 
-def prepare(found: Container, spec: dict[str, Any], wanted: CreateRequest, fresh: bool = False) -> Prepared:
+def prepare(container: Container, spec: dict[str, Any], request: CreateRequest, fresh: bool = False) -> Prepared:
     """Take addresses and ports, and write the files of /etc that say so. The container's lock is the caller's.
 
-    `found` then tells the endpoints and ports; it is saved once the container runs. Raises MydockerError; then nothing
-    is taken. fresh: it was just made.
+    The record then tells the endpoints and ports; it is saved again once the container runs. Raises MydockerError; then
+    nothing is taken. fresh: it was just made.
     """
-    made = Prepared(found)
+    prepared = Prepared(container)
     if not fresh:
-        cleanup(found)
-    if found.network.startswith("container:"):
-        made.shared = _open_shared(found)
-    elif not found.networks:
-        etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), []))
+        from mydocker.engine import cleanup
+
+        cleanup.network(container)
+    hostname = spec.get("hostname", "")
+    if container.network.startswith("container:"):
+        prepared.shared = _open_shared(container)
+    elif not container.networks:
+        etc.write(container.directory, etc.files(request, hostname))
     else:
         try:
-            _join(made, spec, wanted)
+            _attach(prepared)
+            etc.write(container.directory, etc.files(request, hostname, prepared.attachments))
+            state.save(container)  # whatever becomes of us, the clean-up finds what we hold
         except BaseException:
-            made.give_back()
+            prepared.close()
             raise
-    return made
+    return prepared
 
 
-def _join(made: Prepared, spec: dict[str, Any], wanted: CreateRequest) -> None:
-    found = made.found
-    made.attachments = Attachments(found.id, found.name, [], [])
-    for end in found.endpoints:
-        network, notes = _ready(end.network)
-        number = len(made.attachments.endpoints)
-        joined = take(found, network, end, number)
-        made.attachments.endpoints.append((network, joined))
-        found.networks[number] = joined.to_json()
-        made.notes += notes
-    if found.requested_ports and made.attachments.egress:
-        check_ports(found.requested_ports, [network for network, _ in made.attachments.endpoints])
-        made.bound_sockets = _bind_egress(made.attachments, found.requested_ports)
-        found.bound_ports = made.attachments.ports = list(made.bound_sockets)
-    etc.write(found.directory, etc.files(wanted, spec.get("hostname", ""), made.attachments.endpoints))
-    state.save(found)  # whatever becomes of us, cleanup() finds what we hold
+def _attach(prepared: Prepared) -> None:
+    container = prepared.container
+    attachments = Attachments(container.id, container.name)
+    for number, endpoint in enumerate(container.endpoints):
+        network, notes = _ready(endpoint.network)
+        endpoint = take(container, network, endpoint, number)
+        attachments = attachments.with_endpoint(network, endpoint)
+        container.networks[number] = endpoint.to_json()
+        prepared.notes += notes
+    prepared.attachments, prepared.sockets = _bind(attachments, container.requested_ports)
+    container.bound_ports = prepared.attachments.ports
 
 
 def _ready(name: str) -> tuple[Network, list[str]]:
@@ -209,140 +221,54 @@ def _ready(name: str) -> tuple[Network, list[str]]:
     return network, lifecycle.bring_up(network)
 
 
-def take(found: Container, network: Network, end: Endpoint, number: int) -> Endpoint:
-    """Lease an address; the endpoint with all that follows from it. number: of the container's link."""
+def take(container: Container, network: Network, endpoint: Endpoint, number: int) -> Endpoint:
+    """Lease an address; the endpoint with all that follows from it. number: of the container's veth."""
     from mydocker.network import leases
 
-    address, before = leases.take(network, found.id, [found.name, *end.aliases], end.wanted_ip)
+    names = [container.name, *endpoint.aliases]
+    address, before = leases.take(network, container.id, names, endpoint.wanted_ip)
     if before:  # it was killed with its monitor, so its ports lead to that address still
-        from mydocker.network import ops as steps
+        from mydocker.network import plan
         from mydocker.trace import Trace
 
         try:
-            Trace("host").run([steps.RemovePorts(before[:12], before, network.subnet6)])
+            Trace("host").run([plan.withdraw(before[:12], before, [4, 6] if network.subnet6 else [4])])
         except BaseException:
-            leases.release(network.name, address, found.id)
+            leases.release(network.name, address, container.id)
             raise
-    return _addressed(end, network, address, found.id, number)
+    return _addressed(endpoint, network, address, container.id, number)
 
 
-def _addressed(end: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
+def _addressed(asked: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
     from mydocker.model.options.addresses import cidr, mac_of
     from mydocker.network import ipam
 
-    joined = end.asked()
+    endpoint = asked.asked()
     address6 = ipam.address6(network, address)
-    joined.device, joined.veth = f"eth{number}", f"veth{container_id[:8]}{number}"
-    joined.address, joined.gateway = cidr(network.subnet).with_prefix(address), network.gateway
-    joined.mac = end.wanted_mac or mac_of(address)
+    endpoint.device, endpoint.veth = f"eth{number}", f"veth{container_id[:8]}{number}"
+    endpoint.address, endpoint.gateway = cidr(network.subnet).with_prefix(address), network.gateway
+    endpoint.mac = asked.wanted_mac or mac_of(address)
     if address6:
-        joined.address6, joined.gateway6 = cidr(network.subnet6).with_prefix(address6), network.gateway6
-    return joined
+        endpoint.address6, endpoint.gateway6 = cidr(network.subnet6).with_prefix(address6), network.gateway6
+    return endpoint
 
 
-def hold(texts: list[str], ipv6: bool) -> dict[str, list[int]]:
-    """Bind the ports: each one's text as it is in effect -> its sockets. Those that know their number come first."""
-    from mydocker.model.options import ports
-    from mydocker.network.ports import PortTaken, bind
-
-    wanted = ports.parse_published(texts)
-    held: dict[int, tuple[Port, list[int]]] = {}
-    try:
-        by_choice = sorted((not port.host, port.last > port.host, index) for index, port in enumerate(wanted))
-        for _, _, index in by_choice:
-            (port,), sockets = bind([wanted[index]], ipv6)
-            held[index] = port, sockets
-    except BaseException as error:
-        close({port.text: sockets for port, sockets in held.values()})
-        if isinstance(error, PortTaken):
-            holder = _publisher(error.port)
-            if holder:
-                raise Conflict(f"{error.message} by container {holder}", f"stop {holder}, or choose another") from None
-        raise
-    return {port.text: sockets for port, sockets in (held[index] for index in range(len(wanted)))}
-
-
-def hold_ipv6(texts: list[str]) -> dict[str, list[int]]:
-    """Bind ports in effect that were held at IPv4 only, at IPv6 too: as hold() gives them."""
-    from mydocker.model.options import ports
-    from mydocker.network.ports import bind
-
-    held: dict[str, list[int]] = {}
-    try:
-        for port in ports.parse_published(texts):
-            if not port.host_ip:
-                there = ports.Port(port.container, port.protocol, port.host, port.host, "::")
-                held[port.text] = bind([there])[1]
-    except BaseException:
-        close(held)
-        raise
-    return held
-
-
-def _publisher(taken: Port) -> str:
-    """The name of the container that has a port of that number, if one of this store has."""
-    from mydocker.model.options import ports
-
-    for each in state.readable():
-        if each.bound_ports and state.is_running(each):
-            for port in ports.parse_published(each.bound_ports):
-                same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
-                if same and ports.overlap(port.host_ip, taken.host_ip):
-                    return each.name
-    return ""
-
-
-def close(held: dict[str, list[int]]) -> None:
-    for sockets in held.values():
-        for descriptor in sockets:
-            os.close(descriptor)
-
-
-def cleanup(found: Container) -> None:
-    """Take back what a command line or a monitor that was killed has left on the host: of those that were not, the
-    record tells neither addresses nor a PID. The container does not run, its lock is the caller's.
-
-    Raises OSError, MydockerError.
-    """
-    ends = [end for end in found.endpoints if end.address]
-    if found.pid or ends:
-        _take_back(found, ends)
-    if found.networks:
-        from mydocker.network import leases
-
-        leases.release_unrecorded(found.id, found.endpoints)
-
-
-def _take_back(found: Container, ends: list[Endpoint]) -> None:
-    from mydocker.ops.base import Op
-    from mydocker.ops.namespaces import ShowNamespace
-    from mydocker.trace import undo_all
-
-    left: list[Op] = [ShowNamespace(found.name, found.pid)] if found.pid else []
-    if ends:
-        from mydocker.network import ops as steps
-
-        left += [steps.MakeVeth(end.veth, "", 0, end.device, end.mac) for end in ends]
-        if found.bound_ports:
-            address6 = next((end.address6 for end in ends if end.address6), "")
-            left.append(steps.PublishPorts(found.name, found.id, found.bound_ports, ends[0].address, address6))
-    undo_all(left)
-
-
-def _open_shared(found: Container) -> int:
+def _open_shared(container: Container) -> int:
     """A descriptor of the network namespace of the container that it shares; out of the way of what the child has."""
     from mydocker.engine.process import open_pidfd
     from mydocker.kernel.trampoline import FIRST_FREE_FD
 
     try:
-        other = state.load(found.network.partition(":")[2])
+        other = state.load(container.network.partition(":")[2])
     except NotFound:
         raise NotFound(
-            f"the container whose network {found.name} shares is gone", "create it again, with another --net"
+            f"the container whose network {container.name} shares is gone", "create it again, with another --net"
         ) from None
     pidfd = open_pidfd(other)
     if pidfd < 0:
-        raise Conflict(f"{found.name} shares the network of {other.name}, which is not running", f"start {other.name}")
+        raise Conflict(
+            f"{container.name} shares the network of {other.name}, which is not running", f"start {other.name}"
+        )
     try:
         descriptor = os.open(f"/proc/{other.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:

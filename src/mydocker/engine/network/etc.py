@@ -6,17 +6,16 @@ import os
 
 from mydocker.errors import HostError
 from mydocker.kernel.files import read_regular, write_atomic
-from mydocker.model.network import DEFAULT
 from mydocker.model.options.resolver import HOST_GATEWAY
 from mydocker.network import resolvconf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.model.network import Endpoint, Network
+    from mydocker.model.attachments import Attachments
     from mydocker.model.options.request import CreateRequest
 
 
-def files(request: CreateRequest, hostname: str, attachments: list[tuple[Network, Endpoint]]) -> list[tuple[str, str]]:
+def files(request: CreateRequest, hostname: str, attachments: Attachments | None = None) -> list[tuple[str, str]]:
     """The names and texts of the files. On the host's network they are the host's, plus --add-host and --dns."""
     extra = [(name, address) for name, _, address in (row.partition(":") for row in request.extra_hosts)]
     name = ("hostname", f"{hostname or os.uname().nodename}\n")
@@ -27,14 +26,13 @@ def files(request: CreateRequest, hostname: str, attachments: list[tuple[Network
             host = resolvconf.parse(resolv)
             resolv = resolvconf.resolv_conf(host, request.dns, request.dns_search, request.dns_options, ipv6=True)
         return [name, ("hosts", text_of("/etc/hosts") + added), ("resolv.conf", resolv)]
-    ipv6 = any(endpoint.address6 for _, endpoint in attachments)
-    own = [endpoint.address.partition("/")[0] for _, endpoint in attachments if endpoint.address]
-    own += [endpoint.address6.partition("/")[0] for _, endpoint in attachments if endpoint.address6]
-    gateway = next((endpoint.gateway for network, endpoint in attachments if not network.internal), "")
-    hosts = resolvconf.hosts(hostname, own, extra, gateway, ipv6 or not attachments)
-    if attachments:
-        has_dns = any(network.name != DEFAULT for network, _ in attachments)
-        resolv = resolv_conf(request, ipv6, has_dns)
+    endpoints, egress = (attachments.endpoints, attachments.egress) if attachments else ([], None)
+    ipv6 = any(endpoint.address6 for endpoint in endpoints)
+    own = [endpoint.address.partition("/")[0] for endpoint in endpoints if endpoint.address]
+    own += [endpoint.address6.partition("/")[0] for endpoint in endpoints if endpoint.address6]
+    hosts = resolvconf.hosts(hostname, own, extra, egress.gateway if egress else "", ipv6 or not endpoints)
+    if attachments and endpoints:
+        resolv = resolv_conf(request, ipv6, attachments.has_dns)
     elif request.dns:
         resolv = resolvconf.resolv_conf(resolvconf.Settings(), request.dns, request.dns_search, request.dns_options)
     else:

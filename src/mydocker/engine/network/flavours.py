@@ -10,7 +10,7 @@ from mydocker import state
 from mydocker.engine.network import networks
 from mydocker.kernel import bridge, iptables
 from mydocker.network import firewall
-from mydocker.network.ops import RemoveOldFlavour
+from mydocker.network.ops.rules import RemoveOldFlavour
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

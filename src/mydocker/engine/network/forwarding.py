@@ -16,7 +16,7 @@ from mydocker.engine.network import networks
 from mydocker.errors import Conflict
 from mydocker.kernel import bridge, iptables
 from mydocker.kernel.files import write_atomic
-from mydocker.network import firewall, foreign, ops
+from mydocker.network import firewall, foreign
 from mydocker.network.firewall import Guard
 from mydocker.network.forwarding import bridges, foreign_links, own_links
 from mydocker.trace import run_or_undo
@@ -106,7 +106,9 @@ def turn_off(last: Network) -> None:
     off = [version for version in noted.versions if version in unneeded(last)]
     if not off:
         return
-    run_or_undo([ops.RemoveNetworkRules(last.name, last.id, last.subnet6, off)])
+    from mydocker.network.ops.rules import RemoveNetworkRules
+
+    run_or_undo([RemoveNetworkRules(last.name, last.id, last.subnet6, off)])
     remaining = [version for version in noted.versions if version not in off]
     if remaining:
         _write(remaining, noted.links)

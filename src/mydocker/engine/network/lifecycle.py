@@ -12,7 +12,7 @@ from mydocker.kernel.files import remove_tree
 from mydocker.model.network import Network
 from mydocker.model.options import network_request
 from mydocker.model.options.addresses import cidr
-from mydocker.network import firewall, leases, plan
+from mydocker.network import bridge_plan, firewall, leases
 from mydocker.trace import run_or_undo
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ def bring_up(network: Network) -> list[str]:
         with networks.lock():
             off = forwarding.not_forwarded(network)
             guard = forwarding.guard_now(network, off)
-            run_or_undo(plan.bridge_up(network, guard))
+            run_or_undo(bridge_plan.bridge_up(network, guard))
             forwarding.note_turned_on(guard)
     remarks = [
         f"turned on forwarding of IPv{version} on this host, for containers only ({firewall.FORWARDING[version]})"
@@ -73,7 +73,7 @@ def bring_up_plan(network: Network) -> list[Op]:
         return []
     _check_free(network)
     guard = forwarding.guard_now(network, forwarding.not_forwarded(network))
-    return [*plan.bridge_up(network, guard), *zones.plan(network, firewalld.zones())]
+    return [*bridge_plan.bridge_up(network, guard), *zones.plan(network, firewalld.zones())]
 
 
 def _check_free(network: Network) -> None:
@@ -148,7 +148,7 @@ def _take_down(network: Network, with_record: bool) -> list[str]:
         ]
         others = forwarding.others_in_need() if unneeded else ""
         stays = unneeded if others else []
-        run_or_undo(plan.bridge_down(network, stays))
+        run_or_undo(bridge_plan.bridge_down(network, stays))
         if with_record:
             remove_tree(paths.network(network.name))
         remove_tree(paths.leases(network.name))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mydocker import state
 from mydocker.engine.network import flavours, forwarding, networks, zones
+from mydocker.engine.network.rewire import attachments_of
 from mydocker.errors import CorruptRecord, MydockerError, NotFound
-from mydocker.model.network import Attachments
-from mydocker.network import foreign, leases, ops, plan
+from mydocker.network import bridge_plan, foreign, leases, plan
 from mydocker.trace import Trace, reason
 
 TYPE_CHECKING = False
@@ -27,9 +27,9 @@ def reload() -> list[str]:
             said += _network(network)
     for container_id in state.ids():
         try:
-            found = state.load(container_id)
-            if state.is_running(found) and found.bound_ports:
-                with state.lock(found):  # whoever changes its ports or networks has it
+            container = state.load(container_id)
+            if state.is_running(container) and container.bound_ports:
+                with state.lock(container):  # whoever changes its ports or networks has it
                     _publish(state.load(container_id))
         except NotFound:
             continue
@@ -40,30 +40,26 @@ def reload() -> list[str]:
 
 
 def _network(network: Network) -> list[str]:
-    """Its rules, and the one that keeps forwarding to containers if it was mydocker who turned that on."""
+    """Make a network's rules, and those that keep forwarding to containers if mydocker has turned it on."""
     with leases.lock(network.name):
         if not networks.is_up(network):
             return []
         with networks.lock():
             guard = forwarding.guard_now(network, forwarding.not_forwarded(network))
-            Trace("host").run(plan.bridge_up(network, guard))
+            Trace("host").run(bridge_plan.bridge_up(network, guard))
             forwarding.note_turned_on(guard)
         said = zones.join(network)
     return said + in_the_way(network)
 
 
-def _publish(record: Container) -> None:
-    """Its ports' rules, as they were at its start, `port add` included."""
-    if not (state.is_running(record) and record.bound_ports):
+def _publish(container: Container) -> None:
+    """Make the rules of a container's ports: all of them, as if none were there."""
+    if not state.is_running(container):
         return
-    joined = [(networks.load(end.network), end) for end in record.endpoints if end.address]
-    for op in plan.publish(Attachments(record.id, record.name, joined, record.bound_ports)):
-        assert isinstance(op, ops.PublishPorts)
-        op.before = op.ports  # it has these, or should: they are replaced, not added
-        trace = Trace("host")
-        trace.run([op])
-        if not _runs(record.id):  # any more: its monitor may have removed the rules before these were made
-            trace.run([ops.RemovePorts(record.name, record.id, op.address6)])
+    attachments = attachments_of(container)
+    Trace("host").run(plan.transition(attachments.with_ports([]), attachments).publish)
+    if not _runs(container.id):  # it may have ended, and its monitor removed the rules before these were added
+        Trace("host").run(plan.transition(attachments, None).redirect)
 
 
 def _runs(container_id: str) -> bool:

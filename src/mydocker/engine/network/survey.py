@@ -10,7 +10,7 @@ from mydocker.errors import CorruptRecord, NotFound
 from mydocker.kernel import bridge, firewalld, iptables
 from mydocker.kernel.locks import Lock
 from mydocker.network import firewall, leases
-from mydocker.network.ops import RemoveOldFlavour
+from mydocker.network.ops.rules import RemoveOldFlavour
 from mydocker.ops.namespaces import NETNS
 from mydocker.record import record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mydocker.errors import MydockerError
 from mydocker.kernel import firewalld
-from mydocker.network import ops
+from mydocker.network.ops.bridges import JoinZone, LeaveZone
 from mydocker.trace import Trace
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ def plan(network: Network, zones: dict[str, str] | None) -> list[Op]:
     """
     if zones is None or network.internal or network.device in zones:
         return []
-    return [ops.JoinZone(network.device)]
+    return [JoinZone(network.device)]
 
 
 def leave(network: Network) -> list[str]:
@@ -48,7 +48,7 @@ def leave(network: Network) -> list[str]:
     if not firewalld.has(network.device):
         return []
     try:
-        Trace("host").run([ops.LeaveZone(network.device)])
+        Trace("host").run([LeaveZone(network.device)])
     except MydockerError as error:
         return [f"warning: {error.message}"]
     return []

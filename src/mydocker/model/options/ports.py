@@ -37,6 +37,13 @@ class Port:
         return f"{self.container}/{self.protocol}"
 
     @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions of IP of the host's addresses that it is reached by."""
+        if not self.host_ip:
+            return (4, 6)
+        return (6,) if ":" in self.host_ip else (4,)
+
+    @property
     def source(self) -> str:
         """The host's side, as docker shows it: 0.0.0.0:8080."""
         return f"{_bracketed(self.host_ip or '0.0.0.0')}:{self.host}"

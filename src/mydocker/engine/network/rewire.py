@@ -1,0 +1,155 @@
+"""Change what a running container is attached to: `network connect` and `disconnect`, `port add` and `rm`.
+
+    bind what the new attachments need · save the record
+    attach: veth pairs · inside: addresses, routes, a resolver · redirect: rules that move or end · detach: veths
+    tell the monitor: it holds new sockets, closes those that are no longer needed, and answers for names
+    publish: rules of new ports
+
+The record comes first: if the command line is killed in between, it leaves nothing that `disconnect`, `port rm` and the
+monitor do not know of. While there is a rule, its port is held. An error leads back to the attachments before.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import state
+from mydocker.engine.network import binding, networks
+from mydocker.engine.process import open_pidfd
+from mydocker.errors import Conflict, MydockerError, NotFound
+from mydocker.kernel import process, rtnetlink
+from mydocker.model.attachments import recorded
+from mydocker.network import leases, plan
+from mydocker.runtime import control
+from mydocker.trace import Trace, attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.attachments import Attachments
+    from mydocker.model.container import Container
+    from mydocker.model.network import Endpoint, Network
+
+
+def attachments_of(container: Container) -> Attachments:
+    """The attachments on a container's record, with its networks. Raises CorruptRecord."""
+    known: list[Network] = []
+    for endpoint in container.endpoints:
+        try:
+            known.append(networks.load(endpoint.network))
+        except NotFound:
+            continue  # its record is gone
+    return recorded(container, known)
+
+
+def rewire(
+    container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None = None
+) -> Attachments:
+    """Attach a running container to `after`, whose addresses are leased; the result, with the numbers of all ports.
+
+    The container's lock is the caller's. Raises MydockerError; then everything is as before, and the leases are
+    released. But a veth that was removed is not made again while the container runs: it is off that network even if its
+    monitor does not answer.
+    """
+    after, sockets = _bind(container, before, after)
+    change = _Change(container, before, after, requested_ports)
+    try:
+        change.make(sockets)
+    except BaseException:
+        change.take_back()
+        raise
+    finally:
+        binding.close(sockets)
+        change.close()
+    return after
+
+
+def _bind(container: Container, before: Attachments, after: Attachments) -> tuple[Attachments, binding.Sockets]:
+    try:
+        return binding.bind(before, after)
+    except BaseException:
+        leases.release_all(container.id, _missing(after, before))
+        raise
+
+
+def _missing(those: Attachments, others: Attachments) -> list[Endpoint]:
+    """The endpoints that the others lack."""
+    veths = {endpoint.veth for endpoint in others.endpoints}
+    return [endpoint for endpoint in those.endpoints if endpoint.veth not in veths]
+
+
+class _Change:
+    """A transition under way. detached: a veth was removed. told: the monitor knows of `after`."""
+
+    def __init__(
+        self, container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None
+    ) -> None:
+        self.container, self.before, self.after = container, before, after
+        self.was_requested = container.requested_ports
+        self.requested = container.requested_ports if requested_ports is None else requested_ports
+        self.resolver: list[int] = []
+        self.detached = self.told = False
+
+    def make(self, sockets: binding.Sockets) -> None:
+        steps, trace = plan.transition(self.before, self.after), Trace("host")
+        trace.pid = self.container.pid
+        self._save(self.after, self.requested)
+        trace.run(steps.attach)
+        self._run_inside(steps, trace)
+        trace.run(steps.redirect)
+        trace.run(steps.detach)
+        self.detached = bool(steps.detach)
+        leases.release_all(self.container.id, _missing(self.before, self.after))
+        self._tell(self.after, sockets, self.resolver)
+        self.told = True
+        trace.run(steps.publish)
+
+    def take_back(self) -> None:
+        if self.detached and state.is_running(self.container):
+            return
+        steps = plan.transition(self.after, self.before)
+        attempt([*steps.redirect, *steps.detach, *steps.publish])
+        leases.release_all(self.container.id, _missing(self.after, self.before))
+        self._save(self.before, self.was_requested)
+        if self.told and state.is_running(self.container):
+            try:
+                self._tell(self.before, {}, [])
+            except MydockerError:
+                pass  # it ends, and then removes whatever there is
+
+    def close(self) -> None:
+        """If the container has ended meanwhile, its monitor may have withdrawn its ports before the rules were made."""
+        for descriptor in self.resolver:
+            os.close(descriptor)
+        if not state.is_running(self.container):
+            for attachments in (self.before, self.after):
+                attempt(plan.transition(attachments, None).redirect)
+
+    def _save(self, attachments: Attachments, requested_ports: list[str]) -> None:
+        self.container.networks = [endpoint.to_json() for endpoint in attachments.endpoints]
+        self.container.requested_ports, self.container.bound_ports = requested_ports, attachments.ports
+        state.save(self.container)
+
+    def _run_inside(self, steps: plan.Steps, trace: Trace) -> None:
+        """Run the steps in the container's network namespace, and have the bridges see that its links are up."""
+        if not steps.inside:
+            return
+        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        pidfd = open_pidfd(self.container)
+        try:
+            if pidfd < 0:
+                raise Conflict(f"container {self.container.name} has just ended", "")
+            process.setns(pidfd, process.NAMESPACES["network"])
+            try:
+                trace.run(steps.inside)
+            finally:
+                process.setns(home, process.NAMESPACES["network"])
+                self.resolver = [descriptor for op in steps.inside for descriptor in op.descriptors]
+        finally:
+            os.close(home)
+            if pidfd >= 0:
+                os.close(pidfd)
+        for endpoint in _missing(self.after, self.before):
+            rtnetlink.flush_linkwatch(endpoint.veth)
+
+    def _tell(self, attachments: Attachments, sockets: binding.Sockets, resolver: list[int]) -> None:
+        control.tell(self.container, list(attachments.networks.values()), sockets, resolver)

@@ -1,0 +1,82 @@
+"""What a container is attached to, as one value: its endpoints of networks, and the ports of the host that lead to it.
+
+Whatever connects, disconnects, publishes, repairs or cleans up goes from one such value to another: network/plan.py has
+the steps between two of them.
+"""
+
+from __future__ import annotations
+
+from mydocker.model.network import DEFAULT
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mydocker.model.container import Container
+    from mydocker.model.network import Endpoint, Network
+    from mydocker.model.options.ports import Port
+
+
+@record
+class Attachments:
+    """id, name: the container's. endpoints: in the order in which it has joined the networks. networks: by name; an
+    endpoint whose network is not among them (its record is gone) leads nowhere. bindings: the published ports, with the
+    host's numbers once they are bound."""
+
+    id: str
+    name: str
+    endpoints: list[Endpoint] = []
+    networks: dict[str, Network] = {}
+    bindings: list[Port] = []
+
+    @property
+    def has_dns(self) -> bool:
+        """True if mydocker resolves names for the container, as it does on networks that users have made."""
+        return any(name != DEFAULT for name in self.networks)
+
+    @property
+    def egress(self) -> Endpoint | None:
+        """The endpoint by which the container reaches the world, and is reached: the first that is not internal."""
+        known = ((endpoint, self.networks.get(endpoint.network)) for endpoint in self.endpoints)
+        return next((endpoint for endpoint, network in known if network and not network.internal), None)
+
+    @property
+    def ports(self) -> list[str]:
+        """The bindings, as a record has them."""
+        return [port.text for port in self.bindings]
+
+    def versions_of(self, port: Port) -> list[int]:
+        """The versions of IP by which a port of the host leads to the container. A port of a certain address has that
+        address's version; a port of all addresses has those of the network."""
+        if not self.egress:
+            return []
+        return [version for version in port.versions if version == 4 or port.host_ip or self.egress.address6]
+
+    def with_endpoint(self, network: Network, endpoint: Endpoint) -> Attachments:
+        networks = {**self.networks, network.name: network}
+        return Attachments(self.id, self.name, [*self.endpoints, endpoint], networks, self.bindings)
+
+    def without(self, network: str) -> Attachments:
+        """Published ports stay as long as a network leads out."""
+        endpoints = [endpoint for endpoint in self.endpoints if endpoint.network != network]
+        networks = {name: each for name, each in self.networks.items() if name != network}
+        rest = Attachments(self.id, self.name, endpoints, networks, self.bindings)
+        return rest if rest.egress else rest.with_ports([])
+
+    def with_ports(self, bindings: list[Port]) -> Attachments:
+        return Attachments(self.id, self.name, self.endpoints, self.networks, bindings)
+
+
+def recorded(container: Container, networks: Iterable[Network] = ()) -> Attachments:
+    """The attachments that a record tells of. networks: those of its endpoints that there are; without them the value
+    serves for a clean-up only. Raises CorruptRecord."""
+    bindings: list[Port] = []
+    if container.bound_ports:
+        from mydocker.model.options.ports import parse_published
+
+        bindings = parse_published(container.bound_ports)
+    endpoints = container.endpoints
+    names = {endpoint.network for endpoint in endpoints}
+    by_name = {network.name: network for network in networks if network.name in names}
+    return Attachments(container.id, container.name, endpoints, by_name, bindings)

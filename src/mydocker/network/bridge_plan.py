@@ -1,0 +1,42 @@
+"""Plans a network's bridge and its rules. Pure."""
+
+from __future__ import annotations
+
+from mydocker.model.options.addresses import cidr, mac_of
+from mydocker.network.firewall import Guard, network_owner
+from mydocker.network.ops.bridges import MakeBridge, RemoveBridge
+from mydocker.network.ops.rules import AddNetworkRules, RemoveNetworkRules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.model.network import Network
+    from mydocker.ops.base import Op
+
+
+def bridge_up(network: Network, guard: Guard) -> list[Op]:
+    """guard: of the versions of IP that the host does not forward yet, or does because of mydocker. The rules come
+    first: there is no moment at which the bridge is open."""
+    tag = network_owner(network.name, network.id)
+    return [
+        rules(network, guard),
+        MakeBridge(network.device, bridge_addresses(network), network.mtu, mac_of(network.gateway), tag),
+    ]
+
+
+def bridge_addresses(network: Network) -> list[str]:
+    """The addresses that the bridge has, with /PREFIX."""
+    gateways = ((network.subnet, network.gateway), (network.subnet6, network.gateway6))
+    return [cidr(subnet).with_prefix(gateway) for subnet, gateway in gateways if subnet]
+
+
+def rules(network: Network, guard: Guard) -> AddNetworkRules:
+    of_network = (network.name, network.id, network.device, network.subnet, network.subnet6, network.internal)
+    return AddNetworkRules(*of_network, guard.versions, guard.links, guard.bridges)
+
+
+def bridge_down(network: Network, stays: list[int]) -> list[Op]:
+    """stays: the versions of IP that others need forwarding of."""
+    return [
+        RemoveBridge(network.device, network_owner(network.name, network.id), mac_of(network.gateway)),
+        RemoveNetworkRules(network.name, network.id, network.subnet6, [], stays),
+    ]

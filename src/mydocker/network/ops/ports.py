@@ -1,0 +1,97 @@
+"""Steps on the firewall rules of published ports."""
+
+from __future__ import annotations
+
+from mydocker.kernel import conntrack, iptables, rtnetlink
+from mydocker.model.options.ports import parse_published
+from mydocker.network import firewall
+from mydocker.network.ops.shell import commands, deletion
+from mydocker.network.ops.veths import hairpin_command, unless_gone
+from mydocker.ops.base import Context, Op, operation
+
+
+@operation
+class PublishPorts(Op):
+    """Make the rules of a container's ports, one for each.
+
+    ports: in effect, as model/options/ports.py writes them. address, address6: the container's, without prefix. before:
+    the ports in effect before, whose rules are replaced; None at a start, which adds its rules without a look at the
+    others: 1.5 ms instead of 5 beside 200.
+    veth: of the address. With bridge-nf-call-iptables=1, which docker sets, a packet that the container sends to its
+    own port gets its new destination inside the bridge, and has to go back by the port that it came by: the hairpin."""
+
+    name: str
+    id: str
+    ports: list[str]
+    address: str
+    address6: str = ""
+    veth: str = ""
+    before: list[str] | None = None
+    section = "network"
+
+    def do(self, context: Context) -> None:
+        if self.veth:
+            unless_gone(rtnetlink.hairpin(self.veth))
+        for version in self._versions():
+            rules = self._rules(version)
+            try:
+                if self.before is None:
+                    iptables.restore(version, firewall.restore_text(rules))
+                else:
+                    self._replace(version, rules)
+            except OSError:
+                self._replace(version, rules)  # somebody has taken our chains away
+            _forget_udp(version, self.ports, self.before or [])
+
+    def _versions(self) -> list[int]:
+        return [4, 6] if self.address6 else [4]
+
+    def _replace(self, version: int, rules: list[firewall.Rule]) -> None:
+        owner = firewall.container_owner(self.name, self.id)
+        iptables.change(version, lambda saved: firewall.replace(saved, version, owner, rules))
+
+    def _rules(self, version: int) -> list[firewall.Rule]:
+        owner = firewall.container_owner(self.name, self.id)
+        address = self.address if version == 4 else self.address6
+        return firewall.port_rules(version, owner, parse_published(self.ports), address)
+
+    def describe(self) -> str:
+        return f"publish {', '.join(f'{port.source} as {port.target}' for port in parse_published(self.ports))}"
+
+    def shell(self) -> str:
+        lines = [hairpin_command(self.veth)] if self.veth else []
+        lines += deletion(self.id, self._versions()) if self.before else []
+        for version in self._versions():
+            lines += commands(version, self._rules(version))
+        return "\n".join(lines)
+
+
+@operation
+class RemovePorts(Op):
+    """Remove every rule of a container's ports, by its ID. Harmless if there are none.
+
+    versions: of IP. ports: in effect so far, as far as they are known."""
+
+    name: str
+    id: str
+    versions: list[int]
+    ports: list[str] = []
+    section = "network"
+
+    def do(self, context: Context) -> None:
+        for version in self.versions:
+            iptables.change(version, lambda saved: firewall.remove(saved, self.id), "nat")
+            _forget_udp(version, self.ports)
+
+    def describe(self) -> str:
+        return f"withdraw the ports of {self.name}"
+
+    def shell(self) -> str:
+        return "\n".join(deletion(self.id, self.versions))
+
+
+def _forget_udp(version: int, *published: list[str]) -> None:
+    """Have the kernel forget conversations by UDP, which would not notice that there are other rules now."""
+    ports = {port.host for texts in published for port in parse_published(texts) if port.protocol == "udp"}
+    if ports:
+        conntrack.forget_udp(version, sorted(ports))
