@@ -123,7 +123,7 @@ class Supervised:
         return not self.client and not (self.resolver and self.resolver.busy())
 
     def drain(self) -> None:
-        """Pump the rest of the output of a container that has ended. A process outside may hold the pipes and go on
+        """Pump the remaining output of a container that has ended. A process outside may hold the pipes and go on
         writing, so this is bounded."""
         deadline = monotonic() + _LONGEST_DRAIN
         while self.outputs and monotonic() < deadline:
