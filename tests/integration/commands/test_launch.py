@@ -1,4 +1,4 @@
-"""runtime/launch.py: a monitor is forked before anybody knows what for, and is told by and by."""
+"""runtime/launch.py: a monitor is forked before the request is parsed, and gets its orders later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""runtime/control.py: what the command line tells a monitor, and what a monitor makes of whatever it is told.
+"""runtime/control.py: a command line tells a monitor of a change, and the monitor survives any message.
 
 Both ends are here, in one process: the socket lies in a directory of the test's.
 """
