@@ -17,11 +17,18 @@ from mydocker import paths
 from mydocker.cli import explain
 from mydocker.cli.output import width
 from mydocker.errors import CorruptRecord, InvalidArgument
+from mydocker.kernel.cgroups import Layout
+from mydocker.model.host import HostFacts
+from mydocker.model.network import Attachments, Endpoint, Network
+from mydocker.model.oci import spec
+from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS
+from mydocker.model.options import request
 from mydocker.ops.base import CLONE, EXECUTE, revive
 from mydocker.ops.cgroup import MakeCgroups
 from mydocker.ops.namespaces import LinkUp, SetHostname
 from mydocker.ops.process import SetLimit
 from mydocker.ops.rootfs import MakeDevice, Mount
+from mydocker.runtime.plan import plan
 
 ID = "0123456789abcdef" * 4
 DIR = paths.container(ID)
@@ -281,6 +288,36 @@ class TestForPrograms:
             explain.trace_rows({"spans": [{"side": "host", "name": "x", "start": "soon", "end": None}]})
 
 
+def usual_plan():
+    """The plan of `run busybox echo hello` on the default network."""
+    number = "0123456789ab"
+    facts = HostFacts(cpus="0-3", hostname="vm", cwd="/")
+    options = request.from_params({"image_and_command": ["busybox"]}, {}, facts)
+    made = spec.build(request.complete(options, "busybox:latest", ["echo", "hello"], {}), ID, "/c", facts, {}, (), None)
+    made["annotations"].update({DRIVER: "overlay", LAYERS: "sha256:aa", FILL: "[]"})
+    bridge = Network("bridge", "1" * 64, "2026-11-23T00:00:00Z", "mydocker0", "10.7.0.0/20", "10.7.0.1")
+    endpoint = Endpoint("bridge", "", "", [], "eth0", f"veth{number[:8]}0")
+    endpoint.address, endpoint.gateway, endpoint.mac = "10.7.0.2/20", bridge.gateway, "02:42:0a:07:00:02"
+    layout = Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpu", "cpuset", "io", "memory", "pids"])
+    return plan(made, "/c", layout, name="bird", attachments=Attachments(ID, "bird", [(bridge, endpoint)], []))
+
+
+def comparable(steps):
+    """The names, without what differs from start to start and from host to host."""
+    own = ("/sys/fs/cgroup", "thermal")
+    names = [name for section, name in steps if section != "cgroup" and not any(word in name for word in own)]
+    for pattern, text in (
+        (r"\b[0-9a-f]{12}\b", "ID"),
+        (r" to ip netns as \w+$", " to ip netns as NAME"),
+        (r" to (mydocker0|br-ID)$", " to BRIDGE"),
+        (r"^bind \S+ ", "bind FILE "),
+        (r"limit: (\w+) = \w+", r"limit: \1"),
+        (r"\d[\d./]*", "0"),
+    ):
+        names = [re.sub(pattern, text, name) for name in names]
+    return names
+
+
 class TestPicture:
     @pytest.fixture(scope="class")
     def script(self):
@@ -306,6 +343,16 @@ class TestPicture:
         assert "prefers-color-scheme: dark" in text
         assert re.findall(r"https?://[^\"]+", text) == ["http://www.w3.org/2000/svg"]
         assert script.LIGHT.keys() == script.DARK.keys()
+
+    def test_the_one_in_docs_shows_the_steps_of_today(self):
+        """Else run script/make-pictures. Of cgroups each host has its own, so those are not compared."""
+        drawing = ElementTree.parse(Path(__file__).parents[2] / "docs/explain.svg")
+        blocks = [block for block in drawing.iter("{http://www.w3.org/2000/svg}rect") if block.get("data-step")]
+        blocks.sort(key=lambda block: int(block.get("data-step")))
+        titles = [(block.get("data-section"), block[0].text.splitlines()[0].rpartition(": ")[0]) for block in blocks]
+        assert [int(block.get("data-step")) for block in blocks] == list(range(1, len(blocks) + 1))
+        planned = [(row["section"], row["name"]) for row in map(explain._filled, usual_plan().outline())]
+        assert comparable(titles) == comparable(planned)
 
     def test_what_the_trace_holds_can_not_break_it(self, script, trace):
         trace["spans"] = [span("container", "<script>&\"'", "echo '</text>' & <x>", 0, 5)]

@@ -181,7 +181,14 @@ class TestDot:
         assert f'"b {"b" * 64}" -- {first} [label="veth11111 — eth0\\l10.2.0.2/16\\l"]' in text
         assert f'-- {second} [label="veth22220 — eth0\\l10.2.0.3/16\\l", style=dotted, color=red]' in text
         assert '"0.0.0.0:8080 -> 80/tcp\\lnat MYDOCKER-PORTS' in text
-        assert text.count("{") == text.count("}") == 5
+        assert text.count("{") == text.count("}") == 7
+
+    def test_a_long_rule_is_broken(self):
+        _, note = drawing.dot(whole_map()).split("0.0.0.0:8080 -> 80/tcp\\l")
+        lines = note.partition('"')[0].split("\\l")
+        assert len(lines) > 2
+        assert max(map(len, lines)) < 80
+        assert "".join(lines).replace("&nbsp;&nbsp;&nbsp;", " ").startswith("nat MYDOCKER-PORTS -")
 
     @pytest.mark.parametrize("name", ['a"b', "a\\", "a\nb", "\x1b[2J", "é", "\\l"])
     def test_no_name_breaks_out_of_its_quotes(self, name):

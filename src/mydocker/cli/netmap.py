@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from mydocker.cli.output import printable, shorten, width
 
 TYPE_CHECKING = False
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
     Map = dict[str, Any]
 
+_NOTE_WIDTH = 58
 _OTHERS = {"none": "no network", "host": "the host's network"}
 
 
@@ -83,7 +86,7 @@ def dot(map_: Map) -> str:
         "graph mydocker {",
         '  rankdir=LR; fontname="sans-serif"',
         '  node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"]',
-        '  edge [fontname="sans-serif", fontsize=10]',
+        '  edge [fontname="sans-serif", fontsize=11]',
     ]
     for network in map_["networks"]:
         lines += _network_nodes(network)
@@ -108,8 +111,7 @@ def _network_nodes(network: Map) -> list[str]:
     about = [bridge["device"], bridge["state"], *bridge["addresses"], f"mtu {bridge['mtu']}"]
     lines.append(f"  {_node(f'b {key}', about, f'fillcolor={colour}')}")
     if network["rules"]:
-        lines.append(f"  {_node(f'r {key}', network['rules'], 'shape=note, fillcolor=lightyellow, fontsize=9')}")
-        lines.append(f"    {_quoted(f'r {key}')} -- {_quoted(f'b {key}')} [style=dashed]")
+        lines += [f"  {line}" for line in _note(f"b {key}", f"r {key}", network["rules"])]
     lines.append("  }")
     for link in network["strays"]:
         lines.append(_node(f"s {link}", [link, "no container"], "fillcolor=salmon"))
@@ -124,11 +126,19 @@ def _edges(network: Map, container: Map) -> list[str]:
     node = _quoted(f"c {container['id']}")
     lines = [f"  {_quoted('b ' + network['id'])} -- {node} [label={label}{style}]"]
     notes = [*container["ports"], *container["rules"]]
-    if notes:
-        ports = f"p {container['id']}"
-        lines.append(_node(ports, notes, "shape=note, fillcolor=lightyellow, fontsize=9"))
-        lines.append(f"  {node} -- {_quoted(ports)} [style=dashed]")
-    return lines
+    return lines + (_note(f"c {container['id']}", f"p {container['id']}", notes) if notes else [])
+
+
+def _note(of: str, key: str, lines: Sequence[str]) -> list[str]:
+    """A note below the node `of`. Long lines are broken, so that the graph is narrow enough for a page."""
+    broken: list[str] = []
+    for line in lines:
+        first, *more = wrap(line, _NOTE_WIDTH, break_on_hyphens=False)
+        broken += [first, *(f"&nbsp;&nbsp;&nbsp;{part}" for part in more)]
+    return [
+        _node(key, broken, "shape=note, fillcolor=lightyellow, fontsize=11"),
+        f"  {{ rank=same; {_quoted(of)} -- {_quoted(key)} [style=dashed] }}",
+    ]
 
 
 def _node(key: str, lines: Sequence[str], attributes: str) -> str:
