@@ -18,7 +18,7 @@ def test_a_link_brings_no_volume_to_what_the_kernel_fills(mydocker, make, direct
     image = make([("data", "link", target)])
     line = mydocker.fails("run", "--rm", "--net", "none", "-v", f"{directory}:/data", image, "true")
     assert "/data" in line
-    assert f"leads it to /{target.split('/')[1]}" in line
+    assert f"redirects it to /{target.split('/')[1]}" in line
 
 
 def test_an_ordinary_link_may_carry_a_volume(mydocker, make, directory):
