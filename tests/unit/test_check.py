@@ -1,4 +1,4 @@
-"""network check: what is wrong, and what would mend it, from records and what the kernel tells."""
+"""network check: what is wrong, and what would repair it, from records and what the kernel tells."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def facts() -> Facts:
     )
 
 
-def told(facts: Facts) -> list[str]:
+def messages(facts: Facts) -> list[str]:
     return [f"{each.about}: {each.wrong}" for each in compare(facts)]
 
 
@@ -124,39 +124,43 @@ def test_everything_is_as_recorded(facts):
 class TestNetwork:
     def test_all_rules_are_gone(self, facts):
         facts.saved = {4: ""}
-        found = compare(facts)
-        assert [each.about for each in found] == ["network back", "network web", "container db"]
-        assert [type(step) for each in found for step in each.steps] == [AddNetworkRules, AddNetworkRules, PublishPorts]
+        findings = compare(facts)
+        assert [each.about for each in findings] == ["network back", "network web", "container db"]
+        assert [type(step) for each in findings for step in each.steps] == [
+            AddNetworkRules,
+            AddNetworkRules,
+            PublishPorts,
+        ]
         shared, own = len(firewall.shared_rules(4)), len(of_network(WEB)[1])
-        assert found[1].wrong == f"{shared + own} of its {shared + own} rules in iptables are gone"
+        assert findings[1].wrong == f"{shared + own} of its {shared + own} rules in iptables are gone"
 
     @pytest.mark.parametrize("gone", of_network(WEB)[1], ids=lambda rule: rule.spec)
     def test_one_rule_is_gone(self, facts, gone):
         facts.saved = {4: facts.saved[4].replace(f"-A {gone.spec}\n", "")}
-        found = only(facts)
-        assert (found.about, found.wrong[:9], found.repairable) == ("network web", "1 of its ", True)
+        finding = only(facts)
+        assert (finding.about, finding.wrong[:9], finding.repairable) == ("network web", "1 of its ", True)
 
     def test_a_rule_is_there_twice(self, facts):
         line = f"-A {of_network(WEB)[1][0].spec}\n"
         facts.saved = {4: facts.saved[4].replace(line, line * 2)}
-        assert told(facts) == ["network web: its rules in iptables have been changed"]
+        assert messages(facts) == ["network web: its rules in iptables have been changed"]
 
     def test_a_shared_rule_is_gone(self, facts):
         facts.saved = {4: facts.saved[4].replace(f"-A {firewall.shared_rules(4)[0].spec}\n", "")}
         assert [each.about for each in compare(facts)] == ["network back", "network web"]
 
-    def test_the_bridge_is_gone_and_its_links_with_it_are_unplugged(self, facts):
+    def test_the_bridge_is_gone_and_its_links_with_it_are_detached(self, facts):
         facts.bridges["web"] = None
         for link in ("veth11110", "veth22221"):
             facts.links[link] = Link(True, "", False)
-        found = compare(facts)
-        assert [each.wrong for each in found] == [
+        findings = compare(facts)
+        assert [each.wrong for each in findings] == [
             "its bridge web is gone",
             "its link veth11110 (eth0) is not attached to web",
             "its link veth22221 (eth1) is not attached to web",
         ]
-        assert [type(step) for step in found[0].steps] == [AddNetworkRules, MakeBridge]
-        assert [each.steps for each in found[1:]] == [
+        assert [type(step) for step in findings[0].steps] == [AddNetworkRules, MakeBridge]
+        assert [each.steps for each in findings[1:]] == [
             [AttachVeth("veth11110", "web", True)],
             [AttachVeth("veth22221", "web", False)],
         ]
@@ -171,12 +175,12 @@ class TestNetwork:
     )
     def test_the_bridge_is_changed(self, facts, change, wrong):
         facts.bridges["web"].__dict__.update(change)
-        found = only(facts)
-        assert (found.wrong, found.repairable) == (wrong, True)
+        finding = only(facts)
+        assert (finding.wrong, finding.repairable) == (wrong, True)
 
     def test_a_setting_is_changed(self, facts):
         facts.changed_settings["web"] = ["route_localnet"]
-        assert told(facts) == ["network web: settings of its bridge web have been changed: route_localnet"]
+        assert messages(facts) == ["network web: settings of its bridge web have been changed: route_localnet"]
 
     def test_a_link_of_somebody_else_is_in_its_place(self, facts):
         facts.bridges["web"].alias = firewall.network_owner("web", "f" * 64)
@@ -194,8 +198,8 @@ class TestNetwork:
         facts.was_up.add("six")
         facts.bridges["six"], facts.leases["six"] = bridge(SIX), []
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, of_network(SIX)), 6: ""}
-        found = only(facts)
-        assert (found.about, "in ip6tables are gone" in found.wrong) == ("network six", True)
+        finding = only(facts)
+        assert (finding.about, "in ip6tables are gone" in finding.wrong) == ("network six", True)
         facts.saved[6] = saved(6, of_network(SIX, 6))
         assert compare(facts) == []
 
@@ -203,9 +207,9 @@ class TestNetwork:
 class TestForwarding:
     def test_it_is_off(self, facts):
         facts.off = [4]
-        found = only(facts)
-        assert found.about == "this host"
-        (step,) = found.steps
+        finding = only(facts)
+        assert finding.about == "this host"
+        (step,) = finding.steps
         assert (step.name, step.forwarding_guards) == ("web", [4])  # the internal one needs none
 
     def test_nobody_needs_it(self, facts):
@@ -220,9 +224,9 @@ class TestForwarding:
     def test_the_guard_is_gone(self, facts):
         facts.turned_on = firewall.Guard([4], ["eth0"])
         facts.links = {**facts.links, **self.CARDS}
-        found = only(facts)
-        assert found.wrong.endswith("the rules that restrict it to containers are gone")
-        (step,) = found.steps
+        finding = only(facts)
+        assert finding.wrong.endswith("the rules that restrict it to containers are gone")
+        (step,) = finding.steps
         assert (step.forwarding_guards, step.own_links, step.own_bridges) == ([4], ["eth0", "eth1", "lan"], ["lan"])
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
         assert compare(facts) == []
@@ -236,9 +240,9 @@ class TestForwarding:
             "tun0": Link(True, "", False, "tun"),
         }
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, guard=self.GUARD)}
-        found = only(facts)
-        assert found.wrong.endswith("do not know wlan0")
-        assert found.steps[0].own_links == ["eth0", "eth1", "lan", "wlan0"]
+        finding = only(facts)
+        assert finding.wrong.endswith("do not know wlan0")
+        assert finding.steps[0].own_links == ["eth0", "eth1", "lan", "wlan0"]
 
     def test_a_network_card_has_come_that_no_rule_can_name(self, facts):
         facts.turned_on = firewall.Guard([4], ["eth0", "eth1", "lan"])
@@ -268,35 +272,35 @@ class TestForwarding:
 class TestFirewalld:
     def test_a_bridge_is_in_no_zone(self, facts):
         facts.zones = {"eth0": "public"}
-        found = only(facts)  # the internal one needs none
-        assert (found.about, found.steps) == ("network web", [JoinZone("web")])
-        assert found.wrong == "firewalld rejects what web forwards, because web is in no zone"
+        finding = only(facts)  # the internal one needs none
+        assert (finding.about, finding.steps) == ("network web", [JoinZone("web")])
+        assert finding.wrong == "firewalld rejects what web forwards, because web is in no zone"
         facts.zones = {"web": "dmz"}
         assert compare(facts) == []
 
     def test_it_does_not_answer(self, facts):
         facts.firewalld_is_silent = True
-        found = only(facts)
-        assert not found.repairable
-        assert "firewall-cmd --permanent --zone=trusted --add-interface=web" in found.remedy
+        finding = only(facts)
+        assert not finding.repairable
+        assert "firewall-cmd --permanent --zone=trusted --add-interface=web" in finding.remedy
 
 
 def test_rules_in_the_flavour_that_the_host_used_before(facts):
     facts.old_rules = [RemoveOldFlavour(4, "legacy", [])]
-    found = only(facts)
-    assert (found.about, found.steps) == ("this host", facts.old_rules)
-    assert "iptables-legacy (IPv4)" in found.wrong
+    finding = only(facts)
+    assert (finding.about, finding.steps) == ("this host", facts.old_rules)
+    assert "iptables-legacy (IPv4)" in finding.wrong
 
 
 class TestRunning:
     def test_a_link_is_gone(self, facts):
         del facts.links["veth22221"]
-        found = only(facts)
-        assert (found.about, found.wrong) == ("container job", "its link veth22221 (eth1) is gone")
-        assert found.remedy == (
+        finding = only(facts)
+        assert (finding.about, finding.wrong) == ("container job", "its link veth22221 (eth1) is gone")
+        assert finding.remedy == (
             "'mydocker restart job', or 'mydocker network disconnect web job' and 'mydocker network connect web job'"
         )
-        assert not found.repairable
+        assert not finding.repairable
 
     @pytest.mark.parametrize(
         ("link", "wrong"),
@@ -309,25 +313,25 @@ class TestRunning:
     )
     def test_a_link_is_not_as_it_was(self, facts, link, wrong):
         facts.links["veth11110"] = link
-        found = only(facts)
-        assert (found.wrong, found.steps) == (wrong, [AttachVeth("veth11110", "web", True)])
+        finding = only(facts)
+        assert (finding.wrong, finding.steps) == (wrong, [AttachVeth("veth11110", "web", True)])
 
     def test_its_lease_is_gone(self, facts):
         (lease, other) = facts.leases["web"]
         facts.leases["web"] = [other]
-        found = only(facts)
-        assert found.wrong == "its address 10.1.0.2 on network web has no lease"
-        assert found.missing == [("web", lease)]
+        finding = only(facts)
+        assert finding.wrong == "its address 10.1.0.2 on network web has no lease"
+        assert finding.missing == [("web", lease)]
 
     def test_its_lease_is_nobodys(self, facts):
         facts.leases["web"][0].container_id = "e" * 64
-        found = only(facts)
-        assert (found.about, found.missing[0][1].container_id) == ("container db", DB.id)
+        finding = only(facts)
+        assert (finding.about, finding.missing[0][1].container_id) == ("container db", DB.id)
 
     def test_its_lease_is_another_running_one_s(self, facts):
         facts.leases["web"][0] = Lease("10.1.0.2", JOB.id, ["job"])
-        found = only(facts)
-        assert (found.wrong, found.repairable) == (
+        finding = only(facts)
+        assert (finding.wrong, finding.repairable) == (
             "its address 10.1.0.2 on network web is also that of container job",
             False,
         )
@@ -346,28 +350,28 @@ class TestRunning:
     )
     def test_a_port_has_no_rule_or_too_many(self, facts, ports, wrong):
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), of_ports("db", DB.id, "10.1.0.2", *ports))}
-        found = only(facts)
-        assert (found.about, found.wrong) == ("container db", wrong)
-        (step,) = found.steps
+        finding = only(facts)
+        assert (finding.about, finding.wrong) == ("container db", wrong)
+        (step,) = finding.steps
         assert (step.ports, step.before) == (["8080:80/tcp"], [])
 
     def test_rules_of_a_version_of_ip_that_it_is_not_reached_by(self, facts):
         owner = firewall.container_owner("db", DB.id)
         facts.saved[6] = saved(6, (owner, firewall.port_rules(6, owner, parse_published(["8080:80/tcp"]), "fd00::2")))
-        found = only(facts)
-        assert found.wrong == "it has rules in ip6tables for more than its published ports"
-        assert [type(step) for step in found.steps] == [RemovePorts, PublishPorts]
-        assert (found.steps[0].id, found.steps[0].versions) == (DB.id, [6])
+        finding = only(facts)
+        assert finding.wrong == "it has rules in ip6tables for more than its published ports"
+        assert [type(step) for step in finding.steps] == [RemovePorts, PublishPorts]
+        assert (finding.steps[0].id, finding.steps[0].versions) == (DB.id, [6])
 
     def test_it_has_lost_its_monitor(self, facts):
         facts.unmonitored = [DB.id]
-        found = only(facts)
-        assert (found.remedy, found.repairable) == ("'mydocker restart db'", False)
+        finding = only(facts)
+        assert (finding.remedy, finding.repairable) == ("'mydocker restart db'", False)
 
     def test_its_network_has_lost_its_record(self, facts):
         facts.networks.remove(BACK)
-        found = only(facts)
-        assert (found.about, found.wrong) == ("container job", "its network back is gone")
+        finding = only(facts)
+        assert (finding.about, finding.wrong) == ("container job", "its network back is gone")
 
     def test_ip_netns_does_not_know_it(self, facts):
         del facts.netns["db"]
@@ -389,14 +393,14 @@ class TestGone:
 
     def test_its_rules(self, lost):
         lost.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES)}
-        found = only(lost)
-        assert found.steps == [RemovePorts("db", DB.id, [4])]
-        assert found.container is lost.stopped[0]
+        finding = only(lost)
+        assert finding.steps == [RemovePorts("db", DB.id, [4])]
+        assert finding.container is lost.stopped[0]
 
     def test_its_lease(self, lost):
         lost.leases["web"].append(Lease("10.1.0.2", DB.id, ["db", "data"]))
-        found = only(lost)
-        assert (found.about, found.stale) == ("network web", [("web", Lease("10.1.0.2", DB.id, ["db", "data"]))])
+        finding = only(lost)
+        assert (finding.about, finding.stale) == ("network web", [("web", Lease("10.1.0.2", DB.id, ["db", "data"]))])
 
     def test_its_link(self, lost):
         lost.links["veth11110"] = Link(True, "web", True)
@@ -421,8 +425,8 @@ class TestStrangers:
     def test_rules_into_a_network_of_ours(self, facts):
         old = of_ports("old", "e" * 64, "10.1.0.9", "9090:90/tcp")
         facts.saved = {4: saved(4, of_network(WEB), of_network(BACK), DB_RULES, old)}
-        found = only(facts)
-        assert (found.about, found.steps) == ("container old", [RemovePorts("old", "e" * 12, [4])])
+        finding = only(facts)
+        assert (finding.about, finding.steps) == ("container old", [RemovePorts("old", "e" * 12, [4])])
 
     def test_another_store_s_networks_and_containers(self, facts):
         theirs = Network("web", "c" * 64, "", "br-theirs", "10.3.0.0/16", "10.3.0.1")
@@ -437,8 +441,8 @@ class TestStrangers:
     def test_a_lease_of_nobody(self, facts):
         nobody = Lease("10.1.0.9", "e" * 64, ["old"])
         facts.leases["web"].append(nobody)
-        found = only(facts)
-        assert (found.about, found.stale, found.remedy) == ("network web", [("web", nobody)], "released")
+        finding = only(facts)
+        assert (finding.about, finding.stale, finding.remedy) == ("network web", [("web", nobody)], "released")
 
 
 class TestRounds:
@@ -446,14 +450,14 @@ class TestRounds:
 
     @pytest.fixture
     def looks(self, monkeypatch):
-        """What each look finds, the last one again and again; and what has been mended."""
+        """What each look finds, the last one again and again; and what has been repaired."""
         rounds: list[list[Finding]] = []
-        mended: list[str] = []
+        repaired: list[str] = []
         monkeypatch.setattr(check, "sleep", lambda _: None)
         monkeypatch.setattr(check, "survey", lambda: None)
         monkeypatch.setattr(check, "compare", lambda _: rounds.pop(0) if len(rounds) > 1 else rounds[0])
-        monkeypatch.setattr(check, "_repair", lambda finding: mended.append(finding.wrong))
-        return rounds, mended
+        monkeypatch.setattr(check, "_repair", lambda finding: repaired.append(finding.wrong))
+        return rounds, repaired
 
     A = Finding("network web", "a", "recreated", [RemoveVeth("a")])
     B = Finding("network web", "b", "recreated", [RemoveVeth("b")])
@@ -463,21 +467,21 @@ class TestRounds:
         looks[0].extend([[self.A, self.B], [self.B, self.HAND]])
         assert check.check() == [self.B]
 
-    def test_what_can_be_mended_is(self, looks):
+    def test_what_can_be_repaired_is(self, looks):
         looks[0].extend([[self.A, self.HAND], [self.A, self.HAND], [self.HAND]])
         assert check.repair() == ([self.A], [(self.HAND, "")])
         assert looks[1] == ["a"]
 
-    def test_what_shows_after_the_first_round_is_mended_too(self, looks):
+    def test_what_shows_after_the_first_round_is_repaired_too(self, looks):
         looks[0].extend([[self.A], [self.A], [self.B], [self.B], []])
         assert check.repair() == ([self.A, self.B], [])
 
-    def test_what_stays_wrong_is_said(self, looks):
+    def test_what_stays_wrong_is_reported(self, looks):
         looks[0].append([self.A])
         assert check.repair() == ([], [(self.A, "")])
         assert looks[1] == ["a"] * 3
 
-    def test_an_error_is_told_and_not_tried_again(self, looks, monkeypatch):
+    def test_an_error_is_reported_and_not_tried_again(self, looks, monkeypatch):
         tries = []
 
         def fail(finding):
@@ -493,11 +497,11 @@ class TestRounds:
 class TestVerb:
     A, HAND = TestRounds.A, TestRounds.HAND
 
-    def run(self, monkeypatch, left, mended=(), **params: object) -> tuple[int, str]:
+    def run(self, monkeypatch, left, repaired=(), **params: object) -> tuple[int, str]:
         written: list[str] = []
         monkeypatch.setattr(verb.output, "emit", written.append)
         monkeypatch.setattr(check, "check", lambda: [each for each, _ in left])
-        monkeypatch.setattr(check, "repair", lambda: (list(mended), left))
+        monkeypatch.setattr(check, "repair", lambda: (list(repaired), left))
         code = verb.check({"repair": False, "format": None, **params})
         return code, "".join(written)
 

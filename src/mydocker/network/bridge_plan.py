@@ -1,4 +1,4 @@
-"""Plans a network's bridge and its rules. Pure."""
+"""Plan a network's bridge and its rules. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 def bridge_up(network: Network, guard: Guard) -> list[Op]:
-    """guard: of the versions of IP that the host does not forward yet, or does because of mydocker. The rules come
-    first: there is no moment at which the bridge is open."""
+    """Plan the rules and the bridge. The rules come first, so that the bridge is never without them.
+
+    guard: for the versions of IP that the host does not forward yet, or forwards because of mydocker.
+    """
     tag = network_owner(network.name, network.id)
     return [
         rules(network, guard),
@@ -30,12 +32,13 @@ def bridge_addresses(network: Network) -> list[str]:
 
 
 def rules(network: Network, guard: Guard) -> AddNetworkRules:
+    """Plan the rules of a network. guard: as in bridge_up()."""
     of_network = (network.name, network.id, network.device, network.subnet, network.subnet6, network.internal)
     return AddNetworkRules(*of_network, guard.versions, guard.links, guard.bridges)
 
 
 def bridge_down(network: Network, stays: list[int]) -> list[Op]:
-    """stays: the versions of IP that others need forwarding of."""
+    """Plan the removal of bridge and rules. stays: the versions of IP that others need to be forwarded."""
     return [
         RemoveBridge(network.device, network_owner(network.name, network.id), mac_of(network.gateway)),
         RemoveNetworkRules(network.name, network.id, network.subnet6, [], stays),

@@ -82,7 +82,7 @@ def _in_use(facts: Facts) -> set[str]:
 
 
 def _guard(facts: Facts, network: Network) -> firewall.Guard:
-    return forwarding.guard_of(network, facts.off, facts.turned_on, facts.links)
+    return forwarding.network_guard(network, facts.off, facts.turned_on, facts.links)
 
 
 def _host(facts: Facts, active: list[Network]) -> list[Finding]:
@@ -115,7 +115,7 @@ def _host(facts: Facts, active: list[Network]) -> list[Finding]:
 def _left_forwarding(facts: Facts, version: int) -> Iterator[Finding]:
     """Check the guard of a version of IP whose forwarding was left on for others, though no network needs it."""
     if version in facts.turned_on.versions:
-        guard = forwarding.guard_for([version], facts.turned_on, facts.links)
+        guard = forwarding.versions_guard([version], facts.turned_on, facts.links)
         wrong = _wrong_guard(facts.saved[version], guard)
         if wrong:
             wrong = f"IPv{version}: mydocker has left forwarding on, and {wrong}"

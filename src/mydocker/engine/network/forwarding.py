@@ -33,7 +33,7 @@ _TURNED_ON = paths.leases(".forwarding")  # a network's name can't begin with a 
 # --- the guard --------------------------------------------------------------------------------------------------------
 
 
-def guard_now(network: Network, off: list[int]) -> Guard:
+def current_guard(network: Network, off: list[int]) -> Guard:
     """The guard that a network needs on this host. off: not_forwarded().
 
     Raises Conflict if a rule can't name one of the host's links.
@@ -41,23 +41,23 @@ def guard_now(network: Network, off: list[int]) -> Guard:
     noted = turned_on()
     if network.internal or not set(network.versions) & {*off, *noted.versions}:
         return Guard()
-    guard = guard_of(network, off, noted, bridge.links())
+    guard = network_guard(network, off, noted, bridge.links())
     for link in firewall.unnameable(guard.links):
         raise Conflict(f"no firewall rule can name the host's link {link!r}, to keep it apart", RENAME)
     return guard
 
 
-def guard_of(network: Network, off: list[int], noted: Guard, links: dict[str, Link]) -> Guard:
+def network_guard(network: Network, off: list[int], noted: Guard, links: dict[str, Link]) -> Guard:
     """The guard for the network's versions of IP for which mydocker turned forwarding on, or is about to.
 
     off: versions that are not forwarded now. noted: turned_on(). links: the host's.
     """
     needed = [] if network.internal else [version for version in network.versions if version in [*off, *noted.versions]]
-    return guard_for(needed, noted, links)
+    return versions_guard(needed, noted, links)
 
 
-def guard_for(versions: list[int], noted: Guard, links: dict[str, Link]) -> Guard:
-    """The guard for these versions of IP; noted and links: as in guard_of()."""
+def versions_guard(versions: list[int], noted: Guard, links: dict[str, Link]) -> Guard:
+    """The guard for these versions of IP; noted and links: as in network_guard()."""
     if not versions:
         return Guard()
     own = own_links(links, noted)

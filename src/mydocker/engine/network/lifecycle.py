@@ -56,7 +56,7 @@ def bring_up(network: Network) -> list[str]:
         _check_free(network)
         with networks.lock():
             off = forwarding.not_forwarded(network)
-            guard = forwarding.guard_now(network, off)
+            guard = forwarding.current_guard(network, off)
             run_or_undo(bridge_plan.bridge_up(network, guard))
             forwarding.note_turned_on(guard)
     remarks = [
@@ -72,7 +72,7 @@ def bring_up_plan(network: Network) -> list[Op]:
     if networks.is_up(network):
         return []
     _check_free(network)
-    guard = forwarding.guard_now(network, forwarding.not_forwarded(network))
+    guard = forwarding.current_guard(network, forwarding.not_forwarded(network))
     return [*bridge_plan.bridge_up(network, guard), *zones.plan(network, firewalld.zones())]
 
 

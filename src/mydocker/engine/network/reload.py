@@ -45,7 +45,7 @@ def _network(network: Network) -> list[str]:
         if not networks.is_up(network):
             return []
         with networks.lock():
-            guard = forwarding.guard_now(network, forwarding.not_forwarded(network))
+            guard = forwarding.current_guard(network, forwarding.not_forwarded(network))
             Trace("host").run(bridge_plan.bridge_up(network, guard))
             forwarding.note_turned_on(guard)
         said = zones.join(network)
