@@ -1,4 +1,4 @@
-"""config.py: /etc/mydocker/config.yaml, what it refuses, and the compiled copy that saves reading it."""
+"""config.py: reading and checking /etc/mydocker/config.yaml, and its compiled copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULTS = {
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Writes the file; each time it is a new one."""
+    """Return a function that writes the file, each time a new one."""
     path = tmp_path / "config.yaml"
     monkeypatch.setattr(paths, "CONFIG", str(path))
     monkeypatch.setattr(paths, "ROOT", str(tmp_path / "root"))
@@ -43,7 +43,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """How often the YAML was read."""
+    """Count how often the YAML is parsed."""
     times = []
     real = config._compile
     monkeypatch.setattr(config, "_compile", lambda: times.append(1) or real())

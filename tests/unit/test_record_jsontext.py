@@ -1,4 +1,4 @@
-"""record.py and jsontext.py, held against the standard modules whose import they save."""
+"""record.py and jsontext.py behave like the standard modules that they replace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""shortcut.py loads what importlib would, or leaves it to it."""
+"""shortcut.py loads what importlib would load, or leaves it to importlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mydocker import shortcut
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
-    """A package of its own: room.thing imports room.lamp. kept(): what bring() has kept of it."""
+    """Make a package in which room.thing imports room.lamp."""
     room = tmp_path / "mydocker" / "house" / "room"
     room.mkdir(parents=True)
     for directory in (room, room.parent, room.parent.parent):
@@ -40,7 +40,7 @@ def forget():
 
 
 def bring():
-    """As a program that begins: the module."""
+    """Import as a new program does. Returns the module."""
     forget()
     shortcut.bring("mydocker.house.room.thing")
     return sys.modules["mydocker.house.room.thing"]
@@ -57,7 +57,7 @@ def kept(house):
 
 @pytest.fixture
 def imported(monkeypatch):
-    """The names that importlib was asked for in the end: those that did not come in one piece."""
+    """Return the names that importlib had to load because the cache did not have them."""
     asked = []
 
     class Witness:
@@ -119,7 +119,7 @@ def test_a_source_of_another_time(house, imported):
 
 
 def test_another_source_of_the_same_time_and_size(house):
-    """Two versions of a package, say."""
+    """As after an upgrade of the package."""
     bring()
     before = os.stat(house / "lamp.py")
     (house / "lamp.py").write_text("colour = 'tan'\n")
@@ -153,7 +153,7 @@ def test_one_that_was_kept_where_a_part_was_loaded_before(house, imported):
 
 
 def test_two_parts_of_one_module(house):
-    """start and rm are one module's, and start has loaded half of it before."""
+    """start and rm are in one module, and start has loaded half of its imports before."""
     forget()
     importlib.import_module("mydocker.house.room.lamp")
     shortcut.bring("mydocker.house.room.thing", part="start")

@@ -1,4 +1,4 @@
-"""state.py: a record is read back or named as corrupt, and a status counts only while its process is there."""
+"""state.py: a record is read back or reported as corrupt, and a status counts only while its process exists."""
 
 from __future__ import annotations
 
@@ -79,13 +79,18 @@ def store(tmp_path, monkeypatch):
 
 class TestParse:
     def test_a_good_one(self):
-        found = parse(GOOD)
-        assert {key: getattr(found, key) for key in GOOD} == GOOD
-        assert (found.network, found.tty, found.stop_signal, found.finished_at) == ("none", False, 15, "")
+        container = parse(GOOD)
+        assert {key: getattr(container, key) for key in GOOD} == GOOD
+        assert (container.network, container.tty, container.stop_signal, container.finished_at) == (
+            "none",
+            False,
+            15,
+            "",
+        )
 
     def test_it_is_written_as_it_is_read(self):
-        found = parse(GOOD)
-        assert parse({name: getattr(found, name) for name in found._fields}) == found
+        container = parse(GOOD)
+        assert parse({name: getattr(container, name) for name in container._fields}) == container
 
     @pytest.mark.parametrize("key", "id name created image image_id command driver layers".split())
     def test_what_lacks_a_field_is_corrupt(self, key):
@@ -125,7 +130,7 @@ class TestParse:
 
 
 class TestBrokenText:
-    """With the modules that the program has: without json, whose C half then has nothing to raise (CPython 3.11)."""
+    """Run without the json module, as the program does: its C half then has no error class to raise (CPython 3.11)."""
 
     TEXT = jsontext.dumps(GOOD).encode()
 
@@ -143,11 +148,11 @@ class TestBrokenText:
     def test_a_damaged_record_is_read_or_corrupt_but_never_another_error(self, place, damage):
         text = self.TEXT[:place] + damage + self.TEXT[place + len(damage) :]
         try:
-            found = parse(text)
+            container = parse(text)
         except CorruptRecord as error:
             message = error.message
         else:
-            message = PATH if found.id == ID else ""
+            message = PATH if container.id == ID else ""
         assert PATH in message
 
     @given(st.binary(max_size=100).map(lambda noise: b"\xff" + noise))
@@ -156,7 +161,7 @@ class TestBrokenText:
 
 
 class TestStatus:
-    """What load() makes of a record, by what is running."""
+    """load() corrects the status by the processes that exist."""
 
     @pytest.fixture(autouse=True)
     def _record(self, store, monkeypatch):
@@ -171,31 +176,31 @@ class TestStatus:
             file.write(jsontext.dumps(values).encode())
 
     def test_running(self):
-        found = state.load(ID)
-        assert (found.status, found.pid) == ("running", 7)
-        assert state.is_running(found)
-        assert state.has_monitor(found)
+        container = state.load(ID)
+        assert (container.status, container.pid) == ("running", 7)
+        assert state.is_running(container)
+        assert state.has_monitor(container)
 
     @pytest.mark.parametrize("running", [{6: 60}, {6: 60, 7: 71}], ids=["gone", "another has its PID"])
     def test_its_end_is_its_monitors_to_record(self, running):
         self.running = running
-        found = state.load(ID)
-        assert found.status == "running"
-        assert not state.is_running(found)
+        container = state.load(ID)
+        assert container.status == "running"
+        assert not state.is_running(container)
 
     @pytest.mark.parametrize("running", [{}, {7: 71}, {6: 61, 7: 71}], ids=["gone", "PID reused", "both reused"])
     def test_without_process_and_monitor_it_has_ended(self, running):
         self.running = running
-        found = state.load(ID)
-        assert (found.status, found.exit_code, found.error) == ("exited", 255, state.LOST)
-        assert found.pid == 7  # what it has left on the host bears that number
+        container = state.load(ID)
+        assert (container.status, container.exit_code, container.error) == ("exited", 255, state.LOST)
+        assert container.pid == 7  # its leftovers on the host have that number in their names
 
     def test_between_two_lives_its_monitor_is_all_there_is(self):
         self.write({**GOOD, "status": "restarting", "pid": 0, "exit_code": 3})
         assert (state.load(ID).status, state.is_running(state.load(ID))) == ("restarting", False)
         self.running = {}
-        found = state.load(ID)
-        assert (found.status, found.exit_code, found.error) == ("exited", 3, state.NOT_AGAIN)
+        container = state.load(ID)
+        assert (container.status, container.exit_code, container.error) == ("exited", 3, state.NOT_AGAIN)
         assert state.stored(ID).status == "restarting"
 
     def test_after_a_reboot_the_same_numbers_mean_nothing(self, monkeypatch):
@@ -204,17 +209,17 @@ class TestStatus:
 
     def test_it_outlives_its_monitor(self):
         self.running = {7: 70}
-        found = state.load(ID)
-        assert found.status == "running"
-        assert not state.has_monitor(found)
+        container = state.load(ID)
+        assert container.status == "running"
+        assert not state.has_monitor(container)
 
     def test_a_record_that_never_ran_has_no_process(self):
         self.running = {0: 0}
         self.write({**GOOD, "status": "created", "pid": 0, "pid_start": 0, "monitor_pid": 0, "monitor_start": 0})
-        found = state.load(ID)
-        assert found.status == "created"
-        assert not state.is_running(found)
-        assert not state.has_monitor(found)
+        container = state.load(ID)
+        assert container.status == "created"
+        assert not state.is_running(container)
+        assert not state.has_monitor(container)
 
     def test_an_end_that_was_recorded_stays(self):
         self.write({**GOOD, "status": "exited", "exit_code": 3})
@@ -237,34 +242,34 @@ class TestStatus:
         assert len(state.load(ID).labels["a"]) == 400_000
 
     def test_what_was_saved_is_loaded(self):
-        found = parse({**GOOD, "name": "café \ud800"})
-        state.save(found)
-        assert state.load(ID) == found
+        container = parse({**GOOD, "name": "café \ud800"})
+        state.save(container)
+        assert state.load(ID) == container
 
     def test_a_full_disk_is_no_obstacle_once_a_container_is_kept(self, monkeypatch):
-        found = state.load(ID)
-        state.fsync_new(found)
-        room = os.stat(f"{found.directory}/record.spare").st_size
+        container = state.load(ID)
+        state.fsync_new(container)
+        room = os.stat(f"{container.directory}/record.spare").st_size
         no_room(monkeypatch)
         for code, labels in (5, {"a": "b" * 1000}), (6, {}):
-            found.exit_code, found.labels = code, labels
-            state.save(found, durable=True)
-            assert state.load(ID) == found
-        sizes = [os.stat(f"{found.directory}/record.{kind}").st_size for kind in ("json", "spare")]
-        assert (room, sorted(os.listdir(found.directory))) == (max(sizes), ["record.json", "record.spare"])
+            container.exit_code, container.labels = code, labels
+            state.save(container, durable=True)
+            assert state.load(ID) == container
+        sizes = [os.stat(f"{container.directory}/record.{kind}").st_size for kind in ("json", "spare")]
+        assert (room, sorted(os.listdir(container.directory))) == (max(sizes), ["record.json", "record.spare"])
 
     def test_a_full_disk_where_there_is_no_spare_leaves_the_record_as_it_was(self, monkeypatch):
-        found = state.load(ID)
+        container = state.load(ID)
         no_room(monkeypatch)
-        found.exit_code = 5
+        container.exit_code = 5
         with pytest.raises(HostError, match="no space left"):
-            state.save(found)
+            state.save(container)
         assert state.load(ID).exit_code == 0
-        assert os.listdir(found.directory) == ["record.json"]
+        assert os.listdir(container.directory) == ["record.json"]
 
 
 def no_room(monkeypatch):
-    """From here on a disk has room for what there is, but for nothing new."""
+    """Make the disk full: no new file fits, existing ones can be overwritten."""
     opened = os.open
 
     def full(path, flags, *args, **kwargs):
@@ -344,7 +349,7 @@ class TestNames:
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32 + ".lock"])
 
     def test_what_is_being_made_is_no_leftover_before_its_lock_is_held(self, monkeypatch):
-        """Twenty runs at one port: a loser swept away what another run had just begun."""
+        """Once, of twenty parallel runs at one port, a loser removed what another run had just begun."""
         flock = fcntl.flock
 
         def sweep_first(descriptor, operation):
@@ -360,7 +365,7 @@ class TestNames:
         "target", ["..", ".", "/etc", "../containers/..", f"../containers/{'A' * 64}", "../images"]
     )
     def test_a_name_that_leads_elsewhere_is_corrupt(self, target):
-        """Taken for an ID, `..` made `rm -f` remove the whole store."""
+        """Once, `..` was taken for an ID, and `rm -f` removed the whole store."""
         os.symlink(target, f"{paths.NAMES}/evil")
         with pytest.raises(CorruptRecord, match="names/evil leads to"):
             state.find_id("evil")
@@ -411,19 +416,19 @@ class TestNames:
         assert (state.ids(), os.listdir(paths.NAMES)) == ([], [])
 
     def test_the_last_exit_code_outlives_the_container(self):
-        found = parse({**GOOD, "started_at": "2024-01-02T03:04:05.000000006Z"})
-        code = state.LastCode(found)
-        assert code.read(found) == 255  # nobody has left any yet
-        with state.lock(found) as held:
-            found.exit_code = 137
-            state.leave_code(held, found)
+        container = parse({**GOOD, "started_at": "2024-01-02T03:04:05.000000006Z"})
+        code = state.LastCode(container)
+        assert code.read(container) == 255  # none has been left yet
+        with state.lock(container) as held:
+            container.exit_code = 137
+            state.leave_code(held, container)
             state.remove(ID, "web")
-        assert code.read(found) == 137
-        found.started_at = "2024-01-02T03:04:06Z"  # that is another life
-        assert code.read(found) == 255
+        assert code.read(container) == 137
+        container.started_at = "2024-01-02T03:04:06Z"  # another run
+        assert code.read(container) == 255
         code.close()
         with pytest.raises(NotFound, match="no such container: web"):
-            state.LastCode(found)
+            state.LastCode(container)
 
     def test_another_containers_name_is_not_forgotten(self):
         add(OTHER, "other")
@@ -432,7 +437,7 @@ class TestNames:
 
 
 class TestBounds:
-    """No wait for another process is for ever, and each says for whom it was."""
+    """Every wait for another process has a bound, and its error names the process."""
 
     def test_of_a_lock(self, tmp_path):
         path = str(tmp_path / "lock")
@@ -451,16 +456,16 @@ class TestBounds:
 
     def test_of_a_monitor_that_does_not_record_the_end(self, monkeypatch):
         monitor = {"monitor_pid": os.getpid(), "monitor_start": process.start_time(os.getpid())}
-        found = Container(**{**GOOD, **monitor, "boot_id": state.boot_id()})
-        monkeypatch.setattr(state, "load", lambda _: found)
+        container = Container(**{**GOOD, **monitor, "boot_id": state.boot_id()})
+        monkeypatch.setattr(state, "load", lambda _: container)
         monkeypatch.setattr(process, "pidfd_open", lambda _: os.pipe()[0])
         monkeypatch.setattr(engine_process, "PATIENCE", 0.1)
         with pytest.raises(HostError, match=f"the monitor of container web .process {os.getpid()}. has not recorded"):
-            engine_process.wait_recorded(found)
+            engine_process.wait_recorded(container)
 
     def test_of_a_container_that_does_not_end(self, monkeypatch):
-        found = Container(**{**GOOD, "pid": os.getpid()})
+        container = Container(**{**GOOD, "pid": os.getpid()})
         monkeypatch.setattr(lifecycle, "_PATIENCE_KILLED", 0.1)
         with pytest.raises(HostError, match="container web was killed, and has not ended") as caught:
-            lifecycle._wait_killed(found, os.pipe()[0])
+            lifecycle._wait_killed(container, os.pipe()[0])
         assert f"/proc/{os.getpid()}/" in caught.value.hint
