@@ -1,4 +1,4 @@
-"""Tar archives for `import`, the honest and the hostile, made in memory from a few words."""
+"""Make ordinary and hostile tar archives for `import`, in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ APPLETS = (
 
 
 def archive(*entries, compress: bool = False) -> bytes:
-    """entries, in order:
+    """Make an archive. entries, in order:
 
     ("name", b"content"), ("name", b"content", mode) a file; ("name", None) a directory;
     ("name", "link", target), ("name", "hard", target); ("name", "fifo");
@@ -57,7 +57,7 @@ def archive(*entries, compress: bool = False) -> bytes:
 
 
 def busybox(*entries, compress: bool = False) -> bytes:
-    """A small root file system with busybox's shell, and then these entries."""
+    """Make a small root file system with busybox's shell and these entries."""
     with open(BUSYBOX, "rb") as file:
         program = file.read()
     links = [(f"bin/{applet}", "link", "busybox") for applet in APPLETS]

@@ -1,6 +1,6 @@
-"""A full disk stops nobody from stopping: to end and to remove containers takes no room, of bytes or of inodes.
+"""Containers can be stopped and removed on a full disk: that needs no space and no inodes.
 
-Each disk is filled to its last byte or inode, and what a command frees is taken by somebody else at once.
+Each disk is filled to its last byte or inode, and another process at once takes what a command frees.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNTIL_TOLD = "trap 'exit 7' TERM; trap 'exit 3' USR1; while :; do sleep 0.05; do
 
 
 class Disk:
-    """A disk of its own for MYDOCKER_ROOT."""
+    """A disk for MYDOCKER_ROOT."""
 
     def __init__(self, machine, mydocker: Mydocker, directory: str, kind: str) -> None:
         self.machine, self.typed, self.path, self.kind = machine, mydocker, f"{directory}/disk", kind
@@ -53,12 +53,12 @@ class Disk:
         return json.loads(self.ok("inspect", name))[0]
 
     def refused(self, *args: str) -> str:
-        """What a command says that finds no room. What others have freed may have been enough for it once or twice."""
+        """Return a command's error for a full disk. It is repeated, as freed space may be enough for it."""
         return until(lambda: (tried := self.mydocker(*args)).rc and tried.stderr, "a command without room")
 
     @contextlib.contextmanager
     def full(self):
-        """Somebody fills it, and takes what is freed. He stands in it: where it is not mounted he can write nothing."""
+        """Keep the disk full by a process that takes all freed space. Its working directory is on the disk."""
         take = GREEDY[self.kind.partition(", ")[2]]
         script = f"i=0; while :; do {take}; sleep 0.01; done"
         with self.machine.start("sh", "-c", script, cwd=self.path, stdout=-3, stderr=-3):
@@ -87,7 +87,7 @@ def disk(machine, mydocker, directory, request):
     made.unmount()
 
 
-def test_to_end_and_to_remove_needs_no_room(machine, disk):
+def test_stopping_and_removing_needs_no_space(machine, disk):
     for name in ("stopped", "killed", "removed", "left", "failed"):
         disk.detached(name)
     for name in ("always", "again", "shut"):
@@ -141,7 +141,7 @@ def test_to_end_and_to_remove_needs_no_room(machine, disk):
 
 
 @pytest.mark.parametrize("disk", ["tmpfs, bytes"], indirect=True)  # ext4 keeps some blocks back, now and then
-def test_a_restart_that_finds_no_room_is_no_end_of_a_volatile_container(disk):
+def test_a_failed_restart_does_not_remove_a_container_of_run_rm(disk):
     disk.detached("kept", "--rm")
     disk.ok("exec", "kept", "touch", "/data")
     with disk.full():

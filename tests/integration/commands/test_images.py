@@ -1,4 +1,4 @@
-"""images, tag, rmi, commit, import, export, and the store as other tools see it."""
+"""The commands images, tag, rmi, commit, import and export, and the store read by other tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archives import busybox
 
 @pytest.fixture
 def image(mydocker, name):
-    """The name of an image to be made by the test; it is removed at the end."""
+    """A name for an image that the test makes; the image is removed at the end."""
     yield f"img{name}"
     mydocker("rmi", "-f", f"img{name}")
 
@@ -26,7 +26,7 @@ def container(mydocker, name):
 
 
 class TestBusybox:
-    def test_has_what_a_system_has(self, mydocker):
+    def test_has_the_files_of_a_system(self, mydocker):
         expected = {"bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr", "var"}
         assert expected <= set(mydocker.sh("ls /").split())
         assert mydocker.sh("head -n 1 /etc/passwd; head -n 1 /etc/group").startswith(
@@ -37,7 +37,7 @@ class TestBusybox:
         there = mydocker.sh("for f in /bin/* /sbin/* /usr/bin/* /usr/sbin/*; do basename $f; done").split()
         assert set(applets) - set(there) == set()
 
-    def test_is_made_the_same_on_every_machine(self, host, machine, mydocker, directory):
+    def test_is_the_same_on_every_machine(self, host, machine, mydocker, directory):
         def made(store):
             env = {"MYDOCKER_ROOT": store, "MYDOCKER_RUN": f"{store}/run", "TZ": "Asia/Tokyo"}
             assert mydocker("run", "--rm", "--net", "none", "busybox", "true", env=env).rc == 0
@@ -47,7 +47,7 @@ class TestBusybox:
 
     @pytest.mark.parametrize("busybox", ["missing", "dynamic"])
     def test_a_host_without_static_busybox_is_told_what_to_install(self, machine, mydocker, directory, busybox):
-        """/usr/bin/busybox hidden, or another program in its place, in a mount namespace of the test's own."""
+        """In a mount namespace, /usr/bin/busybox is hidden or replaced by another program."""
         copy = f"mkdir {directory}/bin && cp -a /usr/bin/. {directory}/bin && rm {directory}/bin/busybox"
         hide = {
             "missing": f"{copy} && mount --bind {directory}/bin /usr/bin",
@@ -87,7 +87,7 @@ class TestImages:
     def test_an_unknown_image_is_one_line(self, mydocker, command):
         assert "no-such" in mydocker.fails(*command)
 
-    def test_rmi_of_what_a_container_uses(self, mydocker, container, image):
+    def test_rmi_of_an_image_that_a_container_uses(self, mydocker, container, image):
         mydocker.ok("commit", container, image)
         user = mydocker.ok("create", image)
         assert user[:12] in mydocker.fails("rmi", image)
@@ -111,23 +111,23 @@ class TestCommit:
             mydocker.ok("run", "--rm", f"{image}:v2", "sh", "-c", "echo $COLOUR $PWD; id -u; ls /bin/vi || true")
             == "red /tmp\n5"
         )
-        found = mydocker.inspect(f"{image}:v2")
-        assert (found["Id"], found["Author"], found["Comment"]) == (made, "me <me@example.org>", "a note")
-        assert found["Config"]["Labels"] == {"a": "b"}
+        inspected = mydocker.inspect(f"{image}:v2")
+        assert (inspected["Id"], inspected["Author"], inspected["Comment"]) == (made, "me <me@example.org>", "a note")
+        assert inspected["Config"]["Labels"] == {"a": "b"}
         mydocker.ok("rmi", f"{image}:v2")
 
     @pytest.mark.parametrize("change", ["FROM x", "RUN ls", "ENV", "nonsense", "CMD [", "USER"])
     def test_a_bad_change_is_one_line(self, mydocker, container, image, change):
         mydocker.fails("commit", "--change", change, container, image, rc=125)
 
-    def test_of_a_running_container_is_whole(self, mydocker, name, image):
+    def test_of_a_running_container_is_complete(self, mydocker, name, image):
         mydocker.detached("--name", name, "busybox", "sh", "-c", "echo 1 >/one; exec top -b")
         mydocker.ok("exec", name, "true")
         mydocker.ok("commit", name, image)
         assert mydocker.ok("run", "--rm", image, "cat", "/one") == "1"
         assert mydocker.state(name)["Running"]
 
-    def test_takes_what_a_container_can_make_and_says_what_it_leaves_out(self, mydocker, name, image):
+    def test_has_every_kind_of_file_and_names_those_that_are_left_out(self, mydocker, name, image):
         script = "mknod /disk b 8 0; mkfifo /fifo; touch /etc/.wh.passwd '/.wh.\033[2J'"
         mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
         result = mydocker("commit", name, image)
@@ -157,14 +157,14 @@ class TestCommit:
         assert size == "end21474836480"
         assert int(blocks) < 100
 
-    def test_does_not_take_volumes_mount_points_or_secrets_of_the_run(self, mydocker, directory, name, image):
+    def test_has_no_volumes_mount_points_or_secrets_of_the_run(self, mydocker, directory, name, image):
         mydocker.ok(
             "run", "--name", name, "-v", f"{directory}:/vol", "busybox", "sh", "-c", "touch /vol/inside /dev/shm/x"
         )
         mydocker.ok("commit", name, image)
         assert mydocker.ok("run", "--rm", image, "sh", "-c", "ls /vol; ls /dev/shm; cat /etc/hostname | wc -c") == "13"
 
-    def test_twice_makes_layers_on_layers(self, mydocker, image):
+    def test_of_a_commit_stacks_layers(self, mydocker, image):
         previous = "busybox"
         for step in ("a", "b", "c"):
             mydocker.ok("run", "--name", f"{image}{step}", previous, "touch", f"/{step}")
@@ -208,7 +208,7 @@ class TestExportAndImport:
         assert mydocker.ok("run", "--rm", made[7:19], "echo", "by its id") == "by its id"
         mydocker.ok("rmi", made)
 
-    def test_what_is_exported_comes_back_the_same(self, mydocker, container, image):
+    def test_an_export_can_be_imported_unchanged(self, mydocker, container, image):
         raw = mydocker("export", container).stdout.encode(errors="surrogateescape")
         mydocker.ok("import", "-", image, input=raw)
         script = "cd /; stat -c '%n %f %u %g %Y %s' bin/* etc/passwd etc/group kept root tmp"
@@ -222,7 +222,7 @@ class TestExportAndImport:
         [b"no tar", b"no tar at all" * 100, busybox()[:-300_000], b"\x1f\x8bno gzip"],
         ids=["short", "text", "cut", "gzip"],
     )
-    def test_import_of_what_is_no_archive(self, mydocker, image, raw):
+    def test_import_of_a_file_that_is_not_an_archive(self, mydocker, image, raw):
         mydocker.fails("import", "-", image, input=raw)
         assert image not in mydocker.ok("images")
 
@@ -237,7 +237,7 @@ class TestExportAndImport:
 
 
 class TestArchivesBesideDocker:
-    """What docker 20.10's import takes is taken, and comes out the same; its ID for the layer, too."""
+    """Archives that docker 20.10 imports give the same files and the same layer ID here."""
 
     LISTING = """
         cd /t; find . | sort | xargs stat -c '%n %F %a %h %t %T'; md5sum abs up d/below; readlink far; readlink link
@@ -265,7 +265,7 @@ class TestArchivesBesideDocker:
         docker.ok("rmi", "oracle")
 
     def test_of_files_with_holes(self, docker, machine, mydocker, directory, name):
-        """GNU tar's four forms, of which docker refuses the first; and the one that `export` writes."""
+        """Test GNU tar's four forms, of which docker refuses the first, and the form that `export` writes."""
         made, tar = f"{directory}/t/holes", f"{directory}/x.tar"
         fill = "echo start >holes; truncate -s 3M holes; echo end >>holes; truncate -s 5M holes"
         machine.shell(f"mkdir {directory}/t; cd {directory}/t; {fill}")
@@ -294,8 +294,8 @@ def test_skopeo_reads_the_store(machine, mydocker, directory):
     if machine.run("which", "skopeo").rc:
         pytest.skip("needs skopeo")
     store = f"{machine.store}/lib/images"
-    found = json.loads(machine.run("skopeo", "inspect", f"oci:{store}:busybox:latest").stdout or "{}")
-    assert found["Os"] == "linux"
+    inspected = json.loads(machine.run("skopeo", "inspect", f"oci:{store}:busybox:latest").stdout or "{}")
+    assert inspected["Os"] == "linux"
     copied = machine.run("skopeo", "--insecure-policy", "copy", f"oci:{store}:busybox:latest", f"dir:{directory}/copy")
     assert copied.rc == 0, copied.stderr
     for blob in machine.shell(f"cd {store}/blobs/sha256 && sha256sum *").lines:

@@ -1,4 +1,4 @@
-"""The hot verbs start fast because of what they do not import: here is what they load, read from the interpreter."""
+"""The hot commands start fast because they import little: these tests read the loaded modules from the interpreter."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BANNED = (
 
 @pytest.fixture
 def imported(machine, mydocker):
-    """The modules that a command of mydocker loads, in any of its processes."""
+    """Return the modules that a command of mydocker loads, in any of its processes."""
 
-    def found(*args: str) -> set[str]:
+    def load(*args: str) -> set[str]:
         mydocker._note(args)
         return modules(list(args), {"PATH": PATH, **machine.env})
 
-    return found
+    return load
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_a_hot_verb_imports_nothing_slow(mydocker, imported, name, command):
     assert sorted(loaded & set(BANNED)) == []
 
 
-def test_without_a_network_nothing_of_networks_is_loaded(imported):
+def test_without_a_network_no_network_module_is_loaded(imported):
     loaded = imported("run", "--rm", "--net", "none", "busybox", "true")
     room = {name for name in loaded if name.startswith("mydocker.network.")}
     assert room == {"mydocker.network.resolvconf"}  # for its /etc/hosts
     assert "mydocker.kernel.rtnetlink" not in loaded
 
 
-def test_on_a_network_of_the_users(mydocker, imported, name):
+def test_on_a_user_made_network(mydocker, imported, name):
     mydocker.ok("network", "create", name)
     loaded = imported("run", "--rm", "--net", name, "busybox", "true")
     mydocker.ok("network", "rm", name)
@@ -71,7 +71,7 @@ def test_on_a_network_of_the_users(mydocker, imported, name):
     "module",
     ["mydocker.runtime.starter", "mydocker.network.plan", "mydocker.network.resolver", "mydocker.runtime.control"],
 )
-def test_what_a_monitor_loads_where_nobody_sees_its_stderr(machine, module):
+def test_a_module_of_the_monitor_imports_nothing_slow(machine, module):
     if not machine.local:
         pytest.skip("needs the sources: this machine only")
     script = f"import sys; sys.path.insert(0, {str(CHECKOUT / 'src')!r}); import {module}; print(*sys.modules)"

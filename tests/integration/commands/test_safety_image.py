@@ -1,4 +1,4 @@
-"""Hostile images: archives that would write outside their layer, root file systems that would run code on the host."""
+"""Attacks by images: archives that write outside their layer, root file systems that run code on the host."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ FILE = b"escaped\n"
 
 @pytest.fixture
 def run(mydocker):
-    """`mydocker run --rm --net none …`, which may not take long."""
+    """Call `mydocker run --rm --net none …` with a short timeout."""
     return lambda *args: mydocker("run", "--rm", "--net", "none", *args, timeout=20)
 
 
 def archives_that_reach_out(outside: str) -> dict[str, bytes]:
-    """Each tries to write into or link to something outside; `outside` is a directory on the host."""
+    """Return archives that try to write or link outside. `outside`: a directory on the host."""
     up = "../" * 30
     return {
         "..": archive((f"{up}{outside}/escaped", FILE)),
@@ -49,8 +49,8 @@ def test_an_archive_that_reaches_out_is_refused(machine, mydocker, directory, na
     assert f"img{name}" not in mydocker.ok("images")
 
 
-def test_names_that_seem_to_be_outside_are_taken_inside(machine, mydocker, make, run, directory):
-    """As docker does it: a leading / is the root's, and a link of the archive leads where it does in the container."""
+def test_names_that_seem_to_be_outside_are_resolved_inside(machine, mydocker, make, run, directory):
+    """As with docker, a leading / is the image's root, and a link of the archive is followed as in the container."""
     machine.shell(f"echo safe >{directory}/victim")
     up = "../" * 30
     image = make(
@@ -70,7 +70,7 @@ def test_names_that_seem_to_be_outside_are_taken_inside(machine, mydocker, make,
 
 
 class TestDevices:
-    """An image may bring device nodes. They are worth what one is worth that a container makes: its cgroup decides."""
+    """An image may have device nodes. As with those that a container makes, the device cgroup decides on their use."""
 
     MEMORY, DISK, NULL = ("device", 1, 1), ("block", 8, 0), ("device", 1, 3)
 
@@ -97,29 +97,29 @@ class TestDevices:
         assert result.stderr.count("Operation not permitted") == 2, result
         assert result.stdout == "character special file 1 3\nblock special file 8 0\n"
 
-    def test_on_the_host_lie_where_nobody_else_gets(self, machine, mydocker, make):
+    def test_on_the_host_can_be_reached_by_root_only(self, machine, mydocker, make):
         make([("d/mem", *self.MEMORY)])
-        found = machine.shell(f"find {machine.store}/lib/layers -name mem").lines
-        assert found
+        nodes = machine.shell(f"find {machine.store}/lib/layers -name mem").lines
+        assert nodes
         assert machine.run("stat", "-c", "%a %u", f"{machine.store}/lib").stdout == "700 0\n"
 
-    def test_in_place_of_what_mydocker_reads(self, make, run):
-        """A device node is not opened: that may act, or never end."""
+    def test_in_place_of_files_that_mydocker_reads(self, make, run):
+        """A device node is not opened, as opening it may have an effect, or block forever."""
         image = make([("etc/passwd", "device", 1, 5), ("etc/group", "device", 1, 5), ("etc/hosts", "block", 8, 0)])
         assert run("-u", "1000", image, "grep", "Uid", "/proc/self/status").stdout.split()[1] == "1000"
         result = run("-u", "nobody", image, "true")
         assert (result.rc, len(result.stderr.splitlines())) == (125, 1)
 
-    def test_of_a_container_come_back_from_its_own_export(self, mydocker, name):
+    def test_of_a_container_are_in_its_export(self, mydocker, name):
         mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", "mknod /c c 1 3; mknod /b b 7 9")
         mydocker.ok("import", "-", f"img{name}", input=mydocker("export", name).stdout.encode(errors="surrogateescape"))
-        found = mydocker.ok("run", "--rm", "--net", "none", f"img{name}", "stat", "-c", "%F %t %T", "/c", "/b")
+        listing = mydocker.ok("run", "--rm", "--net", "none", f"img{name}", "stat", "-c", "%F %t %T", "/c", "/b")
         mydocker.ok("rmi", f"img{name}")
-        assert found == "character special file 1 3\nblock special file 7 9"
+        assert listing == "character special file 1 3\nblock special file 7 9"
 
 
-def test_a_link_that_is_never_followed_is_an_ordinary_file(make, run):
-    """Images are full of absolute links; they lead to the container's own files."""
+def test_an_absolute_link_is_an_ordinary_file(make, run):
+    """Images are full of absolute links, which point to the container's own files."""
     assert run("-h", "box", make([("link", "link", "/etc/hostname")]), "cat", "/link").stdout == "box\n"
 
 
@@ -138,7 +138,7 @@ class TestUserDatabase:
         ],
         ids=["fifo", "directory", "endless", "proc", "loop", "large", "nonsense"],
     )
-    def test_of_a_nasty_kind_neither_hangs_nor_leads_out(self, make, run, entries, user):
+    def test_of_another_file_type_neither_blocks_nor_leads_outside(self, make, run, entries, user):
         result = run("-u", user, make(entries), "grep", "Uid", "/proc/self/status")
         if user == "nobody":
             assert (result.rc, "nobody" in result.stderr) == (125, True)
@@ -153,7 +153,7 @@ class TestUserDatabase:
 
 
 def test_the_name_service_of_an_image_is_never_loaded(machine, make, run):
-    """Whatever opens one of these as host root hangs, and the test with it."""
+    """A process that opens one of these as the host's root blocks, and so does the test."""
     library = machine.shell("ls -d /lib/*-linux-gnu | head -n 1").stdout.strip().lstrip("/")
     directories = ["etc", "lib", library, "usr", "usr/lib", "usr/lib/locale"]
     files = "nsswitch.conf ld.so.cache ld.so.preload localtime group host.conf".split()
@@ -179,9 +179,9 @@ for place in places:
 
 @pytest.mark.parametrize("kind", [(b"import os\nos.write(2, b'PWNED')\n",), ("fifo",)], ids=["code", "fifo"])
 def test_the_python_of_an_image_is_never_imported(machine, make, run, kind):
-    """For every module of the host's interpreter, and of ours, a file of the image at the same place.
+    """The image has a file at the path of every module of the host's interpreter, and of ours.
 
-    After the root has changed, an import, a codec or a traceback would open it as host root.
+    After the root has changed, an import, a codec or a traceback would open it as the host's root.
     """
     files = [path.strip("/") for path in machine.python(FIND_MODULES, machine.program).lines if path]
     assert any(path.endswith("encodings/idna.py") for path in files)
@@ -200,7 +200,7 @@ def test_the_python_of_an_image_is_never_imported(machine, make, run, kind):
 
 
 class TestInterpreter:
-    """The host's interpreter is what /proc/self/exe is until the very exec: nothing in the container may get at it."""
+    """Until exec, /proc/self/exe is the host's interpreter: no process in the container may reach it."""
 
     SCRIPT = b"#!/proc/self/exe\nimport os\nos.write(1, b'HOST PYTHON')\n"
     COMMANDS = ("/script", "/link", "/proc/self/exe", "/link-script")
@@ -222,8 +222,8 @@ class TestInterpreter:
         assert "HOST PYTHON" not in result.stdout + result.stderr
         assert result.rc != 0
 
-    def test_cannot_be_opened_by_who_watches_proc(self, mydocker, name):
-        """CVE-2019-5736: a process of the container lies in wait for those that join it."""
+    def test_cannot_be_opened_by_a_process_that_watches_proc(self, mydocker, name):
+        """CVE-2019-5736: a process of the container waits for those that join it."""
         watch = """
             touch /seen
             while :; do
@@ -251,15 +251,15 @@ class TestWorkingDirectory:
         return result.rc in (125, 126, 127) and result.stdout == ""
 
     @pytest.mark.parametrize("number", [0, 1, *range(3, 16)])
-    def test_of_run_is_never_a_descriptor_of_ours(self, run, number):
+    def test_of_run_is_not_one_of_our_descriptors(self, run, number):
         assert self.refused(run("-w", f"/proc/self/fd/{number}", "busybox", "ls", "."))
 
     @pytest.mark.parametrize("number", range(3, 12))
-    def test_behind_a_link_neither(self, make, run, number):
+    def test_of_run_is_not_one_of_our_descriptors_behind_a_link(self, make, run, number):
         image = make([("work", "link", f"/proc/self/fd/{number}")], ["WORKDIR /work"])
         assert self.refused(run(image, "ls", "."))
 
-    def test_of_exec_neither(self, mydocker, name):
+    def test_of_exec_is_not_one_of_our_descriptors(self, mydocker, name):
         mydocker.detached("--name", name, "busybox", "sleep", "1000")
         for number in range(3, 16):
             assert self.refused(mydocker("exec", "-w", f"/proc/self/fd/{number}", name, "ls", ".", timeout=20))
@@ -268,8 +268,8 @@ class TestWorkingDirectory:
 class TestMountPoints:
     @pytest.mark.parametrize("point", "proc sys dev dev/pts dev/shm etc etc/hosts etc/resolv.conf opt".split())
     @pytest.mark.parametrize("target", ["DIR", "/proc/self/cwd", "/proc/1/root", "/etc", "/POINT"])
-    def test_that_are_links_lead_nowhere_outside(self, machine, make, run, directory, point, target):
-        """Either the run is refused or the link is followed inside the root; on the host nothing is made or mounted."""
+    def test_that_are_links_do_not_lead_outside(self, machine, make, run, directory, point, target):
+        """Either the run fails, or the link is followed inside the root. Nothing is made or mounted on the host."""
         machine.shell(f"echo safe >{directory}/victim")
         parent = [("dev", None), ("etc", None)] if "/" in point else []
         link = target.replace("DIR", directory).replace("POINT", point)
@@ -288,5 +288,5 @@ class TestMountPoints:
 @pytest.mark.parametrize(
     "change", ['ENV A="x\\ny"', "ENV LD_PRELOAD=/x.so", "ENV PATH=", "ENV PYTHONPATH=/x", "ENV HOME=/x\x1b[2J"]
 )
-def test_an_environment_of_the_image_is_not_ours(make, run, change):
+def test_the_environment_of_the_image_is_not_used_by_mydocker(make, run, change):
     assert run(make([], [change]), "/bin/echo", "fine").stdout == "fine\n"

@@ -1,4 +1,4 @@
-"""Volumes and links of a hostile image, together: found by attacking, each kept from coming back."""
+"""Attacks that combine volumes with links of an image. Each of them succeeded once."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import pytest
 
 
 @pytest.mark.parametrize("target", ["/sys/kernel", "/proc", "/proc/self/fd"])
-def test_a_volume_is_filled_from_the_image_alone(mydocker, make, target):
-    """A VOLUME on a link into /sys made the start copy kernel files as root, for ever."""
+def test_a_volume_is_filled_only_from_the_image(mydocker, make, target):
+    """A VOLUME on a link into /sys made the start copy kernel files as root, forever."""
     image = make([("data", "link", target)], ["VOLUME /data"])
     assert mydocker("run", "--rm", "--net", "none", image, "true", timeout=20).rc in (0, 125)
 
 
 @pytest.mark.parametrize("target", ["/proc", "/proc/self", "/sys", "/dev", "/"])
-def test_a_link_brings_no_volume_to_what_the_kernel_fills(mydocker, make, directory, target):
-    """A forged /proc/self/stat was read by the next exec, as root."""
+def test_a_link_cannot_redirect_a_volume_to_a_kernel_file_system(mydocker, make, directory, target):
+    """The next exec read a forged /proc/self/stat as root."""
     image = make([("data", "link", target)])
     line = mydocker.fails("run", "--rm", "--net", "none", "-v", f"{directory}:/data", image, "true")
     assert "/data" in line
     assert f"redirects it to /{target.split('/')[1]}" in line
 
 
-def test_an_ordinary_link_may_carry_a_volume(mydocker, make, directory):
+def test_an_ordinary_link_may_redirect_a_volume(mydocker, make, directory):
     image = make([("data", "link", "/srv/data")])
     mydocker.ok("run", "--rm", "--net", "none", "-v", f"{directory}:/data", image, "touch", "/srv/data/x")
 
 
-def test_a_volume_is_filled_out_of_reach(mydocker, make, machine, name):
-    """What a fill has made could be replaced by a link, and the host's file behind it got the image's mode."""
+def test_a_volume_is_filled_out_of_other_containers_reach(mydocker, make, machine, name):
+    """A container could replace a copied file by a link, and the link's target on the host got the image's mode."""
     image = make([("fill", None), ("fill/a", b"1\n"), ("fill/b", None), ("fill/b/c", b"2\n")])
     try:
         out = mydocker.ok("run", "--rm", "--net", "none", "-v", f"{name}:/fill", image, "cat", "/fill/a", "/fill/b/c")
@@ -49,8 +49,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def test_the_callers_keys_stay_outside(machine, mydocker):
-    """The session keyring goes through clone and exec; where no filter forbids keyctl, its keys could be read."""
+def test_the_callers_keys_are_not_visible_inside(machine, mydocker):
+    """clone and exec inherit a session keyring: without a filter that forbids keyctl, its keys could be read."""
     words = ("run", "--rm", "--net", "none", "--security-opt", "seccomp=unconfined", "busybox", "cat", "/proc/keys")
     result = machine.python(KEY, machine.program, *words)
     assert result.stdout.startswith("True\n"), result

@@ -1,4 +1,4 @@
-"""The cgroup v2 device filter in the kernel that runs these tests: a child in a cgroup of its own tries devices."""
+"""The device filter of cgroup v2 in the running kernel: a child in a new cgroup opens and makes devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ZERO = {"allow": True, "type": "c", "major": 1, "minor": 5, "access": "r"}
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """In place of the fixture of that name, which is about containers: these tests start none."""
+    """Replace the fixture in conftest.py, which checks containers: these tests start none."""
 
 
 def cgroup2_mount() -> str | None:
@@ -39,7 +39,7 @@ def cgroup2_mount() -> str | None:
 
 @pytest.fixture
 def cgroup():
-    """A new cgroup in the v2 hierarchy, if there is one and its kernel asks programs (CONFIG_CGROUP_BPF)."""
+    """A new cgroup in the v2 hierarchy, if there is one and the kernel has CONFIG_CGROUP_BPF."""
     mount = cgroup2_mount()
     if mount is None:
         pytest.skip("needs a writable cgroup2 mount")
@@ -59,7 +59,7 @@ def attach(path: str, devices: list[dict]) -> None:
 
 
 def in_cgroup(path: str, function):
-    """What the function returns (JSON) in a child that has joined the cgroup."""
+    """Call the function in a child that has joined the cgroup. Returns its result (JSON)."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
@@ -125,7 +125,7 @@ def test_only_what_is_allowed(cgroup):
 
 
 def test_all_devices_may_be_made_and_few_opened(cgroup):
-    """As docker has it."""
+    """docker's default."""
     make_any = {"allow": True, "access": "m"}
     attach(cgroup, [DENY_ALL, {**make_any, "type": "c"}, {**make_any, "type": "b"}, NULL])
     results = in_cgroup(
@@ -146,7 +146,7 @@ def test_nothing(cgroup, devices):
     assert in_cgroup(cgroup, lambda: [opened("/dev/null"), made(1, 3)]) == ["EPERM", "EPERM"]
 
 
-def test_a_cgroup_inside_can_only_take_away(cgroup):
+def test_a_cgroup_inside_can_only_deny_more(cgroup):
     inner = f"{cgroup}/inner"
     os.mkdir(inner)
     attach(cgroup, [DENY_ALL, NULL, ZERO])
@@ -155,8 +155,8 @@ def test_a_cgroup_inside_can_only_take_away(cgroup):
     assert results == ["ok", "EPERM", "EPERM"]
 
 
-def test_the_kernels_verifier_takes_a_long_list(cgroup):
-    """256 devices, several times what a host has."""
+def test_the_kernels_verifier_accepts_a_long_list(cgroup):
+    """Test 256 devices, several times as many as a host has."""
     attach(cgroup, [DENY_ALL, *({**NULL, "minor": minor} for minor in range(256) if minor != 11)])
     assert in_cgroup(cgroup, lambda: [opened("/dev/null"), opened("/dev/zero"), opened("/dev/kmsg")]) == [
         "ok",

@@ -1,4 +1,4 @@
-"""kernel/programs.py: one external program at a time."""
+"""Running external programs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def test_bytes_go_in_and_text_comes_out():
     assert programs.run(["cat"], b"here\n") == "here\n"
 
 
-def test_what_it_said_is_the_error():
+def test_an_error_has_the_program_s_stderr():
     with pytest.raises(OSError, match="no luck"):
         programs.run(["sh", "-c", "echo no luck >&2; exit 3"])
 
 
-def test_one_that_is_missing():
+def test_a_missing_program():
     with pytest.raises(HostError, match="nosuch is not installed"):
         programs.run(["nosuch"])
 
 
-def test_an_interrupt_waits_for_it(tmp_path):
-    """What it does is done when the caller begins to undo it."""
+def test_an_interrupt_waits_for_the_program(tmp_path):
+    """The program has ended before the caller begins to undo its effect."""
     done = tmp_path / "done"
 
     def interrupt(*_):

@@ -28,7 +28,7 @@ def store(tmp_path, monkeypatch):
 
 
 def killed_at(number, do):
-    """Do it in a process that is killed before its number-th change of a directory; whether it was."""
+    """Call `do` in a process that is killed before its change of a directory of that number. Returns whether it was."""
     pid = os.fork()
     if not pid:
         left = [number]
@@ -53,47 +53,47 @@ def killed_at(number, do):
 
 @pytest.fixture
 def container(store):
-    """made(): a container of some files, with a volume; forgotten(): its removal."""
+    """Return a function that makes a container of some files, with a volume."""
     for directory in (paths.VOLUMES, paths.RUN):
         make_private(directory)
 
     def made():
         with state.reserve(ID, "web"):
-            found = Container(ID, "web", state.now(), "busybox:latest", "", [], "overlay", [], own_volumes=["data"])
-            state.save_staged(found)
+            new = Container(ID, "web", state.now(), "busybox:latest", "", [], "overlay", [], own_volumes=["data"])
+            state.save_staged(new)
             os.makedirs(f"{state.staging_dir(ID)}/upper/a/b")
             os.makedirs(f"{paths.volume('data')}/_data/c", exist_ok=True)
             state.commit(ID)
-        state.link_in_run(found)
+        state.link_in_run(new)
 
     return made
 
 
 @pytest.mark.parametrize("volumes", [[], ["data"]])
 def test_removal(container, volumes):
-    def forgotten():
+    def remove():
         with state.lock(state.load(ID)):
             state.remove(ID, "web", volumes)
 
     seen = set()
     for number in range(1, 100):
         container()
-        interrupted = killed_at(number, forgotten)
+        interrupted = killed_at(number, remove)
         seen |= {f"{'.lock ' if os.path.exists(f'{state.staging_dir(ID)}/lock') else ''}{len(state.ids())}"}
         state.cleanup()
         if state.ids():  # it was killed before anything was done
             state.remove(ID, "web", volumes)
         cleanup_hidden(paths.VOLUMES)  # as the next `volume rm` does
-        rest = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
-        assert rest == [[], [], [], [] if volumes else ["data"]], number
+        left = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
+        assert left == [[], [], [], [] if volumes else ["data"]], number
         if not interrupted:
             break
     assert seen == {"1", ".lock 0", "0"}
     assert number > 8
 
 
-def test_one_whose_lock_went_first(container):
-    """As versions before did it."""
+def test_a_removal_that_began_with_the_lock(container):
+    """Older versions removed the lock first."""
     container()
     os.rename(paths.container(ID), state.staging_dir(ID))
     os.unlink(f"{state.staging_dir(ID)}/lock")
@@ -101,7 +101,7 @@ def test_one_whose_lock_went_first(container):
     assert (os.listdir(paths.CONTAINERS), os.listdir(paths.NAMES)) == ([], [])
 
 
-def test_one_that_goes_on_is_left_alone(container):
+def test_cleanup_leaves_a_removal_in_progress_alone(container):
     container()
     with state.lock(state.load(ID)):
         os.rename(paths.container(ID), state.staging_dir(ID))
@@ -120,5 +120,5 @@ def test_a_full_disk_has_no_room_for_another_name(container, monkeypatch):
 
     monkeypatch.setattr(os, "rename", full)
     state.remove(ID, "web", ["data"])
-    rest = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
-    assert rest == [[], [], [], []]
+    left = [os.listdir(directory) for directory in (paths.CONTAINERS, paths.NAMES, paths.RUN, paths.VOLUMES)]
+    assert left == [[], [], [], []]

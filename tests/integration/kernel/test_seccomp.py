@@ -1,7 +1,7 @@
-"""The seccomp filter in the kernel that runs these tests: children load it and try.
+"""The seccomp filter, loaded into the running kernel by child processes.
 
-Every call is made with arguments that do no harm, once without and once with the filter: a refusal counts as the
-filter's only if the kernel itself answers otherwise.
+Every call is made with harmless arguments, once without and once with the filter: a refusal counts as the filter's only
+if the kernel itself answers otherwise.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ _syscall = ctypes.CDLL(None, use_errno=True).syscall
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """In place of the fixture of that name, which is about containers: these tests start none."""
+    """Replace the fixture in conftest.py, which checks containers: these tests start none."""
 
 
 def call(number: int, *arguments: int) -> int:
-    """What the kernel answers: the result, or -errno."""
+    """Make a system call. Returns its result, or -errno."""
     result = _syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments))
     return -ctypes.get_errno() if result == -1 else result
 
 
 def in_child(function, program: bytes | None = None):
-    """What the function returns (JSON) in a child under the filter; the name of the signal if one ended the child."""
+    """Call the function in a child with the filter. Returns its result (JSON), or the signal that ended the child."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
@@ -89,11 +89,11 @@ def in_child(function, program: bytes | None = None):
 
 
 def both(number: int, *arguments: int, program: bytes = PROGRAM) -> tuple[int, int]:
-    """The kernel's answer without and with the filter."""
+    """Return the kernel's answers without and with the filter."""
     return in_child(lambda: call(number, *arguments)), in_child(lambda: call(number, *arguments), program)
 
 
-def test_it_needs_a_privilege_or_the_promise_to_want_none():
+def test_it_needs_a_privilege_or_no_new_privs():
     def as_nobody():
         os.setuid(65534)
         try:
@@ -160,7 +160,7 @@ def test_refused(name, arguments):
         ("CAP_SYS_MODULE", "delete_module", (0, 0)),
     ],
 )
-def test_a_capability_brings_it_back(capability, name, arguments):
+def test_a_capability_allows_the_call(capability, name, arguments):
     program = seccomp_compiler.compile(seccomp_profile.default([*DOCKERS, capability], KERNEL), MACHINE)
     without, filtered = both(numbers(MACHINE)[name], *arguments, program=program)
     assert filtered == without
@@ -179,7 +179,7 @@ def test_a_call_newer_than_the_profile(number):
     "flag", [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000], ids=hex
 )
 def test_clone_into_a_new_namespace(flag):
-    """With CLONE_SIGHAND and no CLONE_VM, which the kernel answers by EINVAL: nothing is cloned in either case."""
+    """CLONE_SIGHAND without CLONE_VM gives EINVAL in the kernel, so nothing is cloned in either case."""
     assert both(numbers(MACHINE)["clone"], flag | 0x800, 0, 0, 0, 0) == (-errno.EINVAL, -errno.EPERM)
 
 
@@ -262,7 +262,7 @@ def test_the_filter_stays_across_exec_and_for_every_child():
     assert result.stderr.count("Operation not permitted") == 3
 
 
-def test_the_log_flag_is_taken():
+def test_the_log_flag_is_accepted():
     flags = seccomp.flags({"flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"]})
 
     def load():
@@ -272,7 +272,7 @@ def test_the_log_flag_is_taken():
     assert in_child(load) == -errno.EPERM
 
 
-def test_a_program_that_is_none():
+def test_an_invalid_program():
     with pytest.raises(OSError, match="seccomp") as caught:
         libc.syscall("seccomp", 1, 0, None, about="seccomp")
     assert caught.value.errno == errno.EFAULT
@@ -287,7 +287,7 @@ def seccomp_error(program: bytes) -> int:
     return 0
 
 
-def test_the_longest_program_that_is_made_is_taken():
+def test_the_kernel_accepts_the_longest_program():
     def rules(count):
         return [
             {
@@ -365,7 +365,7 @@ def test_logged_calls_pass():
 
 
 def int80(number: int, *arguments: int) -> int:
-    """A 32-bit system call from 64-bit code: int $0x80, with eax, rbx, rcx and rdx from the arguments."""
+    """Make a 32-bit system call in 64-bit code: int $0x80, with eax, rbx, rcx and rdx from the arguments."""
     code = bytes.fromhex(
         "53"  # push rbx
         "89f8"  # mov eax, edi
@@ -425,7 +425,7 @@ def test_a_32_bit_call_cannot_hide_in_the_high_half(i386):
 
 
 @x86_64_only
-def test_socketcall_is_no_way_around(i386):
+def test_socketcall_does_not_bypass_the_filter(i386):
     rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}
     program = seccomp_compiler.compile(
         {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "syscalls": [rule]}, MACHINE
