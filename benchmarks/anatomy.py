@@ -25,25 +25,25 @@ def import_times(enter: Sequence[str]) -> list[tuple[str, float]]:
 
 
 def imports(text: str) -> dict[str, float]:
-    """Module -> ms, from what -X importtime has printed."""
-    found: dict[str, float] = defaultdict(float)
+    """Module -> ms, from the output of -X importtime."""
+    sums: dict[str, float] = defaultdict(float)
     for microseconds, module in IMPORT.findall(text):
-        found[module] += int(microseconds) / 1e3
-    return found
+        sums[module] += int(microseconds) / 1e3
+    return sums
 
 
 def phases(enter: Sequence[str]) -> list[tuple[str, float]]:
-    """What a start does with the milliseconds that each takes, longest first: medians. Waits overlap the rest."""
+    """Phases of a start with the milliseconds that each takes, longest first: medians. Waits overlap other phases."""
     command = [MYDOCKER, *START, "--explain", "--format", "json", IMAGE, "true"]
     return by_median(spent(json.loads(run(*enter, *command).stderr)["spans"]) for _ in range(TIMES))
 
 
 def spent(spans: Iterable[dict]) -> dict[str, float]:
     """Phase -> ms. Steps of one section are one phase, others stand alone."""
-    found: dict[str, float] = defaultdict(float)
+    sums: dict[str, float] = defaultdict(float)
     for span in spans:
-        found[f"{span['side']}: {span['section'] or span['name']}"] += (span["end"] - span["start"]) / 1e6
-    return found
+        sums[f"{span['side']}: {span['section'] or span['name']}"] += (span["end"] - span["start"]) / 1e6
+    return sums
 
 
 def by_median(measurements: Iterable[dict[str, float]]) -> list[tuple[str, float]]:

@@ -27,7 +27,7 @@ SHAPES = """
 
 
 def picture(rows: Sequence[Row], names: Sequence[str], about: str) -> str:
-    """rows: what to show; names: the contestants, mydocker first; about: a line on machine and day."""
+    """Draw the rows. names: the contestants, mydocker first. about: a line on the machine and the day."""
     parts = [
         text(24, 38, "mydocker beside its peers", "title"),
         text(24, 58, f"{about}. Medians; shorter is better.", "dim"),
@@ -80,7 +80,7 @@ def group(row: Row, names: Sequence[str], top: float) -> list[str]:
 
 
 def limit(row: Row) -> float | None:
-    """What mydocker may take at most, all targets taken together; in the row's unit."""
+    """The maximum that all targets together allow mydocker, in the row's unit."""
     return min(
         (most * (row.median(name) or 0.0) for name, most in row.targets.items() if name in row.values), default=None
     )

@@ -18,8 +18,9 @@ from mydocker.cli import explain
 from mydocker.cli.output import width
 from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.kernel.cgroups import Layout
+from mydocker.model.attachments import Attachments
 from mydocker.model.host import HostFacts
-from mydocker.model.network import Attachments, Endpoint, Network
+from mydocker.model.network import Endpoint, Network
 from mydocker.model.oci import spec
 from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS
 from mydocker.model.options import request
@@ -299,7 +300,7 @@ def usual_plan():
     endpoint = Endpoint("bridge", "", "", [], "eth0", f"veth{number[:8]}0")
     endpoint.address, endpoint.gateway, endpoint.mac = "10.7.0.2/20", bridge.gateway, "02:42:0a:07:00:02"
     layout = Layout(2, {"unified": "/sys/fs/cgroup"}, ["cpu", "cpuset", "io", "memory", "pids"])
-    return plan(made, "/c", layout, name="bird", attachments=Attachments(ID, "bird", [(bridge, endpoint)], []))
+    return plan(made, "/c", layout, name="bird", attachments=Attachments(ID, "bird").with_endpoint(bridge, endpoint))
 
 
 def comparable(steps):

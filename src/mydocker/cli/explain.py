@@ -1,6 +1,6 @@
 """Print the start of a container, each step with its shell equivalent: `run --explain`, `run --dry-run`, `explain`.
 
-trace.py says what spans and steps are. Here a row is a span with `shell`, `section` and `number` filled in; `number` is
+trace.py defines spans and steps. Here a row is a span with `shell`, `section` and `number` filled in; `number` is
 None unless the span is a step. For people, rows that are alike are folded into one line; it counts as all of them.
 """
 
@@ -50,7 +50,7 @@ def print_trace(trace: dict[str, Any], form: str | None = None, descriptor: int 
 
 
 def print_plan(plan: Plan, form: str | None = None, every: bool = False) -> None:
-    """Print what a start would do. form: None (for people) or "json". every: fold nothing. Raises InvalidArgument."""
+    """Print the plan of a start. form: None (for people) or "json". every: fold nothing. Raises InvalidArgument."""
     rows = [_filled(row) for row in plan.outline()]
     if form == "json":
         emit(jsontext.pretty(rows) + "\n")
@@ -256,7 +256,7 @@ def abbreviations(rows: list[Row], container_id: str) -> list[tuple[str, str, st
     """Shell variables for the paths that come often: $R, the root; $C, the container's directory; $ID; $L1…, its
     layers.
 
-    Each is (variable, what it stands for, how that is defined), a path before what it begins with.
+    Each is (variable, its value, its definition in shell). A longer path comes before a path that it begins with.
     """
     store = _store(rows, container_id)
     names: list[tuple[str, str, str]] = []
@@ -329,9 +329,9 @@ def _summary(page: _Page, rows: list[Row], total: int) -> None:
         page.lines.append(shorten(text, page.width) if page.columns else text)
 
 
-def _bar(part: int, whole: int, columns: int) -> str:
+def _bar(part: int, total: int, columns: int) -> str:
     """A bar of up to so many columns, to an eighth of one."""
-    eighths = part * columns * 8 // max(whole, 1)
+    eighths = part * columns * 8 // max(total, 1)
     return "█" * (eighths // 8) + (_BLOCKS[eighths % 8 - 1] if eighths % 8 else "")
 
 

@@ -30,14 +30,14 @@ EXECUTE = "become the program"
 
 @record
 class Context:
-    """What is known only while a plan runs. pid: the container's first process, 0 before the clone."""
+    """Facts that are known only while a plan runs. pid: the container's first process, 0 before the clone."""
 
     pid: int = 0
 
 
 class Op:
-    """section: the heading under which `explain` shows the op. descriptors: those that do() has opened for the monitor;
-    whoever runs the op passes them on."""
+    """section: the heading under which `explain` shows the op. descriptors: opened by do() for the monitor; the caller
+    of Trace.run() passes them on."""
 
     section = ""
     descriptors: list[int] = []

@@ -50,9 +50,9 @@ class EnableControllers(Op):
         return "enable its controllers"
 
     def shell(self) -> str:
-        wanted = " ".join(f"+{name}" for name in self.controllers)
+        names = " ".join(f"+{name}" for name in self.controllers)
         return "; ".join(
-            f"echo '{wanted}' > {quote(directory)}/cgroup.subtree_control" for directory in self.directories
+            f"echo '{names}' > {quote(directory)}/cgroup.subtree_control" for directory in self.directories
         )
 
 

@@ -117,11 +117,11 @@ class ShowNamespace(Op):
 
 @operation
 class AwaitMonitor(Op):
-    """Wait for a message of the monitor that its part on the host is done. what: that part, in words."""
+    """Wait for a message of the monitor that its part on the host is done. awaited: that part, in words."""
 
     descriptor: int
     message: str
-    what: str
+    awaited: str
     section = "network"
 
     def do(self, context: Context) -> None:
@@ -129,7 +129,7 @@ class AwaitMonitor(Op):
             raise OSError(errno.EPIPE, "the monitor has given up")
 
     def describe(self) -> str:
-        return f"wait until {self.what}"
+        return f"wait until {self.awaited}"
 
     def shell(self) -> str:
         return f"read -r _ <&{self.descriptor}"

@@ -72,9 +72,9 @@ class Mount(Op):
         bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(self.source)
         point = mounts.open_point(self.root, self.target, "file" if bind_file else "directory", self.follow)
         try:
-            there = mounts.place(self.root, point)
-            if there != self.target and (there == "/" or there.startswith(_OURS)):
-                raise OSError(errno.EPERM, f"the image redirects it to {there}", self.target)
+            place = mounts.place(self.root, point)
+            if place != self.target and (place == "/" or place.startswith(_OURS)):
+                raise OSError(errno.EPERM, f"the image redirects it to {place}", self.target)
             if self.readonly:
                 mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]))
             else:
@@ -203,8 +203,8 @@ class MakeDevice(Op):
             try:
                 os.mknod(name, self.mode | kind, device, dir_fd=parent)
             except FileExistsError:
-                there = os.stat(name, dir_fd=parent, follow_symlinks=False)
-                if stat.S_IFMT(there.st_mode) != kind or there.st_rdev != device:
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if stat.S_IFMT(status.st_mode) != kind or status.st_rdev != device:
                     raise
                 return  # it belongs to a volume over /dev, so it stays as it is
             os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
