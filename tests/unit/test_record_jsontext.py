@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker import jsontext
-from mydocker.record import record
+from mydocker.record import from_json, record
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -72,6 +72,21 @@ def test_record_lists_its_fields_parents_first():
 
     assert Child._fields == ("x", "y", "tags", "z")
     assert (Child(1).y, Child(1, 2, [], 6).z) == (2, 6)
+
+
+class TestFromJson:
+    def test_reads_what_the_fields_were_written_as(self):
+        kind = point(record)
+        assert from_json(kind, jsontext.loads(jsontext.dumps(kind(1, tags=["a"]).__dict__))) == kind(1, tags=["a"])
+
+    def test_ignores_a_field_of_a_newer_version(self):
+        kind = point(record)
+        assert from_json(kind, {"x": 1, "new": [1]}) == kind(1)
+
+    @pytest.mark.parametrize("values", [{}, {"x": "1"}, {"x": True}, {"x": 1, "tags": None}, {"x": 1, "tags": [1]}])
+    def test_refuses_missing_fields_and_wrong_types(self, values):
+        with pytest.raises((TypeError, ValueError), match=r"x|tags"):
+            from_json(point(record), values)
 
 
 class TestJson:

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import sys
-import threading
 
 import pytest
 from hypothesis import given
@@ -438,21 +437,6 @@ class TestNames:
 
 class TestBounds:
     """Every wait for another process has a bound, and its error names the process."""
-
-    def test_of_a_lock(self, tmp_path):
-        path = str(tmp_path / "lock")
-        with Lock(path), pytest.raises(Conflict, match="has been locked") as caught:
-            Lock(path, wait=0.05)
-        assert f"by process {os.getpid()} (" in caught.value.message
-        Lock(path).release()
-
-    def test_of_a_lock_that_comes_free(self, tmp_path):
-        path = str(tmp_path / "lock")
-        held = Lock(path)
-        timer = threading.Timer(0.05, held.release)
-        timer.start()
-        Lock(path).release()
-        timer.join()
 
     def test_of_a_monitor_that_does_not_record_the_end(self, monkeypatch):
         monitor = {"monitor_pid": os.getpid(), "monitor_start": process.start_time(os.getpid())}
