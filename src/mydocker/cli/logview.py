@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mydocker.cli.output import emit
 from mydocker.model.timestamp import rfc3339
-from mydocker.runtime.crireader import LogReader, joined
+from mydocker.runtime.crireader import LogReader, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def show(
     else:
         stamp = _Stamp() if timestamps else None
         for records in reader.records(tail, _time(since, b""), _time(until, b"~"), done):
-            for stream, data in joined(stamp(records) if stamp else records):
+            for stream, data in merged(stamp(records) if stamp else records):
                 emit(data, _DESCRIPTORS[stream])
     if reader.skipped:
         emit(f"mydocker: skipped {reader.skipped} malformed lines in {path}\n", 2)

@@ -6,7 +6,7 @@ host                                        container
  bridge, rules (with the first container)
  ── clone ─────────────────────────────────▶
  attach: veth pair, its peer in the namespace
- ── "attached" ────────────────────────────▶ waits for it
+ ── NETWORK_READY ─────────────────────────▶ waits for it
  publish: rules of published ports           inside: addresses, routes, the resolver's sockets
 """
 

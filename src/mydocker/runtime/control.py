@@ -6,8 +6,10 @@ Those of ports that are withdrawn, moved or restored are changed before it: whil
 UPDATE is
 
     {"networks", "requested_ports", "bound_ports"}   as in the record
-    {"joined"}                  the Network of each endpoint
-    {"bound_sockets"}           [[text of a port, how many sockets], …]; then come those of the resolver, if any
+    {"network_records"}                              the Network of each endpoint
+    {"bound_sockets"}                                [[text of a port, number of its descriptors], …]
+
+The descriptors of a new resolver's sockets, if there are any, follow those of the ports.
 
 The socket is in the container's directory, which only root can enter. A monitor that cleans up closes it first: then a
 command line in the middle of a change gets an end of file, and undoes it.
@@ -58,7 +60,7 @@ class Control:
             message = client.receive()
             received = message.fds
             update = message.json()
-            networks = [Network(**each) for each in update["joined"]]
+            networks = [Network(**each) for each in update["network_records"]]
             client.send(messages.PREPARED)
             if client.receive(longest=1).kind == messages.COMMIT:
                 received = []  # they are the owner's from here on
@@ -103,7 +105,7 @@ def tell(record: Container, networks: list[Network], bound_sockets: dict[str, li
         "networks": record.networks,
         "requested_ports": record.requested_ports,
         "bound_ports": record.bound_ports,
-        "joined": [network.__dict__ for network in networks],
+        "network_records": [network.__dict__ for network in networks],
         "bound_sockets": [[text, len(sockets)] for text, sockets in bound_sockets.items()],
     }
     descriptors = [number for sockets in bound_sockets.values() for number in sockets] + resolver

@@ -87,7 +87,7 @@ class LogReader:
                 if len(texts) == len(lines):  # the usual case, and several times as fast
                     yield _HEADS[head][0], b"\n".join(texts) + b"\n"
                     continue
-            yield from joined(self._parse(block))
+            yield from merged(self._parse(block))
 
     def _parse(self, block: bytes) -> list[Record]:
         records: list[Record] = []
@@ -132,7 +132,7 @@ class LogReader:
             return False
 
 
-def joined(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
+def merged(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
     """Yield (stream, bytes), with consecutive records of a stream in one piece."""
     run: list[bytes] = []
     current = b""

@@ -9,7 +9,7 @@ A message is one packet on a SOCK_SEQPACKET socket: a letter for its kind, a bod
          │                               │ ◀───────────────────── RESOLVER ── │ (on networks with names: its sockets)
          │                               │ ◀───────────────────── LINKS_UP ── │ (on networks)
          │                               │ ◀───────────────────── TERMINAL ── │ (with -t: the terminal's master)
-         │                               │ ── GO ───────────────────────────▶ │ (with ports: their rules are made)
+         │                               │ ── GO ───────────────────────────▶ │ (all on the host is done)
          │                               │ ◀──────────────────────── TRACE ── │ (its steps)
          │                               │ ◀────────────────── end of file ── │ success: exec has closed the socket
          │                               │ ◀──────── FAILED, or exec_status ─ │ failure: an error of ours, or -errno
@@ -27,18 +27,18 @@ stays. The command line itself writes to the container's stdin, resizes its term
     command line                         joiner                              child
          │ clone ──────────────────────────▶ │ enter the namespaces
          │ ◀── TERMINAL, TRACE, FAILED ───── │ as above
-         │                                   │ execve: trampoline ── clone ──▶ │
-         │ ◀── exec_status: the PID ──────── │ wait                            │ execve: the program
-         │ ◀── end of file, or exec_status: -errno ─────────────────────────── │
-         │ ◀── exit, with the child's code ─ │ ◀─────────────────────── exit ── │
+         │                                   │ execve: trampoline ── clone ─▶ │
+         │ ◀── exec_status: the PID ──────── │ wait                           │ execve: the program
+         │ ◀── end of file, or exec_status: -errno ────────────────────────── │
+         │ ◀── exit, with the child's code ─ │ ◀────────────────────── exit ─ │
 
 A change of a running container's networks or ports (control.py) is made by a command line, and noted by the monitor:
 
     command line                     monitor
          │ ── UPDATE ──────────────────▶ │ (networks and ports; new sockets)
-         │ ◀────────────────── PREPARED ─ │
+         │ ◀───────────────── PREPARED ─ │ it is well-formed
          │ ── COMMIT ──────────────────▶ │ take the sockets, close those of ports that are gone
-         │ ◀────────────────────── DONE ─ │
+         │ ◀───────────────────── DONE ─ │
 """
 
 from __future__ import annotations

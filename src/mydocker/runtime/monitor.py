@@ -116,10 +116,10 @@ class Monitor:
         record, container = self.record, self.container
         record.networks, record.requested_ports = message["networks"], message["requested_ports"]
         record.bound_ports = message["bound_ports"]
-        self.attachments, container.networks = recorded(record, networks), message["joined"]
+        self.attachments, container.networks = recorded(record, networks), message["network_records"]
         resolver = self._hold(self.attachments, message["bound_sockets"], descriptors)
         if resolver:
-            if container.resolver:  # of networks with names that it has left since
+            if container.resolver:  # of networks that it has left since
                 container.resolver.close()
             container.open_resolver(resolver)
         elif container.resolver:
@@ -127,7 +127,7 @@ class Monitor:
 
     def _hold(self, attachments: Attachments, new: list[tuple[str, int]], descriptors: list[int]) -> list[int]:
         """Take the new sockets, and close those of ports, or versions of IP, that are no longer published. Returns the
-        descriptors that are none of the new sockets."""
+        other descriptors."""
         from mydocker.network import ports
 
         sockets = self.container.bound_sockets
@@ -166,7 +166,7 @@ class Monitor:
         self._cleanup()
 
     def _cleanup(self) -> list[str]:
-        """Of a container that has ended, all but its record and its log. What can't be undone is returned."""
+        """Clean up after a container that has ended; its record and log stay. Returns what could not be undone."""
         if self.control:
             self.control.close()  # a command line in the middle of a change gets an end of file
             self.control = None

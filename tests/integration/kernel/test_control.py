@@ -177,7 +177,7 @@ class TestTell:
     def test_who_goes_away_or_hangs_in_the_middle_is_left_alone(self, record, monitor, ear):
         for then in (b"", b"what?"):
             with serving(ear):
-                say(record, jsontext.dumps({"joined": []}).encode(), then=then)
+                say(record, jsontext.dumps({"network_records": []}).encode(), then=then)
         assert monitor.told == []
 
 
@@ -203,8 +203,9 @@ class TestEar:
     @pytest.mark.parametrize(
         "data",
         [
-            b"", b"{", b"null", b"[]", b"{}", b'{"joined": 1}', b'{"joined": [1]}', b'{"joined": [{"colour": "red"}]}',
-            b'{"joined": [{"name": "lab"}]}', b"\xff",
+            b"", b"{", b"null", b"[]", b"{}", b'{"network_records": 1}', b'{"network_records": [1]}',
+            b'{"network_records": [{"colour": "red"}]}',
+            b'{"network_records": [{"name": "lab"}]}', b"\xff",
         ],
     )  # fmt: skip
     def test_what_makes_no_sense_is_not_answered(self, record, monitor, served, data):
@@ -218,9 +219,11 @@ class TestEar:
         assert [opened.count(os.path.realpath(f"/proc/self/fd/{each}")) for each in pipes] == [2] * 6  # its two ends
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-    @given(st.dictionaries(st.sampled_from(["joined", "networks", "bound_sockets", "bound_ports"]), st.recursive(
-        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-        max_leaves=5,
+    @given(st.dictionaries(st.sampled_from(["network_records", "networks", "bound_sockets", "bound_ports"]),
+        st.recursive(
+            st.none() | st.integers() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
     )))  # fmt: skip
     def test_no_message_whatever_ends_the_monitor(self, record, ear, monitor, message):
         with serving(ear):
