@@ -1,4 +1,4 @@
-"""For every test: hypothesis without its clock (a loaded machine is no failure) and without files of its own here."""
+"""Settings for every test: hypothesis has no deadline, as a busy machine is not a failure, and makes no files here."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Fixtures of the tests that type commands on a real machine.
+"""Fixtures of the tests that run commands on a real machine.
 
-Which: those of --hosts, of the ssh configuration MYDOCKER_SSH_CONFIG, those that `vagrant up` has brought up here, or
-this one (--hosts local://). Elsewhere than here only tests with the mark `lab` run, unless -m asks for others:
-each command once and what needs a machine of its own, as the rest would take an hour over ssh.
+The machines are those of --hosts, those in the ssh configuration MYDOCKER_SSH_CONFIG, those that `vagrant up` has
+started, or this one (--hosts local://). On other machines, only tests with the mark `lab` run unless -m selects others:
+each command once, and tests that need a separate machine. All tests would take an hour over ssh.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from oracle import docker_host, missing
 
 _numbers = itertools.count(1)
 
-# mark -> (what must hold on the machine, why the test is skipped where it doesn't)
+# mark -> (a condition on the machine, why the test is skipped without it)
 REQUIREMENTS = {
     "local": (lambda machine: machine.local, "acts on the kernel from the tests' own process"),
     "remote": (lambda machine: not machine.local, "logs in and out again: needs a machine behind ssh"),
-    "reboot": (lambda machine: not machine.local, "boots the machine again, which is this one"),
+    "reboot": (lambda machine: not machine.local, "reboots the machine, which is this one"),
     "package": (lambda machine: machine.program == "mydocker", "needs the package, this is the checkout"),
     "systemd": (lambda machine: machine.exists("/run/systemd/system"), "needs systemd"),
     "cgroup_v2": (lambda machine: machine.exists("/sys/fs/cgroup/cgroup.controllers"), "needs cgroup v2"),
@@ -52,13 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _hosts(ssh_config: str) -> list[str]:
-    """The names that an ssh configuration has a `Host` entry for."""
+    """List the names with a `Host` entry in an ssh configuration."""
     lines = [line.split() for line in ssh_config.splitlines()]
     return [name for words in lines if words[:1] == ["Host"] for name in words[1:] if "*" not in name]
 
 
 def _vagrant() -> str:
-    """The ssh configuration of this checkout's running Vagrant machines; empty if there are none."""
+    """Return the ssh configuration of this checkout's running Vagrant machines, "" if there are none."""
     made = sorted(path.parents[1].name for path in CHECKOUT.glob(".vagrant/machines/*/*/id"))
     asked = [
         subprocess.run(["vagrant", "ssh-config", name], cwd=CHECKOUT, capture_output=True, text=True) for name in made
@@ -67,7 +67,7 @@ def _vagrant() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test here types its commands as root."""
+    """Mark the tests that run commands as root, and those that need docker."""
     for item in items:
         if "machine" in getattr(item, "fixturenames", ()):
             item.add_marker("root")
@@ -84,7 +84,7 @@ def requirements(request, machine):
 
 @pytest.fixture(scope="session")
 def _machines():
-    """The machines by testinfra's id, each with a store of the tests' own, which goes at the end."""
+    """The machines by testinfra's ID, each with a store for the tests, which is removed at the end."""
     machines: dict[str, Machine] = {}
     yield machines
     for machine in machines.values():
@@ -94,9 +94,9 @@ def _machines():
 
 @pytest.fixture(scope="session")
 def _forwarding():
-    """Many networks come and go here: the host forwards all the while, so that none of them is told that it does now.
-    What mydocker does where it did not is a matter of kernel/test_forwarding.py, in namespaces of its own. Of several
-    runs at the same time the last one puts back what the first has found."""
+    """Turn the host's forwarding on, so that mydocker does not do and report it for each of many networks. That is
+    tested by kernel/test_forwarding.py, in namespaces. Of several runs at the same time, the last one restores the
+    value that the first one has read."""
     path = Path("/proc/sys/net/ipv4/ip_forward")
     with open("/run/mydocker-test.ip_forward", "a+") as before:
         with contextlib.suppress(BlockingIOError):
@@ -114,7 +114,7 @@ def _forwarding():
 
 
 def _set_up(machine: Machine) -> None:
-    """What is made once and stays: the image, directories, locks, the default network."""
+    """Make everything that is made once and stays: the image, directories, locks, the default network."""
     for _ in range(2):
         machine.run(machine.program, "create", "--name", "first", "busybox")
     machine.run(machine.program, "rm", "first")
@@ -122,7 +122,7 @@ def _set_up(machine: Machine) -> None:
         machine.run(machine.program, kind, "create", "first")
         machine.run(machine.program, kind, "rm", "first")
     machine.run(machine.program, "run", "--rm", "busybox", "true")
-    # Its monitor still removes its files. A snapshot meanwhile would miss them later.
+    # The monitor still removes the container's files: a snapshot must come after that.
     containers = f"{machine.store}/lib/containers"
     until(lambda: not machine.run("ls", "-A", containers).stdout, "a store without containers")
 
@@ -131,23 +131,23 @@ def _set_up(machine: Machine) -> None:
 def machine(request, host, _machines) -> Machine:
     key = host.backend.get_pytest_id()
     if key not in _machines:
-        found = _machines[key] = Machine(host)
-        if found.run("id", "-u").stdout.strip() != "0":
+        new = _machines[key] = Machine(host)
+        if new.run("id", "-u").stdout.strip() != "0":
             pytest.skip("needs root on the machine under test")
-        if found.local:
+        if new.local:
             request.getfixturevalue("_forwarding")
             # Two runs that begin at once would both call their default network's bridge mydocker0.
             with open("/run/mydocker-test.set-up", "w") as alone:
                 fcntl.flock(alone, fcntl.LOCK_EX)
-                _set_up(found)
+                _set_up(new)
         else:
-            _set_up(found)
+            _set_up(new)
     return _machines[key]
 
 
 @pytest.fixture(autouse=True)
 def no_hang():
-    """A test that takes two minutes has failed."""
+    """Fail a test that takes two minutes."""
 
     def stop(*_: object) -> None:
         raise AssertionError("not done after two minutes")
@@ -160,18 +160,18 @@ def no_hang():
 
 
 def _longer_lived(item: pytest.Item) -> tuple[object, ...]:
-    """The fixtures of a test that stay for the next one: what they have made was there before it."""
+    """Return the fixtures of a test that stay for the next one: their effects are in its first snapshot."""
     definitions = item._fixtureinfo.name2fixturedefs
-    names = sorted(name for name, found in definitions.items() if found[-1].scope != "function")
+    names = sorted(name for name, fixtures in definitions.items() if fixtures[-1].scope != "function")
     params = getattr(getattr(item, "callspec", None), "params", {})
     return (item.path, *((name, repr(params.get(name))) for name in names))
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(request, machine, requirements):
-    """The machine after the test is the machine before it."""
+    """Check that the test has left nothing on the machine."""
     if request.node.get_closest_marker("reboot"):
-        yield  # nothing stays but what is on disk, and that is the test's own matter
+        yield  # only files stay, and the test itself looks after them
         return
     places = _longer_lived(request.node)
     before = machine.clean if machine.clean and machine.clean_with == places else machine.snapshot()
@@ -179,13 +179,13 @@ def nothing_left(request, machine, requirements):
     changes = machine.changes_since(before)
     machine.clean_with = places
     if changes:
-        Mydocker(machine).remove_all()  # the next test starts clean all the same
+        Mydocker(machine).remove_all()  # so that the next test starts clean
     assert not changes, "\n".join(changes)
 
 
 @pytest.fixture
 def mydocker(machine, nothing_left):
-    """Types `mydocker …`. What is made by name or detached is removed at the end; the rest has to be gone by then."""
+    """Runs `mydocker …`. Named and detached containers are removed at the end; the test must remove all others."""
     typed = Mydocker(machine)
     yield typed
     typed.clean_up()
@@ -193,7 +193,7 @@ def mydocker(machine, nothing_left):
 
 @pytest.fixture
 def keeps_containers(mydocker):
-    """For a test whose foreground containers stay, as docker's do without --rm: all are removed at its end."""
+    """Remove all containers at the end, for a test whose foreground containers stay, as they do without --rm."""
     yield
     mydocker.remove_all()
 
@@ -206,13 +206,13 @@ def _docker():
 
 @pytest.fixture
 def docker(request, machine):
-    """docker, where its daemon is installed, for tests on this machine: it has a host of its own."""
-    reason = missing() if machine.local else "docker is asked on the tests' own machine"
+    """docker, on a separate host, for tests on this machine, if its daemon is installed."""
+    reason = missing() if machine.local else "docker runs only on the tests' own machine"
     if reason:
         pytest.skip(reason)
-    found = request.getfixturevalue("_docker")
-    yield found
-    found.clear()
+    docker = request.getfixturevalue("_docker")
+    yield docker
+    docker.clear()
 
 
 @pytest.fixture
@@ -231,7 +231,8 @@ def directory(machine):
 
 @pytest.fixture
 def make(mydocker, name):
-    """make(entries, changes): the name of an image of busybox and these entries. It goes at the test's end."""
+    """make(entries, changes) makes an image of busybox and these entries, and returns its name. The image is removed at
+    the end."""
     image = f"img{name}"
 
     def made(entries, changes=()) -> str:

@@ -1,4 +1,4 @@
-"""The LAN: another machine on a cable to the machine under test, played by a network namespace of that machine."""
+"""A LAN with another machine on it, imitated by a network namespace of the machine under test."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ except OSError as error:
 
 
 def talk(machine: Machine, address: str, port: int, text: str = "", prefix: tuple[str, ...] = ()) -> Result:
-    """Connect by TCP, send the text, read until the other side is done. Exit code 1: no connection."""
+    """Connect by TCP, send the text, and read up to the end of the answer. Exit code 1: no connection."""
     return machine.run(*prefix, "/usr/bin/python3", "-I", "-S", "-c", TALK, address, str(port), text)
 
 
 @dataclass
 class Lan:
-    """enter: the command prefix for its namespace. host, address: the two ends' addresses.
+    """The other machine. enter: the command prefix for its namespace. host, address: the addresses of both machines.
 
-    Whatever it wants to reach it tries by the host, as one does who has set a route to the containers.
+    Its default route is the host, as on a machine with a route to the containers.
     """
 
     machine: Machine
@@ -45,13 +45,13 @@ class Lan:
 
 
 def lan_device(machine: Machine) -> str:
-    """The cable's end on the machine; by its name snapshot.py knows whose it is."""
+    """Return the name of the link on the machine under test, from which snapshot.py knows its store."""
     return f"lan-{machine.store[-6:]}"
 
 
 @contextlib.contextmanager
 def lan(machine: Machine) -> Iterator[Lan]:
-    """For the time of the block. Its addresses are of RFC 2544's range, which is nobody's."""
+    """Make a LAN for the block. Its addresses are in RFC 2544's range, which is never routed."""
     device, number = lan_device(machine), os.getpid() % 256
     with machine.start("unshare", "--net", "sh", "-c", "echo $$; exec sleep 1000") as holder:
         pid = holder.stdout.readline().decode().strip()

@@ -1,7 +1,7 @@
-"""The machine under test, here or behind ssh: commands typed on it, a terminal on it, what there is on it.
+"""The machine under test, here or behind ssh: run commands on it, use a terminal, inspect it.
 
-testinfra's `host` looks at files and processes there; what it lacks is here: input, time limits, exact bytes,
-background processes, terminals. Everything goes through Machine.argv, so that the same test runs here and on a lab VM.
+testinfra's `host` reads files and processes there. This adds input, time limits, exact bytes, background processes and
+terminals. Everything goes through Machine.argv, so that the same test runs here and on a lab VM.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SNAPSHOT = (Path(__file__).parent / "snapshot.py").read_text()
 
 @dataclass
 class Result:
-    """What a command gave back; text that is no UTF-8 keeps its bytes as surrogates."""
+    """The result of a command. Bytes that are not UTF-8 are kept as surrogates."""
 
     argv: list[str]
     rc: int
@@ -41,7 +41,7 @@ class Result:
 
 
 class Running(subprocess.Popen):
-    """A command in a session of its own. `with` ends it, should the test not have seen its end."""
+    """A command in a new session. `with` kills it if it is still running."""
 
     def kill_all(self) -> None:
         if self.poll() is None:
@@ -63,7 +63,7 @@ class Machine:
     store: str = ""
     env: dict[str, str] = field(default_factory=dict)
     clean: dict[str, list[str]] | None = None  # the last snapshot, if nothing differed from the one before it
-    clean_with: tuple[object, ...] = ()  # the fixtures that were up then
+    clean_with: tuple[object, ...] = ()  # the fixtures that existed then
 
     def __post_init__(self):
         self.local = self.host.backend.NAME == "local"
@@ -73,7 +73,7 @@ class Machine:
         self.env = {"MYDOCKER_ROOT": f"{self.store}/lib", "MYDOCKER_RUN": f"{self.store}/run"}
 
     def argv(self, *words: str, env: dict[str, str] | None = None, tty: bool = False) -> list[str]:
-        """The local command line that runs `words` there, in an environment of `env` alone."""
+        """Return the local command line that runs `words` there, with only `env` as the environment."""
         full = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "xterm", **self.env, **(env or {})}
         there = ["env", "-i", *(f"{key}={value}" for key, value in full.items()), *words]
         if self.local:
@@ -81,24 +81,24 @@ class Machine:
         return self._ssh(self.host.backend.get_command(shlex.join(there)), *(["-tt"] if tty else []))
 
     def _ssh(self, line: str, *options: str) -> list[str]:
-        """The local command line that gives `line` to a shell of the user who logs in there."""
+        """Return the local command line that gives `line` to the login user's shell there."""
         backend = self.host.backend
         form, values = backend._build_ssh_command(line)
         ssh, *rest = shlex.split(backend.quote(" ".join(form), *values))
         return [ssh, *options, *rest]
 
     def session(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Log in, type a line, log out. A connection of its own: others share one, and its session."""
+        """Log in, run a line, log out. This is a new connection: the others share one, and its session."""
         argv = self._ssh(line, "-o", "ControlPath=none", *options)
         return subprocess.run(argv, capture_output=True, text=True, timeout=60)
 
     def reboot(self, timeout: float = 300) -> None:
-        """Boot it again, and wait until it can be talked to."""
+        """Reboot it, and wait until it answers."""
         boot_id = "/proc/sys/kernel/random/boot_id"
         before = self.read(boot_id)
         self.run("systemctl", "reboot")
-        # Few attempts: an emulated machine boots on the processors that they take, and needs seconds to answer. And
-        # short ones: what is sent while nobody listens is sent again at longer and longer intervals.
+        # Few attempts, as they slow an emulated machine down, which needs seconds to answer. And short ones, as TCP
+        # repeats packets without an answer at longer and longer intervals.
         until(
             lambda: self.session(f"cat {boot_id}", "-o", "ConnectTimeout=15").stdout not in ("", before),
             "a boot",
@@ -121,7 +121,7 @@ class Machine:
 
     @staticmethod
     def with_programs(directory: str) -> list[str]:
-        """Words before a command, for which the directory's programs are the host's own: the first that it finds."""
+        """Return the words before a command that put the directory's programs in front of the host's own."""
         return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr/local/sbin && exec "$@"', directory]
 
     def shell(self, script: str, **options) -> Result:
@@ -140,26 +140,26 @@ class Machine:
         return self.run("test", "-e", path).rc == 0
 
     def alive(self, pid: int) -> bool:
-        """Whether the process is there, and no zombie that only waits for its parent to look."""
+        """True if the process exists and is not a zombie."""
         stat = self.run("cat", f"/proc/{pid}/stat").stdout
         return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
 
     def is_bare(self, monitor: int) -> bool:
-        """Whether a monitor has made itself small, by the memory that is its own alone: 2.5 MB, 3.5 if it answers for
-        names; else above 4.2."""
-        found = re.search(r"^Anonymous: +(\d+) kB", self.read(f"/proc/{monitor}/smaps_rollup"), re.MULTILINE)
-        assert found
-        return int(found[1]) < 3850
+        """True if a monitor is minimal. Then its private memory is 2.5 MB, or 3.5 if it resolves names; else more than
+        4.2."""
+        memory = re.search(r"^Anonymous: +(\d+) kB", self.read(f"/proc/{monitor}/smaps_rollup"), re.MULTILINE)
+        assert memory
+        return int(memory[1]) < 3850
 
     def directory(self) -> str:
-        """A new directory of the tests', beside the store."""
+        """Make a new directory beside the store."""
         return self.run("mktemp", "-d", f"{self.store}-XXXXXX").stdout.strip()
 
     def terminal(self, *words: str, rows: int = 24, columns: int = 80) -> Terminal:
         return Terminal(self.argv(*words, tty=True), rows, columns)
 
     def snapshot(self) -> dict[str, list[str]]:
-        """What there is on the machine that a container could leave behind: see snapshot.py."""
+        """Return everything on the machine that a container could leave behind: see snapshot.py."""
         with_store, self.env = self.env, {}
         result = self.python(SNAPSHOT, input=self.store.encode())
         self.env = with_store
@@ -167,30 +167,31 @@ class Machine:
         return json.loads(result.stdout)
 
     def changes_since(self, before: dict[str, list[str]], timeout: float = 5) -> list[str]:
-        """What the machine has more or less than in that snapshot, a line each; what ends by itself has 5 s for it.
+        """Return a line for each thing that the machine has more or less than in that snapshot. Things that end by
+        themselves have 5 s for it.
 
-        Only what every look finds counts: other stores' containers come and go meanwhile. What was on no store's
-        record before may go.
+        Only changes that every snapshot shows count: meanwhile, other stores' containers appear and vanish. Things that
+        no store had on record before may vanish.
         """
         deadline = time.monotonic() + timeout
-        passing = ("cgroups", "namespaces")  # what was there before may be another store's, which goes
+        passing = ("cgroups", "namespaces")  # these may be of another store, and vanish
         changes = None
         while True:
-            found, after = set(), self.snapshot()
+            differences, after = set(), self.snapshot()
             for kind in after:
                 was, now = Counter(before[kind]), Counter(after[kind])
-                found |= {f"new {kind}: {thing}" for thing in now - was}
+                differences |= {f"new {kind}: {thing}" for thing in now - was}
                 if kind not in passing and not kind.startswith("stray "):
-                    found |= {f"gone {kind}: {thing}" for thing in was - now if thing[:4] != "veth"}
-            changes = found if changes is None else changes & found
+                    differences |= {f"gone {kind}: {thing}" for thing in was - now if thing[:4] != "veth"}
+            changes = differences if changes is None else changes & differences
             if not changes or time.monotonic() > deadline:
-                self.clean = None if found else after
+                self.clean = None if differences else after
                 return sorted(changes)
             time.sleep(0.1)
 
 
 class Mydocker:
-    """`mydocker …` typed on the machine. Containers that are made under a name, or detached, go at the test's end."""
+    """Runs `mydocker …` on the machine. Named and detached containers are removed at the test's end."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -202,20 +203,20 @@ class Mydocker:
         if args[0] in ("run", "create") and result.rc == 0 and "--rm" not in args and len(result.stdout.strip()) == 64:
             self.made.append(result.stdout.strip())
         if args[0] == "run" and result.rc in (125, 126, 127) and "--rm" not in args:
-            # A start that fails leaves a container that never ran.
+            # A failed start leaves a container that has never run.
             listed = self.machine.run(self.machine.program, "ps", "-aq", "--no-trunc", "--filter", "status=created")
             self.made += listed.lines
         return result
 
     def ok(self, *args: str, **options) -> str:
-        """The command's stdout, without the last line's end; it has to succeed."""
+        """Return the stdout, without the last newline, of a command that must succeed."""
         result = self(*args, **options)
         assert result.rc == 0, f"{shlex.join(args)}: exit {result.rc}\n{result.stdout}{result.stderr}"
         return result.stdout.rstrip("\n")
 
     def fails(self, *args: str, rc: int = 0, stdout: str = "", **options) -> str:
-        """The one line on stderr of a command that has to fail, with nothing on stdout. rc: 0 for what an error about a
-        thing has: 125 of `run` and `create`, else 1."""
+        """Return the only line on stderr of a command that must fail, with an empty stdout. rc: by default 125 for
+        `run` and `create`, else 1."""
         rc = rc or (125 if args[0] in ("run", "create") else 1)
         result = self(*args, **options)
         said = f"{shlex.join(args)}: exit {result.rc}\n{result.stdout}{result.stderr}"
@@ -226,11 +227,11 @@ class Mydocker:
         return result.stderr.rstrip("\n")
 
     def detached(self, *args: str) -> str:
-        """Start `run -d --net none ARGS`; the ID."""
+        """Run `run -d --net none ARGS`. Returns the ID."""
         return self.ok("run", "-d", "--net", "none", *args)
 
     def sh(self, script: str, *options: str, **keywords) -> str:
-        """What a shell script prints in a new container with these options, stderr too; it has to succeed."""
+        """Return the output, with stderr, of a script in a new container with these options; it must succeed."""
         return self.ok(
             "run", "--rm", "--net", "none", *options, "busybox", "sh", "-c", f"exec 2>&1; {script}", **keywords
         )
@@ -253,15 +254,15 @@ class Mydocker:
         return self.machine.terminal(self.machine.program, *args, **size)
 
     def pid(self, container: str) -> int:
-        """The container's first process, as the machine counts."""
+        """Return the PID of the container's first process on the machine."""
         return self.state(container)["Pid"]
 
     def monitor(self, container: str) -> int:
-        """Its parent."""
+        """Return the PID of the container's monitor, the parent of its first process."""
         return int(self.machine.read(f"/proc/{self.pid(container)}/stat").rpartition(")")[2].split()[1])
 
     def cgroup(self, container: str, v1: str, v2: str) -> str:
-        """The value of a file of the container's cgroup: `memory.limit_in_bytes` on v1, `memory.max` on v2."""
+        """Read a file of the container's cgroup, such as `memory.limit_in_bytes` on v1, `memory.max` on v2."""
         rows = dict(
             row.split(":", 2)[1:] for row in self.machine.read(f"/proc/{self.pid(container)}/cgroup").splitlines()
         )
@@ -271,11 +272,11 @@ class Mydocker:
         return self.machine.read(f"/sys/fs/cgroup{rows['']}/{v2}").strip()
 
     def wait_log(self, container: str, text: str) -> str:
-        """The container's log, once `text` is in it."""
+        """Wait until `text` is in the container's log. Returns the log."""
         return until(lambda: (log := self.ok("logs", container)) and text in log and log, f"{text!r} in the log")
 
     def remove_all(self) -> None:
-        """Remove every container of the store, the damaged too."""
+        """Remove every container of the store, also damaged ones."""
 
         def none_left() -> bool:
             ids = self.machine.run("ls", f"{self.machine.store}/lib/containers").lines
@@ -296,7 +297,7 @@ class Mydocker:
 
 
 class Terminal:
-    """A program on a terminal of its own, as its session's leader. The far end stays open here, to see its modes."""
+    """A program on a new terminal, as its session's leader. The far end stays open here, for reading its modes."""
 
     def __init__(self, argv: list[str], rows: int, columns: int) -> None:
         self.near, self.far = os.openpty()
@@ -322,7 +323,7 @@ class Terminal:
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Close both ends, as when a terminal's window is shut."""
+        """Close both ends, as when a terminal's window is closed."""
         for fd in {self.near, self.far} - {-1}:
             os.close(fd)
         self.near = self.far = -1
@@ -337,7 +338,7 @@ class Terminal:
         os.write(self.near, text.encode())
 
     def expect(self, text: str, timeout: float = 20) -> str:
-        """Read until `text` comes; return what came before it. What follows stays for the next call."""
+        """Read up to `text`. Returns the output before it; the output after it stays for the next call."""
         deadline = time.monotonic() + timeout
         while text not in self.seen:
             ready, _, _ = select.select([self.near], [], [], 0.05)
@@ -349,14 +350,14 @@ class Terminal:
         return before
 
     def type(self, line: str, prompt: str = " # ") -> str:
-        """Type a line to a shell that has shown its prompt; return what it prints before the next prompt."""
+        """Type a line to a shell that has shown its prompt. Returns the output before the next prompt."""
         self.send(line + "\n")
         echo, _, output = self.expect(prompt).partition("\r\n")
         assert line in echo, f"typed {line!r}, the terminal shows {echo!r}"
         return output.replace("\r\n", "\n").rpartition("\n")[0]
 
     def wait(self, timeout: float = 20) -> int:
-        """The program's exit code; what it still prints is read meanwhile, so that it can end."""
+        """Return the program's exit code. Its output is read meanwhile, so that it can end."""
         deadline = time.monotonic() + timeout
         while self.process.poll() is None:
             if select.select([self.near], [], [], 0.02)[0]:
@@ -369,11 +370,11 @@ class Terminal:
 
 
 def until(probe, what: str, timeout: float = 10, pause: float = 0.02):
-    """Call `probe` until it gives something true, and return that. pause: seconds between two calls."""
+    """Call `probe` until its result is true, and return that. pause: seconds between two calls."""
     deadline = time.monotonic() + timeout
     while True:
-        if found := probe():
-            return found
+        if result := probe():
+            return result
         if time.monotonic() > deadline:
             raise AssertionError(f"not seen in {timeout} s: {what}")
         time.sleep(pause)

@@ -1,4 +1,4 @@
-"""A network namespace for tests on the kernel, so that nothing on the machine is touched."""
+"""Network namespaces for tests of the kernel, which change nothing on the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NETWORK = process.NAMESPACES["network"]
 
 @contextlib.contextmanager
 def own_namespace() -> Iterator[None]:
-    """This process in a new network namespace; all that is in there goes with it."""
+    """Move this process into a new network namespace for the block. The namespace ends with the block."""
     before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     process.unshare(NETWORK)
     try:
@@ -27,7 +27,7 @@ def own_namespace() -> Iterator[None]:
 
 @contextlib.contextmanager
 def sleeper() -> Iterator[int]:
-    """The PID of a process in a network namespace of its own."""
+    """Start a process in a new network namespace. Yields its PID."""
     started = subprocess.Popen(
         ["unshare", "--net", "sh", "-c", "echo ready; exec sleep 600"], stdout=subprocess.PIPE, text=True
     )
@@ -41,7 +41,7 @@ def sleeper() -> Iterator[int]:
 
 
 def ip(*words: str, pid: int = 0) -> list[dict]:
-    """What `ip -j …` tells, here or in the namespace of a process."""
+    """Return the output of `ip -j …`, here or in the namespace of a process."""
     inside = ["nsenter", "--net", "--target", str(pid)] if pid else []
     result = subprocess.run([*inside, "ip", "-d", "-j", *words], capture_output=True, text=True, check=True)
     return [each for each in json.loads(result.stdout or "[]") if each]

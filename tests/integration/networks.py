@@ -1,4 +1,4 @@
-"""What tests of networks share: a network for the time of a block, and what is known of one."""
+"""Helpers for tests of networks: make a network for a block, and query one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from machine import Machine, Mydocker
 
 @contextlib.contextmanager
 def network(mydocker: Mydocker, name: str, *options: str) -> Iterator[str]:
-    """`network create OPTIONS NAME`; at the end it goes, with all containers of the store."""
+    """Create a network for the block. At its end, the network and all containers of the store are removed."""
     mydocker.ok("network", "create", *options, name)
     try:
         yield name
@@ -21,7 +21,7 @@ def network(mydocker: Mydocker, name: str, *options: str) -> Iterator[str]:
 
 
 def address(mydocker: Mydocker, container: str, on: str) -> str:
-    """A running container's IPv4 address on that network."""
+    """Return a running container's IPv4 address on a network."""
     return mydocker.inspect(container, "NetworkSettings", "Networks", on, "IPAddress")
 
 
@@ -30,17 +30,17 @@ def gateway(mydocker: Mydocker, name: str) -> str:
 
 
 def device(mydocker: Mydocker, name: str) -> str:
-    """The network's bridge."""
+    """Return the network's bridge."""
     return mydocker.inspect(name, "Options", "com.docker.network.bridge.name")
 
 
 def leases(machine: Machine, name: str) -> list[str]:
-    """The addresses that are taken, also by who is gone."""
+    """List the leases of a network, also those of containers that have ended."""
     return machine.run("ls", f"{machine.store}/run/_networks/{name}").lines
 
 
 def rules(machine: Machine, text: str) -> list[str]:
-    """The rules of the firewall with this text in them, of any table."""
+    """List the firewall's rules with this text in them, in any table."""
     result = machine.run("iptables-save")
     assert result.rc == 0, result.stderr
     return [line for line in result.lines if line.startswith("-A") and text in line]

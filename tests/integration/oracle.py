@@ -1,7 +1,7 @@
-"""docker as the oracle: Debian's dockerd and its client, on a host of their own out of namespaces.
+"""docker as the oracle: Debian's dockerd and its client, on a host made of namespaces.
 
-A test with the fixture `docker` types the same words to docker and to mydocker and compares, or shows where a right
-value comes from. The host, its daemon and its containers go with the session: see benchmarks/peers.py.
+A test with the fixture `docker` runs the same commands with docker and mydocker and compares the results, or shows the
+origin of an expected value. The host, its daemon and its containers end with the session: see benchmarks/peers.py.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ BARE = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "xterm"}
 
 
 def missing() -> str:
-    """Why there is no docker to ask here; empty if there is one."""
+    """Return why docker cannot be used here, "" if it can."""
     absent = [name for name in ("dockerd", "docker") if not shutil.which(name, path=PATH)]
     return f"no {' and no '.join(absent)} here: script/test --peers installs docker.io" if absent else ""
 
 
 class Docker:
-    """Types `docker …`. Its image busybox is of the same files as mydocker's, with the same command."""
+    """Runs `docker …`. Its image busybox has the same files and the same command as mydocker's."""
 
     def __init__(self, host: peers.Host) -> None:
         self.host = host
@@ -37,19 +37,19 @@ class Docker:
         return self.shell(shlex.join(["docker", *args]), input=input, env=env)
 
     def shell(self, script: str, *, input: bytes = b"", env: dict[str, str] | None = None) -> Result:
-        """What a shell on docker's host says to a script."""
+        """Run a script on docker's host."""
         argv = [*self.host.enter, "sh", "-c", script]
         done = subprocess.run(argv, input=input, capture_output=True, env={**BARE, **(env or {})}, timeout=60)
         return Result(argv, done.returncode, decode(done.stdout), decode(done.stderr))
 
     def ok(self, *args: str, **options) -> str:
-        """The command's stdout, without the last line's end; it has to succeed."""
+        """Return the stdout, without the last newline, of a command that must succeed."""
         result = self(*args, **options)
         assert result.rc == 0, f"docker {shlex.join(args)}: exit {result.rc}\n{result.stdout}{result.stderr}"
         return result.stdout.rstrip("\n")
 
     def clear(self) -> None:
-        """Remove all that a test has made: the next one counts what there is."""
+        """Remove everything that a test has made: the next one counts what exists."""
         script = """
             docker ps -aq | xargs -r docker rm -fv
             docker network prune -f
@@ -62,7 +62,7 @@ class Docker:
 
 
 def _busybox(directory: str) -> bytes:
-    """The files of mydocker's own image."""
+    """Return a tar of the files of mydocker's own image."""
     env = {**BARE, "MYDOCKER_ROOT": f"{directory}/lib", "MYDOCKER_RUN": f"{directory}/run"}
 
     def mydocker(*args: str) -> bytes:
@@ -76,7 +76,7 @@ def _busybox(directory: str) -> bytes:
 
 @contextlib.contextmanager
 def docker_host(before_docker: str = "") -> Iterator[Docker]:
-    """A docker that is this block's alone. before_docker: a shell script for its host that runs before it starts."""
+    """Start a docker for this block only. before_docker: a shell script that runs on its host before it starts."""
     before = os.environ["PATH"]
     with tempfile.TemporaryDirectory(prefix="mydocker-test.docker.", dir="/var/tmp") as directory:
         tar = Path(directory, "busybox.tar")

@@ -1,12 +1,12 @@
-"""Print, as JSON, what a container could leave behind on this machine. On stdin: the tests' store.
+"""Print, as JSON, everything that a container could leave behind on this machine. On stdin: the tests' store.
 
-It runs on the machine under test, as a script on python3's command line. What other programs do there shall not
-matter, so processes and temporary files count only if they have to do with the store or carry mydocker's name; and
-no command line on the way here (sudo's, a shell's) shall name the store.
+It runs on the machine under test, as a script on python3's command line. Other programs must not matter, so processes
+and temporary files count only if they refer to the store or have mydocker's name. For the same reason the store is not
+on the command line, nor on those of the programs that start this (sudo, a shell).
 
-Other stores' containers and networks come and go meanwhile, those of a second run of the tests too. Control groups,
-links and rules carry their ID: what is on record in another store is left out. What no store has on record, a kind
-"stray …", may be what the tests have left, or may be passing by.
+Meanwhile, containers and networks of other stores appear and vanish, as those of a second run of the tests. Control
+groups, links and rules carry an ID, and those that another store has on record are left out. Those that no store has on
+record, of a kind "stray …", may be left by the tests or belong to others.
 """
 
 import glob
@@ -43,42 +43,42 @@ def names(directory):
 
 
 def mounts():
-    """Without the mounts' own numbers; their propagation counts. Those of another run of the tests do not."""
+    """List the mounts with their propagation, but not their numbers. Those of another run of the tests are left out."""
     lines = [" ".join(line.split()[3:]) for line in read("/proc/self/mountinfo").splitlines()]
     others = ("mydocker-test.", "/pytest-of-")
     return sorted(line for line in lines if store in line or not any(other in line for other in others))
 
 
 def recorded(lib):
-    """The IDs of the containers and networks of a store, those of networks with their bridge."""
+    """Map the IDs of a store's containers and networks to the network's bridge, "" for a container."""
     ids = dict.fromkeys(names(f"{lib}/containers"), "")
     for path in glob.glob(f"{glob.escape(lib)}/networks/*/network.json"):
-        found = re.search(r'"id": *"([0-9a-f]+)".*"device": *"([^"]+)"', read(path))
-        if found:
-            ids[found[1]] = found[2]
+        network = re.search(r'"id": *"([0-9a-f]+)".*"device": *"([^"]+)"', read(path))
+        if network:
+            ids[network[1]] = network[2]
     return ids
 
 
 def stores():
-    """Those that are not of these tests."""
+    """List other stores."""
     elsewhere = [re.search(r"(?:^|\0)MYDOCKER_ROOT=([^\0]+)", read(f"/proc/{pid}/environ")) for pid in names("/proc")]
     places = {"/var/lib/mydocker", *glob.glob("/var/tmp/*/lib"), *(each[1] for each in elsewhere if each)}
     return [place for place in places if not place.startswith(store)]
 
 
 def sort_out(kind, things):
-    """things: (what to call it, the ID that it carries, or the beginning of one)."""
-    found = {kind: [], f"stray {kind}": []}
+    """Leave out the things of other stores. things: (name, its ID or the beginning of it, or "")."""
+    sorted_out = {kind: [], f"stray {kind}": []}
     for thing, identity in things:
         if not identity or any(each.startswith(identity) for each in OURS):
-            found[kind].append(thing)
+            sorted_out[kind].append(thing)
         elif not any(each.startswith(identity) for each in THEIRS):
-            found[f"stray {kind}"].append(thing)
-    return found
+            sorted_out[f"stray {kind}"].append(thing)
+    return sorted_out
 
 
 def busy_elsewhere(name):
-    """Whether a control group has processes that are not to be seen from here: of another namespace of processes."""
+    """True if a control group has processes of another PID namespace, which are not visible here."""
     places = ["/sys/fs/cgroup", "/sys/fs/cgroup/pids"]
     for directory in [f"{place}/{parent}/{name}" for place in places for parent in PARENTS]:
         if read(f"{directory}/pids.current").strip() not in ("", "0") or "populated 1" in read(
@@ -89,31 +89,31 @@ def busy_elsewhere(name):
 
 
 def cgroups():
-    """Those of mydocker's containers, in every hierarchy. One that is another store's has a process to show for it."""
-    found = []
+    """List the control groups of mydocker's containers, in every hierarchy. One of another store has a process."""
+    groups = []
     roots = ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in names("/sys/fs/cgroup"))]
     for parent in [f"{root}/{below}" for root in roots for below in PARENTS]:
         for name in names(parent):
             pids = read(f"{parent}/{name}/cgroup.procs").split()
             if os.path.isdir(f"{parent}/{name}") and (any(map(ours, pids)) if pids else not busy_elsewhere(name)):
-                found.append((f"{parent}/{name}", name))
-    return found
+                groups.append((f"{parent}/{name}", name))
+    return groups
 
 
 def links():
-    found = []
-    bridges = {bridge: identity for identity, bridge in {**OURS, **THEIRS}.items()}  # that have no alias yet
+    rows = []
+    bridges = {bridge: identity for identity, bridge in {**OURS, **THEIRS}.items()}  # some have no alias yet
     for name in names("/sys/class/net"):
         if name.startswith("lan-") and not store.endswith(name[4:]):
-            continue  # another run's: see lan.py
+            continue  # of another run: see lan.py
         alias = read(f"/sys/class/net/{name}/ifalias")
         marked = re.match(r"mydocker: network \S+ ([0-9a-f]{12})", alias) or re.match(r"veth([0-9a-f]{8})\d+$", name)
-        found.append((name, marked[1] if marked else bridges.get(name, "")))
-    return found
+        rows.append((name, marked[1] if marked else bridges.get(name, "")))
+    return rows
 
 
 def ours(pid):
-    """Whether the store is in its command line, environment or open files, or mounted in its own mount namespace."""
+    """True if a process has the store in its command line, environment, open files or own mount namespace."""
     directory = f"/proc/{pid}"
     texts = [
         read(f"{directory}/cmdline"),
@@ -132,28 +132,28 @@ def processes():
 
 
 def files():
-    """The store down to its third level: a container, a layer, a blob, a name, a socket is a line each. Filters that
-    were compiled stay for who comes next."""
-    found = []
+    """List the store down to its third level: a line for each container, layer, blob, name and socket. Compiled seccomp
+    filters are left out, as they stay."""
+    paths = []
     for top, directories, leaves in os.walk(store):
         if top.count("/") - store.count("/") >= 4 or "/containers/" in top or "/layers/" in top or "/volumes/" in top:
             directories.clear()
             continue
         if "_seccomp" in directories:
             directories.remove("_seccomp")
-        found += [f"{top}/{name}"[len(store) :] for name in directories + leaves]
-    return sorted(found)
+        paths += [f"{top}/{name}"[len(store) :] for name in directories + leaves]
+    return sorted(paths)
 
 
 def temporary():
-    """mydocker's; those of the tests, the benchmarks and the packages have prefixes of their own."""
+    """List mydocker's temporary files. Those of the tests, benchmarks and packages have other prefixes."""
     others = ("mydocker-test.", "mydocker-benchmark.", "mydocker-package.")
     places = [(directory, name) for directory in ("/tmp", "/var/tmp", "/dev/shm") for name in names(directory)]
     return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith(others)]
 
 
 def namespaces():
-    """Those of ip-netns(8), without what other stores' containers show there."""
+    """List the namespaces of ip-netns(8), without those of other stores' containers."""
     shown = [(name, link(f"/run/netns/{name}").split("/")) for name in names("/run/netns")]
     return [
         name for name, target in shown if len(target) < 3 or not os.path.exists(f"/proc/{target[2]}") or ours(target[2])
@@ -171,9 +171,9 @@ def firewall(program):
 
 
 def devices():
-    """A container's /dev is built from names that exist on the host too: these must never change."""
-    wanted = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
-    return [f"{name} {s.st_mode:o} {s.st_rdev:x}" for name in wanted for s in [os.lstat(f"/dev/{name}")]]
+    """List the host's devices whose names a container's /dev has, too: they must never change."""
+    devices = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
+    return [f"{name} {s.st_mode:o} {s.st_rdev:x}" for name in devices for s in [os.lstat(f"/dev/{name}")]]
 
 
 OURS, THEIRS = recorded(f"{store}/lib"), {}

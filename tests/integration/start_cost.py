@@ -1,4 +1,4 @@
-"""Counts what a command of the hot path costs: for test_start_cost.py, and for script/make-start-cost."""
+"""Count what a command of the hot path costs, for test_start_cost.py and script/make-start-cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 RECORD = Path(__file__).with_name("start_cost.json")
 PROGRAM = str(Path(__file__).parents[2] / "bin" / "mydocker")
 
-# NAME: a container that runs.
+# NAME: a running container.
 COMMANDS = [
     "run --rm --net none busybox true",
     "run --rm busybox true",
@@ -24,17 +24,17 @@ COMMANDS = [
 ]
 
 
-# What the command line forks, and what that becomes. They say nothing to anybody: their imports are looked at alone.
+# The monitor, full and minimal. Nobody sees their stderr, so their imports are listed separately.
 PARTS = ["mydocker.runtime.starter", "mydocker.runtime.supervise"]
 
 
 def hierarchies() -> int:
-    """How many of cgroup v1 and v2 there are: a start makes a directory in each."""
+    """Count the hierarchies of cgroup v1 and v2: a start makes a directory in each."""
     return len(Path("/proc/self/cgroup").read_text().splitlines())
 
 
 def modules(words: list[str], env: dict[str, str]) -> set[str]:
-    """What the command line loads. words: bin/mydocker's arguments."""
+    """Return the modules that a command loads. words: bin/mydocker's arguments."""
     return _loaded([PROGRAM, *words], env)
 
 
@@ -50,7 +50,7 @@ def _loaded(words: list[str], env: dict[str, str]) -> set[str]:
 
 
 def syscalls(words: list[str], env: dict[str, str], directory: Path) -> dict[str, int]:
-    """Those of all processes, and how many processes: of one run after another has warmed everything up."""
+    """Count the system calls of all processes, and the processes. Run the command once before, to fill all caches."""
     report, log = directory / "calls", directory / "processes"
     subprocess.run(["strace", "-f", "-c", "-o", str(report), PROGRAM, *words], env=env, check=True)
     subprocess.run(["strace", "-f", "-e", "trace=exit_group", "-o", str(log), PROGRAM, *words], env=env, check=True)

@@ -1,6 +1,7 @@
-"""Unit tests start no process, change nothing in the kernel and write to no file but their own: here is what holds them
-to it. Python reports what is done to its audit hooks, whoever does it; a test that tries is refused, and fails, even
-where the program overlooks the refusal."""
+"""A guard for unit tests, which start no process, change nothing in the kernel and write only their own files.
+
+Python reports such calls to its audit hooks. The guard refuses them, and the test fails, even if the program ignores
+the error."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ FORBIDDEN = {
     "socket.connect",
     "subprocess.Popen",
 }
-# event -> which of its arguments are paths that change, each with that of the directory's descriptor if there is one
+# event -> the arguments that are changed paths, each with the argument that is the directory's descriptor, if any
 WRITES = {
     "os.chmod": [(0, 2)],
     "os.chown": [(0, 3)],
@@ -48,7 +49,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Guard:
-    """directory: where a test may write. seen: what it was refused."""
+    """The audit hook. directory: where a test may write. seen: what has been refused."""
 
     def __init__(self) -> None:
         self.armed = False
@@ -71,7 +72,7 @@ class Guard:
         raise PermissionError(f"a unit test may not {what}")
 
     def check(self, event: str, path: object, below: int) -> None:
-        """path: a descriptor too, of a file that was opened under the same eyes."""
+        """Check a path that changes. A descriptor is accepted: the guard has seen its open()."""
         if isinstance(path, int):
             return
         full = os.path.join(f"/proc/self/fd/{below}" if below >= 0 else "", os.fsdecode(path))
@@ -83,7 +84,7 @@ class Guard:
 
 
 GUARD = Guard()
-sys.addaudithook(GUARD)  # it cannot be taken away again, hence the switch
+sys.addaudithook(GUARD)  # a hook cannot be removed, hence the switch
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +116,7 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     monkeypatch.setattr(os, "open", open_below)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     GUARD.directory = os.path.realpath(tmp_path_factory.getbasetemp())
-    # What makes temporary files without a word about where makes them there.
+    # Temporary files are made there by default.
     monkeypatch.setattr(tempfile, "tempdir", GUARD.directory)
     GUARD.seen = []
     GUARD.armed = True
