@@ -194,7 +194,7 @@ class TestFolding:
         assert lines[at].endswith("  4.00 ms")
         assert lines[at + 1] == "            mknod -m 0666 $R/dev/a c 1 0  # and 3 more"
         assert not any("make /dev/" in line for line in lines[: lines.index("the slowest")])
-        assert lines[-1] == "steps that repeat are folded: 'run --explain=all' and 'explain --all' show each"
+        assert lines[-1] == "'run --explain=all' and 'explain --all' show the folded steps, too"
 
     def test_but_every_one_if_that_is_asked_for(self, many):
         text = text_of(many, every=True)
@@ -206,6 +206,12 @@ class TestFolding:
         text = text_of(many)
         assert "devices" not in text.partition("── total")[0].replace("· devices", "")
         assert "limit: core = 0" in text
+
+    def test_nor_is_what_this_version_does_not_know(self, many):
+        for args in ({"x": 1}, None, "text", 3):
+            for row in many["spans"]:
+                row.update(args=args, shell="")
+            assert "folded" not in text_of(many)
 
     def test_folded_steps_count_as_the_steps_that_they_are(self, many):
         rows = explain.trace_rows(many)

@@ -136,8 +136,11 @@ def fold(rows: list[Row]) -> list[Row]:
 
 def _kind(row: Row) -> str:
     """The row's key in _SERIES, "" if it is never folded."""
-    kind = f"{row.get('op')} {(row.get('args') or {}).get('fstype', '')}".rstrip()
-    return kind if kind in _SERIES and not row.get("error") else ""
+    args = row.get("args")
+    if row.get("error") or not isinstance(args, dict):
+        return ""
+    kind = f"{row['op']} {args.get('fstype', '')}".rstrip()
+    return kind if kind in _SERIES and _SERIES[kind][1] in args else ""
 
 
 def _folded(kind: str, series: list[Row]) -> Row:
@@ -213,9 +216,7 @@ class _Page:
 
     def fold_hint(self, folded: bool) -> None:
         if folded:
-            self.lines.append(
-                self.paint("2", "steps that repeat are folded: 'run --explain=all' and 'explain --all' show each")
-            )
+            self.lines.append(self.paint("2", "'run --explain=all' and 'explain --all' show the folded steps, too"))
 
     def shell(self, command: str) -> list[str]:
         """A command in lines, broken as a shell puts it together again where the page is too narrow."""
