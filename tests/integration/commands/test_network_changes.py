@@ -111,16 +111,47 @@ def test_who_was_started_on_no_network_joins_one(mydocker, name, net):
     assert mydocker.ok("network", "check") == FINE
 
 
-@pytest.mark.parametrize("step", ["1", "2"])
-def test_a_connect_that_fails_leaves_nothing(mydocker, name, net, other, step):
-    """At its link, or at the rules of ports that it would bring back: what takes it back is no step of its own."""
-    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", "127.0.0.1::80", *SLEEPS)
-    mydocker.ok("network", "disconnect", net, name)
-    assert "fault" in mydocker.fails("network", "connect", other, name, env={"MYDOCKER_FAULT": step})
-    assert "eth" not in mydocker.ok("exec", name, "ip", "-o", "link").replace("ether", "")
-    assert mydocker.inspect(name, "NetworkSettings", "Networks") == {}
-    assert mydocker.ok("network", "check") == FINE
-    mydocker.ok("network", "connect", other, name)
+def attached(machine, mydocker, container: str) -> tuple:
+    """What a container is attached to, by its record, in the host's firewall, and as it sees it."""
+    settings = mydocker.inspect(container, "NetworkSettings")
+    ours = rules(machine, f"container {container} ") + ipv6_rules(machine, mydocker.inspect(container, "Id"))
+    addresses = re.findall(r"inet6? (\S+) .*scope global (\w+)", mydocker.ok("exec", container, "ip", "-o", "address"))
+    return settings["Networks"], settings["Ports"], sorted(ours), addresses, mydocker.ok("network", "check")
+
+
+CHANGES = {  # words of a change -> those that make it possible
+    "network connect SIX NAME": ["network disconnect NET NAME"],
+    "network disconnect SIX NAME": [
+        "network disconnect NET NAME", "network connect SIX NAME", "network connect NET NAME",
+    ],
+    "network disconnect NET NAME": ["network connect SIX NAME"],
+    "port add NAME 127.0.0.1::81": [],
+    "port rm NAME 80": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", CHANGES)
+def test_a_change_that_fails_at_any_step_leaves_what_was(machine, mydocker, name, net, six, port, words):
+    """The way back is no step of its own."""
+    mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", "-p", "127.0.0.1::53/udp", *SLEEPS)
+
+    def typed(line: str) -> list[str]:
+        return [{"NAME": name, "NET": net, "SIX": six}.get(word, word) for word in line.split()]
+
+    for line in CHANGES[words]:
+        mydocker.ok(*typed(line))
+    before = attached(machine, mydocker, name)
+    assert before[-1] == FINE
+    for step in range(1, 20):
+        result = mydocker(*typed(words), env={"MYDOCKER_FAULT": str(step)})
+        if result.rc == 0:
+            break
+        assert "injected" in result.stderr
+        assert attached(machine, mydocker, name) == before
+    assert step > 1
+    after = attached(machine, mydocker, name)
+    assert after != before
+    assert after[-1] == FINE
 
 
 def test_its_network_s_name_may_be_how_another_s_id_begins(mydocker, name, net):
