@@ -1,7 +1,7 @@
-"""The one clean-up of a dead container: what is left on the host if its command line or its monitor was killed.
+"""The one clean-up of a dead container whose command line or monitor was killed.
 
-The container does not run, and the caller holds its lock. A container that ended cleanly has neither addresses nor a
-PID on its record, so then there is little to do.
+Caller holds the container's lock. A clean stop leaves neither addresses nor a PID in the record, so then there is
+nothing to do.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def cleanup(container: Container, spec: dict[str, Any]) -> None:
-    """Remove the cgroup, and what network() removes. Raises OSError, MydockerError."""
+    """Remove the container's cgroup, and do what network() does. Raises OSError, MydockerError."""
     from mydocker.kernel import cgroups
     from mydocker.runtime import plan
     from mydocker.trace import undo_all
 
     try:
         steps = plan.plan(spec, container.directory, cgroups.layout()).host
-    except (ValueError, LookupError) as error:  # of the right types, and nonsense
+    except (ValueError, LookupError) as error:  # the types are right, the values are not
         why = f"container {container.name}: {container.directory}/config.json: {error!r}"
         raise CorruptRecord(why, f"restore it, or 'mydocker rm -f {container.name}'") from None
     undo_all(steps)
@@ -31,7 +31,7 @@ def cleanup(container: Container, spec: dict[str, Any]) -> None:
 
 
 def network(container: Container) -> None:
-    """Remove its name for `ip netns`, its ports' rules and its leases; detach its veths. Raises MydockerError."""
+    """Remove the container's rules and leases and its name for `ip netns`, detach its veths. Raises MydockerError."""
     endpoints = container.endpoints
     if container.pid:
         from mydocker.ops.namespaces import ShowNamespace

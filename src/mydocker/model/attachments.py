@@ -1,7 +1,7 @@
-"""What a container is attached to, as one value: its endpoints of networks, and the ports of the host that lead to it.
+"""What a container is attached to, as one value: its endpoints on networks, and the ports of the host that lead to it.
 
-Whatever connects, disconnects, publishes, repairs or cleans up goes from one such value to another: network/plan.py has
-the steps between two of them.
+To start, connect, disconnect, publish, repair and clean up is to go from one such value to another: network/plan.py
+plans the steps between two of them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @record
 class Attachments:
-    """id, name: the container's. endpoints: in the order in which it has joined the networks. networks: by name; an
-    endpoint whose network is not among them (its record is gone) leads nowhere. bindings: the published ports, with the
-    host's numbers once they are bound."""
+    """id, name: the container's. endpoints: in order of joining. networks: by name; an endpoint whose network is not
+    among them, as its record is gone, leads nowhere. bindings: the published ports, with the host's numbers once they
+    are bound."""
 
     id: str
     name: str
@@ -37,18 +37,18 @@ class Attachments:
 
     @property
     def egress(self) -> Endpoint | None:
-        """The endpoint by which the container reaches the world, and is reached: the first that is not internal."""
+        """The way to the outside world, and back: the first endpoint that is not internal."""
         known = ((endpoint, self.networks.get(endpoint.network)) for endpoint in self.endpoints)
         return next((endpoint for endpoint, network in known if network and not network.internal), None)
 
     @property
     def ports(self) -> list[str]:
-        """The bindings, as a record has them."""
+        """The bindings as texts of a record."""
         return [port.text for port in self.bindings]
 
     def versions_of(self, port: Port) -> list[int]:
-        """The versions of IP by which a port of the host leads to the container. A port of a certain address has that
-        address's version; a port of all addresses has those of the network."""
+        """The versions of IP by which the port leads to the container: of its own address, if it has one, or else of
+        the network."""
         if not self.egress:
             return []
         return [version for version in port.versions if version == 4 or port.host_ip or self.egress.address6]
@@ -58,7 +58,7 @@ class Attachments:
         return Attachments(self.id, self.name, [*self.endpoints, endpoint], networks, self.bindings)
 
     def without(self, network: str) -> Attachments:
-        """Published ports stay as long as a network leads out."""
+        """Leave a network. Ports stay published while another network leads out."""
         endpoints = [endpoint for endpoint in self.endpoints if endpoint.network != network]
         networks = {name: each for name, each in self.networks.items() if name != network}
         rest = Attachments(self.id, self.name, endpoints, networks, self.bindings)
@@ -69,8 +69,8 @@ class Attachments:
 
 
 def recorded(container: Container, networks: Iterable[Network] = ()) -> Attachments:
-    """The attachments that a record tells of. networks: those of its endpoints that there are; without them the value
-    serves for a clean-up only. Raises CorruptRecord."""
+    """The attachments on a record. networks: may be more than the container is on; without any, the value is good for a
+    clean-up only. Raises CorruptRecord."""
     bindings: list[Port] = []
     if container.bound_ports:
         from mydocker.model.options.ports import parse_published

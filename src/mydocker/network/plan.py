@@ -1,6 +1,6 @@
-"""Plans a network's bridge, and every change of what a container is attached to. Pure: what is taken comes in.
+"""Plan every change of what a container is attached to. Pure: leased addresses and bound ports come in.
 
-A start, as one such change:
+A start is one such change:
 
 host                                        container
  bridge, rules (with the first container)
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @record
 class Steps:
-    """In the order in which they are done.
+    """The steps of a transition, in the order in which they are done.
 
-    attach: on the host, veth pairs. inside: in the container's network namespace. redirect: rules of ports that move or
-    end, while their sockets are still held. detach: veths of networks that the container leaves. publish: rules of
-    ports that are new, once their sockets are held."""
+    attach: make veth pairs. inside: configure them, in the container's network namespace. redirect: change the rules of
+    ports that move or end, whose sockets are still bound. detach: the veths of networks that the container leaves.
+    publish: add the rules of new ports, when a monitor has their sockets."""
 
     attach: list[Op]
     inside: list[Op]
@@ -41,10 +41,10 @@ class Steps:
 
 
 def transition(before: Attachments | None, after: Attachments | None) -> Steps:
-    """Plan the change of what a container is attached to. None: before its start, or after its end.
+    """Plan the steps from one value to the other. None: before the container's start, or after its end.
 
-    After its end its namespace goes too, and the kernel removes the veths with it: they are only detached. Steps that
-    remove something are harmless where it is not there."""
+    After its end the veths are only detached: the kernel removes them with the network namespace. Steps that remove
+    something are harmless if it does not exist, so a clean-up need not know how far a transition came."""
     old, new = before.endpoints if before else [], after.endpoints if after else []
     kept = {endpoint.veth for endpoint in old} & {endpoint.veth for endpoint in new}
     joined = [endpoint for endpoint in new if endpoint.veth not in kept]
@@ -69,7 +69,7 @@ def _inside(before: Attachments | None, after: Attachments, joined: list[Endpoin
         steps.append(veths.DisableIPv6())
     for endpoint in joined:
         if before and endpoint.address6:
-            steps.append(veths.EnableIPv6(endpoint.device))  # it may have been off since the start
+            steps.append(veths.EnableIPv6(endpoint.device))  # off since the start, if no network had IPv6 then
         steps.append(_configure(after.networks[endpoint.network], endpoint))
     if after.has_dns and not (before and before.has_dns):
         steps.append(OpenResolver(RESOLVER))
@@ -77,7 +77,7 @@ def _inside(before: Attachments | None, after: Attachments, joined: list[Endpoin
 
 
 def _configure(network: Network, endpoint: Endpoint) -> veths.ConfigureLink:
-    """The default route is that of the network that was joined first: devices are numbered in that order."""
+    """The default route is that of the first network: devices are numbered in order of joining."""
     gateway, gateway6 = ("", "") if network.internal else (endpoint.gateway, endpoint.gateway6)
     metric = int(endpoint.device.removeprefix("eth"))
     return veths.ConfigureLink(endpoint.device, endpoint.address, gateway, endpoint.address6, gateway6, metric)
@@ -87,23 +87,23 @@ def _configure(network: Network, endpoint: Endpoint) -> veths.ConfigureLink:
 
 
 def _rules(before: Attachments | None, after: Attachments | None) -> tuple[list[Op], list[Op]]:
-    """The steps for as long as the ports of `before` are held, and those for when the ports of `after` are."""
+    """The steps while the ports of `before` are bound, and the steps when those of `after` are."""
     if not (before and before.bindings):
         return [], _publish(after, [] if before else None) if after else []
     if not (after and after.bindings):
-        return [_withdraw(before)], []
+        return [_remove(before)], []
     was, now = before.egress, after.egress
     kept = after.with_ports([port for port in after.bindings if port in before.bindings])
     redirect: list[Op] = []
     if was and was.address6 and not (now and now.address6):
-        redirect.append(withdraw(before.name, before.id, [6], before.ports))
+        redirect.append(remove_ports(before.name, before.id, [6], before.ports))
     if was != now or kept.bindings != before.bindings:
-        redirect += _publish(kept, before.ports) or [_withdraw(before)]
+        redirect += _publish(kept, before.ports) or [_remove(before)]
     return redirect, _publish(after, kept.ports) if after.bindings != kept.bindings else []
 
 
 def _publish(attachments: Attachments, before: list[str] | None) -> list[Op]:
-    """The rules of all ports; none where no network leads out."""
+    """Publish all ports, if a network leads out."""
     endpoint = attachments.egress
     if not attachments.bindings or not endpoint:
         return []
@@ -114,13 +114,13 @@ def _publish(attachments: Attachments, before: list[str] | None) -> list[Op]:
     return [PublishPorts(*about, address, address6, endpoint.veth, before)]
 
 
-def _withdraw(attachments: Attachments) -> RemovePorts:
+def _remove(attachments: Attachments) -> RemovePorts:
     ipv6 = any(endpoint.address6 for endpoint in attachments.endpoints)
-    return withdraw(attachments.name, attachments.id, [4, 6] if ipv6 else [4], attachments.ports)
+    return remove_ports(attachments.name, attachments.id, [4, 6] if ipv6 else [4], attachments.ports)
 
 
-def withdraw(name: str, container_id: str, versions: list[int], ports: list[str] | None = None) -> RemovePorts:
-    """Remove the rules of a container of which no more needs to be known. ports: if they are."""
+def remove_ports(name: str, container_id: str, versions: list[int], ports: list[str] | None = None) -> RemovePorts:
+    """Remove the rules of a container of which nothing more is known. ports: in effect so far, if they are known."""
     from mydocker.network.ops.ports import RemovePorts
 
     return RemovePorts(name, container_id, versions, ports or [])

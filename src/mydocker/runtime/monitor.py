@@ -83,7 +83,7 @@ class Monitor:
         """Take over a container that another interpreter has started."""
         record, pid = self.record, self.container.pid
         self.plan = plan(spec, record.directory, self.layout, name=record.name, pid=pid)
-        self.trace.adopt([*self.plan.host, *self.plan.published])  # what it is attached to, _withdraw() undoes
+        self.trace.adopt([*self.plan.host, *self.plan.published])  # what it is attached to, _detach() undoes
         if self.container.control >= 0:
             self.listen(self.container.control)
 
@@ -173,11 +173,11 @@ class Monitor:
         if self.container.resolver:
             self.container.resolver.close()  # its sockets keep the namespace
             self.container.resolver = None
-        problems = self._withdraw() if self.attachments else []
+        problems = self._detach() if self.attachments else []
         problems += self.trace.undo_all()
         return problems + (self._release() if self.attachments else [])
 
-    def _withdraw(self) -> list[str]:
+    def _detach(self) -> list[str]:
         """Remove the rules of its ports, detach its veths, and give the ports up."""
         from mydocker.network import plan as network
 

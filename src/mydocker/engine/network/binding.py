@@ -1,4 +1,4 @@
-"""The sockets that hold published ports: bound where a container's attachments need sockets that are not held yet."""
+"""Bind the sockets that reserve a container's published ports, as far as they are not bound yet."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def bind(before: Attachments, after: Attachments) -> tuple[Attachments, Sockets]:
-    """Bind the ports of `after`, as far as `before` does not hold them at the same versions of IP.
+    """Bind the ports of `after` that are not bound in `before` for the same versions of IP.
 
-    Returns `after` with the final numbers of its ports, and the new sockets. Fixed ports are bound before ranges and
-    random ones. Raises Conflict and other MydockerErrors; then nothing is bound.
+    Returns `after` with the final numbers, and the new sockets. Fixed ports are bound before ranges and random ones.
+    Raises Conflict and other MydockerErrors; then nothing is bound.
     """
     from mydocker.network.ports import PortTaken
     from mydocker.network.ports import bind as bind_port
@@ -28,8 +28,8 @@ def bind(before: Attachments, after: Attachments) -> tuple[Attachments, Sockets]
     try:
         for at in sorted(range(len(bindings)), key=lambda at: _freedom(bindings[at])):
             port = bindings[at]
-            held = before.versions_of(port) if port in before.bindings else []
-            versions = [version for version in after.versions_of(port) if version not in held]
+            bound = before.versions_of(port) if port in before.bindings else []
+            versions = [version for version in after.versions_of(port) if version not in bound]
             if versions:
                 bindings[at], descriptors = bind_port(port, versions)
                 sockets[bindings[at].text] = descriptors
@@ -46,12 +46,12 @@ def bind(before: Attachments, after: Attachments) -> tuple[Attachments, Sockets]
 
 
 def _freedom(port: Port) -> tuple[bool, bool]:
-    """Sorts a fixed port first, then a range, then any free port."""
+    """Sort key: fixed ports first, then ranges, then random ones."""
     return not port.host, port.last > port.host
 
 
 def _publisher(taken: Port, own_id: str) -> str:
-    """The name of another container that has a port of that number, if one of this store has."""
+    """The name of another container of this store that publishes the port; "" if there is none."""
     from mydocker.model.options import ports
 
     for container in state.readable():

@@ -293,7 +293,7 @@ def _ports(facts: Facts, container: Container, attachments: Attachments) -> Iter
             remedy = "recreated"
         else:
             wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
-        withdraw: list[Op] = [] if address else [plan.withdraw(container.name, container.id, [version])]
+        withdraw: list[Op] = [] if address else [plan.remove_ports(container.name, container.id, [version])]
         yield Finding(about, wrong, remedy, [*withdraw, *publish], container=container)
 
 
@@ -309,7 +309,7 @@ def _stopped(facts: Facts, container: Container) -> Iterator[Finding]:
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)
     if versions:
-        withdraw: list[Op] = [plan.withdraw(container.name, container.id, versions)]
+        withdraw: list[Op] = [plan.remove_ports(container.name, container.id, versions)]
         wrong = "it is not running, but rules for its ports remain"
         yield Finding(about, wrong, "removed", withdraw, container=container)
     devices = {each.name: each.device for each in facts.networks}
@@ -345,7 +345,7 @@ def _unknown_containers(facts: Facts) -> Iterator[Finding]:
                 if subnet not in others:
                     owners.setdefault(owner_id, (name, []))[1].append(version)
     for owner_id, (name, versions) in owners.items():
-        withdraw: list[Op] = [plan.withdraw(name, owner_id, versions)]
+        withdraw: list[Op] = [plan.remove_ports(name, owner_id, versions)]
         wrong = f"{owner_id} does not exist, but rules for its ports do"
         yield Finding(f"container {name}", wrong, "removed", withdraw)
 

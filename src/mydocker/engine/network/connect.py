@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from mydocker.model.attachments import Attachments
     from mydocker.model.container import Container
 
-_LAST = 999  # of a container's links: a name has 15 bytes at most
+_LAST = 999  # highest number of a veth: a link's name has 15 bytes at most
 _LARGEST = 1 << 20  # bytes of a file of /etc that the container may have written
 
 
 def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[str]:
-    """Put a container on a network; lines that a person should see. One that does not run is on it from its next start.
+    """Connect a container to a network, a stopped one from its next start on. Returns notes for the user.
 
     Raises MydockerError; then everything is as before.
     """
@@ -46,7 +46,7 @@ def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[s
         notes = lifecycle.bring_up(target)
         before = attachments_of(container)
         after = before.with_endpoint(target, endpoints.take(container, target, asked, _next_number(container)))
-        if after.egress and not before.bindings:  # it was on no network that leads out
+        if after.egress and not before.bindings:  # until now no network led out
             after = after.with_ports(ports.parse_published(container.requested_ports))
         _rewrite_etc(container, before, rewire(container, before, after))
         return notes
@@ -73,7 +73,7 @@ def _next_number(container: Container) -> int:
 
 
 def disconnect(network: str, reference: str, force: bool) -> None:
-    """Take a container off a network. force: also off one whose record is gone."""
+    """Disconnect a container from a network. force: also from one whose record is gone."""
     builtin.check_joinable(network)
     container = state.find(reference)
     name = network
@@ -90,7 +90,7 @@ def disconnect(network: str, reference: str, force: bool) -> None:
             raise NotFound(f"container {container.name} is not on network {name}", hint)
         after = before.without(name)
         if not state.is_running(container):
-            cleanup.network(container)  # one that was killed with its monitor still has a lease
+            cleanup.network(container)  # if it was killed with its monitor, it still has a lease
             container.networks = [endpoint.asked().to_json() for endpoint in after.endpoints]
             state.save(container, durable=True)
             return
@@ -102,7 +102,7 @@ def disconnect(network: str, reference: str, force: bool) -> None:
 def _rewrite_etc(container: Container, before: Attachments, after: Attachments) -> None:
     """Rewrite mydocker's own lines of /etc/hosts, and resolv.conf where names begin or cease to be resolved.
 
-    In place: the container has these very files mounted. What it has written itself stays.
+    In place, as these very files are mounted in the container. What it has written itself stays.
     """
     hostname = bundle.load_spec(container).get("hostname", "")
     old, new = (resolvconf.own_lines(hostname, _addresses(each)) for each in (before, after))

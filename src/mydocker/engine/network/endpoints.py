@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """What a start has taken: leases, sockets, and the network namespace of another container.
+    """The resources of a start: leases, sockets, and the network namespace of another container.
 
-    close() gives everything back, as does leaving the `with`; but nothing after release(), when a monitor has it.
+    close(), at the latest at the end of the `with`, releases all of them, unless release() has left them to a monitor.
     attachments: None without networks. sockets: by the text of their port. shared: a descriptor of the namespace, or
-    -1. notes: lines that a person should see."""
+    -1. notes: for the user."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
@@ -47,7 +47,7 @@ class Prepared:
         self.close()
 
     def release(self) -> None:
-        """Leave everything to the monitor, which has descriptors of its own."""
+        """Leave the resources to the monitor, which has descriptors of its own."""
         self._owned = False
         self._close_descriptors()
 
@@ -71,15 +71,16 @@ class Prepared:
 
 
 def network_of(name: str, make: bool = True) -> Network:
-    """Raises NotFound; but the default network is made if it is not there. make: if False, it is only drawn up."""
+    """Load a network. The default network is created if it is missing; make: if False, it is only drafted. Raises
+    NotFound."""
     from mydocker.engine.network import networks
 
     return networks.default(make) if name == DEFAULT else networks.load(name)
 
 
 def check(request: CreateRequest) -> list[str]:
-    """What can be known before the start: that the networks are there, and the addresses theirs. IDs become names.
-    Returns lines that a person should see."""
+    """Check before the start that the networks exist, and that they have the addresses. Replaces IDs by names. Returns
+    warnings for the user."""
     if not request.networks:
         discarded = request.published and f"when using {request.network} network mode"
         return [f"WARNING: Published ports are discarded {discarded}"] if discarded else []  # docker's, for host
@@ -133,7 +134,7 @@ def check_ports(texts: list[str], networks: list[Network]) -> None:
 
 
 def imagined(container_id: str, request: CreateRequest) -> Attachments | None:
-    """The attachments of a start that is not done: with the addresses and ports that it would get now."""
+    """Plan the attachments of a --dry-run: with the addresses and ports that a start would get now."""
     if not request.networks:
         return None
     from mydocker.engine.network import binding
@@ -155,7 +156,7 @@ def imagined(container_id: str, request: CreateRequest) -> Attachments | None:
 
 
 def _bind(attachments: Attachments, texts: list[str]) -> tuple[Attachments, dict[str, list[int]]]:
-    """Publish ports, if a network leads out."""
+    """Bind the ports, if a network leads out."""
     if not (texts and attachments.egress):
         return attachments, {}
     from mydocker.engine.network import binding
@@ -170,10 +171,10 @@ def _bind(attachments: Attachments, texts: list[str]) -> tuple[Attachments, dict
 
 
 def prepare(container: Container, spec: dict[str, Any], request: CreateRequest, fresh: bool = False) -> Prepared:
-    """Take addresses and ports, and write the files of /etc that say so. The container's lock is the caller's.
+    """Lease addresses, bind ports, and write the container's files of /etc. Caller holds the container's lock.
 
-    The record then tells the endpoints and ports; it is saved again once the container runs. Raises MydockerError; then
-    nothing is taken. fresh: it was just made.
+    The record then has the endpoints and ports. fresh: the container was just created, so nothing is left of an earlier
+    start. Raises MydockerError; then nothing is leased or bound.
     """
     prepared = Prepared(container)
     if not fresh:
@@ -189,7 +190,7 @@ def prepare(container: Container, spec: dict[str, Any], request: CreateRequest, 
         try:
             _attach(prepared)
             etc.write(container.directory, etc.files(request, hostname, prepared.attachments))
-            state.save(container)  # whatever becomes of us, the clean-up finds what we hold
+            state.save(container)  # if we are killed, a clean-up finds the leases
         except BaseException:
             prepared.close()
             raise
@@ -210,7 +211,7 @@ def _attach(prepared: Prepared) -> None:
 
 
 def _ready(name: str) -> tuple[Network, list[str]]:
-    """The network with its bridge up, and what a person should know of that."""
+    """Bring the network up; return it with notes for the user."""
     from mydocker.engine.network import networks
 
     network = network_of(name)
@@ -222,17 +223,17 @@ def _ready(name: str) -> tuple[Network, list[str]]:
 
 
 def take(container: Container, network: Network, endpoint: Endpoint, number: int) -> Endpoint:
-    """Lease an address; the endpoint with all that follows from it. number: of the container's veth."""
+    """Lease an address, and return the endpoint with everything that follows from it. number: of the veth."""
     from mydocker.network import leases
 
     names = [container.name, *endpoint.aliases]
     address, before = leases.take(network, container.id, names, endpoint.wanted_ip)
-    if before:  # it was killed with its monitor, so its ports lead to that address still
+    if before:  # that container was killed with its monitor, so its rules still lead to the address
         from mydocker.network import plan
         from mydocker.trace import Trace
 
         try:
-            Trace("host").run([plan.withdraw(before[:12], before, [4, 6] if network.subnet6 else [4])])
+            Trace("host").run([plan.remove_ports(before[:12], before, [4, 6] if network.subnet6 else [4])])
         except BaseException:
             leases.release(network.name, address, container.id)
             raise
@@ -254,7 +255,7 @@ def _addressed(asked: Endpoint, network: Network, address: str, container_id: st
 
 
 def _open_shared(container: Container) -> int:
-    """A descriptor of the network namespace of the container that it shares; out of the way of what the child has."""
+    """Open the network namespace of the other container. The descriptor is above those that the child uses."""
     from mydocker.engine.process import open_pidfd
     from mydocker.kernel.trampoline import FIRST_FREE_FD
 
@@ -272,7 +273,7 @@ def _open_shared(container: Container) -> int:
     try:
         descriptor = os.open(f"/proc/{other.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not state.is_running(other):  # while it lives, its PID is nobody else's
+            if not state.is_running(other):  # while it runs, no other process has its PID
                 raise Conflict(f"container {other.name} has just ended", f"'mydocker start {other.name}'")
             return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_FD)
         finally:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def listing(reference: str, target: str = "") -> list[ports.Port]:
-    """Those in effect. target: 80 or 80/tcp, only that one of the container. Raises NotFound if it is not published."""
+    """List the ports in effect. target: 80 or 80/tcp, only that port. Raises NotFound if it is not published."""
     container = state.find(reference)
     published = ports.parse_published(container.bound_ports)
     if not target:
@@ -30,7 +30,7 @@ def listing(reference: str, target: str = "") -> list[ports.Port]:
 
 
 def add(reference: str, texts: list[str]) -> list[ports.Port]:
-    """Publish further ports; those, with the host's numbers if it runs."""
+    """Publish more ports. Returns them, with the host's numbers if the container runs."""
     added = ports.parse_published(texts)
     container = state.find(reference)
     with state.lock(container):
@@ -50,7 +50,7 @@ def add(reference: str, texts: list[str]) -> list[ports.Port]:
 
 
 def remove(reference: str, texts: list[str]) -> list[ports.Port]:
-    """Withdraw ports: named by the container's port, 80 or 80/tcp, or as they were published, 8080:80; those."""
+    """Stop publishing ports, and return them. texts: the container's port, 80 or 80/tcp, or as published, 8080:80."""
     container = state.find(reference)
     with state.lock(container):
         container = state.load(container.id)
@@ -69,10 +69,10 @@ def remove(reference: str, texts: list[str]) -> list[ports.Port]:
 
 
 def _which(container: Container, current: list[ports.Port], text: str) -> list[int]:
-    """The places in `current` that a person means. Raises NotFound if there is none."""
+    """The places in `current` that the text means. Raises NotFound if there are none."""
     wanted = ports.parse_published([text])
     if len(wanted) > 1:
-        raise InvalidArgument(f"'{text}' are several ports", "give them one by one")
+        raise InvalidArgument(f"'{text}' is more than one port", "give them one by one")
     (port,) = wanted
     places = []
     for at, each in enumerate(current):

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def reload() -> list[str]:
-    """Make every rule that is missing, each once, in the flavour of iptables that the host uses, and remove those in
-    the other; what a person should know, in lines for stderr.
+    """Recreate missing rules in the flavour of iptables that the host uses, and remove those in the other. Returns
+    warnings for the user.
 
-    A network without a bridge gets its rules with it, when it is next used. Raises StepFailed and other MydockerErrors.
+    A network without a bridge gets its rules with the bridge, when it is next used. Raises MydockerError.
     """
     said = [f"warning: {error}" for error in networks.broken().values()]
     for network in networks.networks():
@@ -29,13 +29,13 @@ def reload() -> list[str]:
         try:
             container = state.load(container_id)
             if state.is_running(container) and container.bound_ports:
-                with state.lock(container):  # whoever changes its ports or networks has it
+                with state.lock(container):  # changes of its ports or networks hold it, too
                     _publish(state.load(container_id))
         except NotFound:
             continue
         except CorruptRecord as error:
             said.append(f"warning: {error}")
-    Trace("host").run(flavours.removals())  # last: there is no moment without rules
+    Trace("host").run(flavours.removals())  # last, so that there is no moment without rules
     return list(dict.fromkeys(said))
 
 
@@ -53,7 +53,7 @@ def _network(network: Network) -> list[str]:
 
 
 def _publish(container: Container) -> None:
-    """Make the rules of a container's ports: all of them, as if none were there."""
+    """Replace the rules of a container's ports, whatever is left of them."""
     if not state.is_running(container):
         return
     attachments = attachments_of(container)
@@ -70,8 +70,7 @@ def _runs(container_id: str) -> bool:
 
 
 def in_the_way(network: Network) -> list[str]:
-    """The firewalls of others that would stop the bridge's packets; an internal one's go nowhere. To look for them is
-    no reason to fail."""
+    """Warn of other firewalls that would drop the bridge's packets. A failed look at them is a warning, too."""
     try:
         return [f"warning: {line}" for line in ([] if network.internal else foreign.warnings(network.device))]
     except (OSError, ValueError, KeyError) as error:

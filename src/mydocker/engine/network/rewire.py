@@ -1,12 +1,15 @@
 """Change what a running container is attached to: `network connect` and `disconnect`, `port add` and `rm`.
 
-    bind what the new attachments need · save the record
-    attach: veth pairs · inside: addresses, routes, a resolver · redirect: rules that move or end · detach: veths
-    tell the monitor: it holds new sockets, closes those that are no longer needed, and answers for names
-    publish: rules of new ports
+    bind        the sockets of new ports
+    record      first: a command line that is killed from here on leaves nothing that no record names
+    attach      veth pairs
+    inside      addresses, routes, the sockets of a resolver, in the container's network namespace
+    redirect    rules of ports that move or end
+    detach      veths of networks that the container leaves; their leases are released
+    monitor     it takes the new sockets, closes those that are not needed any more, and resolves names
+    publish     rules of new ports
 
-The record comes first: if the command line is killed in between, it leaves nothing that `disconnect`, `port rm` and the
-monitor do not know of. While there is a rule, its port is held. An error leads back to the attachments before.
+So a port is held for as long as it has a rule. After an error, the transition back undoes what was done.
 """
 
 from __future__ import annotations
@@ -44,18 +47,17 @@ def attachments_of(container: Container) -> Attachments:
 def rewire(
     container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None = None
 ) -> Attachments:
-    """Attach a running container to `after`, whose addresses are leased; the result, with the numbers of all ports.
+    """Attach a running container to `after`, and return that with the numbers of all ports. Its addresses are leased.
 
-    The container's lock is the caller's. Raises MydockerError; then everything is as before, and the leases are
-    released. But a veth that was removed is not made again while the container runs: it is off that network even if its
-    monitor does not answer.
+    Caller holds the container's lock. Raises MydockerError; then everything is as before, and new leases are released.
+    The exception is a container that was detached from a network: it stays off, even if its monitor does not answer.
     """
     after, sockets = _bind(container, before, after)
     change = _Change(container, before, after, requested_ports)
     try:
-        change.make(sockets)
+        change.apply(sockets)
     except BaseException:
-        change.take_back()
+        change.revert()
         raise
     finally:
         binding.close(sockets)
@@ -71,14 +73,14 @@ def _bind(container: Container, before: Attachments, after: Attachments) -> tupl
         raise
 
 
-def _missing(those: Attachments, others: Attachments) -> list[Endpoint]:
-    """The endpoints that the others lack."""
-    veths = {endpoint.veth for endpoint in others.endpoints}
-    return [endpoint for endpoint in those.endpoints if endpoint.veth not in veths]
+def _missing(one: Attachments, other: Attachments) -> list[Endpoint]:
+    """The endpoints of one that the other lacks."""
+    veths = {endpoint.veth for endpoint in other.endpoints}
+    return [endpoint for endpoint in one.endpoints if endpoint.veth not in veths]
 
 
 class _Change:
-    """A transition under way. detached: a veth was removed. told: the monitor knows of `after`."""
+    """A transition under way. detached: a veth has been removed. told: the monitor has adopted `after`."""
 
     def __init__(
         self, container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None
@@ -89,7 +91,7 @@ class _Change:
         self.resolver: list[int] = []
         self.detached = self.told = False
 
-    def make(self, sockets: binding.Sockets) -> None:
+    def apply(self, sockets: binding.Sockets) -> None:
         steps, trace = plan.transition(self.before, self.after), Trace("host")
         trace.pid = self.container.pid
         self._save(self.after, self.requested)
@@ -103,7 +105,7 @@ class _Change:
         self.told = True
         trace.run(steps.publish)
 
-    def take_back(self) -> None:
+    def revert(self) -> None:
         if self.detached and state.is_running(self.container):
             return
         steps = plan.transition(self.after, self.before)
@@ -114,10 +116,11 @@ class _Change:
             try:
                 self._tell(self.before, {}, [])
             except MydockerError:
-                pass  # it ends, and then removes whatever there is
+                pass  # the container is just ending: then the monitor removes everything
 
     def close(self) -> None:
-        """If the container has ended meanwhile, its monitor may have withdrawn its ports before the rules were made."""
+        """Close the resolver's sockets. If the container has ended, remove its rules: its monitor may have removed them
+        before the last ones were made."""
         for descriptor in self.resolver:
             os.close(descriptor)
         if not state.is_running(self.container):
@@ -130,7 +133,7 @@ class _Change:
         state.save(self.container)
 
     def _run_inside(self, steps: plan.Steps, trace: Trace) -> None:
-        """Run the steps in the container's network namespace, and have the bridges see that its links are up."""
+        """Run the steps in the container's network namespace, and have the bridges notice that its links are up."""
         if not steps.inside:
             return
         home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Steps on the bridges of networks. pyroute2 is imported where it is needed: a start beside a bridge needs none."""
+"""Ops on the bridges of networks. pyroute2 is imported where it is needed: not at a start with the bridge up."""
 
 from __future__ import annotations
 

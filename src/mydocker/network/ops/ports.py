@@ -1,4 +1,4 @@
-"""Steps on the firewall rules of published ports."""
+"""Ops on the firewall rules of published ports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mydocker.ops.base import Context, Op, operation
 
 @operation
 class PublishPorts(Op):
-    """Make the rules of a container's ports, one for each.
+    """Add the rules of a container's published ports.
 
-    ports: in effect, as model/options/ports.py writes them. address, address6: the container's, without prefix. before:
-    the ports in effect before, whose rules are replaced; None at a start, which adds its rules without a look at the
-    others: 1.5 ms instead of 5 beside 200.
-    veth: of the address. With bridge-nf-call-iptables=1, which docker sets, a packet that the container sends to its
-    own port gets its new destination inside the bridge, and has to go back by the port that it came by: the hairpin."""
+    ports: in effect, as model/options/ports.py writes them. address, address6: the container's, without prefix. veth:
+    of that address; its bridge port gets hairpin mode. With bridge-nf-call-iptables=1, which docker sets, a packet that
+    the container sends to its own published port is redirected inside the bridge, and must go back where it came from.
+    before: the ports whose rules are replaced. None at a start, which adds its rules without reading those that exist:
+    1.5 ms instead of 5 beside 200 others."""
 
     name: str
     id: str
@@ -40,7 +40,7 @@ class PublishPorts(Op):
                 else:
                     self._replace(version, rules)
             except OSError:
-                self._replace(version, rules)  # somebody has taken our chains away
+                self._replace(version, rules)  # another program has removed our chains
             _forget_udp(version, self.ports, self.before or [])
 
     def _versions(self) -> list[int]:
@@ -68,9 +68,9 @@ class PublishPorts(Op):
 
 @operation
 class RemovePorts(Op):
-    """Remove every rule of a container's ports, by its ID. Harmless if there are none.
+    """Remove all rules of a container's published ports, by its ID. Harmless if there are none.
 
-    versions: of IP. ports: in effect so far, as far as they are known."""
+    versions: of IP. ports: in effect so far, if they are known."""
 
     name: str
     id: str
@@ -91,7 +91,7 @@ class RemovePorts(Op):
 
 
 def _forget_udp(version: int, *published: list[str]) -> None:
-    """Have the kernel forget conversations by UDP, which would not notice that there are other rules now."""
+    """Make the kernel forget UDP conversations, to which new rules would never apply."""
     ports = {port.host for texts in published for port in parse_published(texts) if port.protocol == "udp"}
     if ports:
         conntrack.forget_udp(version, sorted(ports))

@@ -1,4 +1,4 @@
-"""Steps on the firewall rules of networks."""
+"""Ops on the firewall rules of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps on the veth pairs of containers: on the host, and in the container."""
+"""Ops on the veth pairs of containers: on the host, and in the container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _IPV6_OFF = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
 @operation
 class MakeVeth(Op):
-    """A pair of Ethernet links: `link` is a port of the host's bridge, `peer` is in the container. mtu: bytes.
+    """Make a pair of Ethernet links: `veth` is a port of the host's bridge, `peer` is in the container. mtu: bytes.
 
     pid: the process in whose namespace the peer is; if 0, the context's.
     """
@@ -33,7 +33,7 @@ class MakeVeth(Op):
             try:
                 kernel.request(pair)
             except FileExistsError as taken:
-                # A container that was stopped this moment: its last namespace is still going, with a pair of this name.
+                # The container was stopped a moment ago: the kernel has yet to remove that namespace, and the pair.
                 try:
                     kernel.request(rtnetlink.delete_link(self.veth))
                 except OSError:
@@ -50,7 +50,7 @@ class MakeVeth(Op):
 
 @operation
 class AttachVeth(Op):
-    """A container's link that is there, back into its bridge. hairpin: whether the container has published ports."""
+    """Attach an existing veth to its bridge. hairpin: True if the container has published ports."""
 
     veth: str
     bridge: str
@@ -93,7 +93,7 @@ class DetachVeth(Op):
     """Take a pair off its bridge. Harmless if there is none.
 
     The kernel removes the pair with the namespace of a container that has ended, at no cost, but a moment later, and
-    not while a shell of `ip netns exec` keeps the namespace. The address can be another container's from now on."""
+    not while a shell of `ip netns exec` keeps the namespace. Another container can have the address at once."""
 
     veth: str
     section = "network"
@@ -110,10 +110,10 @@ class DetachVeth(Op):
 
 @operation
 class ConfigureLink(Op):
-    """In the container: the loopback link and `device` up, with its addresses (with /PREFIX) and its way out.
+    """In the container, set lo and `device` up, and give `device` its addresses (with /PREFIX) and default routes.
 
-    gateway, gateway6: "" if the network leads nowhere. address6: "" without IPv6. metric: of several networks the one
-    with the smallest is the way out; when that is gone, the next.
+    gateway, gateway6: "" if the network leads nowhere. address6: "" without IPv6. metric: of several default routes the
+    one with the smallest counts; when it is gone, the next.
     """
 
     device: str
@@ -129,7 +129,7 @@ class ConfigureLink(Op):
         messages = [rtnetlink.link_up("lo"), rtnetlink.link_up(self.device)]
         messages += [rtnetlink.new_address(link, address) for address in (self.address, self.address6) if address]
         messages += [rtnetlink.new_default_route(gateway, link, metric) for gateway, metric in self._ways_out()]
-        if self.address6:  # a neighbour may call itself a router, and would be the way out
+        if self.address6:  # a neighbour that claims to be a router must not get the default route
             cgroups.write(self._advertisements(), "0")
         with Netlink() as kernel:
             kernel.request(*messages)
@@ -138,7 +138,7 @@ class ConfigureLink(Op):
         return f"/proc/sys/net/ipv6/conf/{self.device}/accept_ra"
 
     def _ways_out(self) -> list[tuple[str, int]]:
-        # For IPv6, 0 is not the smallest metric but means 1024.
+        # For IPv6, metric 0 means 1024.
         ways = [(self.gateway, self.metric), (self.gateway6, 1024 + self.metric)]
         return [(gateway, metric) for gateway, metric in ways if gateway]
 
@@ -159,7 +159,7 @@ class ConfigureLink(Op):
 
 @operation
 class DisableIPv6(Op):
-    """In a container whose networks have none. Nothing is done on a host without IPv6."""
+    """Turn IPv6 off in a container whose networks have none. Does nothing on a host without IPv6."""
 
     section = "network"
 
@@ -178,7 +178,7 @@ class DisableIPv6(Op):
 
 @operation
 class EnableIPv6(Op):
-    """On one link of a container that began without."""
+    """Turn IPv6 on for one link of a container that was started without."""
 
     device: str
     section = "network"
