@@ -47,7 +47,7 @@ def loads(text: str | bytes) -> Any:
         value, end = _scan(text, 0)
     except (StopIteration, SystemError):
         # Up to Python 3.11 the scanner looks in sys.modules for the error class of json.decoder, which is not loaded.
-        raise ValueError("no JSON value") from None
+        raise ValueError("not a JSON value") from None
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
     if end != len(text):

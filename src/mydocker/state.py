@@ -292,7 +292,7 @@ def _linked_id(link: str) -> str:
     target = os.readlink(link)
     container_id = target[len(_LINK) :]
     if target != _LINK + container_id or not _is_id(container_id):
-        raise CorruptRecord(f"{link} leads to '{target}', which is not a container", "remove that link")
+        raise CorruptRecord(f"{link} points to '{target}', which is not a container", "remove that link")
     return container_id
 
 

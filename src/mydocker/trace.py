@@ -35,7 +35,7 @@ _FAULT = os.environ.get("MYDOCKER_FAULT", "")
 def check_fault() -> None:
     """Raise InvalidArgument unless MYDOCKER_FAULT is the number of a step."""
     if _FAULT and not (_FAULT.isascii() and _FAULT.isdigit() and _FAULT[0] != "0"):
-        raise InvalidArgument(f"invalid MYDOCKER_FAULT '{_FAULT}'", "the number of the step that is to fail, from 1")
+        raise InvalidArgument(f"invalid MYDOCKER_FAULT '{_FAULT}'", "the number of the step that must fail, from 1")
 
 
 class Trace:

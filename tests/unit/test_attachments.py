@@ -101,11 +101,11 @@ class TestNetworks:
         (["name=lab,ip=10.0.0"], {}, "invalid IP address '10.0.0'"),
         (["lab"], {"ip": "10.0.0.7/24"}, "invalid IP address '10.0.0.7/24'"),
         (["lab"], {"mac": "02:42"}, "invalid MAC address '02:42'"),
-        (["name=lab,mac-address=03:00:00:00:00:01"], {}, "can't be a link's"),
+        (["name=lab,mac-address=03:00:00:00:00:01"], {}, "is not usable"),
         (["lab"], {"aliases": ["a b"]}, "invalid hostname 'a b'"),
         (["name=lab,alias="], {}, "invalid hostname ''"),
-        (["bridge"], {"aliases": ["db"]}, "containers on the default network have no names there"),
-        (["lab", "name=bridge,alias=db"], {}, "containers on the default network have no names there"),
+        (["bridge"], {"aliases": ["db"]}, "network-scoped aliases work only on user-defined networks"),
+        (["lab", "name=bridge,alias=db"], {}, "network-scoped aliases work only on user-defined networks"),
     ],
 )
 def test_what_cannot_be_meant(options, beside, says):

@@ -163,7 +163,7 @@ class TestChoice:
         assert choice.choose("copy")[0].name == "copy"
         with pytest.raises(HostError, match="aufs does not work here: missing"):
             choice.choose("aufs")
-        with pytest.raises(InvalidArgument, match="no storage driver 'zfs'"):
+        with pytest.raises(InvalidArgument, match="unknown storage driver 'zfs'"):
             choice.choose("zfs")
 
     def test_the_order_is_the_one_that_config_yaml_and_the_reference_promise(self):

@@ -90,7 +90,7 @@ def test_dockers_rules(options, expected):
 
 
 def test_all_and_nothing():
-    with pytest.raises(InvalidArgument, match="contradict"):
+    with pytest.raises(InvalidArgument, match="conflicting options"):
         bounding(add=["ALL"], drop=["ALL"])
 
 

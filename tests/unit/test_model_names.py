@@ -179,7 +179,7 @@ class TestSysctls:
         "key", ["kernel.foo", "vm.swappiness", "kernel.shmx", "fs.file-max", "kernel.domainname", "network.x"]
     )
     def test_those_of_the_host(self, key):
-        with pytest.raises(InvalidArgument, match=f"sysctl '{key}' belongs to the whole machine"):
+        with pytest.raises(InvalidArgument, match=f"sysctl '{key}' is not in a separate kernel namespace"):
             keyvalue.sysctls([f"{key}=1"])
 
     @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ class TestMounts:
         assert mounts(build(ipc="host"))["/dev/shm"]["source"] == "/dev/shm"
 
     def test_a_volume_that_nobody_made(self):
-        with pytest.raises(InvalidArgument, match="no volume 'data'"):
+        with pytest.raises(InvalidArgument, match="no such volume: data"):
             build(volume=["data:/d"])
 
     @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ class TestMounts:
         """mount(2) would ignore it beside MS_BIND."""
         made = bundle()
         made["mounts"].append({"destination": "/x", "type": "bind", "source": "/srv", "options": ["bind", option]})
-        with pytest.raises(HostError, match="/x has options"):
+        with pytest.raises(HostError, match="/x has unsupported options"):
             plan.plan(made, DIR, V2)
 
 

@@ -128,7 +128,7 @@ class TestSwapOnV1:
     WITHOUT = Layout(1, SEPARATE.mounts, NAMES, swap=False)
 
     def test_a_limit_that_the_kernel_does_not_count_is_an_error(self):
-        with pytest.raises(HostError, match="does not count swap"):
+        with pytest.raises(HostError, match="does not support swap limits"):
             host({"memory": {"limit": 10, "swap": 15}}, self.WITHOUT)
 
     def test_memory_alone_needs_no_counting(self):

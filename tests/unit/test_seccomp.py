@@ -490,7 +490,7 @@ def test_an_abi_without_rules():
 
 def test_the_kernels_limit():
     too_many = [rule("prctl", "ALLOW", arg(n % 6, "GT", 2**40 + n)) for n in range(1000)]
-    with pytest.raises(InvalidArgument, match=r"makes \d+ instructions .*4096"):
+    with pytest.raises(InvalidArgument, match=r"compiles to \d+ instructions .*4096"):
         seccomp_compiler.compile(profile_of(*too_many), "x86_64")
 
 

@@ -366,7 +366,7 @@ class TestNames:
     def test_a_name_that_leads_elsewhere_is_corrupt(self, target):
         """Once, `..` was taken for an ID, and `rm -f` removed the whole store."""
         os.symlink(target, f"{paths.NAMES}/evil")
-        with pytest.raises(CorruptRecord, match="names/evil leads to"):
+        with pytest.raises(CorruptRecord, match="names/evil points to"):
             state.find_id("evil")
         with pytest.raises(CorruptRecord):
             state.reserve(OTHER, "evil")

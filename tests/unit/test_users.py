@@ -102,16 +102,16 @@ class TestLookUp:
     @pytest.mark.parametrize(
         ("user", "message"),
         [
-            ("nobody", "no user 'nobody'"),
-            ("-1", "no user '-1'"),
-            ("3³", "no user '3³'"),
-            ("٣", "no user '٣'"),
-            ("web:nogroup", "no group 'nogroup'"),
-            ("web:-1", "no group '-1'"),
-            ("web:a:b", "no group 'a:b'"),
+            ("nobody", "unable to find user nobody:"),
+            ("-1", "unable to find user -1:"),
+            ("3³", "unable to find user 3³:"),
+            ("٣", "unable to find user ٣:"),
+            ("web:nogroup", "unable to find group nogroup:"),
+            ("web:-1", "unable to find group -1:"),
+            ("web:a:b", "unable to find group a:b:"),
             ("4294967295", "4294967295 of user '4294967295' is out of range"),  # to chown(2), -1 means "as it is"
-            ("0:99999999999", "no group '99999999999'"),
-            ("9" * 5000, "no user"),
+            ("0:99999999999", "unable to find group 99999999999:"),
+            ("9" * 5000, "unable to find user"),
         ],
     )
     def test_what_is_not_there_is_an_error_that_names_it(self, user, message):
@@ -152,7 +152,7 @@ class TestHostileTables:
     )
     def test_a_malformed_row_is_none(self, tables, row):
         tables(f"{row}\n{PASSWD}")
-        with pytest.raises(MydockerError, match="no user 'evil'"):
+        with pytest.raises(MydockerError, match="unable to find user evil:"):
             users.look_up("evil")
         assert who("web")[0] == 33
 

@@ -169,7 +169,7 @@ class Console:
         self._interrupts = [*(then for then in self._interrupts if now - then < _IMPATIENCE), now]
         if len(self._interrupts) == 3:
             hint = f"'mydocker stop {self.name}' or 'mydocker kill {self.name}' ends it"
-            raise MydockerError(f"container {self.name} ignores Ctrl-C and goes on", hint, 128 + _signal.SIGINT)
+            raise MydockerError(f"container {self.name} ignores Ctrl-C and continues", hint, 128 + _signal.SIGINT)
 
     def _proxy(self, number: int) -> None:
         if self.note_user_signal:

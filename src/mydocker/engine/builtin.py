@@ -45,8 +45,8 @@ def check_joinable(reference: str) -> None:
     name = _named(reference)
     if name:
         raise Conflict(
-            f"a running container can't be connected to network {name}, nor disconnected from it",
-            f"'mydocker run --net {name}' makes one that is on it",
+            f"a running container can't be connected to or disconnected from network {name}",
+            f"'mydocker run --net {name}' creates one on it",
         )
 
 

@@ -132,7 +132,7 @@ def draft(options: CreateRequest, facts: HostFacts) -> Draft:
     for mount in request.mounts:
         if mount["type"] == "bind" and mount["option"] == "mount" and not os.path.exists(mount["source"]):
             raise InvalidArgument(
-                f"bind source '{mount['source']}' does not exist", "make it, or use -v, which makes it"
+                f"bind source path does not exist: {mount['source']}", "create it, or use -v, which creates it"
             )
     nodes = host.nodes(request.devices, request.privileged)
     directory, parent = paths.container(container_id), settings["cgroup_parent"]

@@ -98,7 +98,7 @@ def _open_running(container: Container) -> int:
     """Open a pidfd of the container's first process. Raises Conflict if the container is not running."""
     pidfd = open_pidfd(container)
     if container.is_restarting():
-        raise Conflict(f"container {container.name} is restarting", "wait until it runs")
+        raise Conflict(f"container {container.name} is restarting", "wait until it is running")
     if pidfd < 0:
         raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
     # Keep it apart from the joiner's descriptors, 0 to 4.

@@ -99,9 +99,7 @@ def nodes(devices: list[Device], privileged: bool = False) -> list[Node]:
         try:
             about = os.stat(source)
         except OSError as error:
-            raise HostError(
-                f"device '{source}': {os.strerror(error.errno or 0)}", "ls /dev shows what there is"
-            ) from None
+            raise HostError(f"device '{source}': {os.strerror(error.errno or 0)}", "see 'ls /dev'") from None
         more = _below(source, target, access) if stat.S_ISDIR(about.st_mode) else _node(about, target, access)
         if not more:
             raise HostError(f"'{source}' is not a device", "--device takes a device node or a directory of them")

@@ -105,7 +105,7 @@ def import_image(file: str, name: str, changes: list[str], message: str, platfor
     from mydocker.image import archive
 
     if file == "-" and os.isatty(0):
-        raise InvalidArgument("import reads a tar, and stdin is a terminal", "name a file, or redirect it")
+        raise InvalidArgument("stdin is a terminal, not a tar archive", "name a file, or redirect stdin")
     new_name = _new_name(name) if name else ""
     try:
         source = io.FileIO(0, closefd=False) if file == "-" else io.FileIO(file)

@@ -200,7 +200,7 @@ def wait(container: Container) -> int:
 def update(container: Container, policy: str) -> None:
     """Change the restart policy, a text of model.options.restart. It holds from the next end of the container."""
     if container.auto_remove and policy != restart.NO:
-        raise Conflict(f"container {container.name} is removed at its end (--rm)", "it can't be started again then")
+        raise Conflict(f"container {container.name} is removed when it exits (--rm)", "it can't be restarted")
     with state.lock(container):
         container = state.load(container.id)
         container.restart = policy

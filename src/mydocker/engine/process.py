@@ -59,4 +59,4 @@ def wait_recorded(container: Container) -> None:
 
 def hangs(container: Container, what: str) -> HostError:
     message = f"the monitor of container {container.name} (process {container.monitor_pid}) {what} for {PATIENCE} s"
-    return HostError(message, f"what does it wait for? 'cat /proc/{container.monitor_pid}/status'")
+    return HostError(message, f"see 'cat /proc/{container.monitor_pid}/status'")

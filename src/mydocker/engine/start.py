@@ -109,7 +109,7 @@ def _check_status(container: Container, restarting: bool) -> None:
     """Raise Conflict if the container can't be started now. A start by a user ends the row of its restarts."""
     if restarting:
         if not container.is_restarting():
-            raise Conflict(f"container {container.name} is not restarting any more", "it was stopped")
+            raise Conflict(f"container {container.name} is no longer restarting", "it was stopped")
         return
     if container.is_active():
         raise Conflict(f"container {container.name} is already running", f"'mydocker stop {container.name}' first")

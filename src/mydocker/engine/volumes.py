@@ -99,7 +99,7 @@ def load(name: str) -> Volume:
         volume = from_json(Volume, jsontext.loads(read_regular(_file(name))))
         parse_rfc3339(volume.created)
         if volume.name != name:
-            raise ValueError(f"it is of volume {volume.name}")
+            raise ValueError(f"it belongs to volume {volume.name}")
         return volume
     except (OSError, ValueError, TypeError) as error:
         why = (error.strerror if isinstance(error, OSError) else "") or str(error)

@@ -111,7 +111,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
     try:
         file = io.BufferedReader(io.FileIO(path), CHUNK)
     except FileNotFoundError:
-        raise CorruptRecord(f"corrupt image store: {path}: it is missing", "get the image again") from None
+        raise CorruptRecord(f"corrupt image store: {path}: it is missing", "import the image again") from None
     with file, Tee(file) as packed, io.BufferedReader(packed, CHUNK) as packed_reader:
         failure = None
         inner = ""
@@ -127,7 +127,7 @@ def _unpack_blob(digest: str, diff_id: str, tree: str, below: list[str]) -> None
             failure = error
         actual = packed.finish()
         if actual != digest:
-            raise CorruptRecord(f"corrupt image store: {path}: its digest is {actual}", "get the image again")
+            raise CorruptRecord(f"corrupt image store: {path}: its digest is {actual}", "import the image again")
         if failure:
             raise failure
         if (inner or actual) != diff_id:

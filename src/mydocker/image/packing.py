@@ -74,7 +74,7 @@ class Packer:
                 continue
             if entry.name.startswith(layer.WHITEOUT):
                 inside = f"{entry.path}/"
-                self.left_out.append(f"/{entry.path}: left out, in a layer such a name means a removal")
+                self.left_out.append(f"/{entry.path}: left out: in a layer this name marks a removal")
             else:
                 yield entry
 

@@ -237,7 +237,7 @@ def image_of(digest: str, descriptors: list[dict[str, Any]]) -> Image:
         return _read_image(digest, names)
     except CorruptRecord as error:
         if names:
-            error.hint = f"restore the file, or 'mydocker rmi -f {names[0]}' and get it again"
+            error.hint = f"restore the file, or 'mydocker rmi -f {names[0]}' and import it again"
         raise
 
 
@@ -317,5 +317,5 @@ def keep(image: Image) -> Lock:
     held = lock(shared=True)
     if not all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers):
         held.release()
-        raise NotFound(f"image {image.id[:19]} has just been removed", "get it again")
+        raise NotFound(f"image {image.id[:19]} has just been removed", "import it again")
     return held

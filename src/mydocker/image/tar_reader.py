@@ -273,4 +273,4 @@ def _no_tar() -> InvalidArgument:
 
 
 def _truncated() -> InvalidArgument:
-    return InvalidArgument("the archive ends too early", "it was cut off on its way here", FAILED)
+    return InvalidArgument("unexpected end of archive", "it may have been truncated on its way", FAILED)

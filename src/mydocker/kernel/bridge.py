@@ -61,8 +61,8 @@ def make(device: str, addresses: list[str], mtu: int, mac: str, tag: str) -> Non
             bridge = _describe(kernel, device)
         if not bridge or not bridge.is_ours(tag, mac):
             raise Conflict(
-                f"a link {device} already exists on this host, and it is not mydocker's",
-                f"'ip -d link show {device}' tells what it is; rename it, or give the network another name",
+                f"link {device} already exists on this host, and is not mydocker's",
+                f"'ip -d link show {device}' shows it; rename it, or give the network another name",
             )
         # Without an explicit MTU the bridge's would follow its ports.
         kernel.link("set", index=bridge.index, address=mac, mtu=mtu)

@@ -77,4 +77,4 @@ def _held(path: str, wait: float) -> Conflict:
     from mydocker.kernel.stuck import holder
 
     said = f"{path} has been locked for {wait} s, by {holder(path) or 'another process'}"
-    return Conflict(said, "is that process stopped? it may also have much to do: then try again later")
+    return Conflict(said, "that process may be stopped, or busy: try again later")

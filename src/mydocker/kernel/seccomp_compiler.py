@@ -228,7 +228,7 @@ def _assemble(entries: dict[int, list[Run]], default: int) -> bytes:
     length = len(code.words)
     if length > _LONGEST:
         hint = f"the kernel takes {_LONGEST}: use fewer rules with arguments"
-        raise InvalidArgument(f"the seccomp profile makes {length} instructions", hint)
+        raise InvalidArgument(f"the seccomp profile compiles to {length} instructions", hint)
     return pack(f"{length}Q", *reversed(code.words))
 
 

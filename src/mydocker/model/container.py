@@ -107,7 +107,7 @@ def parse(text: bytes, path: str, container_id: str) -> Container:
         container = from_json(Container, values)
         _check(container)
         if container.id != container_id:
-            raise ValueError(f"it is of container {container.id[:12]}")
+            raise ValueError(f"it belongs to container {container.id[:12]}")
     except (ValueError, TypeError, AttributeError, InvalidArgument) as error:
         raise CorruptRecord(f"corrupt record: {path}: {error}", remedy(container_id)) from None
     return container

@@ -36,7 +36,8 @@ def bind(port: Port, versions: list[int]) -> tuple[Port, list[int]]:
     """
     if port.host_ip == "::1":
         raise InvalidArgument(
-            f"port {port.source}/{port.protocol} can't be published", "no rule leads away from ::1, use 127.0.0.1"
+            f"port {port.source}/{port.protocol} can't be published",
+            "packets to ::1 can't be redirected: use 127.0.0.1",
         )
     for number in range(port.host, port.last + 1) if port.host else [0] * _ATTEMPTS:
         sockets: list[int] = []

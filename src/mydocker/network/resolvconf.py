@@ -104,7 +104,7 @@ def hosts(
     for name, value in extra:
         if value == HOST_GATEWAY and not gateway:
             raise InvalidArgument(
-                f"no address for '{name}:{HOST_GATEWAY}'", "the container is on no network of mydocker"
+                f"no address for '{name}:{HOST_GATEWAY}'", "the container is not on a network of mydocker"
             )
         rows.append((gateway if value == HOST_GATEWAY else value, name))
     return "".join(f"{address}\t{names}\n" for address, names in rows) + "".join(

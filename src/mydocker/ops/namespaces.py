@@ -126,7 +126,7 @@ class AwaitMonitor(Op):
 
     def do(self, context: Context) -> None:
         if os.read(self.descriptor, 16) != self.message.encode():
-            raise OSError(errno.EPIPE, "the monitor has given up")
+            raise OSError(errno.EPIPE, "the monitor gave up")
 
     def describe(self) -> str:
         return f"wait until {self.awaited}"

@@ -57,7 +57,7 @@ def _swap(memory: dict[str, Any], layout: Layout) -> int | None:
     """The spec's memory.swap, which includes memory."""
     swap: int | None = memory.get("swap")
     if swap and not layout.swap:
-        raise HostError("this kernel does not count swap, so a limit of it can't hold", "boot with swapaccount=1")
+        raise HostError("this kernel does not support swap limits", "boot with swapaccount=1")
     return swap
 
 

@@ -104,7 +104,7 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[Op]:
         if data or flags & ~(FLAGS["bind"] | FLAGS["rec"] | FLAGS["ro"]):
             # The kernel would ignore these options silently.
             raise HostError(
-                f"the bind mount on {destination} has options that can't hold", "only ro, bind and rbind can"
+                f"the bind mount on {destination} has unsupported options", "only ro, bind and rbind are supported"
             )
         return [Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root, readonly=readonly)]
     return [Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]

@@ -51,7 +51,7 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
     elif _is_number(name or "0"):
         uid, gid, home = int(name or "0"), 0, "/"
     else:
-        raise MydockerError(f"no user '{name}' in the container's /etc/passwd", "give a uid, or a user of the image")
+        raise MydockerError(f"unable to find user {name}: no matching entries in passwd file", "or give a numeric ID")
     groups = list(additional or [])
     if group:
         row = _find(_table("/etc/group", 4), group, 2)
@@ -61,7 +61,8 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
             gid = int(group)
         else:
             raise MydockerError(
-                f"no group '{group}' in the container's /etc/group", "give a gid, or a group of the image"
+                f"unable to find group {group}: no matching entries in group file",
+                "give a gid, or a group of the image",
             )
     elif entry:
         groups += [int(row[2]) for row in _table("/etc/group", 4) if name in row[3].split(",")]

@@ -131,7 +131,7 @@ class TestCommit:
         script = "mknod /disk b 8 0; mkfifo /fifo; touch /etc/.wh.passwd '/.wh.\033[2J'"
         mydocker.ok("run", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
         result = mydocker("commit", name, image)
-        why = "left out, in a layer such a name means a removal"
+        why = "left out: in a layer this name marks a removal"
         assert (result.rc, result.stderr) == (
             0,
             f"mydocker: /.wh.\\x1b[2J: {why}\nmydocker: /etc/.wh.passwd: {why}\n",

@@ -73,7 +73,9 @@ class TestPolicies:
         until(lambda: status(mydocker, name) == "running", "its second run")
 
     def test_with_rm_it_is_refused(self, mydocker):
-        assert "--restart with --rm" in mydocker.fails("run", "--rm", "--restart", "always", "busybox", "true")
+        assert "conflicting options: --restart and --rm" in mydocker.fails(
+            "run", "--rm", "--restart", "always", "busybox", "true"
+        )
 
     def test_networks_and_ports_come_back(self, machine, mydocker, name):
         with network(mydocker, f"n{name}") as net:

@@ -462,4 +462,4 @@ class TestPrune:
 def test_a_fault_that_no_step_can_have_is_an_error(mydocker, number):
     for command in (("run", *QUICK, "busybox", "true"), ("network", "ls")):
         line = mydocker.fails(*command, rc=125, env={"MYDOCKER_FAULT": number})
-        assert line == f"mydocker: invalid MYDOCKER_FAULT '{number}' (the number of the step that is to fail, from 1)"
+        assert line == f"mydocker: invalid MYDOCKER_FAULT '{number}' (the number of the step that must fail, from 1)"

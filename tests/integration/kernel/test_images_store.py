@@ -648,7 +648,7 @@ class TestLayers:
         out = io.BytesIO()
         said = packing.pack_changes(str(directory / "upper"), out)
         assert [line.partition(": ")[0] for line in said] == ["/d/.wh..wh..opq", "/d/.wh.directory", "/d/.wh.x"]
-        assert {line.partition(": ")[2] for line in said} == {"left out, in a layer such a name means a removal"}
+        assert {line.partition(": ")[2] for line in said} == {"left out: in a layer this name marks a removal"}
         top = unpacked(out.getvalue(), directory / "ours", [])
         assert sorted(tree(top)) == ["d", "d/other", "d/stays"]
 

@@ -44,7 +44,7 @@ def load(name: str) -> Network:
     try:
         values = jsontext.loads(read_regular(file))
         if values.get("schema") != SCHEMA:
-            raise CorruptRecord(f"network of another version: {file}", "use the version of mydocker that created it")
+            raise CorruptRecord(f"network record of another version: {file}", "use the version that created it")
         network = from_json(Network, values)
         _check(network, name)
         return network
@@ -60,7 +60,7 @@ def load(name: str) -> Network:
 def _check(network: Network, name: str) -> None:
     """Raises ValueError or InvalidArgument for values that later code could not use."""
     if network.name != name:
-        raise ValueError(f"it is of network {network.name}")
+        raise ValueError(f"it belongs to network {network.name}")
     for subnet, gateway in ((network.subnet, network.gateway), (network.subnet6, network.gateway6)):
         if (subnet or gateway) and not cidr(subnet).holds(parse(gateway)):
             raise ValueError(f"gateway {gateway} is not in {subnet}")

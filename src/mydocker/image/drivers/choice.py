@@ -15,7 +15,7 @@ NAMES = ("overlay", "aufs", "copy")  # the first that works is the default
 def named(name: str) -> Driver:
     """Return the driver of a container. Raises CorruptRecord if there is no driver of that name."""
     if name not in NAMES:
-        raise CorruptRecord(f"no storage driver '{name}'", f"one of {' '.join(NAMES)}")
+        raise CorruptRecord(f"unknown storage driver '{name}'", f"one of {' '.join(NAMES)}")
     driver: Driver = __import__(f"mydocker.image.drivers.{name}", fromlist=["name"])
     return driver
 
@@ -28,7 +28,7 @@ def choose(configured: str | None, try_it: bool = True) -> tuple[Driver, str]:
     """
     if configured:
         if configured not in NAMES:
-            raise InvalidArgument(f"no storage driver '{configured}'", f"one of {' '.join(NAMES)}")
+            raise InvalidArgument(f"unknown storage driver '{configured}'", f"one of {' '.join(NAMES)}")
         driver = named(configured)
         why_not = driver.why_not(try_it)
         if why_not:

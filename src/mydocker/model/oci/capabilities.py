@@ -55,7 +55,7 @@ def bounding(add: list[str], drop: list[str], privileged: bool, available: int) 
     Capabilities that are not available are left out of sets (the default, ALL, --privileged), but an error by name.
     """
     if "ALL" in add and "ALL" in drop:
-        raise InvalidArgument("--cap-add ALL and --cap-drop ALL contradict each other", "leave one out")
+        raise InvalidArgument("conflicting options: --cap-add ALL and --cap-drop ALL", "leave one out")
     single = mask(name for name in add if name != "ALL")
     dropped = mask(name for name in drop if name != "ALL")
     if single & ~available and not privileged:

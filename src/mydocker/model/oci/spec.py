@@ -252,7 +252,7 @@ def _user_mount(mount: Mount, volumes: Mapping[str, str]) -> Json:
     if mount["type"] == "tmpfs":
         return _entry(mount["target"], "tmpfs", "tmpfs", *mount["options"])
     if mount["type"] == "volume" and mount["source"] not in volumes:
-        raise InvalidArgument(f"no volume '{mount['source']}'", "mydocker volume ls lists the volumes")
+        raise InvalidArgument(f"no such volume: {mount['source']}", "see 'mydocker volume ls'")
     source = volumes[mount["source"]] if mount["type"] == "volume" else mount["source"]
     options = ["rbind" if mount["recursive"] else "bind", *(["ro"] if mount["read_only"] else []), mount["propagation"]]
     return _entry(mount["target"], "bind", source, *options)

@@ -84,7 +84,7 @@ def mac(text: str) -> str:
     if len(pairs) == 6 and all(len(pair) == 2 and set(pair) <= set("0123456789abcdef") for pair in pairs):
         if int(pairs[0], 16) & 1 or set(pairs) == {"00"}:
             raise InvalidArgument(
-                f"MAC address '{text}' can't be a link's", "the first byte is even, and not all are 0"
+                f"MAC address '{text}' is not usable", "the first byte must be even, and not all may be 0"
             )
         return ":".join(pairs)
     raise InvalidArgument(f"invalid MAC address '{text}'", "six bytes, such as 02:42:0a:00:00:07")

@@ -91,7 +91,8 @@ def sysctls(options: list[str], network: str = "none", ipc: str = "") -> dict[st
             shared = "--ipc host" if ipc == "host" else ""
         else:
             raise InvalidArgument(
-                f"sysctl '{key}' belongs to the whole machine", "allowed: net.*, fs.mqueue.*, kernel.msg*, .sem, .shm*"
+                f"sysctl '{key}' is not in a separate kernel namespace",
+                "allowed: net.*, fs.mqueue.*, kernel.msg*, .sem, .shm*",
             )
         if shared:
             raise InvalidArgument(f"sysctl '{key}' would change the host", f"leave it or {shared} out")

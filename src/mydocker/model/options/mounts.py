@@ -67,7 +67,7 @@ def parse(volumes: list[str], mounts: list[str], tmpfs: list[str], cwd: str) -> 
         if _is_replaceable(other):
             by_target[each["target"]] = each
         elif other is not each and not _is_replaceable(each):
-            raise InvalidArgument(f"two mounts on '{each['target']}'", "one of them would hide the other")
+            raise InvalidArgument(f"duplicate mount point: {each['target']}", "one mount would hide the other")
     return list(by_target.values())
 
 
@@ -155,7 +155,7 @@ def mount(text: str, cwd: str) -> Mount:
         new["copy"] = "volume-nocopy" not in given
         if not source and "readonly" in given:
             raise InvalidArgument(
-                f"a read-only volume without a name on '{target}'", "it could only ever be empty; add source=NAME"
+                f"an anonymous volume on '{target}' can't be read-only", "it would always be empty; add source=NAME"
             )
     else:
         if source:
@@ -264,9 +264,9 @@ def _is_path(source: str) -> bool:
 def _target(text: str) -> str:
     path = names.absolute_path(text, "mount target")
     if path == "/":
-        raise InvalidArgument("nothing can be mounted on '/'", "the image is mounted there; choose a directory in it")
+        raise InvalidArgument("destination can't be '/'", "choose a directory below it")
     if path == "/proc" or (path.startswith("/proc/") and path[6:] not in _PROC_FILES):
-        raise InvalidArgument(f"nothing can be mounted on '{path}'", "the container's view of the kernel depends on it")
+        raise InvalidArgument(f"destination can't be '{path}'", "the container's view of the kernel depends on it")
     return path
 
 

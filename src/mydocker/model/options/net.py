@@ -45,7 +45,7 @@ def check_names(endpoints: list[Endpoint]) -> None:
         raise InvalidArgument(f"network {twice} is given twice", "a container can be on a network only once")
     if any(endpoint.aliases and endpoint.network == DEFAULT for endpoint in endpoints):
         raise InvalidArgument(
-            "containers on the default network have no names there",
+            "network-scoped aliases work only on user-defined networks",
             "create a network with 'mydocker network create NAME'",
         )
 

@@ -120,7 +120,7 @@ def _subnet(text: str) -> Cidr:
     subnet = cidr(text)
     for block, what in _UNUSABLE:
         if subnet.overlaps(block):
-            raise InvalidArgument(f"subnet {subnet} can't be a network's", f"{block} is {what}")
+            raise InvalidArgument(f"subnet {subnet} can't be used for a network", f"{block} is {what}")
     if subnet.bits == IPV4 and not _MIN_PREFIX <= subnet.prefix <= _MAX_PREFIX:
         why = "has no address for a container" if subnet.prefix > _MAX_PREFIX else "is larger than any private network"
         raise InvalidArgument(f"subnet {subnet} {why}", f"/{_MIN_PREFIX} to /{_MAX_PREFIX}")

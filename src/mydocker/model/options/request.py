@@ -296,17 +296,19 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
     if request.stop_signal:
         signals.number(request.stop_signal)
     if request.auto_remove and request.restart != restart.NO:
-        raise InvalidArgument("--restart with --rm", "it can't be started again once it is removed; leave one out")
+        raise InvalidArgument("conflicting options: --restart and --rm", "a removed container can't be restarted")
     if request.memory_swap > 0 and not request.memory:
         raise InvalidArgument("--memory-swap without --memory", "it is the sum of memory and swap; give both")
     if 0 < request.memory_swap < request.memory:
         raise InvalidArgument("--memory-swap is less than --memory", "it is the sum of memory and swap")
     if request.memory_swap > 0 and not host.swap:
-        raise HostError("this kernel can't limit swap", "boot it with swapaccount=1, or leave --memory-swap out")
+        raise HostError(
+            "this kernel does not support swap limits", "boot with swapaccount=1, or leave --memory-swap out"
+        )
     if request.cpu_shares == 1:
         raise InvalidArgument("CPU shares '1' are too few", "2 to 262144; 1024 is the usual share")
     if request.hostname and request.uts == "host":
-        raise InvalidArgument("--hostname with --uts host", "it would rename the host")
+        raise InvalidArgument("conflicting options: --hostname and --uts host", "it would rename the host")
     if request.oom_score_adj < 0 and not host.capabilities & capabilities.SYS_RESOURCE:
         raise HostError(
             "a negative --oom-score-adj is not possible here", "mydocker itself runs without CAP_SYS_RESOURCE"
@@ -326,13 +328,14 @@ def _check_shared_network(request: CreateRequest) -> None:
     if request.network.startswith("container:"):
         if request.published or request.publish_all or request.exposed_ports:
             raise InvalidArgument(
-                f"no port can be published or exposed with --net {request.network}",
+                f"conflicting options: port publishing and --net {request.network}",
                 "that is up to the other container",
             )
         of_its_own = [request.hostname, request.dns, request.dns_search, request.dns_options, request.extra_hosts]
         if any(of_its_own):
             raise InvalidArgument(
-                f"no --hostname, --dns or --add-host with --net {request.network}", "that is up to the other container"
+                f"conflicting options: --hostname, --dns or --add-host, and --net {request.network}",
+                "that is up to the other container",
             )
 
 

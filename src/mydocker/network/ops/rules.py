@@ -46,7 +46,7 @@ class AddNetworkRules(Op):
         # SELinux may keep a program from reading what it is given, and then it says that all is well.
         there = {rule.spec for rule in firewall.parse(iptables.save(version))[0]}
         if not all(rule.spec in there for rule in rules + (guard or [])):
-            raise OSError(errno.EIO, "iptables has not done what it was told, and did not say so")
+            raise OSError(errno.EIO, "iptables did not change the rules, but reported success")
         if guard is not None:
             if cgroups.read(_forwarding(version)) == "0":
                 self.turned_on = (*self.turned_on, version)
