@@ -25,17 +25,21 @@ def bind(before: Attachments, after: Attachments) -> tuple[Attachments, Sockets]
     from mydocker.network.ports import bind as bind_port
 
     bindings, sockets = list(after.bindings), dict[str, list[int]]()
+    unclaimed = list(before.bindings)  # a further port with the number of one of these is not held
     try:
         for at in sorted(range(len(bindings)), key=lambda at: _freedom(bindings[at])):
             port = bindings[at]
-            bound = before.versions_of(port) if port in before.bindings else []
+            kept = port in unclaimed
+            if kept:
+                unclaimed.remove(port)
+            bound = before.versions_of(port) if kept else []
             versions = [version for version in after.versions_of(port) if version not in bound]
             if versions:
                 bindings[at], descriptors = bind_port(port, versions)
                 sockets[bindings[at].text] = descriptors
     except PortTaken as taken:
         close(sockets)
-        holder = _publisher(taken.port, after.id)
+        holder = _publisher(taken.port, after.id if kept else "")
         if not holder:
             raise
         raise Conflict(f"{taken.message} by container {holder}", f"stop {holder}, or choose another") from None
@@ -50,12 +54,12 @@ def _freedom(port: Port) -> tuple[bool, bool]:
     return not port.host, port.last > port.host
 
 
-def _publisher(taken: Port, own_id: str) -> str:
-    """The name of another container of this store that publishes the port; "" if there is none."""
+def _publisher(taken: Port, except_id: str) -> str:
+    """The name of a container of this store that publishes the port; "" if there is none but except_id."""
     from mydocker.model.options import ports
 
     for container in state.readable():
-        if container.bound_ports and container.id != own_id and state.is_running(container):
+        if container.bound_ports and container.id != except_id and state.is_running(container):
             for port in ports.parse_published(container.bound_ports):
                 same = port.protocol == taken.protocol and taken.host <= port.host <= taken.last
                 if same and ports.overlap(port.host_ip, taken.host_ip):
