@@ -369,7 +369,7 @@ class TestPortsThatNoNetworkPublishes:
     def test_are_refused_for_one_that_is_another_containers(self, mydocker, name, options):
         mydocker.detached("--name", name, "busybox", "sleep", "1000")
         line = mydocker.fails("run", "--rm", "--net", f"container:{name}", *options, "busybox", "true")
-        assert "no port can be published or exposed" in line
+        assert "conflicting options: port publishing and --net" in line
 
     def test_are_dockers(self, docker):
         docker.ok("network", "create", "--internal", "inner")

@@ -23,7 +23,7 @@ def listing(reference: str, target: str = "") -> list[ports.Port]:
     chosen = [port for port in published if port.target == key]
     if not chosen:
         raise NotFound(
-            f"no port {key} of container {container.name} is published",
+            f"port {key} of container {container.name} is not published",
             f"'mydocker port add {container.name} {target}'",
         )
     return chosen
@@ -37,7 +37,9 @@ def add(reference: str, texts: list[str]) -> list[ports.Port]:
         container = state.load(container.id)
         before = attachments_of(container)
         if not before.networks:
-            raise Conflict(f"container {container.name} is on no network", "a port needs one: see 'mydocker network'")
+            raise Conflict(
+                f"container {container.name} is not connected to a network", "a port needs one, see 'mydocker network'"
+            )
         requested = [*container.requested_ports, *(port.text for port in added)]
         ports.parse_published(requested)  # none of them twice
         endpoints.check_ports([port.text for port in added], list(before.networks.values()))
