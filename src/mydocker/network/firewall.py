@@ -125,7 +125,8 @@ class Guard:
 
 
 def guard_rules(guard: Guard) -> list[Rule]:
-    """Rules by which nothing is forwarded from one of the host's own links to another, so that the host is no router.
+    """Rules by which nothing is forwarded from one of the host's own links to another, so that the host is not a
+    router.
 
     They drop nothing else: a packet is accepted only if every table accepts it, so other runtimes would lose what their
     own tables accept. From a bridge to itself packets pass, because with br_netfilter the traffic between its ports

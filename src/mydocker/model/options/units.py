@@ -74,7 +74,8 @@ def human_size(count: float, digits: int = 4) -> str:
 
 
 def cpus(text: str, online: int) -> int:
-    """Parse to docker's NanoCpus, billionths of a CPU: 1500000000 for "1.5"; 0 is no limit. online: number of CPUs."""
+    """Parse to docker's NanoCpus, billionths of a CPU: 1500000000 for "1.5"; 0 means no limit. online: number of
+    CPUs."""
     nano = _decimal(text if not text.startswith(".") else "0" + text, 10**9)
     if nano is None:
         raise InvalidArgument(f"invalid number of CPUs '{text}'", "a number such as 0.5 or 2")
