@@ -167,7 +167,10 @@ def save_failure(container: Container, why: str, code: int) -> None:
         remove(container.id, container.name, container.own_volumes)
         return
     container.status = "exited" if container.finished_at else "created"
-    container.networks, container.bound_ports = [endpoint.asked().to_json() for endpoint in container.endpoints], []
+    container.networks, container.bound_ports = (
+        [endpoint.as_requested().to_json() for endpoint in container.endpoints],
+        [],
+    )
     container.pid, container.error = 0, why
     container.exit_code = code if code in (126, 127) else _NOT_STARTED
     try:

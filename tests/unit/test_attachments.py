@@ -80,7 +80,7 @@ class TestNetworks:
 
     def test_nothing_of_a_start_is_in_it(self):
         _, (lab,) = parse("lab", ip="10.0.0.7", aliases=["db"])
-        assert lab == lab.asked()
+        assert lab == lab.as_requested()
         assert Endpoint(**jsontext.loads(jsontext.dumps(lab.to_json()))) == lab
 
 

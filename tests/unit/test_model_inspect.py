@@ -320,7 +320,7 @@ class TestNetworks:
         assert self.settings([self.LAB])["IPAddress"] == ""
 
     def test_what_does_not_run_has_no_address(self):
-        made = self.settings([self.LAB.asked()], status="exited")
+        made = self.settings([self.LAB.as_requested()], status="exited")
         assert made["Networks"]["lab"]["IPAddress"] == ""
         assert made["Networks"]["lab"]["IPAMConfig"] == {"IPv4Address": "10.7.0.9"}
 

@@ -74,7 +74,7 @@ def _settle(container_id: str, returning: list[Container]) -> list[str]:
             try:
                 cleanup(container, load_spec(container))
                 container.pid, container.bound_ports = 0, []
-                container.networks = [endpoint.asked().to_json() for endpoint in container.endpoints]
+                container.networks = [endpoint.as_requested().to_json() for endpoint in container.endpoints]
             finally:
                 state.save(container, durable=True)
             if container.auto_remove:

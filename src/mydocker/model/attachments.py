@@ -61,8 +61,8 @@ class Attachments:
         """Leave a network. Ports stay published while another network leads out."""
         endpoints = [endpoint for endpoint in self.endpoints if endpoint.network != network]
         networks = {name: each for name, each in self.networks.items() if name != network}
-        rest = Attachments(self.id, self.name, endpoints, networks, self.bindings)
-        return rest if rest.egress else rest.with_ports([])
+        remaining = Attachments(self.id, self.name, endpoints, networks, self.bindings)
+        return remaining if remaining.egress else remaining.with_ports([])
 
     def with_ports(self, bindings: list[Port]) -> Attachments:
         return Attachments(self.id, self.name, self.endpoints, self.networks, bindings)

@@ -1,4 +1,4 @@
-"""Networks and the containers' ends of them, as plain data."""
+"""Networks and the containers' endpoints on them, as plain data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
-DEFAULT = "bridge"  # the network of a container that names none; made on first use
+DEFAULT = "bridge"  # the network of a container without --network; created on first use
 DEFAULT_DEVICE = "mydocker0"
-BUILTIN = {"host": "host", "none": "null"}  # what has a network's name but is none -> docker's driver of it
+BUILTIN = {"host": "host", "none": "null"}  # a name that is not a network's -> docker's driver for it
 
 
 @record
@@ -52,9 +52,9 @@ class Network:
 
 @record
 class Endpoint:
-    """A container's end of a network. The first four fields are what was asked for, the others are "" while it does not
-    run. device: its name in the container. link: the name of the host's end of the veth pair. address, address6: with
-    /PREFIX. aliases: further names of it on that network."""
+    """A container's place on a network. The first four fields are the request, the others are "" while the container
+    does not run. aliases: more names of the container on that network. device: the name of the link in the container.
+    veth: the name of its peer on the host. address, address6: with /PREFIX."""
 
     network: str
     wanted_ip: str = ""
@@ -68,8 +68,8 @@ class Endpoint:
     address6: str = ""
     gateway6: str = ""
 
-    def asked(self) -> Endpoint:
-        """The endpoint as it is while the container does not run."""
+    def as_requested(self) -> Endpoint:
+        """The endpoint of a container that does not run."""
         return Endpoint(self.network, self.wanted_ip, self.wanted_mac, self.aliases)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,15 +77,15 @@ class Endpoint:
 
 
 def with_hostname(network: str, aliases: list[str], hostname: str) -> list[str]:
-    """The aliases of an endpoint; where containers have names, --hostname is the last of them, as in docker."""
+    """The aliases of an endpoint. On a network with DNS, --hostname is the last of them, as in docker."""
     return [*aliases, hostname] if hostname and network != DEFAULT and hostname not in aliases else aliases
 
 
 def builtin_id(name: str) -> str:
-    """The same on every host: the name in ASCII, and zeros."""
+    """The ID of a built-in network, the same on every host: the name in ASCII, and zeros."""
     return name.encode().hex().ljust(64, "0")
 
 
 def endpoint_id(network_id: str, container_id: str) -> str:
-    """docker draws one by lot; here it is the same whenever that container is on that network."""
+    """The ID of a container's endpoint: the same whenever it is on that network. docker's are random."""
     return network_id[:32] + container_id[:32]

@@ -2,7 +2,7 @@
 
 Four messages make a transaction (messages.py). A command line that gets no answer for five seconds undoes its change; a
 monitor that wakes up later gets no COMMIT, and does nothing. The rules of `port add` are made after the transaction.
-Those of ports that are withdrawn, moved or restored are changed before it: while there is a rule, its port is bound.
+Those of ports that are removed, moved or restored are changed before it: while there is a rule, its port is bound.
 UPDATE is
 
     {"networks", "requested_ports", "bound_ports"}   as in the record

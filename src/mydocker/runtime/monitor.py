@@ -117,7 +117,7 @@ class Monitor:
         record.networks, record.requested_ports = message["networks"], message["requested_ports"]
         record.bound_ports = message["bound_ports"]
         self.attachments, container.networks = recorded(record, networks), message["network_records"]
-        resolver = self._hold(self.attachments, message["bound_sockets"], descriptors)
+        resolver = self._take_sockets(self.attachments, message["bound_sockets"], descriptors)
         if resolver:
             if container.resolver:  # of networks that it has left since
                 container.resolver.close()
@@ -125,7 +125,7 @@ class Monitor:
         elif container.resolver:
             container.resolver.networks = networks
 
-    def _hold(self, attachments: Attachments, new: list[tuple[str, int]], descriptors: list[int]) -> list[int]:
+    def _take_sockets(self, attachments: Attachments, new: list[tuple[str, int]], descriptors: list[int]) -> list[int]:
         """Take the new sockets, and close those of ports, or versions of IP, that are no longer published. Returns the
         other descriptors."""
         from mydocker.network import ports
@@ -202,7 +202,7 @@ class Monitor:
             leases.release_all(self.record.id, [*self.record.endpoints, *on_disk])
         except (OSError, MydockerError) as error:
             return [f"could not release its addresses: {error}"]
-        self.record.networks = [endpoint.asked().to_json() for endpoint in self.record.endpoints]
+        self.record.networks = [endpoint.as_requested().to_json() for endpoint in self.record.endpoints]
         self.record.bound_ports = []
         return []
 
@@ -243,7 +243,7 @@ class Monitor:
             on_disk = state.stored(record.id)
             record.restart, record.ended_by = on_disk.restart, on_disk.ended_by
             # Networks and ports that came too late for this run are for the next.
-            record.networks = [endpoint.asked().to_json() for endpoint in on_disk.endpoints]
+            record.networks = [endpoint.as_requested().to_json() for endpoint in on_disk.endpoints]
             record.requested_ports = on_disk.requested_ports
         except CorruptRecord:
             pass

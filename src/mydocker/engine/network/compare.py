@@ -11,7 +11,7 @@ from mydocker.model.attachments import recorded
 from mydocker.model.options.addresses import cidr, parse
 from mydocker.network import bridge_plan, firewall, leases, plan
 from mydocker.network.ops.bridges import JoinZone
-from mydocker.network.ops.veths import AttachVeth, RemoveVeth
+from mydocker.network.ops.veths import AttachVeth
 from mydocker.ops.base import Op
 from mydocker.ops.namespaces import NETNS, ShowNamespace
 from mydocker.record import record
@@ -293,8 +293,8 @@ def _ports(facts: Facts, container: Container, attachments: Attachments) -> Iter
             remedy = "recreated"
         else:
             wrong, remedy = f"it has rules in {family} for more than its published ports", "removed"
-        withdraw: list[Op] = [] if address else [plan.remove_ports(container.name, container.id, [version])]
-        yield Finding(about, wrong, remedy, [*withdraw, *publish], container=container)
+        remove: list[Op] = [] if address else [plan.remove_ports(container.name, container.id, [version])]
+        yield Finding(about, wrong, remedy, [*remove, *publish], container=container)
 
 
 def _has_namespace(container: Container) -> bool:
@@ -309,15 +309,16 @@ def _stopped(facts: Facts, container: Container) -> Iterator[Finding]:
     about = f"container {container.name}"
     versions = _versions_with(facts, container.id)
     if versions:
-        withdraw: list[Op] = [plan.remove_ports(container.name, container.id, versions)]
         wrong = "it is not running, but rules for its ports remain"
-        yield Finding(about, wrong, "removed", withdraw, container=container)
-    devices = {each.name: each.device for each in facts.networks}
-    for endpoint in container.endpoints:
-        link = facts.links.get(endpoint.veth)
-        if link and link.bridge and link.bridge == devices.get(endpoint.network):
+        remove: list[Op] = [plan.remove_ports(container.name, container.id, versions)]
+        yield Finding(about, wrong, "removed", remove, container=container)
+    attachments = recorded(container, facts.networks)
+    for endpoint in attachments.endpoints:
+        link, network = facts.links.get(endpoint.veth), attachments.networks.get(endpoint.network)
+        if link and network and link.bridge == network.device:
             wrong = f"it is not running, but its link {endpoint.veth} is still attached to {link.bridge}"
-            yield Finding(about, wrong, "removed", [RemoveVeth(endpoint.veth)], container=container)
+            steps = plan.transition(attachments, attachments.without(network.name)).detach
+            yield Finding(about, wrong, "removed", steps, container=container)
     target = facts.netns.get(container.name, "")
     if container.pid and target == f"/proc/{container.pid}/ns/net":
         shown: list[Op] = [ShowNamespace(container.name, container.pid)]
@@ -345,9 +346,9 @@ def _unknown_containers(facts: Facts) -> Iterator[Finding]:
                 if subnet not in others:
                     owners.setdefault(owner_id, (name, []))[1].append(version)
     for owner_id, (name, versions) in owners.items():
-        withdraw: list[Op] = [plan.remove_ports(name, owner_id, versions)]
+        remove: list[Op] = [plan.remove_ports(name, owner_id, versions)]
         wrong = f"{owner_id} does not exist, but rules for its ports do"
-        yield Finding(f"container {name}", wrong, "removed", withdraw)
+        yield Finding(f"container {name}", wrong, "removed", remove)
 
 
 def _container(owner: str) -> tuple[str, str]:

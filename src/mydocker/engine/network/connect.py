@@ -91,7 +91,7 @@ def disconnect(network: str, reference: str, force: bool) -> None:
         after = before.without(name)
         if not state.is_running(container):
             cleanup.network(container)  # if it was killed with its monitor, it still has a lease
-            container.networks = [endpoint.asked().to_json() for endpoint in after.endpoints]
+            container.networks = [endpoint.as_requested().to_json() for endpoint in after.endpoints]
             state.save(container, durable=True)
             return
         if after.bindings:

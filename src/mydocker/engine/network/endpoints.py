@@ -58,7 +58,7 @@ class Prepared:
             from mydocker.network import leases
 
             leases.release_all(container.id, container.endpoints)
-            container.networks = [endpoint.asked().to_json() for endpoint in container.endpoints]
+            container.networks = [endpoint.as_requested().to_json() for endpoint in container.endpoints]
             container.bound_ports = []
         self._owned = False
 
@@ -244,7 +244,7 @@ def _addressed(asked: Endpoint, network: Network, address: str, container_id: st
     from mydocker.model.options.addresses import cidr, mac_of
     from mydocker.network import ipam
 
-    endpoint = asked.asked()
+    endpoint = asked.as_requested()
     address6 = ipam.address6(network, address)
     endpoint.device, endpoint.veth = f"eth{number}", f"veth{container_id[:8]}{number}"
     endpoint.address, endpoint.gateway = cidr(network.subnet).with_prefix(address), network.gateway

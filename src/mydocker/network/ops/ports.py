@@ -84,7 +84,7 @@ class RemovePorts(Op):
             _forget_udp(version, self.ports)
 
     def describe(self) -> str:
-        return f"withdraw the ports of {self.name}"
+        return f"remove the rules of the ports of {self.name}"
 
     def shell(self) -> str:
         return "\n".join(deletion(self.id, self.versions))
