@@ -188,7 +188,7 @@ class TestRefused:
             machine.run("ip", "link", "delete", f"{net}-h")
 
     @pytest.mark.parametrize(
-        ("script", "said"), [("echo no >&2; exit 1", "no"), ("exit 0", "iptables has not done what it was told")]
+        ("script", "said"), [("echo no >&2; exit 1", "no"), ("exit 0", "iptables did not change the rules")]
     )
     def test_where_the_rules_cannot_be_made(self, machine, mydocker, net, directory, script, said):
         """An iptables-restore that fails, or one that SELinux keeps from reading what it is given, and that says that
