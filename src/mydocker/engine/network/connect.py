@@ -36,7 +36,7 @@ def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[s
         container = state.load(container.id)
         _check_joinable(container)
         if any(endpoint.network == target.name for endpoint in container.endpoints):
-            raise Conflict(f"container {container.name} is on network {target.name} already", "")
+            raise Conflict(f"container {container.name} is already connected to network {target.name}", "")
         hostname = bundle.load_request(container).hostname
         asked.aliases = with_hostname(target.name, asked.aliases, hostname)
         if not state.is_running(container):
@@ -55,8 +55,8 @@ def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[s
 def _check_joinable(container: Container) -> None:
     if is_mode(container.network):
         raise Conflict(
-            f"container {container.name} was made with --net {container.network}",
-            "only one that began on a network can join",
+            f"container {container.name} was created with --net {container.network}",
+            "only a container created on a network can be connected",
         )
 
 
@@ -67,7 +67,7 @@ def _next_number(container: Container) -> int:
     number = 1 + max(numbers, default=-1)
     if number > _LAST:
         raise Conflict(
-            f"container {container.name} has left networks too often", f"'mydocker restart {container.name}'"
+            f"container {container.name} has no network device number left", f"'mydocker restart {container.name}'"
         )
     return number
 
@@ -87,7 +87,7 @@ def disconnect(network: str, reference: str, force: bool) -> None:
         before = attachments_of(container)
         if not any(endpoint.network == name for endpoint in before.endpoints):
             hint = f"see 'mydocker inspect {container.name}'"
-            raise NotFound(f"container {container.name} is not on network {name}", hint)
+            raise NotFound(f"container {container.name} is not connected to network {name}", hint)
         after = before.without(name)
         if not state.is_running(container):
             cleanup.network(container)  # if it was killed with its monitor, it still has a lease

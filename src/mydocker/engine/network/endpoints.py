@@ -124,12 +124,14 @@ def check_ports(texts: list[str], networks: list[Network]) -> None:
 
     egress = next((network for network in networks if not network.internal), None)
     if not egress:
-        raise Conflict("no port can be published on an internal network", "add a network that is not")
+        raise Conflict(
+            "no port can be published on an internal network", "connect the container to another network, too"
+        )
     for port in ports.parse_published(texts):
         if ":" in port.host_ip and not egress.subnet6:
             raise Conflict(
                 f"port {port.source} can't be published: network {egress.name} has no IPv6",
-                "'mydocker network create --ipv6 NAME' makes one that has",
+                "'mydocker network create --ipv6 NAME' creates one with IPv6",
             )
 
 
@@ -263,7 +265,7 @@ def _open_shared(container: Container) -> int:
         other = state.load(container.network.partition(":")[2])
     except NotFound:
         raise NotFound(
-            f"the container whose network {container.name} shares is gone", "create it again, with another --net"
+            f"the container whose network {container.name} shares no longer exists", "recreate it with another --net"
         ) from None
     pidfd = open_pidfd(other)
     if pidfd < 0:
