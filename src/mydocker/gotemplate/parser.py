@@ -116,7 +116,7 @@ class Parser:
                 parts.append(action(pipeline, not slots))
 
     def control(self, word: str) -> Part:
-        """Parse the rest of an if, range or with, up to its end."""
+        """Parse the remainder of an if, range or with, up to its end."""
         self.deeper(self.peek()[2])
         self.scopes.append({})
         condition, slots, span = self.pipeline(word)

@@ -1,4 +1,4 @@
-"""syscall(2) for the rest of kernel/: it returns the kernel's result or raises OSError.
+"""syscall(2) for the other modules of kernel/: it returns the kernel's result or raises OSError.
 
 `_ctypes` is the C half of ctypes: it loads in 0.4 ms instead of 2.8 ms. Calls keep the interpreter's lock
 (FUNCFLAG_PYTHONAPI), so that a clone by one of them leaves the child with a consistent interpreter.

@@ -213,7 +213,7 @@ class Forward(Waiting):
 
 
 class _Try:
-    """One try of a query. number: its ID. unsent, received: the rest of the query and the start of the answer (TCP)."""
+    """One try of a query. number: its ID. unsent, received: the end of the query, the start of the answer (TCP)."""
 
     def __init__(self, server: str, number: int, unsent: bytes) -> None:
         self.server, self.number, self.unsent, self.received = server, number, unsent, b""
