@@ -167,10 +167,7 @@ def save_failure(container: Container, why: str, code: int) -> None:
         remove(container.id, container.name, container.own_volumes)
         return
     container.status = "exited" if container.finished_at else "created"
-    container.networks, container.bound_ports = (
-        [endpoint.as_requested().to_json() for endpoint in container.endpoints],
-        [],
-    )
+    container.networks, container.bound_ports = container.requested_networks, []
     container.pid, container.error = 0, why
     container.exit_code = code if code in (126, 127) else _NOT_STARTED
     try:
@@ -277,9 +274,8 @@ def _take_name(container_id: str, name: str) -> None:
         pass
     with Lock(f"{paths.NAMES}/.lock"):
         holder = _linked_id(link)
-        if _abandoned(holder) and not os.path.isdir(
-            paths.container(holder)
-        ):  # in this order: it may have just been committed
+        # In this order: it may have just been committed.
+        if _abandoned(holder) and not os.path.isdir(paths.container(holder)):
             unlist(holder, name)
         try:
             os.symlink(_LINK + container_id, link)

@@ -1,6 +1,6 @@
 """A container's record as plain data: record.json, and the questions that it answers by itself.
 
-state.py reads and writes it; whether the processes that it names still exist, state.py says, too.
+state.py reads and writes the record, and tells whether the processes that it names still exist.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Container:
     model.network.Endpoint, each. requested_ports: as the user wrote them; bound_ports: those in effect while it runs,
     as options.ports writes them. exposed: the ports that it listens on, 80/tcp. restart: options.restart's text.
     restart_count: restarts since a person started it. restart_delay: milliseconds between the last run and this one, or
-    the next. ended_by: a word of options.restart, from when it was told to end until it is started."""
+    the next. ended_by: a word of options.restart, from the request to end it until its next start."""
 
     id: str
     name: str
@@ -83,6 +83,11 @@ class Container:
             return [from_json(Endpoint, each) for each in self.networks]
         except (TypeError, ValueError) as error:
             raise unusable(self, f"networks: {error}") from None
+
+    @property
+    def requested_networks(self) -> list[dict[str, Any]]:
+        """The value of `networks` while the container does not run. Raises CorruptRecord."""
+        return [endpoint.as_requested().to_json() for endpoint in self.endpoints]
 
     def is_up(self) -> bool:
         """docker's Up: it was started, and its end is not recorded yet."""

@@ -58,7 +58,7 @@ class Prepared:
             from mydocker.network import leases
 
             leases.release_all(container.id, container.endpoints)
-            container.networks = [endpoint.as_requested().to_json() for endpoint in container.endpoints]
+            container.networks = container.requested_networks
             container.bound_ports = []
         self._owned = False
 
