@@ -144,8 +144,8 @@ def run_or_undo(plan: Iterable[Op]) -> None:
 
 
 def attempt(plan: list[Op]) -> list[str]:
-    """Do each op of a clean-up, also after one that failed; what could not be done is returned. No fault is injected:
-    this is the way back."""
+    """Do each op of a clean-up, also after one that failed. Return what could not be done. No fault is injected: faults
+    are for starts and changes, not for the way back."""
     from mydocker.ops.base import Context
 
     failures = []

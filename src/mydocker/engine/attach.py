@@ -76,7 +76,7 @@ class Console:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def forget(self) -> None:
+    def reset_handlers(self) -> None:
         """Reset the signal handlers in a forked child: they are for the command line only."""
         _signal.set_wakeup_fd(-1)
         for number in self._saved_handlers:

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 class Note(str):
-    """A remark about what was done: for stderr."""
+    """A remark for stderr."""
 
 
 def restore() -> Iterator[str | MydockerError]:
     """Record the ends that no monitor could record, bring all networks up, and start containers by their policies.
 
-    Yields a line for each change, and an error for each failure. Nothing is said of what needs no change.
+    Yields a line for each change, and an error for each failure.
     """
-    yield from _tried("what was interrupted", _sweep)
+    yield from _tried("what was interrupted", _cleanup_state)
     returning: list[Container] = []
     for container_id in state.ids():
-        yield from _tried(f"container {container_id[:12]}", _settle, container_id, returning)
+        yield from _tried(f"container {container_id[:12]}", _record_end, container_id, returning)
     for name in networks.names():
         yield from _tried(f"network {name}", _bring_up, name)
     if networks.names():
@@ -56,12 +56,12 @@ def _tried(what: str, do: Callable[..., list[str]], *args: Any) -> Iterator[str 
         yield MydockerError(f"{what}: {reason(error)}")
 
 
-def _sweep() -> list[str]:
+def _cleanup_state() -> list[str]:
     state.cleanup()
     return []
 
 
-def _settle(container_id: str, returning: list[Container]) -> list[str]:
+def _record_end(container_id: str, returning: list[Container]) -> list[str]:
     """Record the end that a dead monitor could not, and clean up. Appends to `returning` if the restart policy asks for
     a start."""
     with state.lock(state.stored(container_id)):
@@ -74,7 +74,7 @@ def _settle(container_id: str, returning: list[Container]) -> list[str]:
             try:
                 cleanup(container, load_spec(container))
                 container.pid, container.bound_ports = 0, []
-                container.networks = [endpoint.as_requested().to_json() for endpoint in container.endpoints]
+                container.networks = container.requested_networks
             finally:
                 state.save(container, durable=True)
             if container.auto_remove:

@@ -7,6 +7,8 @@ nothing to do.
 from __future__ import annotations
 
 from mydocker.errors import CorruptRecord, HostError
+from mydocker.kernel import cgroups
+from mydocker.trace import attempt, undo_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +19,7 @@ if TYPE_CHECKING:
 
 def cleanup(container: Container, spec: dict[str, Any]) -> None:
     """Remove the container's cgroup, and do what network() does. Raises OSError, MydockerError."""
-    from mydocker.kernel import cgroups
     from mydocker.runtime import plan
-    from mydocker.trace import undo_all
 
     try:
         steps = plan.plan(spec, container.directory, cgroups.layout()).host
@@ -35,13 +35,11 @@ def network(container: Container) -> None:
     endpoints = container.endpoints
     if container.pid:
         from mydocker.ops.namespaces import ShowNamespace
-        from mydocker.trace import undo_all
 
         undo_all([ShowNamespace(container.name, container.pid)])
     if any(endpoint.address for endpoint in endpoints):
         from mydocker.model.attachments import recorded
         from mydocker.network import plan
-        from mydocker.trace import attempt
 
         steps = plan.transition(recorded(container), None)
         problems = attempt([*steps.redirect, *steps.detach])

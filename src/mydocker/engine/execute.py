@@ -77,7 +77,7 @@ def execute(container: Container, request: ExecRequest) -> int:
                 raise _ended(request) from None
             raise
         if joiner == 0:
-            console.forget()
+            console.reset_handlers()
             set_title("mydocker: exec")  # before it enters: in the container, /proc may be forged
             init.main(_work(join, spec, request, size), streams, theirs.fileno(), clones=True, traced=False)
         theirs.close()
@@ -217,7 +217,7 @@ def _environment(rows: list[str], request: ExecRequest) -> list[str]:
 
 
 def _words(command: list[str], environment: dict[str, str]) -> list[str]:
-    """Pass a sole argument with white space that is not a file to the shell: article 5.4's `exec bird "ls -l"`."""
+    """Pass a sole argument with white space that is not a file to the shell: `exec bird "ls -l"`, as in the book."""
     if len(command) == 1 and len(command[0].split()) > 1:
         try:
             init.find_program(command[0], environment.get("PATH", ""))

@@ -46,9 +46,9 @@ def start(
     draft: Draft | None = None,
     restarting: bool = False,
 ) -> Started:
-    """Start a container that is not running. attach: stay with it until its end. stdin: forward our stdin. draft: what
-    it has just been created from, which is then not read again. restarting: its restart policy asks for the start, and
-    this process is its monitor.
+    """Start a container that is not running. attach: stay with it until its end. stdin: forward our stdin. draft: the
+    draft that it has just been created from, so that no file is read again. restarting: its restart policy asks for the
+    start, and this process is its monitor.
 
     Raises MydockerError if it can't be started. The container is then as it was before, and its record says why; with
     --rm it is gone.
@@ -106,7 +106,8 @@ def start(
 
 
 def _check_status(container: Container, restarting: bool) -> None:
-    """Raise Conflict if the container can't be started now. A start by a user ends the row of its restarts."""
+    """Raise Conflict if the container can't be started now. A start by a user resets the count of restarts and
+    the back-off."""
     if restarting:
         if not container.is_restarting():
             raise Conflict(f"container {container.name} is no longer restarting", "it was stopped")

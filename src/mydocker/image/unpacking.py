@@ -231,7 +231,7 @@ class _Unpacker:
                 os.close(directory)
 
     def _dress_like_below(self, directory: int, name: str, path: str) -> None:
-        """Directories missing from the archive get their owner and mode from the layers below."""
+        """Give a directory that the archive lacks the owner and mode that it has in the layers below."""
         there = _as_below(self.below or [], path)
         if there is not None:
             os.chown(name, there.st_uid, there.st_gid, dir_fd=directory)

@@ -75,7 +75,8 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 
 def _program(table: int, address: str, port: int) -> bytes:
-    """If all tests hold, assign the table's socket for the protocol. Every packet passes in any case."""
+    """Assemble the program: if all tests hold, assign the table's socket for the protocol. Every packet passes in any
+    case."""
     tests = [
         (_FAMILY, AF_INET),
         (_LOCAL_PORT, port),

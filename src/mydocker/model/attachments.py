@@ -1,4 +1,4 @@
-"""What a container is attached to, as one value: its endpoints on networks, and the ports of the host that lead to it.
+"""A container's attachments as one value: its endpoints on networks, and the ports of the host that lead to it.
 
 To start, connect, disconnect, publish, repair and clean up is to go from one such value to another: network/plan.py
 plans the steps between two of them.

@@ -1,7 +1,7 @@
 """One small class for every operation that changes kernel state.
 
 An op is plain data: its fields are JSON. Planners make lists of ops; only trace.py calls do() and undo(). The modules
-beside this one and network/ops.py define the classes, each with the decorator `operation`.
+beside this one and in network/ops/ define the classes, each with the decorator `operation`.
 """
 
 from __future__ import annotations

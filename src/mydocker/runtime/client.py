@@ -1,4 +1,4 @@
-"""The attached command line, as the monitor sees it, which never waits for it while the container runs."""
+"""The monitor's view of the attached command line. While the container runs, the monitor never waits for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _KINDS = {b"stdout": STDOUT, b"stderr": STDERR}
 
 
 class Client:
-    """behind: output that the command line has not taken yet. gone: it has hung up; then sending does nothing."""
+    """behind: output that the command line has not taken yet. gone: the command line has hung up, so sending does
+    nothing."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -39,7 +40,7 @@ class Client:
         self.flush()
 
     def flush(self) -> None:
-        """Send what it takes without waiting."""
+        """Send as much as the command line takes without waiting."""
         while self.behind:
             try:
                 self.channel.send(*self.behind[0])

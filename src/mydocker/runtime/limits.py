@@ -81,7 +81,7 @@ def _v2(resources: dict[str, Any]) -> list[tuple[str, str, Any]]:
 
 
 def _or_max(value: int | None) -> int | str | None:
-    """The kernel's word for the spec's -1, no limit."""
+    """Return the kernel's `max` for the spec's -1, no limit."""
     return "max" if value is not None and value < 0 else value
 
 

@@ -166,14 +166,14 @@ def exec_status(message: Message) -> int:
 
 @record
 class Orders:
-    """A container to start: what a monitor has to know.
+    """All that a monitor needs to start a container.
 
     record: model.container.Container's fields. spec: its config.json. program: its seccomp filter, compiled. networks:
-    those that it joins, as JSON; its ends of them are in the record. size: rows and columns of its terminal. fresh: it
+    those that it joins, as JSON; its endpoints are in the record. size: rows and columns of its terminal. fresh: it
     was just created, so an earlier start can't have left anything. attach: the caller wants its output. stdin: the
-    caller's goes in. explain: the caller wants the trace of the start. log_size: bytes a file. dns: --dns. notes: what
-    the caller has done, as Trace has it. Descriptors: lock, the one on the container; shared, the network namespace
-    that it joins, or -1; bound_sockets, those of each published port."""
+    caller's stdin is forwarded to it. explain: the caller wants the trace of the start. log_size: bytes a file. dns:
+    --dns. notes: what the caller has done, as Trace has it. Descriptors: lock, the one on the container; shared, the
+    network namespace that it joins, or -1; bound_sockets, those of each published port."""
 
     record: dict[str, Any]
     spec: dict[str, Any]

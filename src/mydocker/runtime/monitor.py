@@ -83,7 +83,7 @@ class Monitor:
         """Take over a container that another interpreter has started."""
         record, pid = self.record, self.container.pid
         self.plan = plan(spec, record.directory, self.layout, name=record.name, pid=pid)
-        self.trace.adopt([*self.plan.host, *self.plan.published])  # what it is attached to, _detach() undoes
+        self.trace.adopt([*self.plan.host, *self.plan.published])  # _detach() undoes the attachments
         if self.container.control >= 0:
             self.listen(self.container.control)
 
@@ -110,7 +110,8 @@ class Monitor:
         self.container.control, self.control = descriptor, Control(descriptor, self)
 
     def update(self, message: dict[str, Any], networks: list[Network], descriptors: list[int]) -> None:
-        """Adopt what a command line has changed: the networks and ports of now, and the sockets that hold the ports."""
+        """Adopt a command line's change: the current networks and ports, and the sockets that are bound to the
+        ports."""
         from mydocker.model.attachments import recorded
 
         record, container = self.record, self.container
@@ -119,7 +120,7 @@ class Monitor:
         self.attachments, container.networks = recorded(record, networks), message["network_records"]
         resolver = self._take_sockets(self.attachments, message["bound_sockets"], descriptors)
         if resolver:
-            if container.resolver:  # of networks that it has left since
+            if container.resolver:  # for the networks that it was on before
                 container.resolver.close()
             container.open_resolver(resolver)
         elif container.resolver:
@@ -194,7 +195,7 @@ class Monitor:
         from mydocker.network import leases
 
         try:
-            # The record may tell of a network that a command line was killed in the middle of joining.
+            # A command line may have been killed while it connected a network: then only the record names it.
             on_disk = state.load(self.record.id).endpoints
         except MydockerError:
             on_disk = []  # damaged, or gone
@@ -202,8 +203,7 @@ class Monitor:
             leases.release_all(self.record.id, [*self.record.endpoints, *on_disk])
         except (OSError, MydockerError) as error:
             return [f"could not release its addresses: {error}"]
-        self.record.networks = [endpoint.as_requested().to_json() for endpoint in self.record.endpoints]
-        self.record.bound_ports = []
+        self.record.networks, self.record.bound_ports = self.record.requested_networks, []
         return []
 
     def _record_end(self, code: int, problems: str) -> None:
@@ -243,7 +243,7 @@ class Monitor:
             on_disk = state.stored(record.id)
             record.restart, record.ended_by = on_disk.restart, on_disk.ended_by
             # Networks and ports that came too late for this run are for the next.
-            record.networks = [endpoint.as_requested().to_json() for endpoint in on_disk.endpoints]
+            record.networks = on_disk.requested_networks
             record.requested_ports = on_disk.requested_ports
         except CorruptRecord:
             pass

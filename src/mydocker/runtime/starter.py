@@ -114,7 +114,7 @@ class Starter:
             hint = "is a limit on processes or namespaces reached?"
             raise StepFailed(f"{CLONE}: {os.strerror(error.errno or 0)}", hint, "clone") from None
         if self.container.pid == 0:
-            ahead = len(self.plan.links) + len(self.plan.published)  # the monitor counts on meanwhile
+            ahead = len(self.plan.links) + len(self.plan.published)  # the monitor does these meanwhile
             number = self.trace.number + ahead
             init.main(init.container(self.plan), streams, theirs.fileno(), number, traced=self._is_traced())
         self.trace.span(CLONE, self.plan.clone_shell(), began)
@@ -248,7 +248,7 @@ class Starter:
 
     def _report_started(self) -> None:
         container, orders = self.container, self.orders
-        # The pidfd always; stdin only to its user. With a detached `-i` the monitor keeps it open, as docker does.
+        # Send stdin only to a caller that uses it. With a detached `-i` the monitor keeps it open, as docker does.
         descriptors = [container.pidfd]
         gives_stdin = orders.stdin and container.stdin >= 0
         if gives_stdin or (orders.attach and self.record.tty):

@@ -58,7 +58,7 @@ class Supervised:
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
         self.bound_sockets: dict[str, list[int]] = {}
-        self.networks: list[dict[str, Any]] = []  # that it is on, as JSON
+        self.networks: list[dict[str, Any]] = []  # those that it is on, as JSON
         self.dns: list[str] = []
         self.log: LogWriter
         self.client: Client | None = None

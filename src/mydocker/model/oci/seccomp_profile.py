@@ -271,8 +271,8 @@ def _conditions(
 
 
 def _check(value: Any, shape: Any, where: str) -> None:
-    """Raises InvalidArgument, naming the place, if a value does not have the shape. A null field is missing, as in
-    Go."""
+    """Check that a value has the shape. A null field counts as missing, as in Go. Raises InvalidArgument, which names
+    the place."""
     if isinstance(shape, tuple):
         if value not in shape:
             raise _invalid(f"{where} is {value!r}", f"one of {', '.join(shape)}")

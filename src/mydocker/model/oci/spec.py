@@ -66,8 +66,7 @@ _LIMITS = {
     "as": (-1, -1),
 }
 
-# The device cgroup allows to make any node (not to open it), the terminals, and the devices of /dev. runc adds the
-# same.
+# The device cgroup allows making any node (but not opening it), the terminals, and the devices of /dev, as with runc.
 _DEVICES = [
     ("c", None, None, "m"),
     ("b", None, None, "m"),

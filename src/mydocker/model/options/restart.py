@@ -44,9 +44,8 @@ def split(policy: str) -> tuple[str, int]:
 def restart_delay(policy: str, ended_by: str, code: int, count: int, previous_delay: int, uptime: int) -> int:
     """Return the milliseconds to wait before a container that has ended is restarted; 0: it is not restarted.
 
-    code: its exit code. count: how often it was restarted since a person has started it. previous_delay: how
-    long it had waited before the run that has ended, 0 if that was not a restart. uptime: how long that run was, in
-    milliseconds.
+    code: its exit code. count: restarts since a person started it. previous_delay: the wait before the run that has
+    ended, 0 if that was not a restart. uptime: the length of that run, in milliseconds.
     """
     kind, maximum = split(policy)
     restarts = kind in ("always", "unless-stopped") or (kind == "on-failure" and code and not 0 < maximum <= count)

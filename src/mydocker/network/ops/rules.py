@@ -53,7 +53,7 @@ class AddNetworkRules(Op):
             _turn_on_forwarding(version)  # also where it is on: a link may have come that hears no advertisements now
 
     def undo(self) -> None:
-        """What was on before stays on: somebody may have come to need it."""
+        """Leave forwarding on where it was on before: another program may rely on it by now."""
         stays = [version for version in _versions(self.subnet6) if version not in self.turned_on]
         _remove_network(self.id, self.subnet6, self.turned_on, stays)
 
@@ -116,8 +116,8 @@ class RemoveNetworkRules(Op):
 
 @operation
 class RemoveOldFlavour(Op):
-    """What the host's firewall has of ours in the flavour of iptables that it used before. owner_ids: of these alone,
-    as another store's networks have theirs there; none: all of it. The guard stays until the other flavour has it."""
+    """Remove our rules from the flavour of iptables that the host used before. owner_ids: only the rules of these, as
+    another store may have rules there; none: all rules. The guard stays until the other flavour has it."""
 
     version: int
     flavour: str
@@ -178,5 +178,5 @@ def _remove_rules(version: int, network_id: str, guarded: bool, stays: bool) -> 
             cgroups.write(_forwarding(version), "0" if firewall.is_last(saved, network_id) else "1")
         return firewall.remove_network(saved, network_id, keep_guard=stays)
 
-    for _ in range(2):  # two that go at once each saw the other: who looks again is the last
+    for _ in range(2):  # two concurrent removals each see the other's rules, so look once more
         iptables.change(version, plan)
