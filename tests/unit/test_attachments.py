@@ -68,7 +68,7 @@ class TestNetworks:
 
     def test_what_stands_beside_goes_before_the_long_form_and_aliases_add_up(self):
         _, (lab,) = parse("name=lab,ip=10.0.0.7,alias=db", ip="10.0.0.8", aliases=["db", "cache"])
-        assert (lab.wanted_ip, lab.aliases) == ("10.0.0.8", ["db", "cache"])
+        assert (lab.requested_ip, lab.aliases) == ("10.0.0.8", ["db", "cache"])
 
     def test_each_has_aliases_of_its_own(self):
         _, (lab, web) = parse("name=lab,alias=db", "web", aliases=["cache"])
@@ -76,7 +76,7 @@ class TestNetworks:
 
     def test_addresses_are_in_their_usual_spelling(self):
         _, (lab,) = parse("name=lab,ip=FD00::0007")
-        assert lab.wanted_ip == "fd00::7"
+        assert lab.requested_ip == "fd00::7"
 
     def test_nothing_of_a_start_is_in_it(self):
         _, (lab,) = parse("lab", ip="10.0.0.7", aliases=["db"])

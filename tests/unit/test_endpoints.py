@@ -162,7 +162,7 @@ class TestCheck:
 
     def test_an_address_of_another_network(self):
         wanted = request("bridge")
-        wanted.networks[0]["wanted_ip"] = "10.8.0.9"
+        wanted.networks[0]["requested_ip"] = "10.8.0.9"
         with pytest.raises(InvalidArgument, match="is not in network bridge"):
             endpoints.check(wanted)
 
@@ -186,7 +186,7 @@ class TestImagined:
 
     def test_what_was_asked_for_goes_before(self):
         wanted = request("lab", name="web")
-        wanted.networks[0].update(wanted_ip="10.8.1.9", wanted_mac="02:00:00:00:00:09", aliases=["db"])
+        wanted.networks[0].update(requested_ip="10.8.1.9", requested_mac="02:00:00:00:00:09", aliases=["db"])
         made = endpoints.imagined(ID, wanted)
         (end,) = made.endpoints
         assert (made.name, end.aliases) == ("web", ["db"])

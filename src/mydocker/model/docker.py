@@ -249,7 +249,7 @@ def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
     exposed = sorted({*request.exposed_ports, *_bindings(record.requested_ports, "")})
     if exposed:
         shown["ExposedPorts"] = {port: {} for port in exposed}
-    mac = next((endpoint.wanted_mac for endpoint in record.endpoints if endpoint.wanted_mac), "")
+    mac = next((endpoint.requested_mac for endpoint in record.endpoints if endpoint.requested_mac), "")
     if mac:
         shown["MacAddress"] = mac
     if request.no_healthcheck:
@@ -310,7 +310,7 @@ def _endpoint(endpoint: Endpoint, record: Container, networks: dict[str, str], h
     aliases = _aliases(endpoint, record, hostname)
     return {
         **_UNCONNECTED,
-        "IPAMConfig": {"IPv4Address": endpoint.wanted_ip} if endpoint.wanted_ip else None,
+        "IPAMConfig": {"IPv4Address": endpoint.requested_ip} if endpoint.requested_ip else None,
         "Aliases": aliases or None,
         "NetworkID": networks.get(endpoint.network, ""),
         **_addresses(endpoint, record, networks),

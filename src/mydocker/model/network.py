@@ -57,8 +57,8 @@ class Endpoint:
     veth: the name of its peer on the host. address, address6: with /PREFIX."""
 
     network: str
-    wanted_ip: str = ""
-    wanted_mac: str = ""
+    requested_ip: str = ""
+    requested_mac: str = ""
     aliases: list[str] = []
     device: str = ""
     veth: str = ""
@@ -70,7 +70,7 @@ class Endpoint:
 
     def as_requested(self) -> Endpoint:
         """The endpoint of a container that does not run."""
-        return Endpoint(self.network, self.wanted_ip, self.wanted_mac, self.aliases)
+        return Endpoint(self.network, self.requested_ip, self.requested_mac, self.aliases)
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)

@@ -47,12 +47,12 @@ def transition(before: Attachments | None, after: Attachments | None) -> Steps:
     something are harmless if it does not exist, so a clean-up need not know how far a transition came."""
     old, new = before.endpoints if before else [], after.endpoints if after else []
     kept = {endpoint.veth for endpoint in old} & {endpoint.veth for endpoint in new}
-    joined = [endpoint for endpoint in new if endpoint.veth not in kept]
+    added = [endpoint for endpoint in new if endpoint.veth not in kept]
     left = [endpoint.veth for endpoint in old if endpoint.veth not in kept]
     redirect, publish = _rules(before, after)
     return Steps(
-        attach=[_veth(after.networks[endpoint.network], endpoint) for endpoint in joined] if after else [],
-        inside=_inside(before, after, joined) if after else [],
+        attach=[_veth(after.networks[endpoint.network], endpoint) for endpoint in added] if after else [],
+        inside=_inside(before, after, added) if after else [],
         redirect=redirect,
         detach=[veths.RemoveVeth(veth) if after else veths.DetachVeth(veth) for veth in left],
         publish=publish,
@@ -63,11 +63,11 @@ def _veth(network: Network, endpoint: Endpoint) -> veths.MakeVeth:
     return veths.MakeVeth(endpoint.veth, network.device, network.mtu, endpoint.device, endpoint.mac)
 
 
-def _inside(before: Attachments | None, after: Attachments, joined: list[Endpoint]) -> list[Op]:
+def _inside(before: Attachments | None, after: Attachments, added: list[Endpoint]) -> list[Op]:
     steps: list[Op] = []
-    if not before and not any(endpoint.address6 for endpoint in joined):
+    if not before and not any(endpoint.address6 for endpoint in added):
         steps.append(veths.DisableIPv6())
-    for endpoint in joined:
+    for endpoint in added:
         if before and endpoint.address6:
             steps.append(veths.EnableIPv6(endpoint.device))  # off since the start, if no network had IPv6 then
         steps.append(_configure(after.networks[endpoint.network], endpoint))

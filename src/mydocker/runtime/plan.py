@@ -118,7 +118,7 @@ def plan(
     root = f"{directory}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
-    joined = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
+    shared_paths = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
     host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout)
     annotations = spec.get("annotations", {})
     driver = choice.named(annotations[DRIVER])
@@ -126,7 +126,7 @@ def plan(
     links: list[Op] = []
     published: list[Op] = []
     steps: list[Op] = [
-        *(JoinNetwork(path, shared) for path in joined),
+        *(JoinNetwork(path, shared) for path in shared_paths),
         CloseDescriptors(trampoline.FIRST_FREE_FD),
         NewSession(),
         ResetSignals(),

@@ -38,8 +38,8 @@ app.add_typer(system.host, name="system", cls=Group, subcommand_metavar="COMMAND
 app.add_typer(network.app, name="network", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Networks")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"mydocker version {__version__}")
         raise typer.Exit()
 

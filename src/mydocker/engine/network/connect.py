@@ -28,9 +28,9 @@ def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[s
     """
     builtin.check_joinable(network)
     target = endpoints.asked_for(network)
-    _, (asked,) = net.parse([target.name], ip, "", aliases)
-    if asked.wanted_ip:
-        ipam.check(target, asked.wanted_ip)
+    _, (endpoint,) = net.parse([target.name], ip, "", aliases)
+    if endpoint.requested_ip:
+        ipam.check(target, endpoint.requested_ip)
     container = state.find(reference)
     with state.lock(container):
         container = state.load(container.id)
@@ -38,14 +38,14 @@ def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[s
         if any(endpoint.network == target.name for endpoint in container.endpoints):
             raise Conflict(f"container {container.name} is already connected to network {target.name}", "")
         hostname = bundle.load_request(container).hostname
-        asked.aliases = with_hostname(target.name, asked.aliases, hostname)
+        endpoint.aliases = with_hostname(target.name, endpoint.aliases, hostname)
         if not state.is_running(container):
-            container.networks.append(asked.to_json())
+            container.networks.append(endpoint.to_json())
             state.save(container, durable=True)
             return []
         notes = lifecycle.bring_up(target)
         before = attachments_of(container)
-        after = before.with_endpoint(target, endpoints.take(container, target, asked, _next_number(container)))
+        after = before.with_endpoint(target, endpoints.take(container, target, endpoint, _next_number(container)))
         if after.egress and not before.bindings:  # until now no network led out
             after = after.with_ports(ports.parse_published(container.requested_ports))
         _rewrite_etc(container, before, rewire(container, before, after))

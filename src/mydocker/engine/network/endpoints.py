@@ -89,8 +89,8 @@ def check(request: CreateRequest) -> list[str]:
     networks = [asked_for(each["network"], make=not request.dry_run) for each in request.networks]
     _name_networks(request, [network.name for network in networks])
     for each, network in zip(request.networks, networks):
-        if each["wanted_ip"]:
-            ipam.check(network, each["wanted_ip"])
+        if each["requested_ip"]:
+            ipam.check(network, each["requested_ip"])
     if not request.published:
         return []
     if all(network.internal for network in networks):
@@ -148,7 +148,7 @@ def imagined(container_id: str, request: CreateRequest) -> Attachments | None:
     for number, each in enumerate(request.networks):
         network, endpoint = network_of(each["network"], make=False), Endpoint(**each)
         taken = {parse(lease.address)[0] for lease in leases.read(network.name)}
-        address = endpoint.wanted_ip or ipam.lowest_free(network, taken)
+        address = endpoint.requested_ip or ipam.lowest_free(network, taken)
         if not address:
             raise leases.full(network)
         attachments = attachments.with_endpoint(network, _addressed(endpoint, network, address, container_id, number))
@@ -229,7 +229,7 @@ def take(container: Container, network: Network, endpoint: Endpoint, number: int
     from mydocker.network import leases
 
     names = [container.name, *endpoint.aliases]
-    address, before = leases.take(network, container.id, names, endpoint.wanted_ip)
+    address, before = leases.take(network, container.id, names, endpoint.requested_ip)
     if before:  # that container was killed with its monitor, so its rules still lead to the address
         from mydocker.network import plan
         from mydocker.trace import Trace
@@ -242,15 +242,15 @@ def take(container: Container, network: Network, endpoint: Endpoint, number: int
     return _addressed(endpoint, network, address, container.id, number)
 
 
-def _addressed(asked: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
+def _addressed(requested: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
     from mydocker.model.options.addresses import cidr, mac_of
     from mydocker.network import ipam
 
-    endpoint = asked.as_requested()
+    endpoint = requested.as_requested()
     address6 = ipam.address6(network, address)
     endpoint.device, endpoint.veth = f"eth{number}", f"veth{container_id[:8]}{number}"
     endpoint.address, endpoint.gateway = cidr(network.subnet).with_prefix(address), network.gateway
-    endpoint.mac = asked.wanted_mac or mac_of(address)
+    endpoint.mac = requested.requested_mac or mac_of(address)
     if address6:
         endpoint.address6, endpoint.gateway6 = cidr(network.subnet6).with_prefix(address6), network.gateway6
     return endpoint

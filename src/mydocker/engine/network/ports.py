@@ -72,10 +72,10 @@ def remove(reference: str, texts: list[str]) -> list[ports.Port]:
 
 def _which(container: Container, current: list[ports.Port], text: str) -> list[int]:
     """The places in `current` that the text means. Raises NotFound if there are none."""
-    wanted = ports.parse_published([text])
-    if len(wanted) > 1:
+    given = ports.parse_published([text])
+    if len(given) > 1:
         raise InvalidArgument(f"'{text}' is more than one port", "give them one by one")
-    (port,) = wanted
+    (port,) = given
     places = []
     for at, each in enumerate(current):
         same_host = not port.host or (port.host, port.host_ip) in ((each.host, each.host_ip), (each.host, ""))

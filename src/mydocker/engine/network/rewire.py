@@ -80,7 +80,7 @@ def _missing(one: Attachments, other: Attachments) -> list[Endpoint]:
 
 
 class _Change:
-    """A transition under way. detached: a veth has been removed. told: the monitor has adopted `after`."""
+    """A transition under way. detached: a veth has been removed. adopted: the monitor has adopted `after`."""
 
     def __init__(
         self, container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None
@@ -89,7 +89,7 @@ class _Change:
         self.was_requested = container.requested_ports
         self.requested = container.requested_ports if requested_ports is None else requested_ports
         self.resolver: list[int] = []
-        self.detached = self.told = False
+        self.detached = self.adopted = False
 
     def apply(self, sockets: binding.Sockets) -> None:
         steps, trace = plan.transition(self.before, self.after), Trace("host")
@@ -102,7 +102,7 @@ class _Change:
         self.detached = bool(steps.detach)
         leases.release_all(self.container.id, _missing(self.before, self.after))
         self._tell(self.after, sockets, self.resolver)
-        self.told = True
+        self.adopted = True
         trace.run(steps.publish)
 
     def revert(self) -> None:
@@ -112,7 +112,7 @@ class _Change:
         attempt([*steps.redirect, *steps.detach, *steps.publish])
         leases.release_all(self.container.id, _missing(self.after, self.before))
         self._save(self.before, self.was_requested)
-        if self.told and state.is_running(self.container):
+        if self.adopted and state.is_running(self.container):
             try:
                 self._tell(self.before, {}, [])
             except MydockerError:

@@ -29,7 +29,7 @@ def parse(options: list[str], ip: str, mac: str, aliases: list[str]) -> tuple[st
             return option, []
     endpoints = [_endpoint(option) for option in options]
     first = endpoints[0]
-    first.wanted_ip, first.wanted_mac = ip or first.wanted_ip, mac or first.wanted_mac
+    first.requested_ip, first.requested_mac = ip or first.requested_ip, mac or first.requested_mac
     first.aliases += aliases
     for endpoint in endpoints:
         _check(endpoint)
@@ -59,9 +59,9 @@ def _endpoint(option: str) -> Endpoint:
         if key == "name":
             endpoint.network = DEFAULT if value == "default" else value
         elif key == "ip":
-            endpoint.wanted_ip = value
+            endpoint.requested_ip = value
         elif key == "mac-address":
-            endpoint.wanted_mac = value
+            endpoint.requested_mac = value
         elif key == "alias":
             endpoint.aliases.append(value)
         else:
@@ -78,8 +78,8 @@ def _check(endpoint: Endpoint) -> None:
         raise InvalidArgument(
             f"'{endpoint.network}' is not a network", f"use --net {endpoint.network}, and no other --net"
         )
-    if endpoint.wanted_ip:
-        endpoint.wanted_ip = addresses.show(*addresses.parse(endpoint.wanted_ip))
-    if endpoint.wanted_mac:
-        endpoint.wanted_mac = addresses.mac(endpoint.wanted_mac)
+    if endpoint.requested_ip:
+        endpoint.requested_ip = addresses.show(*addresses.parse(endpoint.requested_ip))
+    if endpoint.requested_mac:
+        endpoint.requested_mac = addresses.mac(endpoint.requested_mac)
     endpoint.aliases = [names.hostname(alias) for alias in dict.fromkeys(endpoint.aliases)]
