@@ -1,4 +1,4 @@
-"""The pages for readers: links lead somewhere, and README's Chinese twin says the same."""
+"""The pages for readers: what they name exists, links lead somewhere, and README's Chinese twin says the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "examples/README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+TOP = {path.name for path in ROOT.iterdir()}
+# From the top of the checkout, such as `tests/unit/`, or in the package, such as `state.py`. A * may be in it.
+PATH = re.compile(r"`([\w.-]+/[\w./*-]*|[\w-]+\.py)`")
+PLACE = re.compile(r"`(\w+)` in `([\w./]+\.py)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh.md"
 
@@ -16,6 +20,12 @@ README, CHINESE = ROOT / "README.md", ROOT / "README.zh.md"
 def headings(page: Path) -> list[str]:
     prose = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
     return re.findall(r"(?m)^(#+) ", prose)
+
+
+def located(path: str, page: Path = README) -> list[Path]:
+    """From the top of the checkout, in the package, or beside the page."""
+    places = [ROOT] if path.split("/")[0] in TOP else [ROOT / "src/mydocker", page.parent]
+    return [each for place in places for each in place.glob(path.rstrip("/"))]
 
 
 def links(page: Path) -> list[str]:
@@ -30,6 +40,16 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 class TestPage:
+    def test_every_path_exists(self, page):
+        named = [
+            path for path in PATH.findall(page.read_text()) if path.endswith((".py", "/")) or path.split("/")[0] in TOP
+        ]
+        assert [path for path in named if not located(path, page)] == []
+
+    def test_every_name_is_where_the_page_says(self, page):
+        for name, path in PLACE.findall(page.read_text()):
+            assert re.search(rf"(?m)^ *(def|class) {name}\b", located(path)[0].read_text()), f"{name} in {path}"
+
     def test_every_link_leads_somewhere(self, page):
         for link in links(page):
             if "://" in link:
