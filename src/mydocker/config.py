@@ -73,7 +73,7 @@ def _compile() -> dict[str, Any]:
         if key not in KEYS:
             raise InvalidArgument(f"unknown key '{key}' in {paths.CONFIG}", f"known keys: {', '.join(KEYS)}")
         if type(value) is not type(KEYS[key][0]):
-            kind = "a whole number" if isinstance(KEYS[key][0], int) else "text"
+            kind = "an integer" if isinstance(KEYS[key][0], int) else "text"
             raise InvalidArgument(f"{key} in {paths.CONFIG} is {kind}, not '{value}'", KEYS[key][1])
         values[key] = value
     _check(values)

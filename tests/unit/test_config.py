@@ -80,7 +80,7 @@ class TestRefused:
         [
             ("log_sise: 5", "unknown key 'log_sise'"),
             ("1: 2", "unknown key '1'"),
-            ("log_size: 10m", "log_size in .* is a whole number, not '10m'"),
+            ("log_size: 10m", "log_size in .* is an integer, not '10m'"),
             ("log_size: 1.5", "not '1.5'"),
             ("log_size: yes", "not 'True'"),
             ("log_files:", "log_files in .* not 'None'"),
@@ -100,7 +100,7 @@ class TestRefused:
             ("network_pool: 10.0.0.0/24", "has no IPv4 subnets of size /20"),
             ("network_size: 12", "has no IPv4 subnets of size /12"),
             ("network_size: 31", "has no IPv4 subnets of size /31"),
-            ("network_size: /24", "network_size in .* is a whole number, not '/24'"),
+            ("network_size: /24", "network_size in .* is an integer, not '/24'"),
             ("- log_size", "is not a list of `key: value` lines"),
             ("just text", "is not a list of"),
             ("log_size: [", "can't read"),

@@ -48,7 +48,7 @@ class Draft:
     driver: Any
     spec: dict[str, Any]
     program: bytes
-    volumes: dict[str, bool]  # name -> whether it is anonymous
+    volumes: dict[str, bool]  # name -> True if it is anonymous
     notes: list[str] = []
 
     @property

@@ -126,7 +126,7 @@ def _await_start(
 ) -> None:
     """Wait until the child has become the program, or raise the reason why it has not. Closes the channel."""
     console.abort = child.kill
-    if not console.serve({channel.fileno(): lambda: child.hear(channel, request.command[0])}, seconds=_PATIENCE):
+    if not console.serve({channel.fileno(): lambda: child.receive(channel, request.command[0])}, seconds=_PATIENCE):
         child.kill()
         child.failure = StepFailed(f"container {container.name} did not let exec in for {_PATIENCE} s", "is it frozen?")
     channel.close()
@@ -235,7 +235,7 @@ class _Child:
         self.failure: MydockerError | None = None
         self.errno = 0  # of the failure, 0 if it has none
 
-    def hear(self, channel: messages.Channel, command: str) -> bool:
+    def receive(self, channel: messages.Channel, command: str) -> bool:
         """Read a message. Returns False at the end of the messages."""
         message = channel.receive()
         number = messages.exec_status(message)

@@ -48,8 +48,8 @@ def version() -> dict[str, Any]:
 
 
 def info() -> dict[str, Any]:
-    """Return docker's document as far as it is true here, and mydocker's own facts. What mydocker does not have, has
-    docker's empty value of that type."""
+    """Return docker's document as far as it is true here, and mydocker's own facts. Features that mydocker does not
+    have have docker's empty value."""
     containers, broken = listing.containers(True, [])
     running = sum(1 for container in containers if container.is_up())
     driver, why = choice.choose(config.load()["storage_driver"])

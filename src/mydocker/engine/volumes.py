@@ -2,7 +2,7 @@
 
 volumes/<name>/_data          the files that containers see
 volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
-volumes/.new.*                a volume that is being made or removed: a rename adds it to the list, or takes it off
+volumes/.new.*                a volume that is being made or removed: a rename lists or unlists it
 volumes/.lock                 flock: its holder may make and remove volumes
 """
 

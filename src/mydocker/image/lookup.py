@@ -1,6 +1,5 @@
 """Find an image that a container can start from: in the store, with its layers unpacked. The code that makes or unpacks
-one is imported when it is needed.
-"""
+images is imported only when it is needed."""
 
 from __future__ import annotations
 

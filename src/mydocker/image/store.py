@@ -314,8 +314,8 @@ def lock(shared: bool = False) -> Lock:
 def keep(image: Image) -> Lock:
     """Lock the store so that the image is not removed, until a container's record refers to it. Raises NotFound if it
     has been removed since it was looked up."""
-    held = lock(shared=True)
+    shared = lock(shared=True)
     if not all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers):
-        held.release()
+        shared.release()
         raise NotFound(f"image {image.id[:19]} has just been removed", "import it again")
-    return held
+    return shared

@@ -75,7 +75,7 @@ class _Unpacker:
 
     def run(self, reader: Reader) -> None:
         try:
-            self._dress_like_below(self.root, ".", ".")
+            self._set_metadata_from_below(self.root, ".", ".")
             for entry in reader:
                 try:
                     self._entry(reader, entry)
@@ -127,11 +127,11 @@ class _Unpacker:
             self._make_link(above, name, path, entry)
         elif entry.type == tar.FIFO:
             self._make(above, name, lambda directory: os.mkfifo(name, 0o600, dir_fd=directory))
-            _dress(self.parent_fd, name, entry)
+            _set_metadata(self.parent_fd, name, entry)
         elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
             if entry.type != tar.CHARACTER or _STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
                 self._make(above, name, lambda directory: _make_device(directory, name, entry))
-                _dress(self.parent_fd, name, entry)
+                _set_metadata(self.parent_fd, name, entry)
         else:
             raise _refused(entry.name, f"an entry of the unknown type {entry.type!r}")
 
@@ -158,7 +158,7 @@ class _Unpacker:
                 _set_opaque(directory, name)
             elif not stat.S_ISDIR(there.st_mode):
                 raise _refused(entry.name, "a directory over an earlier entry that is not a directory") from None
-        _dress(directory, name, entry)
+        _set_metadata(directory, name, entry)
         _set_attributes(f"/proc/self/fd/{directory}/{name}", entry)
         self.times[path] = entry.time
 
@@ -224,13 +224,13 @@ class _Unpacker:
             directory = self._open("/".join(parts[:depth]), _PARENT)
             try:
                 os.mkdir(name, 0o700, dir_fd=directory)
-                self._dress_like_below(directory, name, "/".join(parts[: depth + 1]))
+                self._set_metadata_from_below(directory, name, "/".join(parts[: depth + 1]))
             except FileExistsError:
                 pass
             finally:
                 os.close(directory)
 
-    def _dress_like_below(self, directory: int, name: str, path: str) -> None:
+    def _set_metadata_from_below(self, directory: int, name: str, path: str) -> None:
         """Give a directory that the archive lacks the owner and mode that it has in the layers below."""
         there = _as_below(self.below or [], path)
         if there is not None:
@@ -290,7 +290,7 @@ def _set_attributes(place: int | str, entry: tar.Entry) -> None:
                 raise
 
 
-def _dress(directory: int, name: str, entry: tar.Entry) -> None:
+def _set_metadata(directory: int, name: str, entry: tar.Entry) -> None:
     """Set owner, mode and time of a new directory, FIFO or device. No link can be in its place."""
     os.chown(name, entry.uid, entry.gid, dir_fd=directory)
     os.chmod(name, entry.mode, dir_fd=directory)

@@ -34,7 +34,7 @@ _UDP = 17
 _BUFFER = 65536
 
 
-def forget_udp(version: int, ports: list[int]) -> None:
+def delete_udp_entries(version: int, ports: list[int]) -> None:
     """Delete the entries of all UDP connections to these ports of the host, before translation. version: of IP, 4 or 6.
 
     Does nothing on a kernel without ctnetlink. Raises OSError.

@@ -76,7 +76,7 @@ class _Copy:
         try:
             destination = open_in_root(self.roots[1], path or ".", DIR, resolve=STRICT)
             if not path:
-                _dress(source, destination, ".", os.fstat(source), self.flatten)
+                _set_metadata(source, destination, ".", os.fstat(source), self.flatten)
             for name in os.listdir(source):
                 self._entry(source, destination, name, f"{path}/{name}" if path else name)
         finally:
@@ -109,7 +109,7 @@ class _Copy:
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=destination)
         else:
             os.mknod(name, kind | 0o600, info.st_rdev, dir_fd=destination)
-        _dress(source, destination, name, info, self.flatten)
+        _set_metadata(source, destination, name, info, self.flatten)
         if kind != stat.S_IFDIR and info.st_nlink > 1:
             self.links[info.st_dev, info.st_ino] = path
 
@@ -185,7 +185,7 @@ def _copy_range(reader: int, writer: int, at: int, count: int) -> int:
     return os.sendfile(writer, reader, at, count)
 
 
-def _dress(source: int, destination: int, name: str, info: os.stat_result, flatten: bool) -> None:
+def _set_metadata(source: int, destination: int, name: str, info: os.stat_result, flatten: bool) -> None:
     """Set the copy's owner, mode, extended attributes and times, in an order in which no call undoes an earlier one."""
     old, new = f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{destination}/{name}"
     os.chown(new, info.st_uid, info.st_gid, follow_symlinks=False)  # removes setuid bits and capabilities

@@ -1,6 +1,5 @@
 """Files that a hostile container may have written, opened and removed without following a link out of their directory;
-and the atomic write behind every record.
-"""
+and the atomic write behind every record."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Lock:
             self.release()
 
     def _take(self, path: str, how: int, wait: float | None) -> None:
-        """flock(2) itself has no bound."""
+        """Take the lock, with a bound that flock(2) itself does not have."""
         if wait is None:
             fcntl.flock(self.descriptor, how)
             return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def make_raw(terminal: int) -> list[Any]:
-    """Do cfmakeraw(3): the container's own terminal does what is turned off here. Returns what restore() needs."""
+    """Do cfmakeraw(3), as the container's own terminal echoes and edits. Returns the mode for restore()."""
     saved, mode = termios.tcgetattr(terminal), termios.tcgetattr(terminal)
     mode[0] &= ~(
         termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP

@@ -27,7 +27,7 @@ def connect(network: str, reference: str, ip: str, aliases: list[str]) -> list[s
     Raises MydockerError; then everything is as before.
     """
     builtin.check_joinable(network)
-    target = endpoints.asked_for(network)
+    target = endpoints.find_or_make(network)
     _, (endpoint,) = net.parse([target.name], ip, "", aliases)
     if endpoint.requested_ip:
         ipam.check(target, endpoint.requested_ip)

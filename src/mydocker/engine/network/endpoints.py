@@ -86,7 +86,7 @@ def check(request: CreateRequest) -> list[str]:
         return [f"WARNING: Published ports are discarded {discarded}"] if discarded else []  # docker's, for host
     from mydocker.network import ipam
 
-    networks = [asked_for(each["network"], make=not request.dry_run) for each in request.networks]
+    networks = [find_or_make(each["network"], make=not request.dry_run) for each in request.networks]
     _name_networks(request, [network.name for network in networks])
     for each, network in zip(request.networks, networks):
         if each["requested_ip"]:
@@ -99,7 +99,7 @@ def check(request: CreateRequest) -> list[str]:
     return []
 
 
-def asked_for(name: str, make: bool = True) -> Network:
+def find_or_make(name: str, make: bool = True) -> Network:
     """Like network_of(), but for user input: also accepts IDs. Records hold names only, because a name may equal the
     start of another network's ID."""
     from mydocker.engine.network import networks

@@ -41,7 +41,7 @@ class PublishPorts(Op):
                     self._replace(version, rules)
             except OSError:
                 self._replace(version, rules)  # another program has removed our chains
-            _forget_udp(version, self.ports, self.before or [])
+            _delete_udp_entries(version, self.ports, self.before or [])
 
     def _versions(self) -> list[int]:
         return [4, 6] if self.address6 else [4]
@@ -81,7 +81,7 @@ class RemovePorts(Op):
     def do(self, context: Context) -> None:
         for version in self.versions:
             iptables.change(version, lambda saved: firewall.remove(saved, self.id), "nat")
-            _forget_udp(version, self.ports)
+            _delete_udp_entries(version, self.ports)
 
     def describe(self) -> str:
         return f"remove the rules of the ports of {self.name}"
@@ -90,8 +90,8 @@ class RemovePorts(Op):
         return "\n".join(deletion(self.id, self.versions))
 
 
-def _forget_udp(version: int, *published: list[str]) -> None:
-    """Make the kernel forget UDP conversations, to which new rules would never apply."""
+def _delete_udp_entries(version: int, *published: list[str]) -> None:
+    """Delete the conntrack entries of UDP ports, as new rules would never apply to them."""
     ports = {port.host for texts in published for port in parse_published(texts) if port.protocol == "udp"}
     if ports:
-        conntrack.forget_udp(version, sorted(ports))
+        conntrack.delete_udp_entries(version, sorted(ports))
