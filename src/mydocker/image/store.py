@@ -62,7 +62,7 @@ def resolve(reference: str) -> Image:
     CorruptRecord."""
     try:
         return look(reference)
-    except CorruptRecord:  # or it was removed between two reads: under the lock what is missing is missing
+    except CorruptRecord:  # or the image was removed between two reads, which the lock rules out
         with lock(shared=True):
             return look(reference)
 

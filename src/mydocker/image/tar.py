@@ -1,6 +1,6 @@
 """The tar format, as far as its reader (tar_reader.py) and its writer (tar_writer.py) share it.
 
-tarfile is not used for what others have packed: it keeps every entry in memory, reads an extended header of any size
+tarfile is not used for archives from others: it keeps every entry in memory, reads an extended header of any size
 into it, and in the versions of Python that distributions ship, a crafted one keeps it busy for ever (CVE-2024-6232,
 CVE-2025-8194). It is three times as slow, too.
 """

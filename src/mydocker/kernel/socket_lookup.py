@@ -25,7 +25,7 @@ _ATTRIBUTES = 72  # bytes of union bpf_attr
 
 
 def steer(sockets: dict[int, int], address: str, port: int) -> int:
-    """Steer what comes in for address:port of this network namespace to the sockets, protocol -> descriptor.
+    """Steer packets for address:port of this network namespace to the sockets, protocol -> descriptor.
 
     Returns a descriptor, with whose end the steering ends. Raises OSError if the kernel is too old or refuses.
     """

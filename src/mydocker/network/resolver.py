@@ -80,7 +80,8 @@ class Resolver:
         return [self.epoll.fileno()] if self._credit() > 0 else []
 
     def timeout(self) -> float | None:
-        """Give up what is overdue. Returns the seconds until the next deadline, None if there is none."""
+        """Handle the connections and queries that are overdue. Returns the seconds until the next deadline, None if
+        there is none."""
         now = monotonic()
         for waiting in self._waiting():
             if waiting.deadline <= now:

@@ -37,7 +37,8 @@ _IDLE = 10.0  # seconds in which a client must send a query, or take its answer
 
 
 class Waiting:
-    """Base of what has a deadline, a time of monotonic(), after which overdue() gives up or tries something else."""
+    """A connection or query with a deadline, a time of monotonic(). After it, overdue() gives up or tries another
+    way."""
 
     deadline = 0.0
 

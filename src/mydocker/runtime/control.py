@@ -48,7 +48,7 @@ class Control:
         self._listener = socket(fileno=descriptor)
 
     def serve(self) -> None:
-        """Serve one command line. Whatever is wrong with its request is ignored, and never ends the container."""
+        """Serve one command line. A malformed request is ignored, and never ends the container."""
         try:
             descriptor, _ = self._listener._accept()  # type: ignore[attr-defined]
             client = messages.channel_of(descriptor)

@@ -109,7 +109,7 @@ def take_down(network: Network) -> list[str]:
 
 
 def find_for_removal(reference: str) -> Network:
-    """As networks.find(), but a network with a broken record is described by what is left of it on the host."""
+    """Like networks.find(), but describe a network with a broken record by its remains on the host."""
     try:
         return networks.find(reference)
     except CorruptRecord:

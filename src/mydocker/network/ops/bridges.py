@@ -8,10 +8,9 @@ from mydocker.ops.base import Context, Op, operation, quote
 
 @operation
 class MakeBridge(Op):
-    """addresses: the host's own on that network, with /PREFIX. mtu: bytes. tag: what tells it from others' (bridge.py).
+    """Make a bridge, or complete one of ours. Its rules must exist before it, as they guard 127.0.0.0/8.
 
-    One of ours that is there gets what it lacks. Its rules have to be there before it: they guard 127.0.0.0/8.
-    """
+    addresses: the host's own on that network, with /PREFIX. mtu: bytes. tag: the mark of our bridges (bridge.py)."""
 
     device: str
     addresses: list[str]

@@ -43,7 +43,7 @@ class AddNetworkRules(Op):
         owner, rules = self._owner(), self._rules(version)
         guard = self._guard() if version in self.forwarding_guards else None
         iptables.change(version, lambda saved: firewall.replace(saved, version, owner, rules, guard))
-        # SELinux may keep a program from reading what it is given, and then it says that all is well.
+        # SELinux may keep iptables-restore from reading its input; it then reports success.
         there = {rule.spec for rule in firewall.parse(iptables.save(version))[0]}
         if not all(rule.spec in there for rule in rules + (guard or [])):
             raise OSError(errno.EIO, "iptables did not change the rules, but reported success")
