@@ -1,6 +1,6 @@
-"""A container's attachments as one value: its endpoints on networks, and the ports of the host that lead to it.
+"""A container's attachments as one value: its endpoints on networks, and its published ports.
 
-To start, connect, disconnect, publish, repair and clean up is to go from one such value to another: network/plan.py
+To start, connect, disconnect, publish, repair and clean up is to go from one such value to another. network/plan.py
 plans the steps between two of them.
 """
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @record
 class Attachments:
-    """id, name: the container's. endpoints: in order of joining. networks: by name; an endpoint whose network is not
-    among them, as its record is gone, leads nowhere. bindings: the published ports, with the host's numbers once they
-    are bound."""
+    """id, name: the container's. endpoints: in order of joining. networks: by name; an endpoint leads nowhere if its
+    network's record is gone, so that the network is not among them. bindings: the published ports; once they are bound,
+    each has the host's final number."""
 
     id: str
     name: str
@@ -37,28 +37,37 @@ class Attachments:
 
     @property
     def egress(self) -> Endpoint | None:
-        """The way to the outside world, and back: the first endpoint that is not internal."""
-        known = ((endpoint, self.networks.get(endpoint.network)) for endpoint in self.endpoints)
-        return next((endpoint for endpoint, network in known if network and not network.internal), None)
+        """The way to the outside world and back: the first endpoint whose network is not internal. Published ports are
+        redirected to its address."""
+        for endpoint in self.endpoints:
+            network = self.networks.get(endpoint.network)
+            if network and not network.internal:
+                return endpoint
+        return None
 
     @property
     def ports(self) -> list[str]:
-        """The bindings as texts of a record."""
+        """The bindings as the record has them, as texts."""
         return [port.text for port in self.bindings]
 
     def versions_of(self, port: Port) -> list[int]:
-        """The versions of IP by which the port leads to the container: of its own address, if it has one, or else of
-        the network."""
+        """The versions of IP by which the port reaches the container. A port that names no address of the host is
+        reached by IPv6 only if the container has an IPv6 address."""
         if not self.egress:
             return []
         return [version for version in port.versions if version == 4 or port.host_ip or self.egress.address6]
+
+    def endpoints_beyond(self, other: Attachments | None) -> list[Endpoint]:
+        """The endpoints that `other` does not have."""
+        veths = {endpoint.veth for endpoint in other.endpoints} if other else set()
+        return [endpoint for endpoint in self.endpoints if endpoint.veth not in veths]
 
     def with_endpoint(self, network: Network, endpoint: Endpoint) -> Attachments:
         networks = {**self.networks, network.name: network}
         return Attachments(self.id, self.name, [*self.endpoints, endpoint], networks, self.bindings)
 
     def without(self, network: str) -> Attachments:
-        """Leave a network. Ports stay published while another network leads out."""
+        """Leave a network. Ports stay published if another network leads out."""
         endpoints = [endpoint for endpoint in self.endpoints if endpoint.network != network]
         networks = {name: each for name, each in self.networks.items() if name != network}
         remaining = Attachments(self.id, self.name, endpoints, networks, self.bindings)
@@ -69,8 +78,8 @@ class Attachments:
 
 
 def recorded(container: Container, networks: Iterable[Network] = ()) -> Attachments:
-    """The attachments on a record. networks: may be more than the container is on; without any, the value is good for a
-    clean-up only. Raises CorruptRecord."""
+    """The attachments on a record. networks: the container's, and possibly others; without them, the value is good for
+    a clean-up only. Raises CorruptRecord."""
     bindings: list[Port] = []
     if container.bound_ports:
         from mydocker.model.options.ports import parse_published

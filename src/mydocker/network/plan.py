@@ -1,6 +1,6 @@
-"""Plan every change of what a container is attached to. Pure: leased addresses and bound ports come in.
+"""Plan every change of what a container is attached to. Pure: addresses are leased and ports bound before.
 
-A start is one such change:
+A start is one such change, from nothing to a value:
 
 host                                        container
  bridge, rules (with the first container)
@@ -8,6 +8,11 @@ host                                        container
  attach: veth pair, its peer in the namespace
  ── NETWORK_READY ─────────────────────────▶ waits for it
  publish: rules of published ports           inside: addresses, routes, the resolver's sockets
+
+A published port is a DNAT rule for each version of IP, from a number of the host to the address of the egress endpoint.
+When the container leaves that network, the port moves: its rule is replaced by one to the next endpoint. A socket
+reserves the number. It is bound before the rule is there and closed after the rule is gone, so rules change in two
+steps: `redirect` before the monitor closes old sockets, `publish` when it has the new ones.
 """
 
 from __future__ import annotations
@@ -30,8 +35,9 @@ class Steps:
     """The steps of a transition, in the order in which they are done.
 
     attach: make veth pairs. inside: configure them, in the container's network namespace. redirect: change the rules of
-    ports that move or end, whose sockets are still bound. detach: the veths of networks that the container leaves.
-    publish: add the rules of new ports, when a monitor has their sockets."""
+    ports that move to another endpoint or are no longer published; their sockets are still bound. detach: take away the
+    veths of networks that the container leaves. publish: add the rules of new ports, once the monitor has their
+    sockets."""
 
     attach: list[Op]
     inside: list[Op]
@@ -45,13 +51,11 @@ def transition(before: Attachments | None, after: Attachments | None) -> Steps:
 
     After its end the veths are only detached: the kernel removes them with the network namespace. Steps that remove
     something are harmless if it does not exist, so a clean-up need not know how far a transition came."""
-    old, new = before.endpoints if before else [], after.endpoints if after else []
-    kept = {endpoint.veth for endpoint in old} & {endpoint.veth for endpoint in new}
-    added = [endpoint for endpoint in new if endpoint.veth not in kept]
-    left = [endpoint.veth for endpoint in old if endpoint.veth not in kept]
+    added = after.endpoints_beyond(before) if after else []
+    left = [endpoint.veth for endpoint in before.endpoints_beyond(after)] if before else []
     redirect, publish = _rules(before, after)
     return Steps(
-        attach=[_veth(after.networks[endpoint.network], endpoint) for endpoint in added] if after else [],
+        attach=[_make_veth(after.networks[endpoint.network], endpoint) for endpoint in added] if after else [],
         inside=_inside(before, after, added) if after else [],
         redirect=redirect,
         detach=[veths.RemoveVeth(veth) if after else veths.DetachVeth(veth) for veth in left],
@@ -59,7 +63,7 @@ def transition(before: Attachments | None, after: Attachments | None) -> Steps:
     )
 
 
-def _veth(network: Network, endpoint: Endpoint) -> veths.MakeVeth:
+def _make_veth(network: Network, endpoint: Endpoint) -> veths.MakeVeth:
     return veths.MakeVeth(endpoint.veth, network.device, network.mtu, endpoint.device, endpoint.mac)
 
 
@@ -69,7 +73,7 @@ def _inside(before: Attachments | None, after: Attachments, added: list[Endpoint
         steps.append(veths.DisableIPv6())
     for endpoint in added:
         if before and endpoint.address6:
-            steps.append(veths.EnableIPv6(endpoint.device))  # off since the start, if no network had IPv6 then
+            steps.append(veths.EnableIPv6(endpoint.device))  # a start without IPv6 has turned it off
         steps.append(_configure(after.networks[endpoint.network], endpoint))
     if after.has_dns and not (before and before.has_dns):
         steps.append(OpenResolver(RESOLVER))
@@ -87,7 +91,7 @@ def _configure(network: Network, endpoint: Endpoint) -> veths.ConfigureLink:
 
 
 def _rules(before: Attachments | None, after: Attachments | None) -> tuple[list[Op], list[Op]]:
-    """The steps while the ports of `before` are bound, and the steps when those of `after` are."""
+    """Plan `redirect` and `publish`. In between, the rules are those of the ports that both values have."""
     if not (before and before.bindings):
         return [], _publish(after, [] if before else None) if after else []
     if not (after and after.bindings):
@@ -95,7 +99,7 @@ def _rules(before: Attachments | None, after: Attachments | None) -> tuple[list[
     was, now = before.egress, after.egress
     kept = after.with_ports([port for port in after.bindings if port in before.bindings])
     redirect: list[Op] = []
-    if was and was.address6 and not (now and now.address6):
+    if was and was.address6 and not (now and now.address6):  # PublishPorts would leave the rules of IPv6 as they are
         redirect.append(remove_ports(before.name, before.id, [6], before.ports))
     if was != now or kept.bindings != before.bindings:
         redirect += _publish(kept, before.ports) or [_remove(before)]
@@ -103,7 +107,8 @@ def _rules(before: Attachments | None, after: Attachments | None) -> tuple[list[
 
 
 def _publish(attachments: Attachments, before: list[str] | None) -> list[Op]:
-    """Publish all ports, if a network leads out."""
+    """Plan the rules of all ports, in place of those of `before`; none if no network leads out. before: None at a
+    start, when there are none to replace."""
     endpoint = attachments.egress
     if not attachments.bindings or not endpoint:
         return []
@@ -120,7 +125,8 @@ def _remove(attachments: Attachments) -> RemovePorts:
 
 
 def remove_ports(name: str, container_id: str, versions: list[int], ports: list[str] | None = None) -> RemovePorts:
-    """Remove the rules of a container of which nothing more is known. ports: in effect so far, if they are known."""
+    """Plan the removal of the rules of a container's ports, for which its ID is enough. ports: in effect so far, if
+    they are known."""
     from mydocker.network.ops.ports import RemovePorts
 
     return RemovePorts(name, container_id, versions, ports or [])

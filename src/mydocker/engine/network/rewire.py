@@ -1,15 +1,16 @@
 """Change what a running container is attached to: `network connect` and `disconnect`, `port add` and `rm`.
 
     bind        the sockets of new ports
-    record      first: a command line that is killed from here on leaves nothing that no record names
+    record      before the act: a command line that is killed from here on leaves nothing that no record names
     attach      veth pairs
     inside      addresses, routes, the sockets of a resolver, in the container's network namespace
-    redirect    rules of ports that move or end
+    redirect    rules of ports that move to another network, or are no longer published
     detach      veths of networks that the container leaves; their leases are released
-    monitor     it takes the new sockets, closes those that are not needed any more, and resolves names
+    monitor     takes the new sockets, closes those of ports that are gone, answers for names on the present networks
     publish     rules of new ports
 
-So a port is held for as long as it has a rule. After an error, the transition back undoes what was done.
+So a port's socket is bound before its rule is there, and closed after the rule is gone. After an error, the transition
+back undoes what was done.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.model.attachments import Attachments
     from mydocker.model.container import Container
-    from mydocker.model.network import Endpoint, Network
+    from mydocker.model.network import Network
 
 
 def attachments_of(container: Container) -> Attachments:
@@ -47,10 +48,11 @@ def attachments_of(container: Container) -> Attachments:
 def rewire(
     container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None = None
 ) -> Attachments:
-    """Attach a running container to `after`, and return that with the numbers of all ports. Its addresses are leased.
+    """Attach a running container to `after`, and return `after` with the final numbers of all ports.
 
-    Caller holds the container's lock. Raises MydockerError; then everything is as before, and new leases are released.
-    The exception is a container that was detached from a network: it stays off, even if its monitor does not answer.
+    before: attachments_of() the container. after: its addresses are leased. requested_ports: for the record, if they
+    change. Caller holds the container's lock. Raises MydockerError; then everything is as before, and the new leases
+    are released. The exception is a container that has left a network: it stays off that network.
     """
     after, sockets = _bind(container, before, after)
     change = _Change(container, before, after, requested_ports)
@@ -69,14 +71,8 @@ def _bind(container: Container, before: Attachments, after: Attachments) -> tupl
     try:
         return binding.bind(before, after)
     except BaseException:
-        leases.release_all(container.id, _missing(after, before))
+        leases.release_all(container.id, after.endpoints_beyond(before))
         raise
-
-
-def _missing(one: Attachments, other: Attachments) -> list[Endpoint]:
-    """The endpoints of one that the other lacks."""
-    veths = {endpoint.veth for endpoint in other.endpoints}
-    return [endpoint for endpoint in one.endpoints if endpoint.veth not in veths]
 
 
 class _Change:
@@ -100,17 +96,18 @@ class _Change:
         trace.run(steps.redirect)
         trace.run(steps.detach)
         self.detached = bool(steps.detach)
-        leases.release_all(self.container.id, _missing(self.before, self.after))
+        leases.release_all(self.container.id, self.before.endpoints_beyond(self.after))
         self._tell(self.after, sockets, self.resolver)
         self.adopted = True
         trace.run(steps.publish)
 
     def revert(self) -> None:
+        """Go back to `before`. A running container that has left a network stays as it is."""
         if self.detached and state.is_running(self.container):
             return
         steps = plan.transition(self.after, self.before)
         attempt([*steps.redirect, *steps.detach, *steps.publish])
-        leases.release_all(self.container.id, _missing(self.after, self.before))
+        leases.release_all(self.container.id, self.after.endpoints_beyond(self.before))
         self._save(self.before, self.was_requested)
         if self.adopted and state.is_running(self.container):
             try:
@@ -151,7 +148,7 @@ class _Change:
             os.close(home)
             if pidfd >= 0:
                 os.close(pidfd)
-        for endpoint in _missing(self.after, self.before):
+        for endpoint in self.after.endpoints_beyond(self.before):
             rtnetlink.flush_linkwatch(endpoint.veth)
 
     def _tell(self, attachments: Attachments, sockets: binding.Sockets, resolver: list[int]) -> None:

@@ -55,7 +55,7 @@ class MakeBridge(Op):
 
 @operation
 class RemoveBridge(Op):
-    """Only if it is ours, by its tag or, before it had one, its address."""
+    """Remove a bridge if it is ours: by its tag or, if its making stopped before it got one, by its MAC address."""
 
     device: str
     tag: str

@@ -50,7 +50,7 @@ class AddNetworkRules(Op):
         if guard is not None:
             if cgroups.read(_forwarding(version)) == "0":
                 self.turned_on = (*self.turned_on, version)
-            _turn_on_forwarding(version)  # also where it is on: a link may have come that hears no advertisements now
+            _turn_on_forwarding(version)  # even if it is on: a link that appeared later needs accept_ra=2, too
 
     def undo(self) -> None:
         """Leave forwarding on where it was on before: another program may rely on it by now."""
@@ -144,7 +144,7 @@ class RemoveOldFlavour(Op):
         return "\n".join(delete_with(self._program(), pattern) for pattern in patterns)
 
 
-# --- network rules ---------------------------------------------------------------------------------------------------
+# --- shared by the ops ------------------------------------------------------------------------------------------------
 
 
 def _versions(subnet6: str) -> tuple[int, ...]:
@@ -158,7 +158,8 @@ def _forwarding(version: int) -> str:
 
 
 def _turn_on_forwarding(version: int) -> None:
-    """A host that forwards IPv6 hears no router advertisements, and loses its own way out, but with accept_ra=2."""
+    """Turn on forwarding. With accept_ra=1, a host that forwards IPv6 ignores router advertisements and loses its own
+    default route, so its links get accept_ra=2."""
     links = "/proc/sys/net/ipv6/conf"
     for link in os.listdir(links) if version == 6 else ():
         if link not in ("all", "default") and cgroups.read(f"{links}/{link}/accept_ra") == "1":
@@ -174,7 +175,7 @@ def _remove_network(network_id: str, subnet6: str, forwarding_guards: Iterable[i
 def _remove_rules(version: int, network_id: str, guarded: bool, stays: bool) -> None:
     def plan(saved: str) -> str:
         if not stays and (guarded or firewall.has_guard(saved)):
-            # Off before what keeps the host from being a router goes; and on again, should a new network have come.
+            # Turn forwarding off before the guard is removed, and on again if a new network has appeared meanwhile.
             cgroups.write(_forwarding(version), "0" if firewall.is_last(saved, network_id) else "1")
         return firewall.remove_network(saved, network_id, keep_guard=stays)
 

@@ -73,7 +73,7 @@ class AttachVeth(Op):
 
 @operation
 class RemoveVeth(Op):
-    """Remove a pair. The container's end goes with it, with its addresses and routes. Harmless if there is none."""
+    """Remove a pair, and with it the addresses and routes of the container's end. Harmless if there is none."""
 
     veth: str
     section = "network"
@@ -178,7 +178,7 @@ class DisableIPv6(Op):
 
 @operation
 class EnableIPv6(Op):
-    """Turn IPv6 on for one link of a container that was started without."""
+    """Turn IPv6 on for one link of a container that was started without IPv6."""
 
     device: str
     section = "network"
@@ -201,12 +201,12 @@ def hairpin_command(veth: str) -> str:
 
 
 def _process(pid: int) -> str:
-    """Name a process in shell: before it is there, by a variable."""
+    """Name a process in shell: by a variable if it does not exist yet."""
     return str(pid) if pid else '"$PID"'
 
 
 def unless_gone(message: rtnetlink.Message) -> None:
-    """Send a message about a link, which may not be there any more."""
+    """Send a message about a link that may no longer exist."""
     try:
         with Netlink() as kernel:
             kernel.request(message)

@@ -1,4 +1,4 @@
-"""attachments.py: what --net and the options beside it ask for."""
+"""model/options/net.py: what --net and the options beside it ask for."""
 
 from __future__ import annotations
 
