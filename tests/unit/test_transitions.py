@@ -98,6 +98,20 @@ def test_a_transition_leads_from_one_to_the_other_and_back(pair):
     assert host.state() == of(before).state()
 
 
+def test_there_is_no_way_back_to_a_network_whose_record_is_gone():
+    """`network disconnect -f` of it: should that fail, all else is as before."""
+    before = Attachments(ID, "web", [Endpoint("gone", device="eth0", veth="veth0", address="10.9.0.2/24")])
+    after = before.without("gone")
+    assert [op.veth for op in plan.transition(before, after).detach] == ["veth0"]
+    steps = plan.transition(after, before)
+    assert (steps.attach, steps.inside) == ([], [])
+
+
+def test_an_endpoint_for_the_next_start_has_no_veth_to_detach():
+    before = Attachments(ID, "web", [Endpoint("lab")], {"lab": NETWORKS["lab"]})
+    assert plan.transition(before, None).detach == []
+
+
 @given(states())
 def test_nothing_is_done_where_nothing_changes(state):
     steps = plan.transition(state, state)

@@ -51,8 +51,8 @@ def transition(before: Attachments | None, after: Attachments | None) -> Steps:
 
     After its end the veths are only detached: the kernel removes them with the network namespace. Steps that remove
     something are harmless if it does not exist, so a clean-up need not know how far a transition came."""
-    added = after.endpoints_beyond(before) if after else []
-    left = [endpoint.veth for endpoint in before.endpoints_beyond(after)] if before else []
+    added = [each for each in after.endpoints_beyond(before) if each.network in after.networks] if after else []
+    left = [each.veth for each in before.endpoints_beyond(after) if each.veth] if before else []
     redirect, publish = _rules(before, after)
     return Steps(
         attach=[_make_veth(after.networks[endpoint.network], endpoint) for endpoint in added] if after else [],
