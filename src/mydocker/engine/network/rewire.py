@@ -55,9 +55,9 @@ def rewire(
     are released. The exception is a container that has left a network: it stays off that network.
     """
     after, sockets = _bind(container, before, after)
-    change = _Change(container, before, after, requested_ports)
+    change = _Change(container, before, after, requested_ports, sockets)
     try:
-        change.apply(sockets)
+        change.apply()
     except BaseException:
         change.revert()
         raise
@@ -75,41 +75,58 @@ def _bind(container: Container, before: Attachments, after: Attachments) -> tupl
         raise
 
 
+def _exists(veth: str) -> bool:
+    return os.path.exists(f"/sys/class/net/{veth}")
+
+
 class _Change:
-    """A transition under way. detached: a veth has been removed. adopted: the monitor has adopted `after`."""
+    """A transition under way. detached: a veth has been removed. told: the monitor may have adopted `after`."""
 
     def __init__(
-        self, container: Container, before: Attachments, after: Attachments, requested_ports: list[str] | None
+        self,
+        container: Container,
+        before: Attachments,
+        after: Attachments,
+        requested_ports: list[str] | None,
+        sockets: binding.Sockets,
     ) -> None:
-        self.container, self.before, self.after = container, before, after
+        self.container, self.before, self.after, self.sockets = container, before, after, sockets
         self.was_requested = container.requested_ports
         self.requested = container.requested_ports if requested_ports is None else requested_ports
         self.resolver: list[int] = []
-        self.detached = self.adopted = False
+        self.detached = self.told = False
 
-    def apply(self, sockets: binding.Sockets) -> None:
+    def apply(self) -> None:
         steps, trace = plan.transition(self.before, self.after), Trace("host")
         trace.pid = self.container.pid
         self._save(self.after, self.requested)
         trace.run(steps.attach)
         self._run_inside(steps, trace)
         trace.run(steps.redirect)
-        trace.run(steps.detach)
-        self.detached = bool(steps.detach)
-        leases.release_all(self.container.id, self.before.endpoints_beyond(self.after))
-        self._tell(self.after, sockets, self.resolver)
-        self.adopted = True
+        try:
+            trace.run(steps.detach)
+        finally:  # an interrupt may come when the veth has gone
+            self.detached = any(not _exists(endpoint.veth) for endpoint in self.before.endpoints_beyond(self.after))
+        self._hand_over()
         trace.run(steps.publish)
+
+    def _hand_over(self) -> None:
+        """Release the addresses of networks that the container has left, and have its monitor adopt `after`."""
+        leases.release_all(self.container.id, self.before.endpoints_beyond(self.after))
+        self.told = True  # also if an interrupt comes before its answer
+        self._tell(self.after, self.sockets, self.resolver)
 
     def revert(self) -> None:
         """Go back to `before`. A running container that has left a network stays as it is."""
         if self.detached and state.is_running(self.container):
+            if not self.told:
+                self._hand_over()
             return
         steps = plan.transition(self.after, self.before)
         attempt([*steps.redirect, *steps.detach, *steps.publish])
         leases.release_all(self.container.id, self.after.endpoints_beyond(self.before))
         self._save(self.before, self.was_requested)
-        if self.adopted and state.is_running(self.container):
+        if self.told and state.is_running(self.container):
             try:
                 self._tell(self.before, {}, [])
             except MydockerError:
