@@ -201,8 +201,8 @@ def test_the_host_becomes_no_router(alone, world):
         lifecycle.remove(made)
 
 
-def test_the_guard_of_an_older_version_is_replaced(alone, world):
-    """It was one rule, without a note of the host's links: those that are here then count, whatever their kind."""
+def test_a_guard_without_a_record_of_the_links_is_replaced(alone, world):
+    """A single rule, and a note that names no links: all links that exist now count, of whatever kind."""
     one, _ = lan(world, 1), lan(world, 2)
     made, _ = create()
     run("iptables -F FORWARD; iptables -F MYDOCKER-GUARD")

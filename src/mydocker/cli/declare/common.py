@@ -1,6 +1,6 @@
 """Shared by the declarations: short names for Typer's three kinds of option, and a help in sections.
 
-All of declare/ works with typer 0.7 to 0.20. That excludes Annotated and `X | None`; and as Typer evaluates
+All of declare/ works with typer 0.7 to 0.25. That excludes Annotated and `X | None`; and as Typer evaluates
 annotations, it excludes `from __future__ import annotations`. Click is used only through Typer's own classes.
 """
 

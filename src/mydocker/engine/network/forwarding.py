@@ -124,7 +124,7 @@ def turned_on() -> Guard:
     numbers, _, names = _read().partition("\n")
     versions, links = [int(word) for word in numbers.split()], names.split()
     if versions and not names:
-        # Written by an older version, whose guard was for all links: take those that exist now.
+        # No links were recorded when forwarding was turned on: take those that exist now.
         links = own_links(bridge.links(), Guard())
     return Guard(versions, links)
 
