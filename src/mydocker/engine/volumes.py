@@ -24,6 +24,7 @@ from mydocker.kernel.files import (
     write_new,
 )
 from mydocker.kernel.locks import Lock
+from mydocker.model.options.times import parse_rfc3339
 from mydocker.record import from_json, record
 
 SCHEMA = 1
@@ -93,8 +94,6 @@ def load(name: str) -> Volume:
     """Read a volume's record. Raises NotFound, or CorruptRecord, which names the file."""
     if not paths.is_entry(name) or not os.path.isdir(paths.volume(name)):
         raise NotFound(f"no such volume: {name}", "see 'mydocker volume ls'")
-    from mydocker.model.options.times import parse_rfc3339
-
     try:
         volume = from_json(Volume, jsontext.loads(read_regular(_file(name))))
         parse_rfc3339(volume.created)

@@ -9,14 +9,17 @@ from mydocker import state
 from mydocker.engine.network import etc
 from mydocker.errors import Conflict, NotFound
 from mydocker.model.attachments import Attachments
-from mydocker.model.network import DEFAULT
+from mydocker.model.network import DEFAULT, Endpoint
+from mydocker.model.options import net, ports
+from mydocker.model.options.addresses import cidr, mac_of, parse
+from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.model.container import Container
-    from mydocker.model.network import Endpoint, Network
+    from mydocker.model.network import Network
     from mydocker.model.options.request import CreateRequest
 
 
@@ -110,9 +113,6 @@ def find_or_make(name: str, make: bool = True) -> Network:
 def _name_networks(request: CreateRequest, names: list[str]) -> None:
     if names == [each["network"] for each in request.networks]:
         return
-    from mydocker.model.network import Endpoint
-    from mydocker.model.options import net
-
     for each, name in zip(request.networks, names):
         each["network"] = name
     request.network = names[0]
@@ -120,8 +120,6 @@ def _name_networks(request: CreateRequest, names: list[str]) -> None:
 
 
 def check_ports(texts: list[str], networks: list[Network]) -> None:
-    from mydocker.model.options import ports
-
     egress = next((network for network in networks if not network.internal), None)
     if not egress:
         raise Conflict(
@@ -140,8 +138,6 @@ def imagined(container_id: str, request: CreateRequest) -> Attachments | None:
     if not request.networks:
         return None
     from mydocker.engine.network import binding
-    from mydocker.model.network import Endpoint
-    from mydocker.model.options.addresses import parse
     from mydocker.network import ipam, leases
 
     attachments = Attachments(container_id, request.name or container_id[:12])
@@ -162,7 +158,6 @@ def _bind(attachments: Attachments, texts: list[str]) -> tuple[Attachments, dict
     if not (texts and attachments.egress):
         return attachments, {}
     from mydocker.engine.network import binding
-    from mydocker.model.options import ports
 
     check_ports(texts, list(attachments.networks.values()))
     nothing = Attachments(attachments.id, attachments.name)
@@ -232,7 +227,6 @@ def take(container: Container, network: Network, endpoint: Endpoint, number: int
     address, before = leases.take(network, container.id, names, endpoint.requested_ip)
     if before:  # that container was killed with its monitor, so its rules still lead to the address
         from mydocker.network import plan
-        from mydocker.trace import Trace
 
         try:
             Trace("host").run([plan.remove_ports(before[:12], before, [4, 6] if network.subnet6 else [4])])
@@ -243,7 +237,6 @@ def take(container: Container, network: Network, endpoint: Endpoint, number: int
 
 
 def _addressed(requested: Endpoint, network: Network, address: str, container_id: str, number: int) -> Endpoint:
-    from mydocker.model.options.addresses import cidr, mac_of
     from mydocker.network import ipam
 
     endpoint = requested.as_requested()
