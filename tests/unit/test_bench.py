@@ -24,7 +24,7 @@ MEASURED = row(mydocker=[0.03, 0.01, 0.02], docker=[0.2, 0.2], podman=[0.1])
 
 
 def peer(name, log, fails=()):
-    """One whose every action is logged, and that fails in some of its turns."""
+    """A contestant whose actions are logged, and that fails in some of its turns."""
 
     def act():
         log.append(name)

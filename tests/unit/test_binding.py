@@ -35,7 +35,7 @@ def publisher(monkeypatch):
 
 @pytest.mark.parametrize("text", ["49153:80", "49153:81"])
 def test_a_port_that_the_container_has_by_chance_cannot_be_added(publisher, text):
-    """It was asked for as any free port, so that what is asked for names no port twice."""
+    """The port was requested as any free port, so the request names no port twice."""
     with pytest.raises(Conflict, match=r"port 0\.0\.0\.0:49153/tcp is taken by container web"):
         binding.bind(publisher, publisher.with_ports([*publisher.bindings, *parse_published([text])]))
 

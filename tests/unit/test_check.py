@@ -450,7 +450,7 @@ class TestRounds:
 
     @pytest.fixture
     def looks(self, monkeypatch):
-        """What each look finds, the last one again and again; and what has been repaired."""
+        """The findings of each survey, the last ones again and again; and the repairs."""
         rounds: list[list[Finding]] = []
         repaired: list[str] = []
         monkeypatch.setattr(check, "sleep", lambda _: None)

@@ -1,4 +1,4 @@
-"""What a person sees of an error: one line on stderr and an exit code."""
+"""Errors as users see them: one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/mydocker/x")
 
 @pytest.fixture
 def said(monkeypatch):
-    """What went to descriptor 2."""
+    """The output on descriptor 2."""
     written = []
     monkeypatch.setattr(failure.os, "write", lambda fd, data: written.append((fd, data.decode())))
     return written

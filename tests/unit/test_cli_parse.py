@@ -51,7 +51,7 @@ def by_full_command_line(argv):
 
 
 def params(*argv):
-    """What differs from the params of the bare command, both ways."""
+    """The differences from the params of the bare command, both ways."""
     verb, fast = fastargs.parse(list(argv))
     assert by_full_command_line(list(argv)) == (verb, fast)
     absent = COMMANDS[tuple(verb.split())][2]
@@ -289,7 +289,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("path", [(), ("volume",), ("network",), ("container",), ("image",)])
     @given(data=st.data())
-    def test_offer_what_changes_something_for_its_own_letters_only(self, path, data):
+    def test_suggest_a_command_that_changes_something_only_for_swapped_letters(self, path, data):
         """`top` is not `stop`, nor `rn` `rm`: no other word is taken for a command that does anything."""
         harmless = {"ps", "logs", "inspect", "images", "port", "wait", "info", "version", "explain", "netmap", "ls",
                     "list", "check", "export"}  # fmt: skip
@@ -311,8 +311,8 @@ class TestErrors:
         with pytest.raises(InvalidArgument, match="unknown command: 'volume ls'"):
             app.run(["volume ls"])
 
-    def test_the_only_word_that_can_be_read_twice(self):
-        """Should a new option bring another one, decide how to call it."""
+    def test_the_only_ambiguous_word(self):
+        """If a new option makes another word ambiguous, choose another name for it."""
         found = set()
         for path, command in COMMANDS.items():
             for long in (name for name in command[3] if name.startswith("--")):
@@ -389,7 +389,7 @@ def kind(command, name):
 
 @st.composite
 def words(draw, command):
-    """One option, in any spelling that there is; most are valid."""
+    """An option in any spelling; most are valid."""
     name = draw(st.sampled_from(sorted(command[3]) or ["--none"]))
     shorts = [name[1] for name in command[3] if len(name) == 2]
     flags = [letter for letter in shorts if kind(command, f"-{letter}") is False]
@@ -432,14 +432,14 @@ def argvs(option):
 @settings(max_examples=400)
 @given(argvs(words))
 def test_both_ways_make_the_same_request(argv):
-    """Whatever is typed; and where Typer refuses or shows help, the fast parser leaves the line to it."""
+    """Any line is parsed alike; where Typer refuses or shows help, the fast parser leaves the line to it."""
     full = by_full_command_line(argv)
     assert fastargs.parse(argv) == (None if full == HELP else full)
 
 
 @st.composite
 def common_words(draw, command):
-    """One option, in a spelling that click's own grammar shares with Go's."""
+    """An option in a spelling that click's own grammar shares with Go's."""
     name = draw(st.sampled_from(sorted(command[3]) or ["--none"]))
     shorts = [name[1] for name in command[3] if len(name) == 2]
     flags = [letter for letter in shorts if kind(command, f"-{letter}") is False]

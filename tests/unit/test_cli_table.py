@@ -46,7 +46,7 @@ class TestDispatch:
         assert dispatch.dispatch("ps", {"all": True}) == 7
         assert called == [{"all": True}]
 
-    def test_refuses_who_is_not_root(self, called, monkeypatch):
+    def test_refuses_a_user_that_is_not_root(self, called, monkeypatch):
         monkeypatch.setattr("os.geteuid", lambda: 1000)
         with pytest.raises(HostError) as caught:
             dispatch.dispatch("ps", {})

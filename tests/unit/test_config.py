@@ -133,7 +133,7 @@ class TestCache:
         assert [config.load()["log_files"] for _ in range(3)] == [5, 5, 5]
         assert len(compiled) == 1
 
-    def test_it_is_what_is_used(self, write, cache):
+    def test_the_compiled_file_is_used(self, write, cache):
         write("log_files: 5\n")
         config.load()
         cache.write_text(cache.read_text().replace('"log_files": 5', '"log_files": 6'))

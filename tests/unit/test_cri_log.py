@@ -170,7 +170,7 @@ class TestFullDisk:
 
     @pytest.mark.parametrize("free", [0, 1, 39, 40, 45, 60])
     @pytest.mark.parametrize("truncates", [True, False])
-    def test_costs_what_could_not_be_written_and_no_more(self, path, disk, free, truncates):
+    def test_a_failed_write_loses_only_what_did_not_fit(self, path, disk, free, truncates):
         writer = LogWriter(path)
         writer.write(OUT, b"one\n")
         disk.update(free=free, truncates=truncates)
@@ -301,7 +301,7 @@ class TestReader:
 class TestFollow:
     @pytest.fixture
     def follow(self, path, monkeypatch):
-        """What a follower sees. While it naps, one of the acts is done; with the last of them the container ends."""
+        """The lines that a follower sees. While it sleeps, an act is done; with the last act the container ends."""
 
         def follow(acts, **options):
             acts = list(acts)

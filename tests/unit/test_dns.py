@@ -200,7 +200,7 @@ def test_only_the_answer_to_the_query_counts():
     assert not ours.answers(received, 77, response(dns.message.make_query("out.example", "AAAA", id=77)))
 
 
-def test_who_does_not_understand_need_not_repeat_the_question():
+def test_a_server_that_understands_nothing_need_not_repeat_the_question():
     received = parsed(query())
     assert ours.answers(received, 5, struct.pack("!6H", 5, 0x8001, 0, 0, 0, 0))
     assert not ours.answers(received, 5, struct.pack("!6H", 5, 0x8000, 0, 0, 0, 0))

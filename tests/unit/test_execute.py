@@ -18,7 +18,7 @@ class TestEnvironment:
     def test_is_the_containers_own(self):
         assert environment(CONTAINERS) == CONTAINERS
 
-    def test_and_what_is_given_in_its_place(self):
+    def test_a_given_value_overrides_the_containers(self):
         assert environment(CONTAINERS, "A=2=3", "B=") == ["PATH=/bin", "A=2=3", "B="]
 
     def test_a_terminal_has_a_kind(self):

@@ -1,4 +1,4 @@
-"""What `explain` prints of a start: for people, for programs, for Perfetto."""
+"""The output of `explain` for a start: for people, for programs, for Perfetto."""
 
 from __future__ import annotations
 
@@ -201,13 +201,13 @@ class TestFolding:
         assert [name for name in "abcd" if f"  make /dev/{name} " in text] == [*"abcd"]
         assert "folded" not in text
 
-    def test_what_there_are_few_of_or_has_failed_stands_alone(self, many):
+    def test_few_or_failed_steps_are_not_folded(self, many):
         many["spans"][1]["error"] = "no"
         text = text_of(many)
         assert "devices" not in text.partition("── total")[0].replace("· devices", "")
         assert "limit: core = 0" in text
 
-    def test_nor_is_what_this_version_does_not_know(self, many):
+    def test_an_unknown_op_is_not_folded(self, many):
         for args in ({"x": 1}, None, "text", 3):
             for row in many["spans"]:
                 row.update(args=args, shell="")

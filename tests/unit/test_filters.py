@@ -21,7 +21,7 @@ def run(monkeypatch, tmp_path):
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """What was compiled, in order."""
+    """The profiles that were compiled, in order."""
     seen = []
     compile = seccomp_compiler.compile
 

@@ -65,7 +65,7 @@ COMMIT
 
 
 def apply(saved: str, text: str) -> str:
-    """What iptables-save would print after iptables-restore: a model of both. Raises for what they would refuse."""
+    """The output of iptables-save after iptables-restore: a model of both. Raises for what they would refuse."""
     tables: dict[str, dict[str, list[str]]] = {name: {} for name in ("mangle", "nat", "filter")}
     builtin = {
         "mangle": "PREROUTING INPUT FORWARD OUTPUT POSTROUTING",
@@ -322,7 +322,7 @@ def test_a_chain_that_somebody_jumps_to_stays():
 
 @given(st.lists(st.sampled_from(FOREIGN.splitlines()), max_size=40), st.booleans())
 def test_a_removal_touches_nothing_of_others(lines, network):
-    """Whatever else is there, only lines with our own ID are deleted."""
+    """Only lines with our own ID are deleted, whatever other rules exist."""
     table = "filter"
     text = f"*{table}\n" + "\n".join(line for line in lines if line.startswith("-A")) + "\n"
     text += "\n".join(f"-A {rule.spec}" for rule in RULES if rule.table == table) + "\nCOMMIT\n"

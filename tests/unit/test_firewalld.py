@@ -19,7 +19,7 @@ def test_zones():
 
 @pytest.fixture
 def told(monkeypatch, tmp_path):
-    """What was run, without the program's name; `answers` by command: an error's text, or what it prints."""
+    """The commands that were run, without the program's name; `answers` by command: an error's text, or the output."""
 
     class Programs:
         commands: list[str] = []
@@ -54,7 +54,7 @@ class TestJoin:
 
     @pytest.mark.parametrize("made", [False, True])
     def test_a_zone_that_firewalld_does_not_know_yet(self, told, tmp_path, made):
-        """It is made, unless it was; firewalld is not asked to read everything again."""
+        """The zone is created if it is missing; firewalld is not reloaded."""
         told.answers[NOW] = "Error: INVALID_ZONE: mydocker"
         if made:
             (tmp_path / "mydocker.xml").touch()

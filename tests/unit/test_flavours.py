@@ -23,7 +23,7 @@ def up(*ids: str) -> dict[str, Link]:
     return {f"br{each[0]}": Link(True, "", False, "bridge", "", firewall.network_owner("n", each)) for each in ids}
 
 
-def test_all_of_it_goes_also_what_nobody_knows_any_more():
+def test_rules_without_a_record_are_removed_too():
     assert flavours.plan("legacy", {4: saved(ID, GONE), 6: ""}, [ID], up(ID)) == [RemoveOldFlavour(4, "legacy", [])]
     assert flavours.plan("nft", {4: saved(GONE), 6: saved(GONE)}, [], {}) == [
         RemoveOldFlavour(4, "nft", []),

@@ -54,7 +54,7 @@ def test_bridges():
     assert forwarding.bridges(HOST, ["eth0", "lan", "gone"]) == ["lan"]
 
 
-def test_who_may_need_it():
+def test_links_whose_owners_may_need_forwarding():
     assert forwarding.foreign_links(HOST, ["wg0"]) == ["cali1", "docker0", "docker0.7", "virbr1"]
     assert forwarding.foreign_links({"lo": link(), "eth0": link(), "shop": link("bridge", alias=TAG)}, []) == []
 

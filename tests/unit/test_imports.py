@@ -103,7 +103,7 @@ def test_go_templates_know_only_errors():
 
 
 def test_ops_know_only_the_kernel():
-    """And the names of capabilities, which is all that they show."""
+    """Ops import only kernel, and the names of capabilities, which they show."""
     known = ("ops", "kernel", "model.oci.capabilities", *BASE)
     assert offenders(["ops"], lambda _, found: within(found, *known)) == []
 

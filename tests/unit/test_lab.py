@@ -1,4 +1,4 @@
-"""What is for lab machines agrees with the program: the commands tested there, the role's settings."""
+"""The files for lab machines agree with the program: the commands tested there, the role's settings."""
 
 from __future__ import annotations
 

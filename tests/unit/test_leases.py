@@ -112,7 +112,7 @@ class TestStale:
         assert leases.active("web") == []
         assert take(container(TWO), requested="10.9.8.2") == "10.9.8.2"
 
-    def test_that_no_record_tells_of_goes_with_its_container(self, container):
+    def test_an_unrecorded_lease_is_released_with_its_container(self, container):
         """Its command line was killed between the two."""
         take(container(ONE, runs=False))
         take(container(TWO))
@@ -136,7 +136,7 @@ class TestStale:
                 take(container(TWO), requested="10.9.8.2")
         assert take(TWO, requested="10.9.8.2") == "10.9.8.2"
 
-    def test_never_of_one_whose_record_nobody_can_read(self, container, store):
+    def test_a_lease_of_a_corrupt_record_is_never_stale(self, container, store):
         take(container(ONE))
         (store / f"containers/{ONE}/record.json").write_text("{")
         assert [lease.container_id for lease in leases.active("web")] == [ONE]

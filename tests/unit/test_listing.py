@@ -61,7 +61,7 @@ class TestWhich:
         assert found(everything=False, last=last) == names
 
     @pytest.mark.parametrize("text", ["status=exited", "exited=3"])
-    def test_who_asks_for_ended_ones_needs_no_all(self, text):
+    def test_a_filter_for_exited_containers_needs_no_all(self, text):
         assert "web-2" in found(text, everything=False)
 
     def test_others_filters_do_not_show_what_does_not_run(self):

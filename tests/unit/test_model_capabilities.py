@@ -98,7 +98,7 @@ class TestOnAMachineWithoutSysResourceAndKill:
     AVAILABLE = capabilities.ALL & ~capabilities.mask(["CAP_SYS_RESOURCE", "CAP_KILL"])
 
     @pytest.mark.parametrize("options", [{}, {"add": ["ALL"]}, {"privileged": True}, {"add": ["NET_ADMIN"]}])
-    def test_sets_are_what_there_is(self, options):
+    def test_the_sets_hold_only_available_capabilities(self, options):
         assert not {"CAP_SYS_RESOURCE", "CAP_KILL"} & bounding(**options, available=self.AVAILABLE)
 
     def test_what_was_asked_for_by_name_is_an_error(self):

@@ -93,7 +93,7 @@ def test_dockers_paths_are_all_there_and_no_others(path):
 
 
 def test_templates_know_every_field_of_it():
-    """What the table of Go's types lacks, `{{json .}}` would lose."""
+    """`{{json .}}` would lose a field that the table of Go's types lacks."""
     made = show()
     rendered = jsontext.loads(formats.json(typed("container", made)))
     assert rendered == {**made, "HostConfig": {key: made["HostConfig"][key] for key in rendered["HostConfig"]}}
@@ -268,7 +268,7 @@ def test_the_restart_policy_is_that_of_the_record(policy, name, most):
     assert made["RestartCount"] == 7
 
 
-def test_between_two_lives():
+def test_while_restarting():
     """As docker has it: it counts as running."""
     made = show({"status": "restarting", "exit_code": 3, "finished_at": "2026-11-23T18:47:57Z"})["State"]
     assert (made["Status"], made["Running"], made["Restarting"], made["Pid"], made["ExitCode"]) == (
@@ -297,7 +297,7 @@ class TestNetworks:
         ]
 
     @pytest.mark.parametrize("mode", ["host", "none", "container:" + "b" * 64])
-    def test_a_mode_stands_where_a_network_would(self, mode):
+    def test_a_mode_is_listed_as_a_network(self, mode):
         made = show(network=[mode])["NetworkSettings"]
         assert list(made["Networks"]) == [mode]
         assert (made["SandboxKey"], made["IPAddress"]) == ("", "")

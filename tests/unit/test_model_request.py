@@ -31,7 +31,7 @@ TEXTS = (
 
 
 def params(**given):
-    """What the command line hands over: every option, most of them not given."""
+    """The params of the command line: every option, most of them absent."""
     absent = {**{key: [] for key in LISTS}, **dict.fromkeys(FLAGS, False), **dict.fromkeys(TEXTS)}
     assert set(given) <= {*absent, "image_and_command"}
     return {"image_and_command": ["busybox"], **absent, **given}

@@ -56,7 +56,7 @@ class TestNetworks:
     def test_the_first_is_the_mode(self):
         assert parse("lab", "web") == ("lab", [Endpoint("lab"), Endpoint("web")])
 
-    def test_what_stands_beside_is_the_firsts(self):
+    def test_other_options_belong_to_the_first_network(self):
         _, (lab, web) = parse("lab", "web", ip="10.0.0.7", mac="02-42-0A-00-00-07", aliases=["db"])
         assert lab == Endpoint("lab", "10.0.0.7", "02:42:0a:00:00:07", ["db"])
         assert web == Endpoint("web")
@@ -66,7 +66,7 @@ class TestNetworks:
         assert lab == Endpoint("lab", "10.0.0.7", "02:42:0a:00:00:07", ["db", "cache"])
         assert (mode, web) == ("lab", Endpoint("web"))
 
-    def test_what_stands_beside_goes_before_the_long_form_and_aliases_add_up(self):
+    def test_other_options_override_the_long_form_and_aliases_add_up(self):
         _, (lab,) = parse("name=lab,ip=10.0.0.7,alias=db", ip="10.0.0.8", aliases=["db", "cache"])
         assert (lab.requested_ip, lab.aliases) == ("10.0.0.8", ["db", "cache"])
 

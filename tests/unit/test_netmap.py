@@ -75,7 +75,7 @@ def whole_map():
 
 
 class TestMap:
-    def test_who_is_where(self):
+    def test_containers_are_listed_with_their_networks(self):
         back, web = whole_map()["networks"]
         assert [(each["name"], each["attached"]) for each in back["containers"]] == [
             ("front", True),

@@ -164,7 +164,7 @@ class TestMakeVeth:
         DetachVeth("veth0123abcd0").do(Context())
         assert kernel.asked == [(rtnetlink.detach_port("veth0123abcd0"),)]
 
-    def test_its_end_tells_what_it_could_not(self, kernel):
+    def test_detaching_reports_other_errors(self, kernel):
         kernel.answers = [errno.EPERM]
         with pytest.raises(PermissionError):
             DetachVeth("veth0123abcd0").do(Context())

@@ -119,7 +119,7 @@ WEB, DNS = "8080:80/tcp", "32768:53/udp"
 
 
 class TestChange:
-    def test_who_joins_a_network_of_the_users_gets_a_resolver(self):
+    def test_joining_a_user_made_network_brings_a_resolver(self):
         before = attachments(BRIDGE)
         steps = plan.transition(before, before.with_endpoint(SIX, endpoint(SIX, 3)))
         assert steps.attach == [MakeVeth("veth012345673", "six", 1500, "eth3", "02:42:0a:0a:00:02")]

@@ -254,7 +254,7 @@ def test_devices_are_told_from_no_restriction():
 
 
 class TestDo:
-    """What an op asks of the kernel, where that is one call that can be looked at."""
+    """The calls of ops that make a single call to the kernel."""
 
     @pytest.fixture
     def written(self, monkeypatch):

@@ -94,7 +94,7 @@ WITH = {"memory_swap": {"memory": 100 << 20}}
 
 
 class Params(dict):
-    """What the command line hands over, with the keys that somebody asked for."""
+    """The params of the command line, which note the keys that were read."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)

@@ -183,7 +183,7 @@ class TestListing:
         with pytest.raises(InvalidArgument, match="unclosed action"):
             listing(CONTAINERS, [], "{{.ID")
 
-    def test_a_terminal_narrows_what_can_give_way(self):
+    def test_shrinkable_columns_fit_the_terminal(self):
         long = row(image="registry.example.com/a/very/long/name:tag", name="a-name-that-is-long", command=["x" * 30])
         for columns in (85, 90, 100, 120, 140):
             lines = listing(CONTAINERS, [long, row()], columns=columns).splitlines()

@@ -21,7 +21,7 @@ def text(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def commandline():
-    """What script/commandline.py says of the command line; its neighbours import it."""
+    """The command line by script/commandline.py, which its neighbours import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "script"))
         yield runpy.run_path(str(ROOT / "script/commandline.py"))["commands"]()
@@ -35,7 +35,7 @@ def pages(commandline):
 
 
 class Page(str):
-    """What is seen of a page: no fonts, no escapes. roff: the page itself."""
+    """A page as readers see it: no fonts, no escapes. roff: the page itself."""
 
     def __new__(cls, roff):
         page = super().__new__(cls, re.sub(r"\\f[BIR]|\\&", "", roff).replace("\\-", "-").replace("\\e", "\\"))
@@ -60,7 +60,7 @@ class TestConfiguration:
     def test_every_key_is_there_and_no_other(self, commented):
         assert commented.keys() == config.KEYS.keys()
 
-    def test_each_with_its_default_and_what_it_is(self, commented):
+    def test_each_key_has_its_default_and_its_description(self, commented):
         for key, (default, about) in config.KEYS.items():
             assert commented[key] == (str(default) or '""')
             assert f"# {about}\n#{key}: " in text("packaging/config.yaml")
@@ -68,7 +68,7 @@ class TestConfiguration:
     def test_as_it_is_it_says_nothing(self):
         assert all(line.startswith("#") for line in text("packaging/config.yaml").splitlines() if line)
 
-    def test_without_its_comment_signs_it_is_what_holds_anyway(self, tmp_path, monkeypatch):
+    def test_without_comment_signs_it_sets_the_defaults(self, tmp_path, monkeypatch):
         active = re.sub(r"(?m)^#(?=\w+:)", "", text("packaging/config.yaml"))
         (tmp_path / "config.yaml").write_text(active)
         monkeypatch.setattr(paths, "CONFIG", str(tmp_path / "config.yaml"))
@@ -174,6 +174,6 @@ class TestCompletions:
         fish = "\n".join(lines)
         assert all(f" -{'l' if name[1] == '-' else 's'} {name.lstrip('-')} " in fish for name in names)
 
-    def test_second_spellings_are_for_those_who_know_them(self, written):
+    def test_second_spellings_are_not_in_the_page(self, written):
         for path in ALIASES:
             assert f"'{' '.join(path)}'" not in written["mydocker"]

@@ -202,7 +202,7 @@ class TestMounts:
 
 
 class TestPropagation:
-    def test_slave_is_only_what_asked_for_it(self):
+    def test_only_a_volume_that_asks_for_it_is_a_slave(self):
         found = steps(volume=["/srv:/data:rslave", "/opt:/opt"])
         changes = only(SetPropagation, found)
         assert changes[0] == SetPropagation("/", "slave")
@@ -437,7 +437,7 @@ class TestWhole:
         found = kinds(steps(tty=True, read_only=True))
         assert sorted(wanted, key=found.index) == wanted
 
-    def test_the_death_of_the_monitor_is_the_last_word_as_a_change_of_user_clears_it(self):
+    def test_die_with_monitor_comes_last_because_a_change_of_user_clears_it(self):
         for params in ({}, {"security_opt": ["no-new-privileges"]}, {"user": "5"}):
             assert steps(**params)[-1] == DieWithMonitor()
 
@@ -470,7 +470,7 @@ class TestWhole:
 
 
 class TestOutline:
-    """What --dry-run shows, and the trace records."""
+    """The steps as --dry-run shows them and the trace records them."""
 
     FULL = {
         "tty": True,

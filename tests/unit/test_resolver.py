@@ -61,7 +61,7 @@ class Udp:
 
 
 class World:
-    """What is outside: each socket to a server is an entry of `sent`. broken: server -> errno of reaching it."""
+    """The outside world: each socket to a server is an entry of `sent`. broken: server -> errno of reaching it."""
 
     def __init__(self):
         self.sent: list[tuple[str, bytes, socket.socket]] = []
@@ -187,7 +187,7 @@ def test_the_first_network_that_knows_the_name_answers(inside):
     assert inside.look_up("db.back") == ["10.78.0.9"]
 
 
-def test_who_shares_an_alias_comes_first_in_turn(inside):
+def test_containers_that_share_an_alias_take_turns_at_the_first_place(inside):
     answers = [tuple(inside.look_up("www")) for _ in range(4)]
     assert sorted(set(answers)) == [("10.77.0.2", "10.77.0.3"), ("10.77.0.3", "10.77.0.2")]
     assert answers[0] != answers[1]

@@ -19,7 +19,7 @@ DOCKERS = ["CAP_CHOWN", "CAP_MKNOD", "CAP_SYS_CHROOT"]
 
 
 def allowed(profile: dict) -> set[str]:
-    """What may be called whatever the arguments."""
+    """The system calls that are allowed with any arguments."""
     return {
         name
         for rule in profile["syscalls"]

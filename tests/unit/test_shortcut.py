@@ -90,7 +90,7 @@ def test_the_second_time_it_comes_in_one_piece(house, imported):
     assert importlib.reload(module).value == ["red", 41]
 
 
-def test_what_is_there_already_is_not_run_again(house):
+def test_a_loaded_module_is_not_run_again(house):
     bring()
     forget()
     lamp = importlib.import_module("mydocker.house.room.lamp")
@@ -225,7 +225,7 @@ def test_a_pyc_that_goes_by_the_sources_hash_is_not_kept(house):
 
 
 @pytest.mark.parametrize("what", ["importtime", "MYDOCKER_DEBUG"])
-def test_whoever_looks_at_each_import_or_wants_a_traceback_gets_each(house, imported, monkeypatch, what):
+def test_no_shortcut_for_importtime_or_tracebacks(house, imported, monkeypatch, what):
     bring()
     if what == "importtime":
         monkeypatch.setattr(sys, "_xoptions", {"importtime": True})

@@ -1,4 +1,4 @@
-"""What the steering of a port is made of; tests/integration/kernel/test_resolver.py has the kernel take it."""
+"""The programs that steer a port; tests/integration/kernel/test_resolver.py loads them into the kernel."""
 
 from __future__ import annotations
 

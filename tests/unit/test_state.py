@@ -194,7 +194,7 @@ class TestStatus:
         assert (container.status, container.exit_code, container.error) == ("exited", 255, state.LOST)
         assert container.pid == 7  # its leftovers on the host have that number in their names
 
-    def test_between_two_lives_its_monitor_is_all_there_is(self):
+    def test_while_restarting_only_its_monitor_is_there(self):
         self.write({**GOOD, "status": "restarting", "pid": 0, "exit_code": 3})
         assert (state.load(ID).status, state.is_running(state.load(ID))) == ("restarting", False)
         self.running = {}
@@ -295,7 +295,7 @@ class TestNames:
     def _one(self, store):
         add(ID, "web")
 
-    def test_a_name_is_had_once_and_whoever_loses_leaves_nothing(self):
+    def test_a_name_is_taken_once_and_the_loser_leaves_nothing(self):
         with pytest.raises(Conflict, match="'web' is taken by container aaaaaaaaaaaa"):
             state.reserve(OTHER, "web")
         assert os.listdir(paths.CONTAINERS) == [ID]
@@ -318,7 +318,7 @@ class TestNames:
             assert sorted(os.listdir(paths.CONTAINERS)) == sorted([ID, "." + "cc" * 32])
             assert {"web", "newer"} <= set(os.listdir(paths.NAMES)) <= {"web", "newer", ".lock"}
 
-    def test_to_remove_what_a_crash_has_left_by_its_name_leaves_nothing_of_it(self):
+    def test_removing_a_half_made_container_by_name_leaves_nothing(self):
         state.reserve(OTHER, "new").release()
         with pytest.raises(NotFound, match="no such container: new"):
             lifecycle.remove("new")

@@ -333,7 +333,7 @@ NOTHING: dict = {"Id": "abc", "State": {"Status": "created"}, "HostConfig": {"Oo
 
 
 class TestTypedFields:
-    """What docker 20.10 prints of a container with nothing: each was typed to it."""
+    """The output of docker 20.10 for a container without options: each template was typed to it."""
 
     @pytest.mark.parametrize(
         ("text", "expected"),

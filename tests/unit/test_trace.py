@@ -170,7 +170,7 @@ class TestSpans:
 
 
 class TestMessages:
-    def test_they_name_the_step_what_the_kernel_said_and_about_what(self):
+    def test_errors_name_the_step_the_cause_and_the_file(self):
         with pytest.raises(StepFailed) as caught:
             trace.Trace("host").run([Step("b", fails=True)])
         error = caught.value

@@ -49,7 +49,7 @@ def states(draw, joins=None):
 
 
 class Host:
-    """What the ops would change: which veth is in which bridge, which devices have addresses, which rules there are."""
+    """The host as the ops change it: which veth is on which bridge, which devices have addresses, and the rules."""
 
     def __init__(self):
         self.veths, self.devices, self.rules = {}, {}, {}

@@ -96,7 +96,7 @@ class TestLookUp:
         assert who("web", [51, 5])[2] == [5, 50, 51]
         assert who("web:7", [5])[2] == [5]
 
-    def test_who_shares_a_number_with_another_goes_by_his_name(self):
+    def test_users_with_the_same_number_are_told_apart_by_name(self):
         assert who("twin")[:2] == (33, 99)
 
     @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ class TestChapter7:
     @pytest.mark.parametrize(("title", "port"), zip(examples.TITLES, (8080, 8000)))
     def test_7_reached_from_the_lan(self, machine, mydocker, keeps_containers, directory, lan, title, port):
         def page() -> str:
-            """What the LAN sees; "" while the service is not ready."""
+            """The answer that the LAN gets; "" while the service is not ready."""
             head, _, body = lan.talk(lan.host, port, "GET / HTTP/1.0\r\n\r\n").stdout.partition("\r\n\r\n")
             return body if " 200 " in head else ""
 

@@ -137,5 +137,5 @@ def test_tab_completes(shell, line):
 
 
 @pytest.mark.parametrize("line", ["run busybox --priv", "frobnicate ", "network create sh", "tag busybox ya"])
-def test_it_leaves_alone_what_it_can_not_know(shell, line):
+def test_a_value_that_it_cannot_know_is_not_completed(shell, line):
     assert shell.completed(line) == line.rstrip()

@@ -34,7 +34,7 @@ class Two:
         self.directory = f"{self.machine.store}/lib/containers/{self.mydocker.inspect(self.name, 'Id')}"
 
     def tried(self, *commands: str) -> list[str]:
-        """What is wrong with what these commands say, and that the other is listed and this one can be removed."""
+        """Check the error of these commands, that the other container is listed, and that this one can be removed."""
         wrong = []
         for command in commands:
             said = self.mydocker(*command.format(self.name).split(), timeout=20)
@@ -132,7 +132,7 @@ def test_a_config_yaml_that_is_nested_without_end(machine, mydocker, directory):
 
 
 def test_others_ports_and_commits_are_not_held_up(machine, mydocker, two):
-    """What looks at all containers names the right one, not the damaged."""
+    """Commands that look at all containers find the right one beside the damaged one."""
     holder = f"{two.name}-holder"
     mydocker.ok("run", "-d", "--name", holder, "-p", "28088:80", "busybox", "sleep", "1000")
     machine.run("truncate", "-s", "5", f"{two.directory}/record.json")

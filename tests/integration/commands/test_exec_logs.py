@@ -204,7 +204,7 @@ def test_json_of_tables(mydocker, runs):
 
 
 def test_an_exec_says_that_its_container_has_ended(mydocker, name):
-    """Whatever the kernel says then: no such process, no memory, no such file."""
+    """The kernel's error may be any of these: no such process, no memory, no such file."""
     said = set()
     for _ in range(4):
         mydocker.detached("--name", name, "busybox", "sleep", "1000")

@@ -82,7 +82,7 @@ def test_of_errors_are_dockers(docker):
     docker.ok("rm", "-f", up, made)
 
 
-def test_rm_f_of_what_is_not_there_says_so_and_goes_on(mydocker, name):
+def test_rm_f_reports_a_missing_container_and_continues(mydocker, name):
     """As scripts under `set -e` need it."""
     made = mydocker.ok("create", "--net", "none", "--name", name, "busybox")
     result = mydocker("rm", "-f", "nope", name)

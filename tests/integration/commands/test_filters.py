@@ -131,7 +131,7 @@ def make_volumes(typed, name: str) -> None:
 
 
 def shown(typed, words: list[str], filters: dict[str, str], name: str) -> dict[str, str]:
-    """What each filter lets through, without the names' beginning."""
+    """The containers that each filter lets through, without the common start of their names."""
     found = {}
     for text in filters:
         lines = typed.ok(*words, "-f", text.replace("N", name) if text != " NAME = N-app " else f" NAME = {name}-app ")

@@ -76,7 +76,7 @@ def test_without_orders_there_is_nothing_to_do(ends):
 
 
 def test_a_command_line_that_fails_leaves_no_monitor(machine, mydocker):
-    """It is forked first, and then the image is not there. nothing_left looks for processes, too."""
+    """The monitor is forked first, then the image turns out to be missing. nothing_left looks for processes, too."""
     assert mydocker("run", "--rm", "no-such-image", "true").rc == 125
     until(lambda: machine.run("pgrep", "-f", "no-such-imag[e]").rc == 1, "the monitor is gone", 5)
 

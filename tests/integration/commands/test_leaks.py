@@ -89,7 +89,7 @@ def test_the_store_is_for_root_alone(machine, mydocker, name):
 
 
 def test_a_reboot_is_survived(machine, mydocker, name):
-    """What a reboot takes away: /run and every process. The container is there, exited, and starts again."""
+    """A reboot takes away /run and every process. The container has exited, and starts again."""
     mydocker.detached("--name", name, "busybox", "sh", "-c", "touch /mark; sleep 1000")
     pid = mydocker.pid(name)
     parent = machine.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1]

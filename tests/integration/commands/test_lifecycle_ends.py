@@ -77,7 +77,7 @@ class TestRestartOfOneThatRemovesItself:
         until(lambda: made not in mydocker.ok("ps", "-aq", "--no-trunc"), "its removal")
 
     def test_a_restart_that_is_given_up_leaves_it_as_it_was(self, mydocker, name):
-        """It is removed at its end all the same."""
+        """The container is removed at its end all the same."""
         made = mydocker.detached("--rm", "--name", name, *SLEEP)
         restart = mydocker.start("restart", "-t", "1000", name)
         until(lambda: '"by restart"' in _record(mydocker, made), "the restart")
@@ -137,7 +137,7 @@ class TestTerminal:
 
 class TestCtrlC:
     @pytest.mark.parametrize("command", ["sleep 1000", "trap '' INT; while :; do sleep 1; done"])
-    def test_the_third_ends_the_client_of_who_does_not_heed_it(self, mydocker, name, command):
+    def test_the_third_ctrl_c_ends_the_client_of_a_container_that_ignores_it(self, mydocker, name, command):
         run = mydocker.start("run", "--net", "none", "--name", name, "busybox", "sh", "-c", f"{command}; :")
         until(lambda: mydocker("inspect", name).rc == 0 and mydocker.state(name)["Running"], "a container")
         time.sleep(0.3)  # until its client is attached
@@ -150,7 +150,7 @@ class TestCtrlC:
         assert f"container {name} ignores Ctrl-C" in err.decode()
         assert mydocker.state(name)["Running"]
 
-    def test_the_first_ends_who_does(self, mydocker, name):
+    def test_the_first_ctrl_c_reaches_the_program(self, mydocker, name):
         script = "trap 'exit 7' INT; echo ready; while :; do sleep 0.1; done"
         run = mydocker.start("run", "--rm", "--net", "none", "--name", name, "busybox", "sh", "-c", script)
         assert run.stdout.readline() == b"ready\n"
@@ -195,7 +195,7 @@ class TestHostWhosePid1ReapsNothing:
         within(program, "rm", name, timeout=40)
 
     def test_what_holds_a_container_up_is_named(self, machine, within, name):
-        """What others bring into its namespaces can still do that."""
+        """Processes that others bring into its namespaces can still do that."""
         program = machine.program
         within(program, "run", "-d", "--net", "none", "--name", name, *SLEEP)
         pid = within(program, "inspect", "-f", "{{.State.Pid}}", name).strip()

@@ -64,7 +64,7 @@ def test_its_network_is_changed_and_taken_down(machine, mydocker, name, settled)
         mydocker.ok("run", "--rm", "-p", "127.0.0.1:42312:80", "busybox", "true")
 
 
-def test_who_ends_the_monitor_ends_the_container(machine, mydocker, name, settled):
+def test_a_monitor_that_is_terminated_stops_its_container(machine, mydocker, name, settled):
     pid = settled(
         "--net", "none", "--name", name, "busybox", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done"
     )

@@ -32,7 +32,7 @@ WITH_A_SLASH = [
 
 
 def said(typed, name: str) -> list[tuple[str, int, str]]:
-    """What a docker says to all of these."""
+    """The answers of a docker to all of these."""
     typed.ok("network", "create", f"{name}-net")
     typed.ok("run", "--name", f"{name}-other", "busybox", "true")
     typed.ok("run", "-d", "--name", f"/{name}", "-p", "127.0.0.1::80", "busybox", "sleep", "1000")

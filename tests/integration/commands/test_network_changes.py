@@ -33,7 +33,7 @@ def six(mydocker, name):
 
 @pytest.fixture
 def port(machine) -> int:
-    """One of the host's that is free."""
+    """A free port of the host."""
     return int(machine.python("import socket; s = socket.create_server(('', 0)); print(s.getsockname()[1])").stdout)
 
 
@@ -69,8 +69,8 @@ def can_listen(machine, host: str, port: int) -> bool:
     return machine.python(script, host, str(port), "10" if ":" in host else "2").rc == 0
 
 
-def test_who_was_on_no_network_for_long_joins_one_and_has_its_ports_again(machine, mydocker, name, net, other, port):
-    """Its monitor has made itself small meanwhile, and knew no more that it had ever been on one."""
+def test_ports_are_published_again_after_a_long_time_without_a_network(machine, mydocker, name, net, other, port):
+    """Meanwhile its monitor has become the minimal one, which does not remember the network."""
     mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     mydocker.ok("network", "disconnect", net, name)
     assert mydocker.inspect(name, "NetworkSettings", "Networks") == {}
@@ -97,7 +97,7 @@ def test_its_way_out_stays_with_its_ports(machine, mydocker, name, net, other, s
     assert [via for via, _ in by_metric] == [gateway(mydocker, other), gateway(mydocker, six)]
 
 
-def test_who_was_started_on_no_network_joins_one(mydocker, name, net):
+def test_a_container_started_without_a_network_joins_one(mydocker, name, net):
     mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
     mydocker.ok("stop", "-t", "0", name)
     mydocker.ok("network", "disconnect", net, name)
@@ -112,7 +112,7 @@ def test_who_was_started_on_no_network_joins_one(mydocker, name, net):
 
 
 def attached(machine, mydocker, container: str) -> tuple:
-    """What a container is attached to, by its record, in the host's firewall, and as it sees it."""
+    """The attachments of a container: on its record, in the host's firewall, and from the inside."""
     settings = mydocker.inspect(container, "NetworkSettings")
     ours = rules(machine, f"container {container} ") + ipv6_rules(machine, mydocker.inspect(container, "Id"))
     addresses = re.findall(r"inet6? (\S+) .*scope global (\w+)", mydocker.ok("exec", container, "ip", "-o", "address"))
@@ -193,8 +193,8 @@ def test_a_port_that_only_ipv6_has_keeps_it_there(mydocker, name, net, six, port
     assert mydocker.ok("network", "check") == FINE
 
 
-def test_who_is_attached_is_killed_while_it_starts(machine, mydocker, name, net, slow, port):
-    """The container is nobody's but its monitor's: it stays."""
+def test_an_attached_client_is_killed_during_the_start(machine, mydocker, name, net, slow, port):
+    """The container belongs to its monitor alone, so it stays."""
     running = slow("run", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     machine.run("kill", "-9", str(running.pid))
     until(lambda: mydocker.state(name)["Running"], "the start")
@@ -240,7 +240,7 @@ def test_ports_do_not_come_to_ipv6_where_somebody_has_them(machine, mydocker, na
     assert len(rules(machine, f"{address(mydocker, name, net)}:80")) == 1
 
 
-def test_who_gets_a_killed_one_s_address_does_not_get_its_ports(machine, mydocker, name, port):
+def test_a_killed_containers_address_is_reused_without_its_ports(machine, mydocker, name, port):
     with network(mydocker, f"{name}-tiny", "--subnet", "10.213.77.0/30") as tiny:
         killed = mydocker.ok("run", "-d", "--name", name, "--net", tiny, "-p", f"{port}:80", *SLEEPS)
         pid = mydocker.pid(name)
@@ -288,7 +288,7 @@ def test_a_rule_that_was_withdrawn_is_not_reloaded(machine, mydocker, name, net,
     assert rules(machine, container[:12]) == []
 
 
-def test_a_link_is_unplugged_at_the_end_though_its_namespace_lives_on(machine, mydocker, name, net, other):
+def test_a_veth_is_detached_at_the_end_though_its_namespace_remains(machine, mydocker, name, net, other):
     container = mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
     mydocker.ok("network", "connect", other, name)
     mydocker.ok("run", "-d", "--name", f"{name}-shares", "--net", f"container:{name}", *SLEEPS)
@@ -301,7 +301,7 @@ def test_a_link_is_unplugged_at_the_end_though_its_namespace_lives_on(machine, m
 
 
 @pytest.mark.parametrize("next_step", [["rm"], ["start"]], ids=" ".join)
-def test_an_address_that_no_record_tells_of_is_given_back(machine, mydocker, name, net, next_step):
+def test_an_address_without_a_record_is_released(machine, mydocker, name, net, next_step):
     """Its command line was killed after it had taken it."""
     container = mydocker.ok("run", "-d", "--name", name, "--net", net, *SLEEPS)
     lost = address(mydocker, name, net).rpartition(".")[0] + ".77"
@@ -311,8 +311,8 @@ def test_an_address_that_no_record_tells_of_is_given_back(machine, mydocker, nam
     assert lost not in leases(machine, net)
 
 
-def test_what_was_taken_back_is_not_done_later(machine, mydocker, name, net, port):
-    """The monitor wakes up, and finds what somebody has told it who has given up."""
+def test_what_was_undone_is_not_done_later(machine, mydocker, name, net, port):
+    """The monitor wakes up and finds a message of a command that has given up."""
     mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     watching = str(mydocker.monitor(name))
     machine.run("kill", "-STOP", watching)
@@ -323,7 +323,7 @@ def test_what_was_taken_back_is_not_done_later(machine, mydocker, name, net, por
     assert mydocker.ok("network", "check") == FINE
 
 
-def test_a_port_whose_withdrawal_fails_stays_held(machine, mydocker, name, net, port):
+def test_a_port_whose_removal_fails_stays_bound(machine, mydocker, name, net, port):
     mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     assert "injected" in mydocker.fails("port", "rm", name, "80", env={"MYDOCKER_FAULT": "1"})
     assert len(rules(machine, f"{address(mydocker, name, net)}:80")) == 1

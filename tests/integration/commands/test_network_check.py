@@ -48,7 +48,7 @@ def wrong(mydocker, *words: str) -> list[str]:
 
 
 def repairs(mydocker, told: list[str]) -> None:
-    """What --repair repairs is what was told, and then nothing is wrong."""
+    """--repair repairs what `network check` reports, and then nothing is wrong."""
     lines = mydocker.ok("network", "check", "--repair").splitlines()
     assert [line.rpartition(": ")[0] for line in lines] == [line.partition(" (--repair: ")[0] for line in told]
     assert mydocker.ok("network", "check") == FINE
@@ -173,7 +173,7 @@ def test_leases(machine, mydocker, wired, flows):
 
 
 def test_a_monitor_was_killed(machine, mydocker, wired, flows):
-    """What it has left goes; the container can be started again, and others get the address."""
+    """Leftovers are removed; the container can be started again, and others get the address."""
     made, first, _, _ = wired
     kill_monitor(machine, mydocker, first)
     told = until(lambda: (lines := wrong(mydocker)) and len(lines) == 3 and lines, "three leftovers")
@@ -225,7 +225,7 @@ def test_another_store_is_left_alone(machine, mydocker, wired, flows):
 
 
 def test_while_containers_come_and_go(machine, mydocker, wired):
-    """What is on its way is no damage, and --repair does not stand in its way."""
+    """A start or an end under way is not damage, and --repair does not disturb it."""
     made = wired[0]
     loop = f"for number in 1 2 3 4 5 6; do {machine.program} run --rm --net {made} -p 80 busybox true || exit 1; done"
     with machine.start("sh", "-c", loop) as running:

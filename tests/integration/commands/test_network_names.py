@@ -1,4 +1,4 @@
-"""Who is called what: names, aliases and short IDs on networks; hosts, resolv.conf and hostname in the container."""
+"""Names on networks: names, aliases and short IDs on networks; hosts, resolv.conf and hostname in the container."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class TestNames:
         assert "Address: 172." in docker.ok("exec", "nets-web", "nslookup", "-type=a", "far.away", "127.0.0.11")
 
     def test_both_ways(self, mydocker, net, asker, name):
-        """Who came first finds who came later, and the other way round."""
+        """The first container resolves the later one, and the other way round."""
         later = mydocker.ok("run", "-d", "--net", net, "--name", f"{name}-later", *SLEEPS)
         assert lookup(mydocker, asker, f"{name}-later") == address(mydocker, later, net)
         assert lookup(mydocker, later, f"{name}-asker") == address(mydocker, asker, net)

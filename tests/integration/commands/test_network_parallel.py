@@ -52,8 +52,8 @@ def test_200_starts_then_200_stops(machine, mydocker, net):
     assert {change.split()[1] for change in machine.changes_since(before)} == {"files:"}
 
 
-def test_200_short_lives_among_each_other(machine, mydocker, net):
-    """Addresses are given back and given again all the time; each container has one, and reaches the gateway."""
+def test_200_short_containers_at_once(machine, mydocker, net):
+    """Addresses are released and leased again all the time; each container has one, and reaches the gateway."""
     script = f"ip -4 -o a show eth0 && ping -c 3 -W 5 {gateway(mydocker, net)} >/dev/null"
     results = at_once(mydocker, 200, "run", "--rm", "--net", net, "busybox", "sh", "-c", script)
     assert [result for result in results if result[0] or result[2]] == []
@@ -130,7 +130,7 @@ def test_the_default_network_is_made_once(machine, directory):
 
 
 def test_a_network_that_is_removed_while_containers_start(mydocker, name):
-    """Whoever is first wins: the network stays with a container on it, or goes and nobody is on it."""
+    """The first command wins: the network stays with a container on it, or is removed without one."""
     for _ in range(5):
         with network(mydocker, name):
             starting = [mydocker.start("run", "-d", "--net", name, *SLEEPS) for _ in range(5)]

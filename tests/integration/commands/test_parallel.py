@@ -37,7 +37,7 @@ def test_the_first_image_is_made_once(machine, mydocker, directory):
 
 @pytest.mark.parametrize("command", [["stop", "-t", "0"], ["rm", "-f"], ["kill"], ["restart", "-t", "0"]], ids=" ".join)
 def test_ten_at_one_container(mydocker, name, command):
-    """Whoever comes second finds it done, or gets one line; the container is whole or gone."""
+    """The second command has nothing to do, or fails with one line; the container is whole or gone."""
     mydocker.detached("--name", name, "busybox", "sleep", "1000")
     results = at_once(mydocker, 10, *command, name)
     assert any(rc == 0 for rc, _, _ in results)

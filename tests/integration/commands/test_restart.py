@@ -247,7 +247,7 @@ class TestUpdate:
 
 @pytest.fixture
 def boot(machine, mydocker):
-    """What a power cut and a boot make of the store's containers: no process is left, and another boot is on record."""
+    """The store's containers after a power cut and a boot: no process is left, and the record names another boot."""
 
     def done() -> None:
         for each in mydocker.ok("ps", "-aq", "--no-trunc").split():
@@ -262,7 +262,7 @@ def boot(machine, mydocker):
 
 
 class TestRestore:
-    def test_who_comes_back(self, mydocker, name, boot):
+    def test_which_policies_start_a_container_after_a_boot(self, mydocker, name, boot):
         for given in ("no", "on-failure", "unless-stopped", "always"):
             for end in ("runs", "stopped"):
                 made = f"{name}-{given}-{end}"
@@ -297,7 +297,7 @@ class TestRestore:
         assert f"container {waiting}: started" in mydocker.ok("system", "restore")
         assert mydocker.inspect(waiting, "RestartCount") < 3
 
-    def test_who_shares_a_network_comes_after_its_owner(self, mydocker, name, boot):
+    def test_a_container_that_shares_a_network_starts_after_its_owner(self, mydocker, name, boot):
         with network(mydocker, f"n{name}") as net:
             mydocker.ok("create", "--name", f"{name}-owner", "--net", net, *SERVE)
             mydocker.ok("start", f"{name}-owner")

@@ -103,7 +103,7 @@ def test_option(mydocker, options, script, expected):
     ids=" ".join,
 )
 def test_a_bad_option_is_one_line_and_no_container(mydocker, options):
-    """One line that names the option or its value."""
+    """The error is one line that names the option or its value."""
     line = mydocker.fails("run", "--net", "none", *options, "busybox", "true")
     words = re.split("[-=,:]+", " ".join(options).replace(" ", ","))
     assert any(word and word[:40] in line for word in words), line

@@ -103,7 +103,8 @@ def test_a_creation_that_was_cut_short_takes_no_name(mydocker, name):
 
 
 def test_a_port_that_comes_too_late_leaves_no_rule(mydocker, name, directory):
-    """It would lead to whoever has that address next. Here the firewall is slow, and the container ends meanwhile."""
+    """A rule that stays would redirect to the next container with that address. Here the firewall is slow, and the
+    container ends meanwhile."""
     container = mydocker.ok("run", "-d", "--name", name, "busybox", "sleep", "100")
     slow = f"""
     real=$(command -v iptables-restore)

@@ -171,7 +171,7 @@ class TestWhatItSees:
 
 class TestCallersTerminal:
     def test_is_not_handed_down_without_t(self, mydocker):
-        """Who holds it could push input into it (TIOCSTI), which the caller's shell then runs."""
+        """A process that has the terminal could push input into it (TIOCSTI), which the caller's shell then runs."""
         script = "for n in 0 1 2; do test -t $n && echo bad; done; readlink /proc/self/fd/0; (: </dev/tty) || echo none"
         with mydocker.terminal("run", "--rm", "-i", "--net", "none", "busybox", "sh", "-c", script) as terminal:
             terminal.expect("none")

@@ -72,7 +72,7 @@ def walk(kind: str, value, path: str = ""):
 
 
 def answers(typed, what: list[str], form: str, paths: list[str]) -> list[str]:
-    """What each path is in that form. They are asked for in one template, so that none may fail."""
+    """The value of each path in that form. One template has them all, so none may fail."""
     template = "\x01".join(form.replace("PATH", path) for path in paths)
     return typed.ok(*what, "-f", template).split("\x01")
 
@@ -82,7 +82,7 @@ def is_leaf(value) -> bool:
 
 
 def kinds(his: str, own: str) -> bool:
-    """Whether two values are of different kinds; a map or list may be none at all."""
+    """True if two values are of different kinds; a map or list may be missing."""
     one, other = json.loads(his), json.loads(own)
     return type(one) is not type(other) and (one or other or {}) not in ({}, []) and one is not None
 

@@ -46,7 +46,7 @@ def test_resize(mydocker):
 
 
 def test_output_is_not_changed_on_the_way(mydocker):
-    """What the container's terminal gives out is what the caller's shows: no second carriage return."""
+    """The caller's terminal shows exactly the container's output: no second carriage return."""
     with mydocker.terminal("run", "--rm", "-it", "busybox", "printf", "a\\nb\\tc") as terminal:
         terminal.wait()
         assert terminal.seen == "a\r\nb\tc"

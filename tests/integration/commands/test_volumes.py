@@ -166,7 +166,7 @@ class TestBroken:
         assert mydocker.ok("volume", "ls", "-q") == volume
 
     def test_half_of_one_is_swept(self, machine, mydocker, volume):
-        """What a crash leaves of one that is made or removed."""
+        """Leftovers of a crash while a volume is created or removed."""
         machine.shell(f"mkdir -p {machine.store}/lib/volumes/.new.left/_data/x")
         mydocker.ok("volume", "create", volume)
         assert mydocker.ok("volume", "ls", "-q") == volume

@@ -41,7 +41,7 @@ def pid():
 
 
 def described(device: str = "web.br") -> bridge.Bridge | None:
-    """As it is, with its index, which is the kernel's to choose, as 0."""
+    """The bridge as it is, but with the index, which the kernel chooses, as 0."""
     there = bridge.describe(device)
     if there:
         there.index = 0
@@ -90,7 +90,7 @@ class TestBridge:
             "true",
         ],
     )
-    def test_one_of_ours_gets_what_it_lacks(self, damage):
+    def test_an_existing_bridge_is_completed(self, damage):
         bridge.make(*GIVEN)
         index = bridge.describe("web.br").index
         run(damage)

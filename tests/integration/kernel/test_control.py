@@ -116,7 +116,7 @@ def identities(descriptors):
 
 
 class TestTell:
-    def test_the_monitor_learns_what_the_record_says(self, record, monitor, served):
+    def test_the_monitor_adopts_the_record(self, record, monitor, served):
         control.tell(record, [LAB], {}, [])
         (message, joined, descriptors) = monitor.told[0]
         assert (message["networks"], message["requested_ports"]) == (record.networks, ["80/tcp"])
@@ -141,7 +141,7 @@ class TestTell:
         with pytest.raises(Conflict, match="did not answer"):
             control.tell(record, [LAB], {}, [])
 
-    def test_a_monitor_that_clears_up_while_it_is_told(self, record, ear, monkeypatch):
+    def test_a_monitor_is_told_during_its_cleanup(self, record, ear, monkeypatch):
         monkeypatch.setattr(control, "_PATIENCE", 60.0)
         threading.Timer(0.1, ear.close).start()
         began = time.monotonic()
@@ -174,7 +174,7 @@ class TestTell:
         assert monitor.told == []
         assert len(os.listdir("/proc/self/fd")) == before  # what it was sent is closed
 
-    def test_who_goes_away_or_hangs_in_the_middle_is_left_alone(self, record, monitor, ear):
+    def test_a_client_that_stops_in_the_middle_is_ignored(self, record, monitor, ear):
         for then in (b"", b"what?"):
             with serving(ear):
                 say(record, jsontext.dumps({"network_records": []}).encode(), then=then)

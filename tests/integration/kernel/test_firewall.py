@@ -78,7 +78,7 @@ def world():
     [("nft", False, DOCKER), ("nft", True, ""), ("legacy", False, ""), ("legacy", True, DOCKER)],
     ids=["nft-docker", "nft-br_netfilter", "legacy", "legacy-docker-br_netfilter"],
 )
-def test_who_reaches_whom(router, world, kind, bridged, foreign):
+def test_which_hosts_reach_each_other(router, world, kind, bridged, foreign):
     router(kind)
     if foreign:
         iptables.restore(4, foreign)
@@ -286,8 +286,8 @@ def test_many_at_once(router, kind):
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_who_sends_again_and_again_gets_to_the_container_that_is_there(router, world, version):
-    """One UDP conversation, from before the first container to after the last."""
+def test_an_old_udp_conversation_reaches_the_present_container(router, world, version):
+    """One UDP conversation lasts from before the first container to after the last."""
     router("nft")
     ONE.make()
     lan = world.namespace("fwlan", "", LAN, HOST)
@@ -420,7 +420,7 @@ def listener(address: str, port: int, reuse: bool = True) -> socket.socket:
     return made
 
 
-def test_a_held_port_is_nobody_elses(router):
+def test_a_bound_port_cannot_be_bound_again(router):
     with bound(Port(80, "tcp", 8080, 8080), Port(53, "udp", 5353, 5353)):
         for address in ("0.0.0.0", "127.0.0.1"):
             for reuse in (True, False):

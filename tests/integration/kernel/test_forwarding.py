@@ -78,7 +78,7 @@ def test_a_router_stays_one(alone):
 
 
 def test_others_come_and_go(alone):
-    """Whoever has a network is forwarded for, though others turn that off with what they take for the last one."""
+    """Forwarding stays on for a network, even if another process removes what looks to it like the last one."""
 
     def come_and_go(number: int) -> int:
         for _ in range(15):

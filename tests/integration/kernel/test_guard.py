@@ -139,7 +139,7 @@ def test_bridges_of_others_carry_what_they_like_with_br_netfilter(alone, world):
     links = bridge.links
 
     def with_a_card():
-        """One of its ports is a network card, as far as anybody can see."""
+        """One of the bridge's ports looks like a network card."""
         return {
             name: bridge.Link(each.up, each.bridge, False, "") if name == "ours2" else each
             for name, each in links().items()

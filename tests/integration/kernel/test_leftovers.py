@@ -70,7 +70,7 @@ GROUP = "cgroup=$(dirname $(grep -rls . /sys/fs/cgroup/cgroup.procs /sys/fs/cgro
     ],
     ids=["cgroup", "veth", "bridge", "lan", "rule"],
 )
-def test_what_nobody_has_on_record_is_left(machine, kind, make, remove):
+def test_rules_of_unknown_owners_are_left(machine, kind, make, remove):
     identity = os.urandom(32).hex()
     names = f"id={identity} short={identity[:12]} veth=veth{identity[:8]}0 link={lan_device(machine)}; "
     before = machine.snapshot()

@@ -68,7 +68,7 @@ def test_output_that_never_ends_is_left_after_a_while(attached, monkeypatch):
         os.waitpid(writes, 0)
 
 
-def test_it_goes_away_before_it_is_told_of_the_start(attached):
+def test_the_command_line_goes_away_before_the_start_is_reported(attached):
     container, _, theirs = attached
     theirs.close()
     container.client.say(messages.STARTED)

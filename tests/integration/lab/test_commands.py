@@ -119,7 +119,7 @@ FETCH = "import sys,urllib.request as u; print(u.urlopen('http://'+sys.argv[1]+'
 
 
 def fetched(machine, place: str) -> str:
-    """What the server at ADDRESS:PORT answers the machine, once it is up."""
+    """The answer of the server at ADDRESS:PORT to the machine, once the server is up."""
     return until(
         lambda: machine.run("/usr/bin/python3", "-I", "-c", FETCH, place).stdout.strip(), f"an answer of {place}"
     )
@@ -196,7 +196,7 @@ def test_what_is_wrong_with_a_network_is_seen_and_mended(machine, mydocker, net)
 
 @command("system shutdown", "system restore")
 def test_down_and_up_with_the_host(mydocker, name, bird):
-    """What has a restart policy comes back, what has none does not."""
+    """Only containers with a restart policy are started again."""
     mydocker.detached("--restart", "always", "--name", f"{name}-back", "busybox", "sleep", "600")
     mydocker.ok("system", "shutdown", timeout=90)
     assert mydocker.ok("ps", "-q") == ""

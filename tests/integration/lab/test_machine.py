@@ -20,7 +20,8 @@ def test_the_package_has_put_everything_in_place(host, machine):
 
 
 def test_a_container_is_in_our_slice(machine, mydocker, name):
-    """One level below it, which pins the controllers: systemd takes from a slice what it believes unused."""
+    """Containers are one level below the slice. That level keeps the controllers on, which systemd turns off in a slice
+    where no unit asks for them."""
     made = mydocker.detached("-m", "64m", "--name", name, "busybox", "sleep", "600")
     assert machine.read(f"/proc/{mydocker.pid(name)}/cgroup") == f"0::/mydocker.slice/containers/{made}\n"
     assert machine.run("systemctl", "daemon-reload").rc == 0  # when systemd looks at what it believes unused

@@ -110,7 +110,7 @@ def test_a_store_that_is_a_link_is_left():
     assert "please delete it yourself" in said
 
 
-def test_one_whose_mounts_can_not_be_seen_is_left():
+def test_a_store_whose_mounts_cannot_be_seen_is_left():
     said = purge("mount -t tmpfs tmpfs /proc", f'is "$(ls {STORE})" "images\nvolumes"')
     assert "please delete it yourself" in said
 
