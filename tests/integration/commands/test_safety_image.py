@@ -199,6 +199,100 @@ def test_the_python_of_an_image_is_never_imported(machine, make, run, kind):
         assert len(result.stderr.splitlines()) == (rc != 0), result
 
 
+PROBE = """
+import ctypes, os, sys, time
+program, probe, unguarded = sys.argv[1:4]
+sys.argv[1:4] = []
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.dirname(program)) + "/src" if "/" in program else "/usr/lib/mydocker")
+from mydocker import trace
+from mydocker.__main__ import main
+from mydocker.kernel import process
+from mydocker.runtime import init
+
+prctl, count = ctypes.CDLL(None).prctl, trace.Trace._count
+GET_DUMPABLE = 3
+
+def probe_import(self):
+    if os.path.exists("/the-image"):
+        try:
+            "x".encode("idna")
+        except Exception:
+            pass
+
+def probe_dumpable(self):
+    if prctl(GET_DUMPABLE, 0, 0, 0, 0):
+        os.write(2, b"DUMPABLE")
+
+def probe_hold(self):
+    if self.held:
+        time.sleep(2)
+
+def probed(self):
+    if self.side == "container":
+        globals()["probe_" + probe](self)
+    count(self)
+
+def execute(self, step):
+    self.held = True
+    count_step(self, step)
+
+trace.Trace._count, trace.Trace.held = probed, False
+count_step, trace.Trace.count = trace.Trace.count, execute
+if unguarded == "close_imports":
+    init.close_imports = lambda: None
+if unguarded == "set_dumpable":
+    process.set_dumpable = lambda dumpable: None
+main()
+"""
+
+
+@pytest.fixture
+def probe(machine):
+    """Call mydocker with a probe that acts in the child at each of its steps, and with a guard switched off or not."""
+
+    def run(what, *args, without="-"):
+        return machine.python(PROBE, machine.program, what, without, *args, timeout=20)
+
+    return run
+
+
+class TestGuards:
+    """What a step must not do is not done by any step today, so a probe does it. With the guard off it succeeds."""
+
+    @pytest.mark.parametrize("verb", ["run", "exec"])
+    def test_a_step_that_imports_runs_no_code_of_the_image(self, machine, mydocker, make, probe, name, verb):
+        codec = machine.python("import encodings.idna as i; print(i.__file__)").stdout.strip().strip("/")
+        parts = codec.split("/")
+        directories = [("/".join(parts[:depth]), None) for depth in range(1, len(parts))]
+        image = make([*directories, (codec, b"import os\nos.write(2, b'PWNED')\n"), ("the-image", FILE)])
+        mydocker.detached("--name", name, image, "sleep", "1000")
+        line = ["exec", name, "true"] if verb == "exec" else ["run", "--rm", "--net", "none", image, "true"]
+        assert (probe("import", *line).rc, probe("import", *line).stderr) == (0, "")
+        assert "PWNED" in probe("import", *line, without="close_imports").stderr
+        mydocker.ok("rm", "-f", name)  # before its image
+
+    @pytest.mark.parametrize("options", [(), ("-u", "1000"), ("--init",)], ids=" ".join)
+    def test_no_step_is_dumpable(self, mydocker, probe, name, options):
+        mydocker.detached("--name", name, "busybox", "sleep", "1000")
+        lines = [["run", "--rm", "--net", "none", *options, "busybox", "true"]]
+        if options != ("--init",):
+            lines.append(["exec", *options, name, "true"])
+        for line in lines:
+            result = probe("dumpable", *line)
+            assert (result.rc, result.stderr) == (0, ""), line
+            assert "DUMPABLE" in probe("dumpable", *line, without="set_dumpable").stderr
+
+    def test_a_process_of_the_container_opens_nothing_of_an_exec_on_its_way_in(self, mydocker, probe, name):
+        """The joiner, with the container's user and rights, waits before it becomes the trampoline. A container with
+        the host's PID namespace sees it."""
+        watch = "while :; do ls -l /proc/[0-9]*/exe 2>/dev/null; sleep 0.2; done"
+        mydocker.detached("--name", name, "--pid", "host", "busybox", "sh", "-c", watch)
+        assert (probe("hold", "exec", name, "true").rc, "python" in mydocker.ok("logs", name)) == (0, False)
+        probe("hold", "exec", name, "true", without="set_dumpable")
+        assert "python" in mydocker.ok("logs", name)
+
+
 class TestInterpreter:
     """Until exec, /proc/self/exe is the host's interpreter: no process in the container may reach it."""
 
