@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mydocker.generated.fasttable import ALIASES, COMMANDS
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 TOP = {path.name for path in ROOT.iterdir()}
@@ -62,6 +64,18 @@ class TestPage:
 
 def test_readme_is_short():
     assert len(README.read_text().splitlines()) <= 110
+
+
+def test_what_readme_misses_is_missing():
+    """Words in the table's first column: `top`, `system df`, `--gpus`, `--health-…`."""
+    table = re.search(r"(?m)^\| of docker \|.*\n(?:\|.*\n)+", README.read_text())
+    assert table
+    words = re.findall(r"`([^`]+)`", "".join(row.split("|")[1] for row in table[0].splitlines()))
+    options = {name for command in COMMANDS.values() for name in command[3]}
+    assert [word for word in words if tuple(word.split()) in {*COMMANDS, *ALIASES}] == []
+    assert [word for word in words if word in options] == []
+    beginnings = tuple(word[:-1] for word in words if word.endswith("…"))
+    assert [name for name in options if name.startswith(beginnings)] == []
 
 
 class TestChineseReadme:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mydocker import jsontext
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
+from mydocker.generated.fasttable import COMMANDS
 from mydocker.model.host import HostFacts
 from mydocker.model.network import Endpoint
 from mydocker.model.oci.capabilities import ALL, SYS_RESOURCE
@@ -24,7 +25,7 @@ FLAGS = (
     "sig_proxy tty"
 ).split()
 TEXTS = (
-    "cgroupns cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint hostname ip ipc isolation log_driver "
+    "cgroupns cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint format hostname ip ipc isolation log_driver "
     "mac_address memory memory_swap name oom_score_adj pid pids_limit platform pull restart runtime shm_size "
     "stop_signal stop_timeout user userns uts volume_driver workdir"
 ).split()
@@ -35,6 +36,11 @@ def params(**given):
     absent = {**{key: [] for key in LISTS}, **dict.fromkeys(FLAGS, False), **dict.fromkeys(TEXTS)}
     assert set(given) <= {*absent, "image_and_command"}
     return {"image_and_command": ["busybox"], **absent, **given}
+
+
+def test_the_options_are_those_of_run():
+    _, _, absent, _ = COMMANDS["run",]
+    assert {*LISTS, *FLAGS, *TEXTS} == {*absent} - {"image_and_command"}
 
 
 def parse(host=HOST, environ=None, read=None, **given):
