@@ -88,7 +88,7 @@ class TestTerminal:
         assert control & (termios.CSIZE | termios.PARENB) == termios.CS8
         assert (characters[termios.VMIN], characters[termios.VTIME]) == (1, 0)
 
-    def test_it_is_given_back_whatever_happens(self, modes, monkeypatch):
+    def test_the_terminal_is_restored_whatever_happens(self, modes, monkeypatch):
         monkeypatch.setattr(attach.terminal, "size", lambda _: (24, 80))
         monkeypatch.setattr(attach.terminal, "set_size", lambda *_: None)
 

@@ -261,7 +261,7 @@ class TestForwarding:
         facts.saved = {4: "\n".join(line for line in guard.split("\n") if not line.startswith("-A FORWARD "))}
         assert only(facts).wrong.endswith("have been changed")  # iptables -F FORWARD
 
-    def test_the_guard_of_an_older_version_drops_too_much(self, facts):
+    def test_a_guard_of_a_single_rule_drops_too_much(self, facts):
         facts.turned_on = firewall.Guard([4])
         old = f'-A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP'
         text = saved(4, of_network(WEB), of_network(BACK), DB_RULES)

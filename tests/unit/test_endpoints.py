@@ -169,13 +169,13 @@ class TestCheck:
     def test_nothing_is_asked_of_what_has_no_network(self, monkeypatch):
         monkeypatch.delattr(endpoints, "network_of")
         endpoints.check(request(mode="none"))
-        assert endpoints.imagined(ID, request(mode="host")) is None
+        assert endpoints.planned(ID, request(mode="host")) is None
 
 
 class TestImagined:
     def test_the_addresses_and_ports_that_it_would_get_now(self, monkeypatch):
         monkeypatch.setattr(binding, "bind", lambda _, made: (made.with_ports([made.bindings[0].at(32768)]), {}))
-        made = endpoints.imagined(ID, request("bridge", "lab", published=["80/tcp"]))
+        made = endpoints.planned(ID, request("bridge", "lab", published=["80/tcp"]))
         assert (made.id, made.name, made.ports) == (ID, ID[:12], ["32768:80/tcp"])
         first, second = made.endpoints
         assert list(made.networks.values()) == [BRIDGE, LAB]
@@ -187,20 +187,20 @@ class TestImagined:
     def test_what_was_asked_for_goes_before(self):
         wanted = request("lab", name="web")
         wanted.networks[0].update(requested_ip="10.8.1.9", requested_mac="02:00:00:00:00:09", aliases=["db"])
-        made = endpoints.imagined(ID, wanted)
+        made = endpoints.planned(ID, wanted)
         (end,) = made.endpoints
         assert (made.name, end.aliases) == ("web", ["db"])
         assert (end.address, end.mac, end.address6) == ("10.8.1.9/20", "02:00:00:00:00:09", "fd08::109/64")
 
     def test_the_request_stays_as_it_is(self):
         wanted = request("lab")
-        endpoints.imagined(ID, wanted)
+        endpoints.planned(ID, wanted)
         assert wanted.networks == [Endpoint("lab").to_json()]
 
     def test_of_a_full_network(self, machine):
         machine["inner"] = [f"10.9.0.{number}" for number in range(2, 7)]
         with pytest.raises(Conflict, match="inner has no free address"):
-            endpoints.imagined(ID, request("inner"))
+            endpoints.planned(ID, request("inner"))
 
 
 class TestText:

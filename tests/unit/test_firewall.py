@@ -230,7 +230,7 @@ def test_a_links_name_that_no_rule_can_hold(name):
         firewall.guard_rules(firewall.Guard([4], [name]))
 
 
-def test_the_guard_of_an_older_version_gives_way():
+def test_a_guard_of_a_single_rule_is_replaced():
     old = apply(FOREIGN, f'*filter\n-A FORWARD -m comment --comment "{firewall.GUARD}" -j DROP\nCOMMIT\n')
     assert not firewall.guard_is(old, firewall.guard_rules(LINKS))
     made = apply(old, firewall.replace(old, 4, OWNER, RULES, firewall.guard_rules(LINKS)))

@@ -280,7 +280,7 @@ def test_while_restarting():
     )
 
 
-def test_the_exit_code_of_the_life_before_is_not_that_of_this_one():
+def test_the_exit_code_of_the_last_run_is_not_that_of_this_one():
     assert show({"status": "running", "pid": 5, "exit_code": 3})["State"]["ExitCode"] == 0
 
 

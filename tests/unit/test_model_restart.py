@@ -101,7 +101,7 @@ class TestHowLong:
             delays.append(restart.restart_delay("always", "", 0, 0, delays[-1], 9_999))
         assert delays[1:] == [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]
 
-    def test_ten_seconds_of_life_make_up_for_it(self):
+    def test_ten_seconds_of_uptime_reset_the_delay(self):
         assert restart.restart_delay("always", "", 0, 0, 60_000, 10_000) == 100
 
     @given(st.integers(0, 60_000), uptimes)

@@ -147,7 +147,7 @@ class TestMakeVeth:
         VETH.do(Context())
         assert kernel.asked == [(PAIR,)]
 
-    def test_a_pair_of_its_last_life_gives_way(self, kernel):
+    def test_a_pair_of_the_last_run_is_replaced(self, kernel):
         kernel.answers = [errno.EEXIST, 0, 0]
         VETH.do(Context())
         assert kernel.asked == [(PAIR,), (DELETION,), (PAIR,)]

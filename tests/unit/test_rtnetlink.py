@@ -74,7 +74,7 @@ class TestLinks:
         assert decoded(rtnetlink.delete_link(name), ifinfmsg) == expected
 
     @given(link_names)
-    def test_a_link_is_unplugged(self, name):
+    def test_a_port_is_detached(self, name):
         fields = {**of_link(up=False), "change": 1}
         expected = (NEWLINK, ASK, fields, [("IFLA_IFNAME", name), ("IFLA_MASTER", 0)])
         assert decoded(rtnetlink.detach_port(name), ifinfmsg) == expected

@@ -98,7 +98,7 @@ class TestOrder:
         made.undo_all()
         assert CALLS == ["do a", "undo a"]
 
-    def test_what_a_dead_monitor_left_is_taken_back_without_a_record(self):
+    def test_leftovers_of_a_dead_monitor_are_undone_without_a_record(self):
         trace.undo_all([A, B])
         assert CALLS == ["undo b", "undo a"]
 

@@ -63,7 +63,7 @@ class Draft:
         """Return the steps of a start, for --dry-run."""
         from mydocker.runtime.plan import plan
 
-        name, attachments = self.request.name or self.id[:12], endpoints.imagined(self.id, self.request)
+        name, attachments = self.request.name or self.id[:12], endpoints.planned(self.id, self.request)
         steps = plan(
             self.spec, self.directory, cgroups.layout(), name=name, attachments=attachments, program=self.program
         )

@@ -48,7 +48,7 @@ def test_as_a_tree(machine, mydocker, wired):
     assert below[-1].endswith(f"{container}-apart")
 
 
-def test_what_is_unplugged_or_missing_is_seen(machine, mydocker, wired):
+def test_detached_and_missing_links_are_shown(machine, mydocker, wired):
     made, _, _ = wired
     bridge = device(mydocker, made)
     (end,) = [

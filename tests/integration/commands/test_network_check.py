@@ -136,7 +136,7 @@ def test_the_bridge_is_changed(machine, mydocker, wired, flows, damage):
 
 
 @pytest.mark.parametrize("damage", ["nomaster", "down", "type bridge_slave hairpin off"])
-def test_a_link_is_unplugged_or_changed(machine, mydocker, wired, flows, damage):
+def test_a_link_is_detached_or_changed(machine, mydocker, wired, flows, damage):
     _, first, _, _ = wired
     assert machine.shell(f"ip link set {veth(mydocker, first)} {damage}").rc == 0
     told = wrong(mydocker)

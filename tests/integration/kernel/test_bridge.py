@@ -159,7 +159,7 @@ class TestOps:
         do(RemoveBridge("web.br", TAG))
         assert described() is None
 
-    def test_what_went_wrong_half_way_is_taken_back(self):
+    def test_a_half_made_bridge_is_removed(self):
         run("ip link add web.br type veth peer name other")
         op = MakeBridge(*GIVEN)
         with pytest.raises(Conflict):
@@ -187,7 +187,7 @@ class TestOps:
             time.sleep(0.01)
         DetachVeth("veth7").do(Context())
 
-    def test_a_restart_finds_the_pair_of_its_last_life(self, pid):
+    def test_a_restart_replaces_the_pair_of_the_last_run(self, pid):
         bridge.make(*GIVEN)
         for _ in range(3):
             with sleeper() as before:

@@ -136,7 +136,7 @@ class TestTell:
         with pytest.raises(Conflict, match="the monitor of web did not answer"):
             control.tell(record, [LAB], {}, [])
 
-    def test_a_monitor_that_has_closed_its_ear(self, record, ear):
+    def test_a_monitor_that_no_longer_listens(self, record, ear):
         ear.close()
         with pytest.raises(Conflict, match="did not answer"):
             control.tell(record, [LAB], {}, [])

@@ -25,7 +25,7 @@ def bind(before: Attachments, after: Attachments) -> tuple[Attachments, Sockets]
     from mydocker.network.ports import bind as bind_port
 
     bindings, sockets = list(after.bindings), dict[str, list[int]]()
-    unclaimed = list(before.bindings)  # a further port with the number of one of these is not held
+    unclaimed = list(before.bindings)  # each is kept once; a second port with its number has to be bound, and fails
     try:
         for at in sorted(range(len(bindings)), key=lambda at: _freedom(bindings[at])):
             port = bindings[at]

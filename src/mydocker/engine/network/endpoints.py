@@ -133,7 +133,7 @@ def check_ports(texts: list[str], networks: list[Network]) -> None:
             )
 
 
-def imagined(container_id: str, request: CreateRequest) -> Attachments | None:
+def planned(container_id: str, request: CreateRequest) -> Attachments | None:
     """Plan the attachments of a --dry-run: with the addresses and ports that a start would get now."""
     if not request.networks:
         return None
@@ -224,12 +224,12 @@ def take(container: Container, network: Network, endpoint: Endpoint, number: int
     from mydocker.network import leases
 
     names = [container.name, *endpoint.aliases]
-    address, before = leases.take(network, container.id, names, endpoint.requested_ip)
-    if before:  # that container was killed with its monitor, so its rules still lead to the address
+    address, previous = leases.take(network, container.id, names, endpoint.requested_ip)
+    if previous:  # that container was killed with its monitor, so its rules still lead to the address
         from mydocker.network import plan
 
         try:
-            Trace("host").run([plan.remove_ports(before[:12], before, [4, 6] if network.subnet6 else [4])])
+            Trace("host").run([plan.remove_ports(previous[:12], previous, [4, 6] if network.subnet6 else [4])])
         except BaseException:
             leases.release(network.name, address, container.id)
             raise

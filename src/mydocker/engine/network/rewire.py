@@ -105,7 +105,7 @@ class _Change:
         trace.run(steps.redirect)
         try:
             trace.run(steps.detach)
-        finally:  # an interrupt may come when the veth has gone
+        finally:  # an interrupt may come just after the veth was removed
             self.detached = any(not _exists(endpoint.veth) for endpoint in self.before.endpoints_beyond(self.after))
         self._hand_over()
         trace.run(steps.publish)
@@ -113,7 +113,7 @@ class _Change:
     def _hand_over(self) -> None:
         """Release the addresses of networks that the container has left, and have its monitor adopt `after`."""
         leases.release_all(self.container.id, self.before.endpoints_beyond(self.after))
-        self.told = True  # also if an interrupt comes before its answer
+        self.told = True  # even if an interrupt comes before the monitor answers
         self._tell(self.after, self.sockets, self.resolver)
 
     def revert(self) -> None:
