@@ -59,7 +59,14 @@ def _attachments(record: Container, container: supervise.Supervised) -> Attachme
     from mydocker.model.attachments import recorded
     from mydocker.model.network import Network
 
-    return recorded(record, [Network(**each) for each in container.networks])
+    attachments = recorded(record, [Network(**each) for each in container.networks])
+    if container.bound_sockets.keys() <= set(record.bound_ports):
+        return attachments
+    # A command line was killed after it had removed ports from the record, perhaps before it removed their rules.
+    from mydocker.model.options.ports import parse_published
+
+    texts = dict.fromkeys([*record.bound_ports, *container.bound_sockets])
+    return attachments.with_ports([port for text in texts for port in parse_published([text])])
 
 
 class Monitor:

@@ -278,6 +278,16 @@ def test_a_change_that_failed_is_none_after_the_end(machine, mydocker, name, net
     assert list(mydocker.inspect(name, "NetworkSettings", "Networks")) == [net]
 
 
+def test_a_rule_that_no_record_tells_of_is_removed_at_the_end(machine, mydocker, name, net, port):
+    """`port rm` was killed when it had saved the record."""
+    container = mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
+    until_bare(mydocker, name)
+    machine.shell(f"sed -i 's|\"{port}:80/tcp\"||g' {machine.store}/lib/containers/{container}/record.json")
+    assert mydocker.ok("port", name) == ""
+    mydocker.ok("stop", "-t", "0", name)
+    assert rules(machine, container[:12]) == []
+
+
 def test_a_rule_that_was_withdrawn_is_not_reloaded(machine, mydocker, name, net, slow, port):
     container = mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", f"{port}:80", *SLEEPS)
     for rule in rules(machine, container[:12]):
