@@ -250,13 +250,13 @@ class TestErrors:
             ("image inspect busybox", "'mydocker inspect NAME'"),
             ("system df", f"'du -sh {paths.ROOT}/*'"),
             ("swarm init", "one host"),
-            ("pause bird", "docker has it, mydocker has not (yet)"),
+            ("pause bird", "docker has it, mydocker does not (yet)"),
             ("run --gpus all busybox", "'--device PATH'"),
             ("run -gpus=all busybox", "'--device PATH'"),
             ("container create --gpus=all busybox", "'--device PATH'"),
             ("run -a stdout busybox", "all of its output is shown"),
             ("network create --attachable x", "every container may join"),
-            ("logs --details", "docker has it, mydocker has not (yet)"),
+            ("logs --details", "docker has it, mydocker does not (yet)"),
             ("-H tcp://x ps", "no daemon"),
             ("--debug ps", "MYDOCKER_DEBUG=1"),
         ],
@@ -265,7 +265,7 @@ class TestErrors:
         with pytest.raises(InvalidArgument) as caught:
             app.run(argv.split())
         assert caught.value.message.startswith(("unknown command: ", "unknown flag: "))
-        assert caught.value.hint.startswith("docker has it, mydocker has not (yet)")
+        assert caught.value.hint.startswith("docker has it, mydocker does not (yet)")
         assert says in caught.value.hint
         assert "did you mean" not in caught.value.hint
 

@@ -81,7 +81,7 @@ def test_an_interrupt_when_the_veth_has_gone_leaves_the_container_disconnected(m
 
 def test_an_interrupt_while_the_veth_is_there_leaves_the_container_connected(monkeypatch, world):
     steps(monkeypatch)
-    monkeypatch.setattr(rewire, "_exists", lambda _: True)
+    monkeypatch.setattr(rewire.networks, "is_link", lambda _: True)
     monkeypatch.setattr(rewire._Change, "_hand_over", lambda _: Interrupted().do(None))
     with pytest.raises(KeyboardInterrupt):
         rewire.rewire(world.container, world.on, world.off)

@@ -162,4 +162,4 @@ def option(path: tuple[str, ...], name: str) -> str | None:
 
 
 def _hint(instead: str) -> str:
-    return f"docker has it, mydocker has not (yet): {instead}" if instead else "docker has it, mydocker has not (yet)"
+    return f"docker has it, mydocker does not (yet): {instead}" if instead else "docker has it, mydocker does not (yet)"

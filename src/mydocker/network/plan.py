@@ -50,7 +50,9 @@ def transition(before: Attachments | None, after: Attachments | None) -> Steps:
     """Plan the steps from one value to the other. None: before the container's start, or after its end.
 
     After its end the veths are only detached: the kernel removes them with the network namespace. Steps that remove
-    something are harmless if it does not exist, so a clean-up need not know how far a transition came."""
+    something are harmless if it does not exist, so a clean-up need not know how far a transition came.
+
+    An endpoint whose network is gone cannot be attached again. An endpoint of a stopped container has no veth yet."""
     added = [each for each in after.endpoints_beyond(before) if each.network in after.networks] if after else []
     left = [each.veth for each in before.endpoints_beyond(after) if each.veth] if before else []
     redirect, publish = _rules(before, after)

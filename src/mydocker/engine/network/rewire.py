@@ -75,10 +75,6 @@ def _bind(container: Container, before: Attachments, after: Attachments) -> tupl
         raise
 
 
-def _exists(veth: str) -> bool:
-    return os.path.exists(f"/sys/class/net/{veth}")
-
-
 class _Change:
     """A transition under way. detached: a veth has been removed. told: the monitor may have adopted `after`."""
 
@@ -106,7 +102,7 @@ class _Change:
         try:
             trace.run(steps.detach)
         finally:  # an interrupt may come just after the veth was removed
-            self.detached = any(not _exists(endpoint.veth) for endpoint in self.before.endpoints_beyond(self.after))
+            self.detached = any(not networks.is_link(each.veth) for each in self.before.endpoints_beyond(self.after))
         self._hand_over()
         trace.run(steps.publish)
 
