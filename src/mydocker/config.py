@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MIN_LOG = 4096  # bytes
+_DRIVERS = ("overlay", "aufs", "copy")  # those of image/drivers/choice.py
 
 # key -> (default, meaning)
 KEYS: dict[str, tuple[Any, str]] = {
-    "storage_driver": ("", "overlay, aufs or copy; empty: the first of these that works here"),
+    "storage_driver": (
+        "",
+        f"{', '.join(_DRIVERS[:-1])} or {_DRIVERS[-1]}; empty: the first of these that works here",
+    ),
     "log_size": (10_000_000, "bytes at which a container's log is rotated"),
     "log_files": (3, "number of log files kept for a container"),
     "cgroup_parent": ("", "the cgroup or slice of all containers; empty: mydocker.slice or, without systemd, mydocker"),
@@ -81,9 +85,9 @@ def _compile() -> dict[str, Any]:
 
 
 def _check(values: dict[str, Any]) -> None:
-    if values["storage_driver"] not in ("", "overlay", "aufs", "copy"):
+    if values["storage_driver"] not in ("", *_DRIVERS):
         raise InvalidArgument(
-            f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", "overlay, aufs, copy"
+            f"unknown storage_driver '{values['storage_driver']}' in {paths.CONFIG}", ", ".join(_DRIVERS)
         )
     if values["log_size"] < _MIN_LOG or values["log_files"] < 1:
         raise InvalidArgument(

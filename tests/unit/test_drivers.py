@@ -174,6 +174,7 @@ class TestChoice:
         assert f"# {promised}; empty: the first" in (CHECKOUT / "packaging/config.yaml").read_text()
         reference = (CHECKOUT / "docs/reference.md").read_text().replace("`", "")
         assert f"| storage_driver | the first that works | {promised} |" in reference
+        assert f": {', '.join(choice.NAMES)} |" in (CHECKOUT / "docs/glossary.md").read_text()
 
     @pytest.mark.parametrize("name", choice.NAMES)
     def test_a_driver_is_complete_and_can_be_configured(self, name):

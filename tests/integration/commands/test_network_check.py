@@ -66,6 +66,19 @@ def kill_monitor(machine, mydocker, container: str) -> None:
     until(lambda: not machine.alive(pid), "the container's end")
 
 
+@pytest.mark.parametrize("then", ["start", "rm"])
+def test_the_rules_of_a_killed_monitor_go_with_the_next_start_or_removal(machine, mydocker, wired, then):
+    _, first, _, _ = wired
+    owner = f"{first} {mydocker.inspect(first, 'Id')[:12]}"
+    kill_monitor(machine, mydocker, first)
+    assert rules(machine, owner) != []
+    assert mydocker.ok("port", first) == ""
+    if then == "start":
+        mydocker.ok("port", "rm", first, "80")
+    mydocker.ok(then, first)
+    assert rules(machine, owner) == []
+
+
 def test_nothing_is_wrong(mydocker, wired, flows):
     assert mydocker.ok("network", "check") == FINE
     assert mydocker.ok("network", "check", "--repair") == FINE

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 def listing(reference: str, target: str = "") -> list[ports.Port]:
-    """List the ports in effect. target: 80 or 80/tcp, only that port. Raises NotFound if it is not published."""
+    """List the ports in effect: none if the container does not run. target: 80 or 80/tcp, only that port. Raises
+    NotFound if it is not published."""
     container = state.find(reference)
-    published = ports.parse_published(container.bound_ports)
+    # The record of a container whose monitor was killed still has the ports, as what the next start or rm must remove.
+    published = ports.parse_published(container.bound_ports) if container.is_active() else []
     if not target:
         return published
     (key,) = ports.expose([target])[:1]
