@@ -433,7 +433,7 @@ class TestComplete:
         "Env": ["PATH=/bin", "A=image", "broken", "=x", "=", ""],
         "Cmd": ["sh", "-l"],
         "Entrypoint": ["/entry"],
-        "WorkingDir": "/work/../w",
+        "WorkingDir": "/srv/../w",
         "User": "www",
         "Labels": {"a": "image", "b": "image"},
         "Volumes": {"/data": {}, "/mine": {}},

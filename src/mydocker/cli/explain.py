@@ -167,10 +167,8 @@ def _took(row: Row) -> int:
 
 
 class _Page:
-    """Lines for a terminal of so many columns, or for a pipe (None), where nothing is broken or cut.
-
-    names: abbreviations().
-    """
+    """The lines of the output. columns: the terminal's, to which long lines are broken or cut; None for a pipe, where
+    they are not. names: abbreviations()."""
 
     def __init__(self, columns: int | None, colours: bool, names: list[tuple[str, str, str]]) -> None:
         self.columns = columns

@@ -112,7 +112,7 @@ class Command(_Help, typer.core.TyperCommand):
 
 
 class Group(_Help, typer.core.TyperGroup):
-    """Lists its commands, and those of its groups, in their panels; each once, by its first name."""
+    """A group whose help lists its commands, and those of its groups, by panel; each once, by its first name."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         rows: _Rows = {panel: [] for panel in _COMMAND_PANELS}

@@ -275,7 +275,7 @@ def _lease(facts: Facts, container: Container, network: Network, endpoint: Endpo
 
 
 def _ports(facts: Facts, container: Container, attachments: Attachments) -> Iterator[Finding]:
-    """Check the rules of published ports. For a version of IP that the container is not reached by there are none."""
+    """Check the rules of published ports. There are none for a version of IP by which no network leads out."""
     about, owner = f"container {container.name}", firewall.container_owner(container.name, container.id)
     publish = plan.transition(attachments.with_ports([]), attachments).publish
     bindings, egress = (attachments.bindings, attachments.egress) if publish else ([], None)

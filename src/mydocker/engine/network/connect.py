@@ -61,7 +61,7 @@ def _check_joinable(container: Container) -> None:
 
 
 def _next_number(container: Container) -> int:
-    """Use the next highest number: the default route and published ports follow the lowest, that is, the order of
+    """The number after the highest: the default route and published ports follow the lowest, that is, the order of
     joining."""
     numbers = (int(endpoint.device.removeprefix("eth")) for endpoint in container.endpoints)
     number = 1 + max(numbers, default=-1)
@@ -102,7 +102,7 @@ def disconnect(network: str, reference: str, force: bool) -> None:
 def _rewrite_etc(container: Container, before: Attachments, after: Attachments) -> None:
     """Rewrite mydocker's own lines of /etc/hosts, and resolv.conf where names begin or cease to be resolved.
 
-    In place, as these very files are mounted in the container. What it has written itself stays.
+    The files are changed in place, because they are mounted in the container. The container's own lines stay.
     """
     hostname = bundle.load_spec(container).get("hostname", "")
     old, new = (resolvconf.own_lines(hostname, _addresses(each)) for each in (before, after))

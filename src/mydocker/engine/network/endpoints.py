@@ -82,8 +82,8 @@ def network_of(name: str, make: bool = True) -> Network:
 
 
 def check(request: CreateRequest) -> list[str]:
-    """Check before the start that the networks exist, and that they have the addresses. Replaces IDs by names. Returns
-    warnings for the user."""
+    """Check before the start that the networks exist, and that the requested addresses are theirs. Replaces IDs by
+    names. Returns warnings for the user."""
     if not request.networks:
         discarded = request.published and f"when using {request.network} network mode"
         return [f"WARNING: Published ports are discarded {discarded}"] if discarded else []  # docker's, for host
