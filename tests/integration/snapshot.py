@@ -147,7 +147,7 @@ def files():
 
 def temporary():
     """List mydocker's temporary files. Those of the tests, benchmarks and packages have other prefixes."""
-    others = ("mydocker-test.", "mydocker-benchmark.", "mydocker-package.")
+    others = ("mydocker-test.", "mydocker-benchmark.", "mydocker-package.", "mydocker-lab.")
     places = [(directory, name) for directory in ("/tmp", "/var/tmp", "/dev/shm") for name in names(directory)]
     return [f"{place}/{name}" for place, name in places if "mydocker" in name and not name.startswith(others)]
 

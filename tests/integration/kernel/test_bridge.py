@@ -109,7 +109,7 @@ class TestBridge:
     def test_somebody_else_s_is_left_alone(self, foreign):
         run(foreign)
         before = ip("link")
-        with pytest.raises(Conflict, match=r"a link web\.br already exists on this host"):
+        with pytest.raises(Conflict, match=r"link web\.br already exists on this host"):
             bridge.make(*GIVEN)
         assert not bridge.delete("web.br", TAG, MAC)
         assert ip("link") == before
