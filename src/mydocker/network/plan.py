@@ -2,12 +2,12 @@
 
 A start is one such change, from nothing to a value:
 
-host                                        container
- bridge, rules (with the first container)
- ── clone ─────────────────────────────────▶
- attach: veth pair, its peer in the namespace
- ── NETWORK_READY ─────────────────────────▶ waits for it
- publish: rules of published ports           inside: addresses, routes, the resolver's sockets
+    host                                        container
+     bridge, rules (with the first container)
+     ── clone ─────────────────────────────────▶
+     attach: veth pair, its peer in the namespace
+     ── NETWORK_READY ─────────────────────────▶ waits for it
+     publish: rules of published ports           inside: addresses, routes, the resolver's sockets
 
 A published port is a DNAT rule for each version of IP, from a number of the host to the address of the egress endpoint.
 When the container leaves that network, the port moves: its rule is replaced by one to the next endpoint. A socket
