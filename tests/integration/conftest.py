@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import newer
 import pytest
 from archives import busybox
 from machine import CHECKOUT, Machine, Mydocker, until
@@ -67,11 +68,11 @@ def _vagrant() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that run commands as root, and those that need docker."""
+    """Mark the tests that run commands as root, and those that need other programs."""
     for item in items:
         if "machine" in getattr(item, "fixturenames", ()):
             item.add_marker("root")
-        if "docker" in getattr(item, "fixturenames", ()):
+        if {"docker", "newer_host"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("peer")
 
 
@@ -213,6 +214,17 @@ def docker(request, machine):
     docker = request.getfixturevalue("_docker")
     yield docker
     docker.clear()
+
+
+@pytest.fixture(scope="session", params=newer.SUITES)
+def newer_host(request):
+    """A host with the newest docker, podman, skopeo, buildah and umoci of one of Debian's suites. dockerd runs."""
+    reason = newer.missing(request.param)
+    if reason:
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="mydocker-test.newer.", dir="/var/tmp") as directory:
+        with newer.host(Path(directory), request.param) as host:
+            yield host
 
 
 @pytest.fixture
