@@ -222,9 +222,9 @@ def newer_host(request):
     reason = newer.missing(request.param)
     if reason:
         pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="mydocker-test.newer.", dir="/var/tmp") as directory:
-        with newer.host(Path(directory), request.param) as host:
-            yield host
+    temporary = tempfile.TemporaryDirectory(prefix="mydocker-test.newer.", dir="/var/tmp")
+    with temporary as directory, newer.host(Path(directory), request.param) as host:
+        yield host
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Hosts with the newest docker, podman, skopeo, buildah and umoci of Debian, in root file systems that script/peers makes.
+"""Hosts with the newest docker, podman, skopeo, buildah and umoci of Debian, in roots that script/peers makes.
 
-Such a host is a set of namespaces with a root of its own, an overlay over the one that script/peers keeps: a test starts
-from the programs as they are installed, and what it writes goes with it.
+Such a host is a set of namespaces with a root of its own, an overlay over the one that script/peers keeps: a test
+starts from the programs as they are installed, and what it writes goes with it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ mount -t sysfs sysfs root/sys && mount --rbind /sys/fs/cgroup root/sys/fs/cgroup
 mount -t tmpfs tmpfs root/run && mkdir root/run/lock
 mount -t tmpfs tmpfs root/tmp
 mount -t proc proc root/proc
-printf '[engine]\\nruntime = "runc"\\ncgroup_manager = "cgroupfs"\\nevents_logger = "file"\\n' >root/etc/containers/containers.conf
-printf '[containers]\\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\\n' >>root/etc/containers/containers.conf
-printf '{"default": [{"type": "insecureAcceptAnything"}]}' >root/etc/containers/policy.json
+cd root/etc/containers
+printf '[engine]\\nruntime = "runc"\\ncgroup_manager = "cgroupfs"\\nevents_logger = "file"\\n' >containers.conf
+printf '[containers]\\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\\n' >>containers.conf
+printf '{"default": [{"type": "insecureAcceptAnything"}]}' >policy.json
+cd "$0"
 printf '127.0.0.1 localhost\\n' >root/etc/hosts
 mkdir -p root/old
 cd root
