@@ -114,17 +114,17 @@ class TestImageRow:
         return Image(**{**values, **changes})
 
     def test_one_row_a_name(self):
-        made = rows.image(self.image(), NOW)
+        made = rows.image(self.image(), 1_983_000, NOW)
         assert [(each["Repository"], each["Tag"]) for each in made] == [
             ("busybox", "latest"),
             ("localhost:5000/a/b", "1.0"),
         ]
         assert all(set(each) == set(output.IMAGES.headings) for each in made)
         assert (made[0]["ID"], made[0]["Size"], made[0]["CreatedSince"]) == ("a" * 12, "1.98MB", "3 days ago")
-        assert rows.image(self.image(), NOW, trunc=False)[0]["ID"] == "sha256:" + "a" * 64
+        assert rows.image(self.image(), 0, NOW, trunc=False)[0]["ID"] == "sha256:" + "a" * 64
 
     def test_without_a_name_or_a_time(self):
-        (made,) = rows.image(self.image(names=[], created=""), NOW)
+        (made,) = rows.image(self.image(names=[], created=""), 0, NOW)
         assert (made["Repository"], made["Tag"]) == ("<none>", "<none>")
         assert (made["CreatedSince"], made["CreatedAt"]) == ("N/A", "N/A")
 

@@ -74,8 +74,8 @@ def _ports(container: Container) -> str:
     return summary(parse_published(container.bound_ports), container.exposed)
 
 
-def image(image: Image, now: int, trunc: bool = True) -> list[Row]:
-    """The fields of output.IMAGES, in one row for each name of the image."""
+def image(image: Image, size: int, now: int, trunc: bool = True) -> list[Row]:
+    """The fields of output.IMAGES, in one row for each name of the image. size: bytes."""
     rows = []
     dated = image.created and not image.created.startswith(_UNDATED)
     for name in image.names or ["<none>:<none>"]:
@@ -87,10 +87,10 @@ def image(image: Image, now: int, trunc: bool = True) -> list[Row]:
                 "ID": image.id.rpartition(":")[2][:_SHORT_ID] if trunc else image.id,
                 "CreatedAt": _local(image.created) if dated else "N/A",
                 "CreatedSince": ago(image.created, now) if dated else "N/A",
-                "Size": human_size(image.size, 3),
+                "Size": human_size(size, 3),
                 "Digest": image.manifest,
                 **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only docker's `system df` knows
-                "VirtualSize": human_size(image.size),
+                "VirtualSize": human_size(size),
             }
         )
     return rows

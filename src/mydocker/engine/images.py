@@ -11,7 +11,7 @@ import sys
 from mydocker import jsontext, state
 from mydocker.engine import listing
 from mydocker.errors import Conflict, HostError, InvalidArgument, MydockerError, NotFound, from_details
-from mydocker.image import lookup, store, writer
+from mydocker.image import lookup, sizes, store, writer
 from mydocker.kernel import files
 from mydocker.model.options import references
 from mydocker.ops.namespaces import Unshare
@@ -37,6 +37,11 @@ def images(pattern: str | None, filters: list[str]) -> list[store.Image]:
     for select in selections:
         selected = [image for image in map(select, selected) if image is not None]
     return selected
+
+
+def size(image: store.Image) -> int:
+    """Return the bytes of an image's files as docker counts them."""
+    return sizes.of_image(image)
 
 
 def _filter(text: str) -> Callable[[store.Image], store.Image | None]:

@@ -47,10 +47,10 @@ def _network_ids(record: Container) -> dict[str, str]:
 
 
 def image(name: str) -> dict[str, Any]:
-    from mydocker.image import lookup
+    from mydocker.image import lookup, sizes
 
     image = lookup.find(name, make=False)
-    return docker.image(image.id, image.config, image.layers, image.names, image.size)
+    return docker.image(image.id, image.config, image.layers, image.names, sizes.of_image(image))
 
 
 def volume(name: str) -> dict[str, Any]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import stat
-
 from mydocker import paths
 from mydocker.errors import NotFound
-from mydocker.image import layer, store
-from mydocker.kernel import files
+from mydocker.image import layer, sizes, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +17,7 @@ def of(container: Container) -> tuple[int, int]:
     """Return (bytes that the container has written, bytes of its image): docker's SizeRw, and the difference to
     SizeRootFs."""
     try:
-        image = store.resolve(container.image_id).size
+        image = sizes.of_image(store.resolve(container.image_id))
     except NotFound:
         image = 0  # removed with force
     if container.driver in _WRITTEN:
@@ -31,18 +27,8 @@ def of(container: Container) -> tuple[int, int]:
 
 
 def _bytes(directory: str) -> int:
-    """Sum the sizes of all files below, files with several names once, without those that every start makes. 0 if the
-    directory does not exist yet."""
+    """Sum the sizes of all files below, without those that every start makes. 0 if the directory does not exist yet."""
     try:
-        root = os.open(directory, files.DIR)
+        return sizes.of_tree(directory, layer.is_mark)
     except FileNotFoundError:
         return 0
-    try:
-        sizes = {
-            (entry.info.st_dev, entry.info.st_ino): entry.info.st_size
-            for entry in layer.walk(root)
-            if not (stat.S_ISDIR(entry.info.st_mode) or layer.is_mark(entry))
-        }
-    finally:
-        os.close(root)
-    return sum(sizes.values())

@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, InvalidArgument, MydockerError
-from mydocker.image import layer, tar
+from mydocker.image import layer, sizes, tar
 from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
 
@@ -51,8 +51,9 @@ _REASONS = {
 
 
 def unpack(stream: Stream, directory: str, below: list[str] | None = None) -> None:
-    """Unpack a plain tar into an empty directory. Raises InvalidArgument, which names the entry, for an archive that
-    is not to be trusted; then the caller removes the directory.
+    """Unpack a plain tar into an empty directory, and record the size of its files there (sizes.py). Raises
+    InvalidArgument, which names the entry, for an archive that is not to be trusted; then the caller removes the
+    directory.
 
     below: for a layer of an image, the unpacked layers under it, top first ([] at the bottom). Then whiteouts have
     effect, and directories missing from the archive look as they do below. None for a root file system, without
@@ -60,7 +61,9 @@ def unpack(stream: Stream, directory: str, below: list[str] | None = None) -> No
     """
     root = os.open(directory, files.DIR)
     try:
-        _Unpacker(root, below).run(Reader(stream))
+        unpacker = _Unpacker(root, below)
+        unpacker.run(Reader(stream))
+        sizes.record(root, unpacker.size)
     finally:
         os.close(root)
 
@@ -71,6 +74,7 @@ class _Unpacker:
         self.below = below
         self.parent = ""
         self.parent_fd = os.dup(root)
+        self.size = 0  # bytes of all files, each counted once
         self.times: dict[str, int] = {}  # of directories: set at the end, as each new entry changes them
 
     def run(self, reader: Reader) -> None:
@@ -117,10 +121,12 @@ class _Unpacker:
             raise _refused(entry.name, "the root is a directory")
         elif entry.type == tar.FILE:
             self._make(above, name, lambda directory: _make_file(directory, name, reader, entry))
+            self.size += entry.size
         elif entry.type == tar.SYMLINK:
             if not entry.target or "\0" in entry.target:
                 raise _refused(entry.name, "a link without a target")
             self._make(above, name, lambda directory: os.symlink(entry.target, name, dir_fd=directory))
+            self.size += len(os.fsencode(entry.target))
             os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
             os.utime(name, ns=(entry.time, entry.time), dir_fd=self.parent_fd, follow_symlinks=False)
         elif entry.type == tar.LINK:
@@ -142,7 +148,10 @@ class _Unpacker:
         try:
             make(directory)
         except FileExistsError:
+            there = os.stat(name, dir_fd=directory, follow_symlinks=False)
             os.unlink(name, dir_fd=directory)
+            if there.st_nlink == 1:
+                self.size -= there.st_size
             make(directory)
             self.parent = _UNKNOWN  # the old file may have been a link in the parent's path
 

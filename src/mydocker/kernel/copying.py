@@ -10,6 +10,7 @@ from mydocker.kernel.files import (
     DIR,
     OPAQUE,
     RESOLVE_NO_XDEV,
+    SIZE,
     STRICT,
     is_opaque,
     is_whiteout,
@@ -192,7 +193,7 @@ def _set_metadata(source: int, destination: int, name: str, info: os.stat_result
     if not stat.S_ISLNK(info.st_mode):
         os.chmod(new, stat.S_IMODE(info.st_mode))
     for attribute in _attributes(old):
-        if not (flatten and attribute == OPAQUE):
+        if not (flatten and attribute in (OPAQUE, SIZE)):
             os.setxattr(new, attribute, os.getxattr(old, attribute, follow_symlinks=False), follow_symlinks=False)
     os.utime(new, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
 

@@ -27,6 +27,7 @@ HIDDEN = ".new."  # prefix of a directory that is being made or removed
 DAMAGE = (errno.EINVAL, errno.ENXIO, errno.ENODEV, errno.ELOOP, errno.EIO, errno.EISDIR, errno.ENOTDIR)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 OPAQUE = "trusted.overlay.opaque"  # the extended attribute of a directory that hides those of the layers below
+SIZE = "trusted.mydocker.size"  # the one of an unpacked layer's root: bytes of its files, in decimal
 
 
 def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0, resolve: int = RESOLVE_IN_ROOT) -> int:

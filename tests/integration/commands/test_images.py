@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 from pathlib import Path
 
 import pytest
-from archives import busybox
+from archives import archive, busybox
 
 
 @pytest.fixture
@@ -288,6 +289,38 @@ class TestArchivesBesideDocker:
         docker.ok("import", "-", "oracle", input=Path(tar).read_bytes())
         assert docker.ok("run", "--rm", "--net", "none", "oracle", *show).split() == [right, "5242880"]
         docker.ok("rmi", "oracle")
+
+
+class TestSizesBesideDocker:
+    ARCHIVES = {
+        "a file": [("a", b"x" * 1000)],
+        "hard links": [("a", b"x" * 1000), ("b", "hard", "a"), ("c", "hard", "b")],
+        "a link": [("l", "link", "t" * 100)],
+        "directories": [("d", None), ("d/e", None)],
+        "devices": [("p", "fifo"), ("c", "device", 1, 9)],
+        "all of them": [("a", b"x" * 1000), ("b", "hard", "a"), ("l", "link", "é"), ("d", None), ("d/f", b"y" * 7)],
+    }
+
+    @pytest.mark.parametrize("entries", ARCHIVES.values(), ids=ARCHIVES)
+    def test_of_an_import(self, docker, machine, mydocker, entries):
+        raw = archive(*entries)
+        docker.ok("import", "-", "oracle", input=raw)
+        made = mydocker.ok("import", "-", input=raw)
+        show = ("inspect", "-f", "{{.Size}} {{.VirtualSize}} {{index .RootFS.Layers 0}}")
+        expected = docker.ok(*show, "oracle")
+        assert mydocker.ok(*show, made) == expected
+        layer = f"{machine.store}/lib/layers/{expected.rpartition(':')[2]}"
+        os.removexattr(layer, "trusted.mydocker.size")  # as for a layer of an older mydocker
+        assert mydocker.ok(*show, made) == expected
+        assert os.getxattr(layer, "trusted.mydocker.size").decode() == expected.split()[0]
+        mydocker.ok("rmi", made)
+        docker.ok("rmi", "oracle")
+
+    def test_of_a_file_that_comes_twice(self, mydocker):
+        """Docker refuses such an archive."""
+        made = mydocker.ok("import", "-", input=archive(("a", b"1234"), ("b", "hard", "a"), ("a", b"1"), ("b", b"12")))
+        assert mydocker.ok("inspect", "-f", "{{.Size}}", made) == "3"
+        mydocker.ok("rmi", made)
 
 
 def test_skopeo_reads_the_store(machine, mydocker, directory):

@@ -22,7 +22,7 @@ def images(params: dict[str, Any]) -> int:
     now = time_ns()
     trunc = not params["no_trunc"]
     images = engine.images(params["image"], params["filter"])  # --all adds nothing: there are no intermediate images
-    listed = [row for image in images for row in rows.image(image, now, trunc)]
+    listed = [row for image in images for row in rows.image(image, engine.size(image), now, trunc)]
     columns = output.terminal_width()
     output.emit(output.listing(output.IMAGES, listed, params["format"], params["quiet"], trunc, columns))
     return 0
