@@ -32,10 +32,11 @@ class Sizes:
     listed: tuple[int, ...] = (1, 100, 1000)
     crowd: tuple[int, ...] = (0, 100)
     images: tuple[int, ...] = (10, 500)  # MB
+    heavy: int = 2000  # MB, of the image of which only the memory counts
     log: int = 1000  # MB
 
 
-QUICK = Sizes(runs=3, starts=16, detached=5, listed=(1, 30), crowd=(0, 10), images=(10, 50), log=50)
+QUICK = Sizes(runs=3, starts=16, detached=5, listed=(1, 30), crowd=(0, 10), images=(10, 50), heavy=100, log=50)
 
 
 class Bench(Sitting):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import anatomy
+import bench
 import cases
 import peers
 import pytest
@@ -130,7 +131,7 @@ def test_files_of_an_image_are_the_same_every_time():
 
 
 def test_every_case_tells_what_it_does_in_one_line():
-    assert all(case.__doc__ and "\n" not in case.__doc__ for case in cases.CASES.values())
+    assert all(case.__doc__ and "\n" not in case.__doc__ for case in bench.CASES.values())
 
 
 def test_imports_add_up():
