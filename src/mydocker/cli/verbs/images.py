@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from time import time_ns
 
 from mydocker.cli import output, rows
-from mydocker.cli.streams import note, tell
+from mydocker.cli.streams import tell
 from mydocker.engine import images as engine
-from mydocker.errors import InvalidArgument, MydockerError, NotFound
+from mydocker.errors import MydockerError, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,34 +55,3 @@ def import_(params: dict[str, Any]) -> int:
         )
     )
     return 0
-
-
-def commit(params: dict[str, Any]) -> int:
-    image_id, notes = engine.commit(
-        params["container"],
-        params["image"],
-        params["change"],
-        params["message"] or "",
-        params["author"] or "",
-        params["output"] or "",
-        params["pause"],
-    )
-    print(image_id)
-    _show(notes)
-    return 0
-
-
-def export(params: dict[str, Any]) -> int:
-    target = params["output"]
-    if not target and os.isatty(1):
-        raise InvalidArgument("cowardly refusing to save to a terminal", "use -o FILE, or redirect stdout")
-    sys.stdout.flush()
-    _show(engine.export(params["container"], target or ""))
-    return 0
-
-
-def _show(notes: list[str]) -> None:
-    for text in notes[:_MAX_NOTES]:
-        note(output.printable(text))
-    if len(notes) > _MAX_NOTES:
-        note(f"… and {len(notes) - _MAX_NOTES} more")
