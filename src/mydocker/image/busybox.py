@@ -81,7 +81,7 @@ def ensure() -> store.Image:
         os.mkdir(directory, 0o700)
         unpacking.unpack(io.BufferedReader(io.BytesIO(built.tar)), directory)
         work.write_blob(built.tar)
-        return writer.add(work, built.image.config, [_descriptor(built.tar)], BUSYBOX)
+        return writer.add(work, *writer.documents(built.image.config, [_descriptor(built.tar)]), [BUSYBOX])
 
 
 def build() -> Built:

@@ -23,7 +23,7 @@ def find(reference: str, make: bool = True) -> store.Image:
 
         return busybox.ensure() if make else busybox.build().image
     if make and not all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers):
-        from mydocker.image.archive import unpack_layers
+        from mydocker.image import intake
 
-        unpack_layers(image)
+        intake.complete(image)
     return image

@@ -30,8 +30,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 REF_NAME = "org.opencontainers.image.ref.name"
+REPO_DIGESTS = "io.mydocker.repo-digests"  # in the index: by which registries know the image, separated by blanks
 
-_LARGEST_JSON = 8 << 20  # bytes of an index, manifest or config
+LARGEST_JSON = 8 << 20  # bytes of an index, manifest or config
 _HEX = frozenset("0123456789abcdef")
 _SHORTEST_ID = 3  # so that `run dd` and `run df` always mean the commands
 
@@ -39,7 +40,8 @@ _SHORTEST_ID = 3  # so that `run dd` and `run df` always mean the commands
 @record
 class Image:
     """An image. id: the config's digest. manifest: the manifest's. names: with their tags. config: the OCI image
-    config. layers: chain ids, bottom first. size: bytes of the layers as they are stored. created: RFC 3339, or ""."""
+    config. layers: chain ids, bottom first. size: bytes of the layers as they are stored. created: RFC 3339, or "".
+    repo_digests: NAME@sha256:…, by which registries know it."""
 
     id: str
     manifest: str
@@ -48,6 +50,7 @@ class Image:
     layers: list[str]
     size: int
     created: str
+    repo_digests: list[str] = []
 
     @property
     def labels(self) -> dict[str, str]:
@@ -72,7 +75,7 @@ def look(reference: str) -> Image:
     descriptors = read_index()["manifests"]
     name = normalise(reference)
     for descriptor in descriptors:
-        if name_in(descriptor) == name:
+        if name_in(descriptor) == name or ("@" in name and name in repo_digests_in(descriptor)):
             return image_of(descriptor["digest"], descriptors)
     digits = reference[7:] if reference.startswith("sha256:") else reference
     if _SHORTEST_ID <= len(digits) <= 64 and _HEX.issuperset(digits):
@@ -133,7 +136,9 @@ def all_images() -> list[Image]:
     for digest in {descriptor["digest"]: None for descriptor in descriptors}:
         image = image_of(digest, descriptors)
         if image.id in by_id:  # two manifests of one config: the same image, compressed in two ways
-            by_id[image.id].names = sorted({*by_id[image.id].names, *image.names})
+            known = by_id[image.id]
+            known.names = sorted({*known.names, *image.names})
+            known.repo_digests = sorted({*known.repo_digests, *image.repo_digests})
         else:
             by_id[image.id] = image
     return sorted(by_id.values(), key=lambda image: (image.created, image.names), reverse=True)
@@ -201,6 +206,7 @@ def read_index() -> dict[str, Any]:
         for descriptor in index["manifests"]:
             blob(descriptor["digest"])
             name_in(descriptor)
+            repo_digests_in(descriptor)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise corrupt(path, error) from None
     return index
@@ -209,6 +215,11 @@ def read_index() -> dict[str, Any]:
 def name_in(descriptor: dict[str, Any]) -> str:
     name = (descriptor.get("annotations") or {}).get(REF_NAME)
     return normalise(name) if name else ""
+
+
+def repo_digests_in(descriptor: dict[str, Any]) -> list[str]:
+    digests: str = (descriptor.get("annotations") or {}).get(REPO_DIGESTS) or ""
+    return digests.split()
 
 
 def manifest_of(digest: str) -> dict[str, Any]:
@@ -221,41 +232,40 @@ def manifest_of(digest: str) -> dict[str, Any]:
                 if (platform.get("os"), platform.get("architecture")) == ("linux", architecture()):
                     return manifest_of(descriptor["digest"])
             raise ValueError(f"it has no image for linux/{architecture()}")
-        blob(manifest["config"]["digest"])
-        for layer in manifest["layers"]:
-            blob(layer["digest"])
-            if not isinstance(layer["size"], int):
-                raise ValueError("a layer's size is not a number")
+        check_manifest(manifest)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise corrupt(blob(digest), error) from None
     return manifest
 
 
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError, AttributeError or ValueError for a malformed image manifest."""
+    blob(manifest["config"]["digest"])
+    for layer in manifest["layers"]:
+        blob(layer["digest"])
+        if not isinstance(layer["size"], int):
+            raise ValueError("a layer's size is not a number")
+
+
 def image_of(digest: str, descriptors: list[dict[str, Any]]) -> Image:
-    names = sorted({name_in(descriptor) for descriptor in descriptors if descriptor["digest"] == digest} - {""})
+    rows = [descriptor for descriptor in descriptors if descriptor["digest"] == digest]
+    names = sorted({name_in(row) for row in rows} - {""})
+    repo_digests = sorted({each for row in rows for each in repo_digests_in(row)})
     try:
-        return _read_image(digest, names)
+        return _read_image(digest, names, repo_digests)
     except CorruptRecord as error:
         if names:
             error.hint = f"restore the file, or 'mydocker rmi -f {names[0]}' and import it again"
         raise
 
 
-def _read_image(digest: str, names: list[str]) -> Image:
+def _read_image(digest: str, names: list[str], repo_digests: list[str]) -> Image:
     manifest = manifest_of(digest)
     image_id = manifest["config"]["digest"]
     config = json_blob(image_id)
     try:
-        for key, kind in (("config", dict), ("history", list), ("created", str)):
-            if not isinstance(config.get(key) or kind(), kind):
-                raise ValueError(f"its {key} is malformed")
-        if not isinstance((config.get("config") or {}).get("Labels") or {}, dict):
-            raise ValueError("its Labels are malformed")
-        if config.get("created"):
-            parse_rfc3339(config["created"])
+        check_config(config)
         diff_ids = config["rootfs"]["diff_ids"]
-        for diff_id in diff_ids:
-            blob(diff_id)
         if len(diff_ids) != len(manifest["layers"]):
             raise ValueError(f"it has {len(diff_ids)} layers, its manifest {len(manifest['layers'])}")
         return Image(
@@ -266,9 +276,23 @@ def _read_image(digest: str, names: list[str]) -> Image:
             chain_ids(diff_ids),
             sum(layer["size"] for layer in manifest["layers"]),
             str(config.get("created") or ""),
+            repo_digests,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise corrupt(blob(image_id), error) from None
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError, AttributeError or ValueError for a malformed image config."""
+    for key, kind in (("config", dict), ("history", list), ("created", str)):
+        if not isinstance(config.get(key) or kind(), kind):
+            raise ValueError(f"its {key} is malformed")
+    if not isinstance((config.get("config") or {}).get("Labels") or {}, dict):
+        raise ValueError("its Labels are malformed")
+    if config.get("created"):
+        parse_rfc3339(config["created"])
+    for diff_id in config["rootfs"]["diff_ids"]:
+        blob(diff_id)
 
 
 def json_blob(digest: str) -> dict[str, Any]:
@@ -282,13 +306,13 @@ def json_blob(digest: str) -> dict[str, Any]:
 def _json(path: str) -> dict[str, Any]:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         try:
-            small = files.size_of(file.fileno(), path) <= _LARGEST_JSON
+            small = files.size_of(file.fileno(), path) <= LARGEST_JSON
         except OSError as error:
             raise corrupt(path, error.strerror) from None
         data = file.read() if small else b""
     try:
         if not small:
-            raise ValueError(f"more than {_LARGEST_JSON >> 20} MB")
+            raise ValueError(f"more than {LARGEST_JSON >> 20} MB")
         value = jsontext.loads(data)
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")

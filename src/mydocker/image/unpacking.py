@@ -50,28 +50,57 @@ _REASONS = {
 }
 
 
-def unpack(stream: Stream, directory: str, below: list[str] | None = None) -> None:
-    """Unpack a plain tar into an empty directory, and record the size of its files there (sizes.py). Raises
-    InvalidArgument, which names the entry, for an archive that is not to be trusted; then the caller removes the
-    directory.
+def unpack(stream: Stream, directory: str) -> None:
+    """Unpack a plain tar of a root file system, without whiteouts, into an empty directory, and record the size of its
+    files there (sizes.py). Raises InvalidArgument, which names the entry, for an archive that is not to be trusted;
+    then the caller removes the directory."""
+    _unpack(stream, directory, False)
 
-    below: for a layer of an image, the unpacked layers under it, top first ([] at the bottom). Then whiteouts have
-    effect, and directories missing from the archive look as they do below. None for a root file system, without
-    whiteouts.
-    """
+
+def unpack_layer(stream: Stream, directory: str) -> list[str]:
+    """Unpack a layer's plain tar in the same way; its whiteouts have effect. Returns the directories that the archive
+    lacks, for complete(): the layers below may not be there yet."""
+    return _unpack(stream, directory, True)
+
+
+def complete(directory: str, bare: list[str], below: list[str]) -> None:
+    """Give the directories that a layer's archive lacks the owner and mode that they have in the layers below. bare: as
+    unpack_layer() returned them. below: the unpacked layers, top first, complete themselves."""
     root = os.open(directory, files.DIR)
     try:
-        unpacker = _Unpacker(root, below)
+        for path in bare:
+            there = _as_below(below, path)
+            if there is None:
+                continue
+            try:
+                descriptor = files.open_in_root(root, path, files.DIR, resolve=layer.IN_PLACE)
+            except OSError:
+                continue  # a later entry has replaced it
+            try:
+                os.fchown(descriptor, there.st_uid, there.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(there.st_mode))
+            finally:
+                os.close(descriptor)
+    finally:
+        os.close(root)
+
+
+def _unpack(stream: Stream, directory: str, is_layer: bool) -> list[str]:
+    root = os.open(directory, files.DIR)
+    try:
+        unpacker = _Unpacker(root, is_layer)
         unpacker.run(Reader(stream))
         sizes.record(root, unpacker.size)
+        return list(unpacker.bare)
     finally:
         os.close(root)
 
 
 class _Unpacker:
-    def __init__(self, root: int, below: list[str] | None) -> None:
+    def __init__(self, root: int, is_layer: bool) -> None:
         self.root = root
-        self.below = below
+        self.is_layer = is_layer
+        self.bare = {".": None}  # the directories that the archive lacks, in the order in which they were made
         self.parent = ""
         self.parent_fd = os.dup(root)
         self.size = 0  # bytes of all files, each counted once
@@ -79,7 +108,7 @@ class _Unpacker:
 
     def run(self, reader: Reader) -> None:
         try:
-            self._set_metadata_from_below(self.root, ".", ".")
+            os.fchmod(self.root, 0o755)
             for entry in reader:
                 try:
                     self._entry(reader, entry)
@@ -112,7 +141,7 @@ class _Unpacker:
             raise _refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
         hidden = [part for part in path.split("/") if part.startswith(layer.WHITEOUT)]
         if hidden:
-            if self.below is None or hidden != [name]:
+            if not self.is_layer or hidden != [name]:
                 raise _refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
             self._whiteout(self._directory(above), above, name)
         elif entry.type == tar.DIR:
@@ -170,6 +199,7 @@ class _Unpacker:
         _set_metadata(directory, name, entry)
         _set_attributes(f"/proc/self/fd/{directory}/{name}", entry)
         self.times[path] = entry.time
+        self.bare.pop(path, None)
 
     def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
         """Make a hard link to an earlier entry. If that is a symbolic link, it is not followed."""
@@ -233,18 +263,12 @@ class _Unpacker:
             directory = self._open("/".join(parts[:depth]), _PARENT)
             try:
                 os.mkdir(name, 0o700, dir_fd=directory)
-                self._set_metadata_from_below(directory, name, "/".join(parts[: depth + 1]))
+                os.chmod(name, 0o755, dir_fd=directory)
+                self.bare["/".join(parts[: depth + 1])] = None
             except FileExistsError:
                 pass
             finally:
                 os.close(directory)
-
-    def _set_metadata_from_below(self, directory: int, name: str, path: str) -> None:
-        """Give a directory that the archive lacks the owner and mode that it has in the layers below."""
-        there = _as_below(self.below or [], path)
-        if there is not None:
-            os.chown(name, there.st_uid, there.st_gid, dir_fd=directory)
-        os.chmod(name, stat.S_IMODE(there.st_mode) if there else 0o755, dir_fd=directory)
 
 
 def _safe_path(name: str, entry: str = "") -> str:

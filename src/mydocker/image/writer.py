@@ -68,21 +68,26 @@ def cleanup() -> None:
 def documents(config: dict[str, Any], layers: list[dict[str, Any]]) -> tuple[bytes, bytes]:
     """Make the blobs of an image's config and of its manifest. layers: descriptors, bottom first."""
     data = jsontext.dumps(config).encode()
+    return data, manifest_for(data, layers)
+
+
+def manifest_for(config: bytes, layers: list[dict[str, Any]]) -> bytes:
+    """Make the manifest of a config and its layers. layers: descriptors, bottom first."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": store.MANIFEST,
-        "config": {"mediaType": store.CONFIG, "digest": store.digest_of(data), "size": len(data)},
+        "config": {"mediaType": store.CONFIG, "digest": store.digest_of(config), "size": len(config)},
         "layers": layers,
     }
-    return data, jsontext.dumps(manifest).encode()
+    return jsontext.dumps(manifest).encode()
 
 
-def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], name: str) -> store.Image:
-    """Make an image of blobs and unpacked layers, in the workspace or in the store. layers: descriptors, bottom first.
-    name: normalised, or "" for none; it is taken from the image that has it. Caller holds the lock."""
-    config_data, manifest_data = documents(config, layers)
-    work.write_blob(config_data)
-    digest = work.write_blob(manifest_data)
+def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_digest: str = "") -> store.Image:
+    """Make an image of blobs and unpacked layers, in the workspace or in the store. config, manifest: stored byte for
+    byte. names: normalised; each is taken from the image that has it. repo_digest: NAME@sha256:…, or "". Caller holds
+    the lock."""
+    work.write_blob(config)
+    digest = work.write_blob(manifest)
     index = store.read_index()
     cleanup()
     blobs = f"{paths.IMAGES}/blobs/sha256"
@@ -95,10 +100,23 @@ def add(work: Workspace, config: dict[str, Any], layers: list[dict[str, Any]], n
         os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
     files.sync(blobs)
     adopt_layers(work)
-    descriptor = {"mediaType": store.MANIFEST, "digest": digest, "size": len(manifest_data)}
-    index["manifests"] = with_name(index["manifests"], descriptor, name)
+    kind = jsontext.loads(manifest).get("mediaType") or store.MANIFEST
+    descriptor = {"mediaType": kind, "digest": digest, "size": len(manifest)}
+    for name in names or [""]:
+        index["manifests"] = with_name(index["manifests"], descriptor, name)
+    if repo_digest:
+        index["manifests"] = with_repo_digest(index["manifests"], digest, repo_digest)
     _write_index(index)
     return store.image_of(digest, index["manifests"])
+
+
+def missing(work: Workspace, layers: list[dict[str, Any]], chain_ids: list[str]) -> list[str]:
+    """List the blobs and unpacked layers that are neither in the workspace nor in the store."""
+    here = {f"sha256:{entry}" for directory in (work.blobs, work.layers) for entry in os.listdir(directory)}
+    gone = [
+        row["digest"] for row in layers if row["digest"] not in here and not os.path.exists(store.blob(row["digest"]))
+    ]
+    return gone + [each for each in chain_ids if each not in here and not os.path.isdir(paths.layer(each))]
 
 
 def adopt_layers(work: Workspace) -> None:
@@ -114,11 +132,11 @@ def adopt_layers(work: Workspace) -> None:
 def with_name(descriptors: list[dict[str, Any]], new: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return the index's descriptors with `new` under the name, which is taken from the descriptor that has it. A
     manifest without names has one descriptor. With name "", only make sure that `new` is listed."""
+    known = _repo_digests(descriptors, new["digest"])
     rows = without_name(descriptors, name)
     if name:
-        plain = {key: value for key, value in new.items() if key != "annotations"}
         rows = [row for row in rows if row["digest"] != new["digest"] or store.name_in(row)]
-        return [*rows, {**plain, "annotations": {store.REF_NAME: name}}]
+        return [*rows, _row(new, name, known)]
     return rows if any(row["digest"] == new["digest"] for row in rows) else [*rows, new]
 
 
@@ -127,8 +145,34 @@ def without_name(descriptors: list[dict[str, Any]], name: str) -> list[dict[str,
     rows = [row for row in descriptors if not name or store.name_in(row) != name]
     for row in descriptors:
         if row not in rows and all(other["digest"] != row["digest"] for other in rows):
-            rows.append({key: value for key, value in row.items() if key != "annotations"})
+            rows.append(_row(row, "", store.repo_digests_in(row)))
     return rows
+
+
+def with_repo_digest(descriptors: list[dict[str, Any]], digest: str, repo_digest: str) -> list[dict[str, Any]]:
+    """Return the index's descriptors, of which those of the manifest `digest` have one more repo digest. It is taken
+    from the manifest that has it."""
+    rows = []
+    for row in descriptors:
+        known = [each for each in store.repo_digests_in(row) if each != repo_digest]
+        rows.append(_row(row, store.name_in(row), [*known, repo_digest] if row["digest"] == digest else known))
+    return rows
+
+
+def _repo_digests(descriptors: list[dict[str, Any]], digest: str) -> list[str]:
+    digests = {each: None for row in descriptors if row["digest"] == digest for each in store.repo_digests_in(row)}
+    return list(digests)
+
+
+def _row(descriptor: dict[str, Any], name: str, repo_digests: list[str]) -> dict[str, Any]:
+    """Return the descriptor with these annotations only."""
+    plain = {key: value for key, value in descriptor.items() if key != "annotations"}
+    annotations = {}
+    if name:
+        annotations[store.REF_NAME] = name
+    if repo_digests:
+        annotations[store.REPO_DIGESTS] = " ".join(repo_digests)
+    return {**plain, "annotations": annotations} if annotations else plain
 
 
 def tag(source: str, name: str) -> None:
@@ -138,6 +182,15 @@ def tag(source: str, name: str) -> None:
         index = store.read_index()
         descriptor = next(row for row in index["manifests"] if row["digest"] == image.manifest)
         index["manifests"] = with_name(index["manifests"], descriptor, name)
+        _write_index(index)
+
+
+def note_digest(reference: str, repo_digest: str) -> None:
+    """Note that a registry knows the image as NAME@sha256:…, as after a push."""
+    with store.lock():
+        image = store.look(reference)
+        index = store.read_index()
+        index["manifests"] = with_repo_digest(index["manifests"], image.manifest, repo_digest)
         _write_index(index)
 
 

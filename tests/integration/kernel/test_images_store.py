@@ -102,7 +102,11 @@ def tree(top: Path) -> dict[str, tuple]:
 
 def unpacked(raw: bytes, target: Path, below: list[str] | None = None) -> Path:
     target.mkdir()
-    unpacking.unpack(io.BufferedReader(io.BytesIO(raw)), str(target), below)
+    stream = io.BufferedReader(io.BytesIO(raw))
+    if below is None:
+        unpacking.unpack(stream, str(target))
+    else:
+        unpacking.complete(str(target), unpacking.unpack_layer(stream, str(target)), below)
     return target
 
 
@@ -923,7 +927,7 @@ class TestSkopeo:
         new = {"mediaType": f"{store.LAYER}+zstd", "digest": store.digest_of(raw), "size": len(raw)}
         Path(store.blob(new["digest"])).write_bytes(raw)
         with writer.Workspace() as work, store.lock():
-            writer.add(work, image.config, [new], "img:latest")
+            writer.add(work, *writer.documents(image.config, [new]), ["img:latest"])
         files.remove_tree(paths.layer(image.layers[0]))
 
     @pytest.mark.parametrize("form", ["one frame", "many frames and skippable ones", "a skippable one first"])
