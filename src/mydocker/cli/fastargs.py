@@ -34,6 +34,9 @@ _BOOLEANS = {
 # key of a flag that takes words as well -> the words
 WORDS = {"explain": ("all",)}
 
+# keys of flags that are on when absent
+ON = ("human",)
+
 # key of a flag that only confirms the default -> why it can't be turned off
 _NEVER_OFF = {
     "sig_proxy": "signals are always forwarded to an attached container; use -d to start one detached",
@@ -68,7 +71,7 @@ def parse(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
 def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]:
     """Separate options from positionals: (the options' params, the positional words). Raises InvalidArgument."""
     stop_at_positional, _, absent, names = command
-    params = {key: [] if value == [] else value for key, value in absent.items()}
+    params: dict[str, Any] = {key: [] if value == [] else True if key in ON else value for key, value in absent.items()}
     positionals: list[str] = []
     queue = iter(words)
     for word in queue:

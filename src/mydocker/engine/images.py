@@ -8,7 +8,7 @@ import os
 from mydocker import state
 from mydocker.engine import listing
 from mydocker.errors import HostError, InvalidArgument, NotFound
-from mydocker.image import lookup, sizes, store, writer
+from mydocker.image import lookup, removal, sizes, store, writer
 from mydocker.model.options import references
 
 TYPE_CHECKING = False
@@ -81,14 +81,14 @@ def remove(reference: str, force: bool) -> list[str]:
     """Remove a name or an image. Returns docker's lines, `Untagged: …` and `Deleted: …`. Raises Conflict if a container
     uses the image."""
     try:
-        return writer.remove(reference, force, _users)
+        return removal.remove(reference, force, _users)
     except NotFound as error:
         error.hint = "see 'mydocker images'"  # instead of the commands that get an image
         raise
 
 
-def _users() -> list[writer.User]:
-    return [writer.User(each.id, each.image_id, each.layers, each.is_active()) for each in state.containers()]
+def _users() -> list[removal.User]:
+    return [removal.User(each.id, each.image_id, each.layers, each.is_active()) for each in state.containers()]
 
 
 def import_image(file: str, name: str, changes: list[str], message: str, platform: str = "") -> str:

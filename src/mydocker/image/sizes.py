@@ -26,10 +26,13 @@ def of_image(image: store.Image) -> int:
 
 
 def of_layers(image: store.Image) -> list[int]:
-    """Return the bytes of each layer, bottom first. One that is not unpacked yet has the size of its archive."""
+    """Return the bytes of each layer, bottom first. One that is not unpacked yet has the size of its archive, as has a
+    busybox image that is not in the store yet."""
     try:
         return [_of_layer(chain_id) for chain_id in image.layers]
     except FileNotFoundError:
+        if not os.path.exists(store.blob(image.manifest)):
+            return [image.size]
         packed = [descriptor["size"] for descriptor in store.layer_descriptors(image.manifest)]
         return [size if known is None else known for known, size in zip(map(_if_there, image.layers), packed)]
 

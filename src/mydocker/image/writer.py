@@ -1,4 +1,4 @@
-"""Changes to the image store: additions are atomic, unreferenced blobs and layers are removed.
+"""Additions to the image store, which are atomic, and changes of names. removal.py takes away.
 
 layers/.new.<random>/          a workspace: new blobs and layers, locked until they are in the store
 """
@@ -8,25 +8,13 @@ from __future__ import annotations
 import os
 
 from mydocker import jsontext, paths
-from mydocker.errors import Conflict, CorruptRecord
 from mydocker.image import store
 from mydocker.kernel import files
 from mydocker.kernel.locks import DIRECTORY, Lock
-from mydocker.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
-
-
-@record
-class User:
-    """A container that may prevent the removal of an image: its image's ID, the chain ids of its layers."""
-
-    container: str
-    image_id: str
-    layers: list[str]
-    running: bool
+    from typing import Any
 
 
 class Workspace:
@@ -93,7 +81,7 @@ def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_
     blobs = f"{paths.IMAGES}/blobs/sha256"
     if not os.path.isdir(blobs):
         # index.json comes first: a store with blobs and without index.json is corrupt, not empty.
-        _write_index(index)
+        write_index(index)
         files.write_atomic(f"{paths.IMAGES}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0o644)
         files.make_private(blobs)
     for entry in os.listdir(work.blobs):
@@ -106,7 +94,7 @@ def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_
         index["manifests"] = with_name(index["manifests"], descriptor, name)
     if repo_digest:
         index["manifests"] = with_repo_digest(index["manifests"], digest, repo_digest)
-    _write_index(index)
+    write_index(index)
     return store.image_of(digest, index["manifests"])
 
 
@@ -182,7 +170,7 @@ def tag(source: str, name: str) -> None:
         index = store.read_index()
         descriptor = next(row for row in index["manifests"] if row["digest"] == image.manifest)
         index["manifests"] = with_name(index["manifests"], descriptor, name)
-        _write_index(index)
+        write_index(index)
 
 
 def note_digest(reference: str, repo_digest: str) -> None:
@@ -191,105 +179,8 @@ def note_digest(reference: str, repo_digest: str) -> None:
         image = store.look(reference)
         index = store.read_index()
         index["manifests"] = with_repo_digest(index["manifests"], image.manifest, repo_digest)
-        _write_index(index)
+        write_index(index)
 
 
-def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list[str]:
-    """Remove a name from an image, and the image with its last name, as docker does. By ID, all names are removed.
-    users: lists the containers; called under the lock. Returns docker's lines, `Untagged: …` and `Deleted: …`.
-
-    Raises Conflict if a container uses the image. `force` removes it all the same, unless the container is running:
-    then the image can only lose its name. `force` also removes the name of a corrupt image.
-    """
-    name = store.normalise(reference)
-    with Workspace() as work, store.lock():
-        index = store.read_index()
-        rows = index["manifests"]
-        try:
-            listed = store.all_images()
-            match = next((image for image in listed if name in image.names), None) or store.look(reference)
-            image = next(image for image in listed if image.id == match.id)  # with the names of all its manifests
-        except CorruptRecord:
-            if not force or all(store.name_in(row) != name for row in rows):
-                raise
-            index["manifests"] = [row for row in rows if store.name_in(row) != name]
-            _write_index(index)
-            return [f"Untagged: {name}"]
-        containers = users()
-        own = [user for user in containers if user.image_id == image.id]
-        running = [user for user in own if user.running]
-        by_name = name in image.names
-        names = [name] if by_name else image.names
-        last = names == image.names
-        if (last and own and not force) or (running and not by_name):
-            state, hint = ("running", "stop and remove it") if running else ("stopped", "remove it, or use -f")
-            container = (running or own)[0].container[:12]
-            raise Conflict(f"image '{reference}' is used by the {state} container {container}", hint)
-        if len(names) > 1 and not force:
-            raise Conflict(f"image '{reference}' has {len(names)} names: {', '.join(names)}", "remove them, or use -f")
-        for each in names:
-            rows = without_name(rows, each)
-        lines = [f"Untagged: {each}" for each in names]
-        if last and not running:
-            rows = [row for row in rows if store.manifest_of(row["digest"])["config"]["digest"] != image.id]
-            lines.append(f"Deleted: {image.id}")
-        blobs, chains = _reachable(rows)
-        chains.update(chain_id for user in containers for chain_id in user.layers)
-        index["manifests"] = rows
-        _write_index(index)
-        lines += [f"Deleted: {chain_id}" for chain_id in _collect(work, blobs, chains)]
-        cleanup()
-    return lines
-
-
-def _reachable(descriptors: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
-    """Return (digests of the blobs, chain ids) that the index refers to."""
-    blobs: set[str] = set()
-    chains: set[str] = set()
-    todo = [descriptor["digest"] for descriptor in descriptors]
-    while todo:
-        digest = todo.pop()
-        if digest in blobs or not os.path.exists(store.blob(digest)):
-            continue  # a copy of a list of manifests need not have all of them
-        blobs.add(digest)
-        content = store.json_blob(digest)
-        try:
-            todo += [inner["digest"] for inner in content.get("manifests", ())]
-            blobs.update(layer["digest"] for layer in content.get("layers", ()))
-            if "config" in content:
-                blobs.add(content["config"]["digest"])
-                rootfs = store.json_blob(content["config"]["digest"]).get("rootfs") or {}
-                chains.update(store.chain_ids(rootfs.get("diff_ids") or []))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise store.corrupt(store.blob(digest), error) from None
-    return blobs, chains
-
-
-def _collect(work: Workspace, blobs: set[str], chains: set[str]) -> list[str]:
-    """Remove unreferenced blobs, and move unreferenced layers into the workspace. Returns the layers' chain ids.
-    blobs, chains: the referenced ones."""
-    for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):
-        if f"sha256:{entry}" not in blobs:
-            os.unlink(f"{paths.IMAGES}/blobs/sha256/{entry}")
-    gone = []
-    for entry in _entries(paths.LAYERS):
-        if entry.startswith("."):
-            continue
-        path = f"{paths.LAYERS}/{entry}"
-        chain_id = f"sha256:{os.readlink(path) if os.path.islink(path) else entry}"
-        if chain_id not in chains:
-            os.rename(path, f"{work.path}/{entry}")
-            if entry == chain_id[7:]:
-                gone.append(chain_id)
-    return sorted(gone)
-
-
-def _entries(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
-
-
-def _write_index(index: dict[str, Any]) -> None:
+def write_index(index: dict[str, Any]) -> None:
     files.write_atomic(f"{paths.IMAGES}/index.json", jsontext.dumps(index).encode(), 0o644, durable=True)

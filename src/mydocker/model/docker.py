@@ -355,7 +355,7 @@ def _bindings(texts: list[str], every: str) -> Json:
     return bindings
 
 
-# docker's empty Config: docker keeps the one of the container from which an image was made, mydocker does not.
+# docker's Config of an image that sets nothing, in docker's order; None for what JSON leaves out then.
 _BLANK: Json = {
     "Hostname": "",
     "Domainname": "",
@@ -363,56 +363,70 @@ _BLANK: Json = {
     "AttachStdin": False,
     "AttachStdout": False,
     "AttachStderr": False,
+    "ExposedPorts": None,
     "Tty": False,
     "OpenStdin": False,
     "StdinOnce": False,
     "Env": None,
     "Cmd": None,
+    "Healthcheck": None,
+    "ArgsEscaped": None,
     "Image": "",
     "Volumes": None,
     "WorkingDir": "",
     "Entrypoint": None,
+    "NetworkDisabled": None,
+    "MacAddress": None,
     "OnBuild": None,
     "Labels": None,
+    "StopSignal": None,
+    "StopTimeout": None,
+    "Shell": None,
 }
+_LEFT_OUT = {
+    "ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell",
+}  # fmt: skip
 
 
-def image(image_id: str, config: Json, layers: list[str], tags: list[str], size: int) -> Json:
-    """Describe an image. image_id: sha256:…. config: the OCI image config. layers: chain IDs, bottom first. tags:
-    NAME:TAG or NAME@DIGEST. size: bytes, of all layers."""
-    own = config.get("config") or {}
+def image(image_id: str, config: Json, layers: list[str], names: list[str], size: int) -> Json:
+    """Describe an image. image_id: sha256:…. config: the image's config, docker's or OCI's. layers: chain IDs, bottom
+    first. names: NAME:TAG or NAME@DIGEST. size: bytes, of all layers."""
     history = config.get("history") or [{}]
     described: Json = {
-        **_BLANK,
-        "User": own.get("User") or "",
-        "Env": own.get("Env"),
-        "Cmd": own.get("Cmd"),
-        "Volumes": own.get("Volumes"),
-        "WorkingDir": own.get("WorkingDir") or "",
-        "Entrypoint": own.get("Entrypoint"),
-        "Labels": own.get("Labels"),
-    }
-    described.update({key: own[key] for key in ("ExposedPorts", "StopSignal") if own.get(key)})
-    return {
         "Id": image_id,
-        "RepoTags": [tag for tag in tags if "@" not in tag],
-        "RepoDigests": [tag for tag in tags if "@" in tag],
-        "Parent": "",
-        "Comment": history[-1].get("comment") or "",
+        "RepoTags": [name for name in names if "@" not in name],
+        "RepoDigests": [name for name in names if "@" in name],
+        "Parent": config.get("parent") or "",
+        "Comment": config.get("comment") or history[-1].get("comment") or "",
         "Created": config.get("created") or times.NEVER,
-        "Container": "",
-        "ContainerConfig": _BLANK,
-        "DockerVersion": "",
+        "Container": config.get("container") or "",
+        "ContainerConfig": _config_of_image(config.get("container_config")),
+        "DockerVersion": config.get("docker_version") or "",
         "Author": config.get("author") or "",
-        "Config": described,
+        "Config": _config_of_image(config.get("config")),
         "Architecture": config.get("architecture") or "",
+        "Variant": config.get("variant"),
         "Os": config.get("os") or "",
+        "OsVersion": config.get("os.version"),
         "Size": size,
         "VirtualSize": size,
-        "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": _stack(layers[:-1]), "UpperDir": _stack(layers[-1:])}},
+        "GraphDriver": {"Name": "overlay", "Data": _graph_data_of_image(layers)},
         "RootFS": {"Type": "layers", "Layers": (config.get("rootfs") or {}).get("diff_ids") or []},
         "Metadata": {"LastTagTime": times.NEVER},
     }
+    return {key: value for key, value in described.items() if value or key not in ("Variant", "OsVersion")}
+
+
+def _config_of_image(own: Json | None) -> Json:
+    """Return all of docker's keys, with docker's empty values for those that the image does not set."""
+    given = {key: value for key, value in (own or {}).items() if key in _BLANK and value is not None}
+    merged = {**_BLANK, **given}
+    return {key: value for key, value in merged.items() if value or key not in _LEFT_OUT}
+
+
+def _graph_data_of_image(layers: list[str]) -> Json:
+    data = {"LowerDir": _stack(layers[:-1]), "UpperDir": _stack(layers[-1:])}
+    return {key: value for key, value in data.items() if value}
 
 
 def volume(name: str, created: str, labels: dict[str, str] | None = None) -> Json:

@@ -26,7 +26,7 @@ from archives import archive
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
-from mydocker.image import lookup, packing, store, unpacking, writer
+from mydocker.image import lookup, packing, removal, store, unpacking, writer
 from mydocker.image.drivers import aufs, choice, copy, overlay, probe
 from mydocker.kernel import files, programs
 from mydocker.kernel.copying import copy_tree
@@ -711,8 +711,8 @@ class TestStore:
         assert one.layers == two.layers
         assert os.listdir(places / "layers") == [one.layers[0][7:]]
         assert len(blobs(places)) == 5
-        assert writer.remove("one", False, list) == ["Untagged: one:latest", f"Deleted: {one.id}"]
-        assert writer.remove("two", False, list)[1:] == [f"Deleted: {two.id}", f"Deleted: {two.layers[0]}"]
+        assert removal.remove("one", False, list) == ["Untagged: one:latest", f"Deleted: {one.id}"]
+        assert removal.remove("two", False, list)[1:] == [f"Deleted: {two.id}", f"Deleted: {two.layers[0]}"]
         assert blobs(places) == set()
         assert os.listdir(places / "layers") == []
 
@@ -723,15 +723,15 @@ class TestStore:
         writer.tag(one.id, "img:latest")
         assert (store.resolve("img").id, store.resolve(two.id).names) == (one.id, [])
 
-    def user(self, image: store.Image, running: bool = False) -> list[writer.User]:
-        return [writer.User("c" * 64, image.id, image.layers, running)]
+    def user(self, image: store.Image, running: bool = False) -> list[removal.User]:
+        return [removal.User("c" * 64, image.id, image.layers, running)]
 
     def test_an_image_in_use_stays_unless_forced(self, places):
         made = imported(("a", b"1"))
         for reference in ("img", made.id, made.id[7:20]):
             with pytest.raises(Conflict, match="stopped container cccccccccccc"):
-                writer.remove(reference, False, lambda: self.user(made))
-        lines = writer.remove("img", True, lambda: self.user(made))
+                removal.remove(reference, False, lambda: self.user(made))
+        lines = removal.remove("img", True, lambda: self.user(made))
         assert lines == ["Untagged: img:latest", f"Deleted: {made.id}"]
         assert os.path.isdir(paths.layer(made.layers[0])), "the container's root would be gone"
         assert store.images() == []
@@ -740,18 +740,18 @@ class TestStore:
         made = imported(("a", b"1"))
         for reference, force in (("img", False), (made.id, False), (made.id, True)):
             with pytest.raises(Conflict, match="running container"):
-                writer.remove(reference, force, lambda: self.user(made, running=True))
-        assert writer.remove("img", True, lambda: self.user(made, running=True)) == ["Untagged: img:latest"]
+                removal.remove(reference, force, lambda: self.user(made, running=True))
+        assert removal.remove("img", True, lambda: self.user(made, running=True)) == ["Untagged: img:latest"]
         assert store.resolve(made.id).names == []
 
     def test_one_of_several_names_can_be_removed_from_an_image_in_use(self, places):
         made = imported(("a", b"1"))
         writer.tag("img", "other:v1")
-        assert writer.remove("other:v1", False, lambda: self.user(made)) == ["Untagged: other:v1"]
+        assert removal.remove("other:v1", False, lambda: self.user(made)) == ["Untagged: other:v1"]
         writer.tag("img", "other:v1")
         with pytest.raises(Conflict, match="2 names: img:latest, other:v1"):
-            writer.remove(made.id, False, list)
-        assert writer.remove(made.id, True, list)[:3] == [
+            removal.remove(made.id, False, list)
+        assert removal.remove(made.id, True, list)[:3] == [
             "Untagged: img:latest",
             "Untagged: other:v1",
             f"Deleted: {made.id}",
@@ -761,10 +761,10 @@ class TestStore:
         made, other = imported(("a", b"1")), imported(("a", b"2"), name="other:latest")
         Path(store.blob(made.id)).write_bytes(b"{")
         with pytest.raises(CorruptRecord, match=made.id[7:]):
-            writer.remove("img", False, list)
+            removal.remove("img", False, list)
         with pytest.raises(CorruptRecord):
-            writer.remove("other", True, list)[:0] or store.images()
-        assert writer.remove("img", True, list) == ["Untagged: img:latest"]
+            removal.remove("other", True, list)[:0] or store.images()
+        assert removal.remove("img", True, list) == ["Untagged: img:latest"]
         assert [image.id for image in store.images()] in ([other.id], [])
 
     def test_a_garbled_index_is_never_overwritten(self, places):
@@ -778,7 +778,7 @@ class TestStore:
             for change in (
                 lambda: imported(("b", b"")),
                 lambda: writer.tag("img", "x:latest"),
-                lambda: writer.remove("img", True, list),
+                lambda: removal.remove("img", True, list),
             ):
                 with pytest.raises(CorruptRecord, match=r"index\.json"):
                     change()
@@ -794,12 +794,12 @@ class TestStore:
     def test_keep_prevents_the_removal_of_an_image(self, places):
         made = imported(("a", b"1"))
         with store.keep(made):
-            removal = threading.Thread(target=writer.remove, args=("img", False, list))
-            removal.start()
-            removal.join(0.2)
-            assert removal.is_alive()
+            remover = threading.Thread(target=removal.remove, args=("img", False, list))
+            remover.start()
+            remover.join(0.2)
+            assert remover.is_alive()
             assert os.path.isdir(paths.layer(made.layers[0]))
-        removal.join()
+        remover.join()
         with pytest.raises(NotFound), store.keep(made):
             pass
 
@@ -810,7 +810,7 @@ import io, random, sys
 sys.path.insert(0, sys.argv[2])
 from archives import archive
 from mydocker.errors import MydockerError
-from mydocker.image import archive as images, store, writer
+from mydocker.image import archive as images, removal, store, writer
 chance = random.Random(sys.argv[1])
 for turn in range(12):
     name = f"img:{chance.randrange(3)}"
@@ -822,7 +822,7 @@ for turn in range(12):
         elif kind == 2:
             writer.tag(name, f"img:{chance.randrange(3)}")
         else:
-            writer.remove(name, True, list)
+            removal.remove(name, True, list)
         for image in store.images():
             store.resolve(image.id)
     except MydockerError as error:
@@ -845,7 +845,7 @@ for turn in range(12):
         for image in listed:
             assert all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers)
         for image in listed:
-            writer.remove(image.id, True, list)
+            removal.remove(image.id, True, list)
         assert blobs(places) == set()
         assert os.listdir(places / "layers") == []
 
@@ -903,8 +903,8 @@ class TestSkopeo:
         images.commit(lambda out: out.write(changes), parent, "two:latest", {}, "sh")
         skopeo("copy", "--dest-compress", f"oci:{places}/images:two:latest", f"oci:{directory}/other:two:latest")
         own = store.resolve("two")
-        writer.remove("two", False, list)
-        writer.remove("img", False, list)
+        removal.remove("two", False, list)
+        removal.remove("img", False, list)
         assert os.listdir(places / "layers") == []
         skopeo("copy", f"oci:{directory}/other:two:latest", f"oci:{places}/images:two:latest")
         image = lookup.find("two")
@@ -972,7 +972,7 @@ class TestSkopeo:
         made = imported(("a", os.urandom(100_000)))
         if damage == "gzip":
             skopeo("copy", "--dest-compress", f"oci:{places}/images:img:latest", f"oci:{directory}/x:img:latest")
-            writer.remove("img", False, list)
+            removal.remove("img", False, list)
             skopeo("copy", f"oci:{directory}/x:img:latest", f"oci:{places}/images:img:latest")
         else:
             files.remove_tree(paths.layer(made.layers[0]))
@@ -1125,7 +1125,7 @@ class TestDrivers:
 
     def test_commit_needs_the_image_below(self, places, driver):
         container = Container(places, driver, imported(*BASE))
-        writer.remove("img", True, lambda: [writer.User("c", container.image.id, container.image.layers, False)])
+        removal.remove("img", True, lambda: [removal.User("c", container.image.id, container.image.layers, False)])
         container.run("touch x")
         with pytest.raises((NotFound, CorruptRecord)):
             container.commit("new:latest")
@@ -1167,9 +1167,9 @@ class TestDrivers:
             container = Container(short, overlay, image)
             assert container.run("ls") == "base\nfile68\n"
             files.remove_tree(container.directory)
-            writer.remove("deep", True, list)
+            removal.remove("deep", True, list)
             for left in store.images():
-                writer.remove(left.id, True, list)
+                removal.remove(left.id, True, list)
             assert os.listdir(short / "layers") == []
         finally:
             files.remove_tree(str(short))

@@ -1,0 +1,187 @@
+"""Removals from the image store: of names, of images with their last name, and of the blobs and layers that nothing
+refers to any more.
+
+An image that is being taken in, or from which a container is being made, loses nothing: its new blobs and layers are
+in a workspace until they and the index that refers to them come in under the lock, and store.keep() holds the lock
+until a container's record refers to its image.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker import paths
+from mydocker.errors import Conflict, CorruptRecord
+from mydocker.image import sizes, store, writer
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Rows = list[dict[str, Any]]  # the descriptors of the index
+
+
+@record
+class User:
+    """A container that may prevent the removal of an image: its image's ID, the chain ids of its layers."""
+
+    container: str
+    image_id: str
+    layers: list[str]
+    running: bool
+
+
+def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list[str]:
+    """Remove a name from an image, and the image with its last name, as docker does. A registry's digest counts as a
+    name; with the last tag of a repository its digests go, too. By ID, all names are removed.
+
+    users: lists the containers; called under the lock. Returns docker's lines, `Untagged: …` and `Deleted: …`.
+
+    Raises Conflict if a container uses the image. `force` removes it all the same, unless the container is running:
+    then the image can only lose its name. `force` also removes the name of a corrupt image.
+    """
+    name = store.normalise(reference)
+    with writer.Workspace() as work, store.lock():
+        index = store.read_index()
+        rows = index["manifests"]
+        try:
+            listed = store.all_images()
+            match = next((image for image in listed if name in _names(image)), None) or store.look(reference)
+            image = next(image for image in listed if image.id == match.id)  # with the names of all its manifests
+        except CorruptRecord:
+            if not force or all(store.name_in(row) != name for row in rows):
+                raise
+            index["manifests"] = [row for row in rows if store.name_in(row) != name]
+            writer.write_index(index)
+            return [f"Untagged: {name}"]
+        containers = users()
+        own = [user for user in containers if user.image_id == image.id]
+        running = [user for user in own if user.running]
+        by_name = name in _names(image)
+        going = _with_digests(image, name) if by_name else _names(image)
+        last = len(going) == len(_names(image))
+        if (last and own and not force) or (running and not by_name):
+            state, hint = ("running", "stop and remove it") if running else ("stopped", "remove it, or use -f")
+            container = (running or own)[0].container[:12]
+            raise Conflict(f"image '{reference}' is used by the {state} container {container}", hint)
+        if not by_name and not force and (len(image.names) > 1 or len(set(map(_repository, going))) > 1):
+            raise Conflict(f"image '{reference}' has {len(going)} names: {', '.join(going)}", "remove them, or use -f")
+        for each in going:
+            rows = _without(rows, each)
+        lines = [f"Untagged: {each}" for each in going]
+        if last and not running:
+            rows = [row for row in rows if _image_id(row) != image.id]
+            lines.append(f"Deleted: {image.id}")
+        index["manifests"] = rows
+        gone = _collect(work, index, containers)
+        lines += [f"Deleted: {chain_id}" for chain_id in _top_first(image, gone)]
+    return lines
+
+
+def prune(is_unwanted: Callable[[store.Image], bool], users: Callable[[], list[User]]) -> tuple[list[str], int]:
+    """Remove the unwanted images that no container uses, with all their names. Returns (lines as remove() does, the
+    bytes of the layers that are gone)."""
+    with writer.Workspace() as work, store.lock():
+        containers = users()
+        used = {user.image_id for user in containers}
+        unwanted = [image for image in store.all_images() if image.id not in used and is_unwanted(image)]
+        if not unwanted:
+            return [], 0
+        known = {chain_id: size for image in unwanted for chain_id, size in zip(image.layers, sizes.of_layers(image))}
+        ids = {image.id for image in unwanted}
+        index = store.read_index()
+        index["manifests"] = [row for row in index["manifests"] if _image_id(row) not in ids]
+        gone = _collect(work, index, containers)
+    lines = []
+    left = set(gone)
+    for image in unwanted:
+        lines += [f"Untagged: {name}" for name in _names(image)]
+        lines.append(f"Deleted: {image.id}")
+        own = left.intersection(image.layers)
+        lines += [f"Deleted: {chain_id}" for chain_id in _top_first(image, own)]
+        left -= own
+    return lines, sum(known.get(chain_id, 0) for chain_id in gone)
+
+
+def _names(image: store.Image) -> list[str]:
+    return [*image.names, *image.repo_digests]
+
+
+def _repository(name: str) -> str:
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
+
+
+def _with_digests(image: store.Image, name: str) -> list[str]:
+    """Return the name and, if it is the last tag of its repository, the digests of the repository."""
+    others = [each for each in image.names if each != name and _repository(each) == _repository(name)]
+    digests = [each for each in image.repo_digests if _repository(each) == _repository(name)]
+    return [name] if "@" in name or others else [name, *digests]
+
+
+def _without(rows: Rows, name: str) -> Rows:
+    return writer.with_repo_digest(rows, "", name) if "@" in name else writer.without_name(rows, name)
+
+
+def _image_id(row: dict[str, Any]) -> str:
+    image_id: str = store.manifest_of(row["digest"])["config"]["digest"]
+    return image_id
+
+
+def _top_first(image: store.Image, chain_ids: set[str]) -> list[str]:
+    """Sort chain ids as docker lists them: from the image's top down; others, which a crash has left, at the end."""
+    known = [chain_id for chain_id in reversed(image.layers) if chain_id in chain_ids]
+    return [*known, *sorted(chain_ids.difference(known))]
+
+
+def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[User]) -> set[str]:
+    """Write the index; remove the blobs that it does not refer to, and move the layers that neither it nor a container
+    needs into the workspace. Returns their chain ids. Caller holds the lock."""
+    blobs, chains = _reachable(index["manifests"])
+    chains.update(chain_id for user in containers for chain_id in user.layers)
+    writer.write_index(index)
+    for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):
+        if f"sha256:{entry}" not in blobs:
+            os.unlink(f"{paths.IMAGES}/blobs/sha256/{entry}")
+    gone = set()
+    for entry in _entries(paths.LAYERS):
+        if entry.startswith("."):
+            continue
+        path = f"{paths.LAYERS}/{entry}"
+        chain_id = f"sha256:{os.readlink(path) if os.path.islink(path) else entry}"
+        if chain_id not in chains:
+            os.rename(path, f"{work.path}/{entry}")
+            if entry == chain_id[7:]:
+                gone.add(chain_id)
+    writer.cleanup()
+    return gone
+
+
+def _reachable(rows: Rows) -> tuple[set[str], set[str]]:
+    """Return (digests of the blobs, chain ids) that the index refers to."""
+    blobs: set[str] = set()
+    chains: set[str] = set()
+    todo = [row["digest"] for row in rows]
+    while todo:
+        digest = todo.pop()
+        if digest in blobs or not os.path.exists(store.blob(digest)):
+            continue  # a copy of a list of manifests need not have all of them
+        blobs.add(digest)
+        content = store.json_blob(digest)
+        try:
+            todo += [inner["digest"] for inner in content.get("manifests", ())]
+            blobs.update(layer["digest"] for layer in content.get("layers", ()))
+            if "config" in content:
+                blobs.add(content["config"]["digest"])
+                rootfs = store.json_blob(content["config"]["digest"]).get("rootfs") or {}
+                chains.update(store.chain_ids(rootfs.get("diff_ids") or []))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise store.corrupt(store.blob(digest), error) from None
+    return blobs, chains
+
+
+def _entries(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
