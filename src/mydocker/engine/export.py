@@ -5,19 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from mydocker import jsontext, state
-from mydocker.errors import HostError, MydockerError, from_details
+from mydocker import state
+from mydocker.engine.child import in_child, mount_privately
+from mydocker.errors import HostError
 from mydocker.image import packing
 from mydocker.image.drivers import choice
-from mydocker.kernel import files
-from mydocker.ops.namespaces import Unshare
-from mydocker.ops.rootfs import SetPropagation
-from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
-
     from mydocker.model.container import Container
 
 _CHUNK = 1 << 20
@@ -55,49 +50,8 @@ def _export(container: Container, descriptor: int) -> list[str]:
     driver.prepare(container.directory, container.layers)
 
     def write() -> list[str]:
-        trace = Trace("container")
-        trace.run([Unshare(["mount"]), SetPropagation("/", "private")])
-        trace.run(driver.view_ops(container.directory, container.layers))
+        mount_privately(driver.view_ops(container.directory, container.layers))
         with open(descriptor, "wb", _CHUNK, closefd=False) as out:
             return packing.pack(f"{container.directory}/rootfs", out)
 
-    return _in_child(write)
-
-
-def _in_child(work: Callable[[], list[str]]) -> list[str]:
-    """Call `work` in a child process, which ends with this one at the latest. Raises MydockerError for its errors."""
-    from signal import SIGKILL
-
-    from mydocker.kernel import process
-
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            process.die_with_parent()
-            done = {"result": work()}
-            files.write_all(writer, jsontext.dumps(done).encode())
-            status = 0
-        except MydockerError as error:
-            os.write(writer, jsontext.dumps({"error": error.details()}).encode())
-        except Exception as error:
-            os.write(writer, jsontext.dumps({"error": HostError(f"export: {error}").details()}).encode())
-        finally:
-            os._exit(status)
-    os.close(writer)
-    try:
-        with open(reader, "rb") as pipe:
-            answer = pipe.read()
-    except BaseException:
-        os.kill(child, SIGKILL)
-        raise
-    finally:
-        status = os.waitpid(child, 0)[1]
-    if not answer:
-        raise HostError("export was cut short: its process was killed")
-    outcome = jsontext.loads(answer)
-    if status:
-        raise from_details(outcome["error"])
-    result: list[str] = outcome["result"]
-    return result
+    return in_child(write, "export")
