@@ -7,6 +7,7 @@ anything.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -15,7 +16,7 @@ from mydocker.model.oci.annotations import USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 _LIMIT = 4 << 20
 _LARGEST_ID = (1 << 32) - 2
@@ -73,6 +74,24 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
     return Identity(uid, gid, sorted({gid, *groups}), home)
 
 
+def entry(path: str, name: str, root: int) -> list[str] | None:
+    """Look up a name in the /etc/passwd or /etc/group below a root that this process is not in. root: a descriptor of
+    it; links are followed as from within."""
+    from mydocker.kernel.files import open_in_root
+
+    def opener(flags: int) -> int:
+        handle = open_in_root(root, path, os.O_PATH)  # acts on nothing, whatever it is
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.EINVAL, "is not a regular file", path)
+            return os.open(f"/proc/self/fd/{handle}", flags)
+        finally:
+            os.close(handle)
+
+    rows = _table(path, 7 if path == "/etc/passwd" else 4, opener)
+    return next((row for row in rows if row[0] == name), None)
+
+
 def _find(rows: list[list[str]], key: str, number: int) -> list[str] | None:
     """Find the first row with that name or, for a number, that ID. An image whose passwd gives a user *called* 1000 the
     uid 0 must not turn `-u 1000` into root (CVE-2016-3697)."""
@@ -86,10 +105,12 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 11
 
 
-def _table(path: str, columns: int) -> list[list[str]]:
-    """Read the well-formed rows of a colon-separated file; none if it is missing or not a regular file."""
+def _table(path: str, columns: int, opener: Callable[[int], int] | None = None) -> list[list[str]]:
+    """Read the well-formed rows of a colon-separated file; none if it is missing or not a regular file. opener: opens
+    it with the flags that it is given, if not this process by its path."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = opener(flags) if opener else os.open(path, flags)
     except OSError:
         return []
     try:
