@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 
 import pytest
 import typer
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 
 from mydocker import __version__, paths
 from mydocker.cli import app, fastargs
-from mydocker.cli.declare import container, image, network, system, volume
 from mydocker.cli.normalize import normalize
 from mydocker.errors import InvalidArgument
 from mydocker.generated.fasttable import ALIASES, COMMANDS
@@ -27,8 +27,9 @@ HELP = "help"
 def captured():
     """Typer's commands hand on nothing, but return what they would."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (container, image, network, system, volume):
-            patch.setattr(module, "dispatch", lambda verb, params: (verb, dict(params)))
+        for name, module in sys.modules.items():
+            if name.startswith("mydocker.cli.declare.") and hasattr(module, "dispatch"):
+                patch.setattr(module, "dispatch", lambda verb, params: (verb, dict(params)))
         yield
 
 

@@ -35,6 +35,8 @@ VERBS = {
     "tag": "images:tag",
     "rmi": "images:rmi",
     "import": "images:import_",
+    "save": "archive:save",
+    "load": "archive:load",
     "volume create": "volumes:create",
     "volume ls": "volumes:ls",
     "volume inspect": "volumes:inspect",

@@ -30,10 +30,8 @@ _CONTAINER = {
 _IMAGE = {
     "build": "'mydocker commit' and 'mydocker import --change' make images",
     "history": "",
-    "load": f"'skopeo copy docker-archive:FILE {_STORE}'",
     "pull": f"{_SKOPEO_PULL}, or 'mydocker import ROOTFS.tar NAME:TAG'",
     "push": f"'skopeo copy {_STORE} docker://HOST/NAME:TAG'",
-    "save": f"'skopeo copy {_STORE} docker-archive:FILE:NAME:TAG'",
 }
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {

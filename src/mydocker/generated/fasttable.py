@@ -475,6 +475,35 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--platform": "platform",
         },
     ),
+    ("save",): (
+        False,
+        (("images", True, True),),
+        {
+            "output": None,
+            "platform": None,
+        },
+        {
+            "-o": "output",
+            "--output": "output",
+            "--platform": "platform",
+        },
+    ),
+    ("load",): (
+        False,
+        (),
+        {
+            "input": None,
+            "quiet": False,
+            "platform": None,
+        },
+        {
+            "-i": "input",
+            "--input": "input",
+            "-q": "quiet",
+            "--quiet": "quiet",
+            "--platform": "platform",
+        },
+    ),
     ("info",): (
         False,
         (),
@@ -765,4 +794,6 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("image", "remove"): ("rmi",),
     ("image", "tag"): ("tag",),
     ("image", "import"): ("import",),
+    ("image", "save"): ("save",),
+    ("image", "load"): ("load",),
 }

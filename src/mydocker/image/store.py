@@ -224,18 +224,23 @@ def repo_digests_in(descriptor: dict[str, Any]) -> list[str]:
 
 def manifest_of(digest: str) -> dict[str, Any]:
     """Read an image manifest; of a list of manifests, the one for this machine."""
+    return find_manifest(digest)[1]
+
+
+def find_manifest(digest: str) -> tuple[str, dict[str, Any]]:
+    """Do the same as manifest_of(), and return the manifest's digest, too."""
     manifest = json_blob(digest)
     try:
         if "manifests" in manifest:
             for descriptor in manifest["manifests"]:
                 platform = descriptor.get("platform") or {}
                 if (platform.get("os"), platform.get("architecture")) == ("linux", architecture()):
-                    return manifest_of(descriptor["digest"])
+                    return find_manifest(descriptor["digest"])
             raise ValueError(f"it has no image for linux/{architecture()}")
         check_manifest(manifest)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise corrupt(blob(digest), error) from None
-    return manifest
+    return digest, manifest
 
 
 def check_manifest(manifest: dict[str, Any]) -> None:

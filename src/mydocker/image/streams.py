@@ -32,19 +32,30 @@ _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask 
 def decompressed(stream: Stream) -> Stream:
     """Return the stream itself or, if its first bytes say gzip, bzip2, xz or zstd, the decompressed stream. Close the
     result, which may have a program behind it. Raises HostError if there is no program for zstd."""
-    magic = stream.peek(6)[:6]
-    make: Callable[[], Any]
-    if magic.startswith(b"\x1f\x8b"):
-        make = _Gunzip
-    elif magic.startswith(b"BZh"):
-        make = bz2.BZ2Decompressor
-    elif magic.startswith(b"\xfd7zXZ\0"):
-        make = functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY)
-    elif magic.startswith(b"\x28\xb5\x2f\xfd") or (magic[:1] in _SKIPPABLE and magic[1:4] == b"\x2a\x4d\x18"):
-        return io.BufferedReader(_unzstd(stream), CHUNK)
-    else:
+    kind = compression(stream.peek(6)[:6])
+    if not kind:
         return stream
-    return io.BufferedReader(_Decompressed(stream, make), CHUNK)
+    if kind == "zstd":
+        return io.BufferedReader(_unzstd(stream), CHUNK)
+    decompressors: dict[str, Callable[[], Any]] = {
+        "gzip": _Gunzip,
+        "bzip2": bz2.BZ2Decompressor,
+        "xz": functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY),
+    }
+    return io.BufferedReader(_Decompressed(stream, decompressors[kind]), CHUNK)
+
+
+def compression(magic: bytes) -> str:
+    """Return how a stream that begins with these six bytes is compressed: gzip, bzip2, xz or zstd; "" for none."""
+    if magic.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if magic.startswith(b"BZh"):
+        return "bzip2"
+    if magic.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    if magic.startswith(b"\x28\xb5\x2f\xfd") or (magic[:1] in _SKIPPABLE and magic[1:4] == b"\x2a\x4d\x18"):
+        return "zstd"
+    return ""
 
 
 _SKIPPABLE = bytes(range(0x50, 0x60))  # the first byte of zstd's skippable frames, with which a stream may begin

@@ -72,6 +72,9 @@ class Reader:
 
     def _skip_content(self) -> None:
         left = self._content + self._padding
+        if left > CHUNK and self._stream.seekable():
+            self._stream.seek(left - 1, os.SEEK_CUR)
+            left = 1  # the last byte is read, so that a cut is noticed
         while left:
             left -= len(self._read(min(left, CHUNK)))
         self._content = self._padding = 0

@@ -82,6 +82,14 @@ class Writer:
         """Write an empty file, owned by root, from 1970."""
         self._header(os.fsencode(path), tar.FILE, 0o644, {"uid": 0, "gid": 0, "size": 0, "mtime": 0})
 
+    def begin_file(self, path: str, size: int) -> None:
+        """Write the header of a file, owned by root, from 1970. The caller writes its content and the padding."""
+        self._header(os.fsencode(path), tar.FILE, 0o644, {"uid": 0, "gid": 0, "size": size, "mtime": 0})
+
+    def add_directory(self, path: str) -> None:
+        """Write a directory, owned by root, from 1970."""
+        self._header(os.fsencode(f"{path}/"), tar.DIR, 0o755, {"uid": 0, "gid": 0, "size": 0, "mtime": 0})
+
     def finish(self) -> None:
         self._out.write(bytes(2 * tar.BLOCK))
         self._out.flush()

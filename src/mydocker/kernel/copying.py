@@ -20,6 +20,7 @@ from mydocker.kernel.files import (
 )
 
 _IN_PLACE = STRICT | RESOLVE_NO_XDEV  # neither through a link nor into a mount
+_PIECE, _BUFFER = 16 << 20, 1 << 20  # bytes that one call copies, in the kernel and through a buffer
 
 
 def copy_tree(source: str, destination: str, flatten: bool = False) -> None:
@@ -184,6 +185,23 @@ def _copy_range(reader: int, writer: int, at: int, count: int) -> int:
             raise
     os.lseek(writer, at, os.SEEK_SET)
     return os.sendfile(writer, reader, at, count)
+
+
+def send(reader: int, writer: int, size: int) -> None:
+    """Copy the first `size` bytes of a file to an open file or pipe, at its position. Raises OSError, EIO if the file
+    is shorter."""
+    at = 0
+    while at < size:
+        try:
+            count = os.sendfile(writer, reader, at, min(size - at, _PIECE))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):  # a writer opened for appending, some devices
+                raise
+            data = os.pread(reader, min(size - at, _BUFFER), at)
+            count = os.write(writer, data) if data else 0
+        if not count:
+            raise OSError(errno.EIO, "it has become shorter")
+        at += count
 
 
 def _set_metadata(source: int, destination: int, name: str, info: os.stat_result, flatten: bool) -> None:

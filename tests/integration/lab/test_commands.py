@@ -141,6 +141,18 @@ def test_images(mydocker, name):
     assert mydocker.ok("images", "-q", image) == ""
 
 
+@command("save", "load")
+def test_archives(machine, mydocker, directory, name):
+    mydocker.ok("import", "--change", "CMD cat /mark", "-", name, input=busybox(("mark", b"travelled\n")))
+    (before,) = mydocker.ok("images", "-q", "--no-trunc", name).split()
+    mydocker.ok("save", "-o", f"{directory}/image.tar", name)
+    mydocker.ok("rmi", name)
+    assert mydocker.ok("load", "-i", f"{directory}/image.tar") == f"Loaded image: {name}:latest"
+    assert mydocker.ok("images", "-q", "--no-trunc", name) == before
+    assert mydocker.ok("run", "--rm", "--net", "none", name) == "travelled"
+    mydocker.ok("rmi", name)
+
+
 @command("volume create", "volume ls", "volume inspect", "volume rm", "volume prune")
 def test_volumes(machine, mydocker, name):
     assert mydocker.ok("volume", "create", name) == name

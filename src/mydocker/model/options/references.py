@@ -60,6 +60,14 @@ def familiar(name: str) -> str:
     return official if official and "/" not in official else name
 
 
+def full(reference: Reference) -> str:
+    """Return a reference with its host: `docker.io/library/busybox:latest` for `busybox:latest`."""
+    name = reference.name
+    if not _has_host(name):
+        name = f"{_HUB[0]}/{name if '/' in name else f'library/{name}'}"
+    return str(Reference(name, reference.tag, reference.digest))
+
+
 def is_digest(text: str) -> bool:
     return text.startswith("sha256:") and len(text) == 71 and _HEX.issuperset(text[7:])
 
