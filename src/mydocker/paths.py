@@ -28,9 +28,11 @@ def container(container_id: str) -> str:
     return f"{CONTAINERS}/{container_id}"
 
 
-def layer(chain_id: str) -> str:
-    """Return the directory of an unpacked layer. chain_id: with or without `sha256:`."""
-    return f"{LAYERS}/{chain_id.rpartition(':')[2]}"
+def layer(chain_id: str, form: str = "") -> str:
+    """Return the directory of an unpacked layer. chain_id: with or without `sha256:`. form: that of a storage driver
+    that keeps layers in another form."""
+    path = f"{LAYERS}/{chain_id.rpartition(':')[2]}"
+    return f"{path}.{form}" if form else path
 
 
 def volume(name: str) -> str:

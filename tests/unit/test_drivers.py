@@ -181,7 +181,9 @@ class TestChoice:
         driver = choice.named(name)
         assert driver.name == name
         protocol = ast.parse(Path(base.__file__).read_text())
-        for function in (node for node in ast.walk(protocol) if isinstance(node, ast.FunctionDef)):
+        parts = {node.name: node for node in ast.walk(protocol) if isinstance(node, ast.ClassDef)}
+        wanted = [parts["Driver"], parts["Indexing"]] if driver.form else [parts["Driver"]]
+        for function in (node for part in wanted for node in part.body if isinstance(node, ast.FunctionDef)):
             parameters = list(inspect.signature(getattr(driver, function.name)).parameters)
             assert ["self", *parameters] == [each.arg for each in function.args.args], function.name
         config._check({**{key: default for key, (default, _) in config.KEYS.items()}, "storage_driver": name})

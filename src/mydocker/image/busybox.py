@@ -13,7 +13,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from mydocker.errors import HostError, NotFound
-from mydocker.image import store, unpacking, writer
+from mydocker.image import intake, store, writer
 from mydocker.model.oci.spec import PATH
 from mydocker.model.options.references import BUSYBOX
 from mydocker.record import record
@@ -77,11 +77,8 @@ def ensure() -> store.Image:
         except NotFound:
             pass
         built = build()
-        directory = f"{work.layers}/{built.image.layers[0][7:]}"
-        os.mkdir(directory, 0o700)
-        unpacking.unpack(io.BufferedReader(io.BytesIO(built.tar)), directory)
-        work.write_blob(built.tar)
-        return writer.add(work, *writer.documents(built.image.config, [_descriptor(built.tar)]), [BUSYBOX])
+        descriptor = intake.store_plain(io.BufferedReader(io.BytesIO(built.tar)), work)
+        return writer.add(work, *writer.documents(built.image.config, [descriptor]), [BUSYBOX])
 
 
 def build() -> Built:

@@ -20,43 +20,29 @@ import functools
 import io
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from mydocker import config as config_file
 from mydocker import jsontext, paths
-from mydocker.errors import FAILED, CorruptRecord, HostError, InvalidArgument, MydockerError
+from mydocker.errors import CorruptRecord, HostError
 from mydocker.image import store, unpacking, workers, writer
-from mydocker.image.streams import CHUNK, Tee, decompressed
+from mydocker.image.drivers import choice
+from mydocker.image.streams import CHUNK, Tee
+from mydocker.image.taking import DONE, EXISTS, READING, Layer, Taking, layer_name, refused
+from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
-from mydocker.record import record
 
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable
 
+    from mydocker.image.drivers.base import Driver, Indexing
     from mydocker.image.streams import Stream
+    from mydocker.image.taking import Progress
 
-    # Called with the layer's place (0 is the bottom), its state, and the bytes of its blob that have been read.
-    Progress = Callable[[int, str, int], None]
-
-EXISTS, READING, DONE = "exists", "reading", "done"  # a layer's states; there is one READING for each step
+__all__ = ["DONE", "EXISTS", "READING", "Layer", "Progress", "Taking", "refused"]  # and all that is defined here
 
 _F_SETPIPE_SZ = 1031
-_STEP = 1 << 20  # bytes of a blob between two calls of progress
 _TRIES = 3
-_NOT_SHARED = "application/vnd.docker.image.rootfs.foreign"  # layers that a registry does not hand out (Windows)
-
-
-@record
-class Layer:
-    """A layer as it comes. descriptor: {mediaType, digest, size} of its blob; digest "" or size -1: not known (docker's
-    archives do not tell). diff_id: the digest of the plain tar.
-
-    open: returns the blob as an unbuffered binary stream (io.FileIO of a pipe or file, at its first byte), of which
-    exactly `size` bytes are read: it may be a part of an archive. It is called in this process; a worker reads the
-    stream in a copy of this process; then close() is called here, also after an error."""
-
-    descriptor: dict[str, Any]
-    diff_id: str
-    open: Callable[[], BinaryIO]
 
 
 def take(
@@ -81,11 +67,13 @@ def take(
     chain_ids = store.chain_ids(diff_ids)
     for _ in range(_TRIES):
         with writer.Workspace() as work:
-            descriptors = _take_layers(work, layers, chain_ids, progress or _ignore)
-            data = manifest if manifest is not None else writer.manifest_for(config, descriptors)
+            taken = _take_layers(work, layers, chain_ids, progress or _ignore)
+            descriptors = [layer.descriptor for layer in taken]
+            if manifest is None or _digests(descriptors) != _digests([layer.descriptor for layer in layers]):
+                manifest = writer.manifest_for(config, descriptors)  # or the driver keeps layers in another form
             with store.lock():
-                if not writer.missing(work, descriptors, chain_ids):
-                    return writer.add(work, config, data, names, repo_digest)
+                if not writer.missing(work, _digests(descriptors), [layer.name for layer in taken]):
+                    return writer.add(work, config, manifest, names, repo_digest)
         # Another process has removed layers that the store had when they were looked for.
     raise HostError("another process keeps removing the image's layers", "try again")
 
@@ -110,37 +98,50 @@ def make(work: writer.Workspace, write: Callable[[BinaryIO], object], below: lis
 
     Returns (its descriptor, its chain id), for a config, a manifest and writer.add(); ({}, "") for a layer without
     changes, of which nothing is kept."""
+    driver = driver_in_use()
     with _Pipe(write) as source:
-        descriptor, tree, bare = _store(source, work, unpacking.unpack_layer)
-    if not os.listdir(tree):
-        files.remove_tree(tree)
-        os.unlink(f"{work.blobs}/{descriptor['digest'][7:]}")
+        descriptor, directory, bare = _store(source, work, driver, unpacking.unpack_layer)
+    blob = f"{work.blobs}/{descriptor['digest'][7:]}"
+    if _is_empty(blob):
+        files.remove_tree(directory)
+        os.unlink(blob)
         return {}, ""
-    unpacking.complete(tree, bare, [paths.layer(chain_id) for chain_id in reversed(below)])
+    unpacking.complete(directory, bare, [paths.layer(lower, driver.form) for lower in reversed(below)])
     chain_id: str = store.chain_ids([*below[-1:], descriptor["digest"]])[-1]
-    os.rename(tree, f"{work.layers}/{chain_id[7:]}")
+    os.rename(directory, f"{work.layers}/{layer_name(chain_id, driver)}")
     return descriptor, chain_id
 
 
 def store_plain(source: Stream, work: writer.Workspace) -> dict[str, Any]:
     """Store a root file system's plain tar as an image's only layer, and unpack it meanwhile. Returns its
     descriptor."""
-    descriptor, tree, _ = _store(source, work, unpacking.unpack)
-    os.rename(tree, f"{work.layers}/{descriptor['digest'][7:]}")
+    driver = driver_in_use()
+    descriptor, directory, _ = _store(source, work, driver, unpacking.unpack)
+    os.rename(directory, f"{work.layers}/{layer_name(descriptor['digest'], driver)}")
     return descriptor
 
 
 def _store(
-    source: Stream, work: writer.Workspace, unpack: Callable[[Stream, str], Any]
-) -> tuple[dict[str, Any], str, Any]:
-    """Store and unpack a plain tar. Returns (its descriptor, the directory, unpack's result)."""
-    blob, tree = f"{work.path}/blob", f"{work.path}/tree"
-    os.mkdir(tree, 0o700)
+    source: Stream, work: writer.Workspace, driver: Driver, unpack: Callable[[Stream, str], list[str]]
+) -> tuple[dict[str, Any], str, list[str]]:
+    """Store a plain tar in the form that the driver uses. Returns (its descriptor, the driver's directory, the
+    directories that it lacks)."""
+    blob, directory, bare = f"{work.path}/blob", f"{work.path}/directory", []
+    os.mkdir(directory, 0o700)
     with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:
-        result = unpack(reader, tree)
+        if not driver.form:
+            bare = unpack(reader, directory)
         digest = tee.finish()
+    if driver.form:
+        cast("Indexing", driver).index_layer(blob, directory)
     os.rename(blob, f"{work.blobs}/{digest[7:]}")
-    return {"mediaType": store.LAYER, "digest": digest, "size": tee.size}, tree, result
+    return {"mediaType": store.LAYER, "digest": digest, "size": tee.size}, directory, bare
+
+
+def _is_empty(tar: str) -> bool:
+    """True if a layer's tar has no entry but the root."""
+    with open(tar, "rb") as stream:
+        return all(entry.name == "./" for entry in Reader(stream))
 
 
 # --- documents --------------------------------------------------------------------------------------------------------
@@ -195,146 +196,35 @@ def _compare(manifest: bytes, config: bytes, layers: list[Layer]) -> None:
     document = _manifest(manifest)
     if document["config"]["digest"] != store.digest_of(config):
         raise refused("its config does not have the digest that the manifest says")
-    if [row["digest"] for row in document["layers"]] != [layer.descriptor["digest"] for layer in layers]:
+    if _digests(document["layers"]) != _digests([layer.descriptor for layer in layers]):
         raise refused("its layers are not those of the manifest")
 
 
-def refused(why: str) -> InvalidArgument:
-    return InvalidArgument(f"refused image: {why[:300]}", exit_code=FAILED)
+def _digests(descriptors: list[dict[str, Any]]) -> list[str]:
+    return [descriptor["digest"] for descriptor in descriptors]
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-def _take_layers(
-    work: writer.Workspace, layers: list[Layer], chain_ids: list[str], progress: Progress
-) -> list[dict[str, Any]]:
-    """Read and unpack the layers that the store lacks, side by side. Returns all layers' descriptors, complete."""
-    jobs = [_Taking(at, *pair, work, progress) for at, pair in enumerate(zip(layers, chain_ids))]
-    new = [job for job in jobs if job.is_missing()]
+def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[str], progress: Progress) -> list[Taking]:
+    """Read the layers that the store lacks, side by side."""
+    driver = driver_in_use()
+    jobs = [Taking(at, *pair, work, driver, progress) for at, pair in enumerate(zip(layers, chain_ids))]
+    new = [job for job in jobs if job.is_missing]
     for job in jobs:
-        if job not in new:
+        if not job.is_missing:
             progress(job.at, EXISTS, job.descriptor["size"])
-    for job, (descriptor, bare) in zip(new, workers.run(new)):
-        job.descriptor, job.bare = descriptor, bare
-        if job.blob and os.path.exists(job.blob):
-            os.rename(job.blob, f"{work.blobs}/{descriptor['digest'][7:]}")
-    where = [job.directory() for job in jobs]
+    workers.run(new)
     for job in new:
         if job.bare:
-            unpacking.complete(where[job.at], job.bare, where[: job.at][::-1])
-    return [job.descriptor for job in jobs]
+            unpacking.complete(job.directory, job.bare, [lower.directory for lower in reversed(jobs[: job.at])])
+    return jobs
 
 
-class _Taking:
-    """The job of one layer."""
-
-    def __init__(self, at: int, layer: Layer, chain_id: str, work: writer.Workspace, progress: Progress) -> None:
-        self.at = at
-        self.layer = layer
-        self.descriptor = layer.descriptor
-        self.bare: list[str] = []  # directories that the archive lacks
-        self._chain_id = chain_id
-        self._tree = f"{work.layers}/{chain_id[7:]}"
-        self._progress = progress
-        self._source: BinaryIO | None = None
-        self.blob = f"{work.path}/blob.{at}"
-        digest = layer.descriptor["digest"]
-        self._stored = store.blob(digest) if digest and os.path.exists(store.blob(digest)) else ""
-        if not digest and os.path.exists(store.blob(layer.diff_id)) and os.path.isdir(paths.layer(chain_id)):
-            self._stored = store.blob(layer.diff_id)
-            self.descriptor = {"mediaType": store.LAYER, "digest": layer.diff_id, "size": os.stat(self._stored).st_size}
-        self._unpacked = os.path.isdir(paths.layer(chain_id))
-
-    def is_missing(self) -> bool:
-        return not (self._stored and self._unpacked)
-
-    def directory(self) -> str:
-        return paths.layer(self._chain_id) if self._unpacked else self._tree
-
-    def prepare(self) -> None:
-        if self._stored:
-            self.blob = ""
-            self._source = io.FileIO(self._stored)
-        else:
-            self._source = self.layer.open()
-        if not self._unpacked:
-            os.mkdir(self._tree, 0o700)
-
-    def advance(self, count: int) -> None:
-        self._progress(self.at, READING, count)
-
-    def close(self) -> None:
-        if self._source:
-            self._source.close()
-            self._source = None
-            self._progress(self.at, DONE, self.descriptor["size"])
-
-    def work(self, report: Callable[[int], None]) -> tuple[dict[str, Any], list[str]]:
-        assert self._source
-        descriptor = self.descriptor
-        blob = _Blob(self._source, descriptor["size"], report)
-        with io.BufferedReader(blob, CHUNK) as stream, Tee(stream, self.blob) as packed:
-            reader = io.BufferedReader(packed, CHUNK)
-            failure = None
-            inner, bare = "", []
-            try:
-                plain = decompressed(reader)
-                if plain is reader:
-                    bare = self._unpack(plain)
-                else:
-                    with plain, Tee(plain) as unpacked, io.BufferedReader(unpacked, CHUNK) as inner_reader:
-                        bare = self._unpack(inner_reader)
-                        inner = unpacked.finish()
-            except MydockerError as error:  # the digest will tell whether the layer or its way is at fault
-                failure = error
-            digest = packed.finish()
-        self._check(digest, inner or digest, blob.size, failure)
-        kind = descriptor.get("mediaType") or store.LAYER
-        return {**descriptor, "mediaType": kind, "digest": digest, "size": blob.size}, bare
-
-    def _unpack(self, stream: Stream) -> list[str]:
-        return [] if self._unpacked else unpacking.unpack_layer(stream, self._tree)
-
-    def _check(self, digest: str, diff_id: str, size: int, failure: MydockerError | None) -> None:
-        descriptor = self.descriptor
-        expected = descriptor["digest"] or digest
-        if digest != expected or size < descriptor["size"]:
-            why = f"its digest is {digest}" if size >= descriptor["size"] else f"it ends after {size} bytes"
-            if self._stored:
-                raise CorruptRecord(f"corrupt image store: {self._stored}: {why}", "import the image again")
-            raise refused(f"layer {descriptor['digest'] or self.layer.diff_id}: {why}")
-        if failure:
-            raise failure
-        if diff_id != self.layer.diff_id:
-            if self._stored:
-                raise CorruptRecord(f"corrupt image: layer {digest} holds {diff_id}, not {self.layer.diff_id}")
-            raise refused(f"layer {digest} holds {diff_id}, not {self.layer.diff_id}")
-
-
-class _Blob(io.RawIOBase):
-    """The first `size` bytes of a stream (-1: all of it), counted."""
-
-    def __init__(self, source: BinaryIO, size: int, report: Callable[[int], None]) -> None:
-        self._source = source
-        self._left = size
-        self._report = report
-        self._reported = 0
-        self.size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        room = len(buffer) if self._left < 0 else min(len(buffer), self._left)
-        count: int = self._source.readinto(memoryview(buffer)[:room]) if room else 0  # type: ignore[attr-defined]
-        self.size += count
-        if self._left > 0:
-            self._left -= count
-        if self.size - self._reported >= _STEP:
-            self._reported = self.size
-            self._report(self.size)
-        return count
+def driver_in_use() -> Driver:
+    """Return the storage driver of new containers: it decides what a layer in the store is."""
+    return choice.choose(config_file.load()["storage_driver"])[0]
 
 
 class _Pipe:

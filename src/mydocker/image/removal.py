@@ -148,10 +148,11 @@ def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[Use
         if entry.startswith("."):
             continue
         path = f"{paths.LAYERS}/{entry}"
-        chain_id = f"sha256:{os.readlink(path) if os.path.islink(path) else entry}"
+        name = os.readlink(path) if os.path.islink(path) else entry
+        chain_id = f"sha256:{name.partition('.')[0]}"  # a driver's own form of a layer has a name with an end
         if chain_id not in chains:
             os.rename(path, f"{work.path}/{entry}")
-            if entry == chain_id[7:]:
+            if entry == name:
                 gone.add(chain_id)
     writer.cleanup()
     return gone

@@ -50,16 +50,16 @@ _REASONS = {
 }
 
 
-def unpack(stream: Stream, directory: str) -> None:
+def unpack(stream: Stream, directory: str) -> list[str]:
     """Unpack a plain tar of a root file system, without whiteouts, into an empty directory, and record the size of its
-    files there (sizes.py). Raises InvalidArgument, which names the entry, for an archive that is not to be trusted;
-    then the caller removes the directory."""
-    _unpack(stream, directory, False)
+    files there (sizes.py). Returns the directories that the archive lacks. Raises InvalidArgument, which names the
+    entry, for an archive that is not to be trusted; then the caller removes the directory."""
+    return _unpack(stream, directory, False)
 
 
 def unpack_layer(stream: Stream, directory: str) -> list[str]:
-    """Unpack a layer's plain tar in the same way; its whiteouts have effect. Returns the directories that the archive
-    lacks, for complete(): the layers below may not be there yet."""
+    """Unpack a layer's plain tar in the same way; its whiteouts have effect. The result is for complete(): the layers
+    below may not be there yet."""
     return _unpack(stream, directory, True)
 
 

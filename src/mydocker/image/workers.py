@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         def advance(self, count: int) -> None:
             """Called in the parent for each report."""
 
+        def done(self, result: Any) -> None:
+            """Called in the parent with what work() has returned."""
+
         def close(self) -> None:
             """Called in the parent when the worker has ended, also by an error: close what prepare() has opened."""
 
@@ -36,31 +39,29 @@ if TYPE_CHECKING:
 _READ = 64 << 10
 
 
-def run(jobs: Sequence[Job], limit: int = 0) -> list[Any]:
-    """Run the jobs, `limit` of them at a time (0: as many as there are processors). Returns their results in order.
+def run(jobs: Sequence[Job], limit: int = 0) -> None:
+    """Run the jobs, `limit` of them at a time (0: as many as there are processors), in order.
 
     The first error of a job, or of prepare(), ends all workers and is raised: a MydockerError, as in this process."""
     limit = limit or len(os.sched_getaffinity(0))
-    results: list[Any] = [None] * len(jobs)
     running: dict[int, _Worker] = {}
     poll = select.poll()
-    todo = iter(enumerate(jobs))
+    todo = iter(jobs)
     try:
         while True:
-            while len(running) < limit and (following := next(todo, None)):
-                number, job = following
-                worker = _Worker(number, job)
+            while len(running) < limit and (job := next(todo, None)):
+                worker = _Worker(job)
                 running[worker.pipe] = worker
                 poll.register(worker.pipe, select.POLLIN)
             if not running:
-                return results
+                return
             for pipe, _ in poll.poll():
                 worker = running[pipe]
                 if worker.read():
                     continue
                 del running[pipe]
                 poll.unregister(pipe)
-                results[worker.number] = worker.end()
+                worker.end()
     finally:
         for worker in running.values():
             worker.kill()
@@ -69,8 +70,7 @@ def run(jobs: Sequence[Job], limit: int = 0) -> list[Any]:
 class _Worker:
     """A job in its process."""
 
-    def __init__(self, number: int, job: Job) -> None:
-        self.number = number
+    def __init__(self, job: Job) -> None:
         self.job = job
         self._unread = b""
         self._outcome: dict[str, Any] = {}
@@ -98,13 +98,13 @@ class _Worker:
                 self._outcome = message
         return bool(data)
 
-    def end(self) -> Any:
+    def end(self) -> None:
         self._reap()
         if "error" in self._outcome:
             raise _rebuilt(self._outcome)
         if "done" not in self._outcome:
             raise HostError("a process that unpacked a layer was killed", "is there enough memory?")
-        return self._outcome["done"]
+        self.job.done(self._outcome["done"])
 
     def kill(self) -> None:
         os.kill(self.pid, SIGKILL)

@@ -98,13 +98,11 @@ def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_
     return store.image_of(digest, index["manifests"])
 
 
-def missing(work: Workspace, layers: list[dict[str, Any]], chain_ids: list[str]) -> list[str]:
-    """List the blobs and unpacked layers that are neither in the workspace nor in the store."""
-    here = {f"sha256:{entry}" for directory in (work.blobs, work.layers) for entry in os.listdir(directory)}
-    gone = [
-        row["digest"] for row in layers if row["digest"] not in here and not os.path.exists(store.blob(row["digest"]))
-    ]
-    return gone + [each for each in chain_ids if each not in here and not os.path.isdir(paths.layer(each))]
+def missing(work: Workspace, digests: list[str], directories: list[str]) -> list[str]:
+    """List the blobs and the layers' directories (their names) that are neither in the workspace nor in the store."""
+    blobs, layers = os.listdir(work.blobs), os.listdir(work.layers)
+    gone = [each for each in digests if each[7:] not in blobs and not os.path.exists(store.blob(each))]
+    return gone + [each for each in directories if each not in layers and not os.path.isdir(paths.layer(each))]
 
 
 def adopt_layers(work: Workspace) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mydocker.ops.rootfs import Mount
 
 name = "aufs"
+form = ""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
 _OWN = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk")  # aufs's own files in the root of a writable branch

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     class Driver(Protocol):
         name: str
+        form: str  # "", or the end of the names of its own directories of layers (Indexing)
 
         def why_not(self, try_it: bool = True) -> str:
             """Return why this host can't use the driver, "" if it can. try_it: if False, write nothing."""
@@ -30,3 +31,11 @@ if TYPE_CHECKING:
 
         def changes(self, directory: str, layers: list[str], out: BinaryIO) -> list[str]:
             """Write a layer's tar of the container's changes. Returns a sentence for each file that was left out."""
+
+    class Indexing(Driver, Protocol):
+        """A driver whose layers are not unpacked: paths.layer(chain_id, form) is a directory that it makes itself. The
+        store keeps a layer's plain tar for it, even if the layer came compressed."""
+
+        def index_layer(self, tar: str, directory: str) -> None:
+            """Make what the driver needs of a layer in the new directory. tar: the path of its plain tar, whose digest
+            has been checked; it may be renamed or removed afterwards, so link it into the directory to keep it."""

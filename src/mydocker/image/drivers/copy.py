@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mydocker.ops.base import Op
 
 name = "copy"
+form = ""
 
 
 def why_not(try_it: bool = True) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mydocker.ops.base import Op
 
 name = "overlay"
+form = ""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
 _ALIAS_DIGITS = 16

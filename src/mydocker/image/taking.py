@@ -1,0 +1,193 @@
+"""A layer on its way into the store: read once, checked, stored as a blob, and brought into the form that the storage
+driver uses: unpacked, or an index of its plain tar. It is the job of a worker (workers.py)."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, cast
+
+from mydocker import paths
+from mydocker.errors import FAILED, CorruptRecord, InvalidArgument, MydockerError
+from mydocker.image import store, unpacking
+from mydocker.image.streams import CHUNK, Tee, compression, decompressed
+from mydocker.record import record
+
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Callable
+
+    from mydocker.image.drivers.base import Driver, Indexing
+    from mydocker.image.streams import Stream
+    from mydocker.image.writer import Workspace
+
+    # Called with the layer's place (0 is the bottom), its state, and the bytes of its blob that have been read.
+    Progress = Callable[[int, str, int], None]
+
+EXISTS, READING, DONE = "exists", "reading", "done"  # a layer's states; there is one READING for each step
+
+_STEP = 1 << 20  # bytes of a blob between two calls of progress
+
+
+@record
+class Layer:
+    """A layer as it comes. descriptor: {mediaType, digest, size} of its blob; digest "" or size -1: not known (docker's
+    archives do not tell). diff_id: the digest of the plain tar.
+
+    open: returns the blob as an unbuffered binary stream (io.FileIO of a pipe or file, at its first byte), of which
+    exactly `size` bytes are read: it may be a part of an archive. It is called in this process; a worker reads the
+    stream in a copy of this process; then close() is called here, also after an error."""
+
+    descriptor: dict[str, Any]
+    diff_id: str
+    open: Callable[[], BinaryIO]
+
+
+class Taking:
+    """The job of one layer. descriptor: of its blob in the store. directory: what the driver uses of it, in the
+    workspace or, if it was there, in the store. name: the directory's. bare: directories that the archive lacks
+    (unpacking.py). is_missing: there is something to do."""
+
+    def __init__(
+        self, at: int, layer: Layer, chain_id: str, work: Workspace, driver: Driver, progress: Progress
+    ) -> None:
+        self.at = at
+        self.descriptor = layer.descriptor
+        self.name = layer_name(chain_id, driver)
+        self.directory = paths.layer(self.name)
+        self._layer = layer
+        self._work = work
+        self._driver = driver
+        self._progress = progress
+        self._source: BinaryIO | None = None
+        self.bare: list[str] = []
+        self._blob = f"{work.path}/blob.{at}"
+        self._is_ready = os.path.isdir(self.directory)
+        if not self._is_ready:
+            self.directory = f"{work.layers}/{self.name}"
+        self._stored = self._find_blob()
+        self.is_missing = not (self._stored and self._is_ready)
+
+    def _find_blob(self) -> str:
+        """Return the path of the layer's blob in the store, "" if it is not there. The plain tar does, too, if that is
+        what the driver uses, or if nothing is known of the blob."""
+        digest = self.descriptor["digest"]
+        path = store.blob(digest) if digest else ""
+        if path and os.path.exists(path):
+            return path
+        plain = store.blob(self._layer.diff_id)
+        if (self._driver.form or not digest) and os.path.exists(plain):
+            self.descriptor = _plain(self._layer.diff_id, os.stat(plain).st_size)
+            return plain
+        return ""
+
+    # --- in the parent
+
+    def prepare(self) -> None:
+        self._source = io.FileIO(self._stored) if self._stored else self._layer.open()
+        if not self._is_ready:
+            os.mkdir(self.directory, 0o700)
+
+    def advance(self, count: int) -> None:
+        self._progress(self.at, READING, count)
+
+    def close(self) -> None:
+        if self._source:
+            self._source.close()
+            self._source = None
+
+    def done(self, result: tuple[dict[str, Any], list[str]]) -> None:
+        self.descriptor, self.bare = result
+        if not self._stored:
+            os.rename(self._blob, f"{self._work.blobs}/{self.descriptor['digest'][7:]}")
+        self._progress(self.at, DONE, self.descriptor["size"])
+
+    # --- in the worker
+
+    def work(self, report: Callable[[int], None]) -> tuple[dict[str, Any], list[str]]:
+        """Read the layer. Returns (descriptor, bare)."""
+        assert self._source
+        blob = _Blob(self._source, self.descriptor["size"], report)
+        diff_id, size, failure = "", 0, None
+        with io.BufferedReader(blob, CHUNK) as stream:
+            compressed = compression(stream.peek(6)[:6]) != ""
+            keep = "" if self._stored else self._blob
+            keep_plain = self._blob if self._driver.form and compressed else ""
+            with Tee(stream, "" if keep_plain else keep) as packed, io.BufferedReader(packed, CHUNK) as reader:
+                try:
+                    if compressed:
+                        diff_id, size = self._decompress(reader, keep_plain)
+                    else:
+                        self._unpack(reader)
+                except MydockerError as error:  # the digest will tell whether the layer or its way is at fault
+                    failure = error
+                digest = packed.finish()
+        self._check(digest, diff_id or digest, blob.size, failure)
+        if self._driver.form and not self._is_ready:
+            tar = self._blob if keep_plain or keep else self._stored
+            cast("Indexing", self._driver).index_layer(tar, self.directory)
+        if keep_plain and keep:
+            return _plain(diff_id, size), self.bare
+        kind = self.descriptor.get("mediaType") or store.LAYER
+        return {**self.descriptor, "mediaType": kind, "digest": digest, "size": blob.size}, self.bare
+
+    def _decompress(self, packed: Stream, keep: str) -> tuple[str, int]:
+        """Unpack a compressed tar. Returns (its diff id, its size)."""
+        with decompressed(packed) as plain, Tee(plain, keep) as tee, io.BufferedReader(tee, CHUNK) as reader:
+            self._unpack(reader)
+            return tee.finish(), tee.size
+
+    def _unpack(self, plain: Stream) -> None:
+        if not (self._is_ready or self._driver.form):
+            self.bare = unpacking.unpack_layer(plain, self.directory)
+
+    def _check(self, digest: str, diff_id: str, size: int, failure: MydockerError | None) -> None:
+        expected, announced = self.descriptor["digest"] or digest, self.descriptor["size"]
+        if digest != expected or size < announced:
+            why = f"its digest is {digest}" if size >= announced else f"it ends after {size} of {announced} bytes"
+            if self._stored:
+                raise CorruptRecord(f"corrupt image store: {self._stored}: {why}", "import the image again")
+            raise refused(f"layer {self.descriptor['digest'] or self._layer.diff_id}: {why}")
+        if failure:
+            raise failure
+        if diff_id != self._layer.diff_id:
+            if self._stored:
+                raise CorruptRecord(f"corrupt image: layer {digest} holds {diff_id}, not {self._layer.diff_id}")
+            raise refused(f"layer {digest} holds {diff_id}, not {self._layer.diff_id}")
+
+
+class _Blob(io.RawIOBase):
+    """The first `size` bytes of a stream (-1: all of it), counted."""
+
+    def __init__(self, source: BinaryIO, size: int, report: Callable[[int], None]) -> None:
+        self._source = source
+        self._left = size
+        self._report = report
+        self._reported = 0
+        self.size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        room = len(buffer) if self._left < 0 else min(len(buffer), self._left)
+        count: int = self._source.readinto(memoryview(buffer)[:room]) if room else 0  # type: ignore[attr-defined]
+        self.size += count
+        if self._left > 0:
+            self._left -= count
+        if self.size - self._reported >= _STEP:
+            self._reported = self.size
+            self._report(self.size)
+        return count
+
+
+def layer_name(chain_id: str, driver: Driver) -> str:
+    """Return the name of a layer's directory."""
+    return os.path.basename(paths.layer(chain_id, driver.form))
+
+
+def _plain(diff_id: str, size: int) -> dict[str, Any]:
+    return {"mediaType": store.LAYER, "digest": diff_id, "size": size}
+
+
+def refused(why: str) -> InvalidArgument:
+    return InvalidArgument(f"refused image: {why[:300]}", exit_code=FAILED)
