@@ -63,6 +63,19 @@ def unpack_layer(stream: Stream, directory: str) -> list[str]:
     return _unpack(stream, directory, True)
 
 
+def unpack_into(stream: Stream, directory: int, owner: tuple[int, int] | None, time: int | None) -> None:
+    """Unpack a plain tar, without whiteouts, into a directory that may have files, and whose links may be anybody's.
+    Files are replaced; directories are merged, and get the archive's owners, modes and times.
+
+    directory: a descriptor. It is the root for all links, and keeps its own owner and mode. owner: (uid, gid) of
+    everything, instead of the archive's. time: of directories without an entry that are made or changed, in
+    nanoseconds, or None for now.
+    """
+    unpacker = _Unpacker(directory, False)
+    unpacker.merges, unpacker.owner, unpacker.time = True, owner, time
+    unpacker.run(Reader(stream))
+
+
 def complete(directory: str, bare: list[str], below: list[str]) -> None:
     """Give the directories that a layer's archive lacks the owner and mode that they have in the layers below. bare: as
     unpack_layer() returned them. below: the unpacked layers, top first, complete themselves."""
@@ -100,6 +113,9 @@ class _Unpacker:
     def __init__(self, root: int, is_layer: bool) -> None:
         self.root = root
         self.is_layer = is_layer
+        self.merges = False  # the root is a directory that has been in use
+        self.owner: tuple[int, int] | None = None
+        self.time: int | None = None
         self.bare = {".": None}  # the directories that the archive lacks, in the order in which they were made
         self.parent = ""
         self.parent_fd = os.dup(root)
@@ -108,7 +124,8 @@ class _Unpacker:
 
     def run(self, reader: Reader) -> None:
         try:
-            os.fchmod(self.root, 0o755)
+            if not self.merges:
+                os.fchmod(self.root, 0o755)
             for entry in reader:
                 try:
                     self._entry(reader, entry)
@@ -137,6 +154,10 @@ class _Unpacker:
     def _entry(self, reader: Reader, entry: tar.Entry) -> None:
         path = _safe_path(entry.name)
         above, _, name = path.rpartition("/")
+        if self.merges and path == "." and entry.type == tar.DIR:
+            return
+        if self.owner:
+            entry.uid, entry.gid = self.owner
         if not (0 <= entry.uid < _NO_OWNER and 0 <= entry.gid < _NO_OWNER):
             raise _refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
         hidden = [part for part in path.split("/") if part.startswith(layer.WHITEOUT)]
@@ -254,6 +275,8 @@ class _Unpacker:
                 descriptor = self._open(path, _PARENT)
             os.close(self.parent_fd)
             self.parent, self.parent_fd = path, descriptor
+            if self.time is not None and path:
+                self.times.setdefault(path, self.time)
         return self.parent_fd
 
     def _make_missing(self, path: str) -> None:

@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from mydocker.engine.build import ownership, sources
+from mydocker.engine.build import adding, ownership, sources
 from mydocker.engine.build.failures import failed, refused
 from mydocker.engine.build.ownership import Owner
 from mydocker.engine.build.placing import Target, stamp
@@ -134,6 +134,8 @@ class _Copier:
         if isinstance(source, sources.Match) and stat.S_ISDIR(source.info.st_mode):
             self._put_directory(source, place)
             return
+        if self._unpacked(source, place):
+            return
         if self.into:
             self.target.make_directories(place)
         if self.into or self.target.is_directory(place):
@@ -142,10 +144,44 @@ class _Copier:
             self.target.make_directories(place.rpartition("/")[0])
         if isinstance(source, Document):
             self.target.put_content(place, source.content)
-        elif isinstance(source, sources.Match):
+        elif isinstance(source, Download):
+            with Opened(os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)) as content:
+                self.target.put_file(place, content, os.fstat(content))
+        else:
             assert self.tree
             with self.tree.parent_of(source.path) as parent:
                 self._put_entry(Entry(parent, source.file_name, source.path, source.info), place, {})
+
+    def _unpacked(self, source: sources.Match | Document | Download, place: str) -> bool:
+        """Unpack a source if ADD does that with it, and it is an archive. Returns True if it was."""
+        if isinstance(source, Document):
+            return False
+        if isinstance(source, Download):
+            if not self.step.unpack_downloads:
+                return False
+            content = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+        elif self.step.unpack and stat.S_ISREG(source.info.st_mode):
+            assert self.tree
+            with self.tree.parent_of(source.path) as parent:
+                content = open_file(Entry(parent, source.file_name, source.path, source.info))
+        else:
+            return False
+        with Opened(content):
+            before = os.fstat(content)
+            if not adding.is_archive(content):
+                return False
+            if isinstance(source, sources.Match):
+                self._check(source.path, before)
+            adding.unpack(content, self.target, place, bool(self.step.chown))
+            if stamp(os.fstat(content)) != stamp(before):
+                raise failed(f"unpack '/{source.name}'", OSError(errno.ESTALE, ""))
+        return True
+
+    def _check(self, path: str, info: os.stat_result) -> None:
+        """Raise OSError if a file of the context is not as it was when it was hashed."""
+        if self.step.seen is not None and self.step.seen.get(path) != stamp(info):
+            raise OSError(errno.ESTALE, "it changed", path)
+        self.unread.discard(path)
 
     def _put_directory(self, source: sources.Match, place: str) -> None:
         """Copy the content of a directory, and its time, but not its mode and owner."""
@@ -161,9 +197,7 @@ class _Copier:
         """Copy a file of any type. links: of files with several names, (device, inode) -> the first copy."""
         try:
             info = entry.info
-            if self.step.seen is not None and self.step.seen.get(entry.path) != stamp(info):
-                raise OSError(errno.ESTALE, "")
-            self.unread.discard(entry.path)
+            self._check(entry.path, info)
             if stat.S_ISDIR(info.st_mode):
                 self.target.put_directory(place, entry.parent, info, overwrite=True)
             elif stat.S_ISSOCK(info.st_mode):

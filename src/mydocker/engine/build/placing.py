@@ -96,13 +96,14 @@ class Target:
 
     # --- directories --------------------------------------------------------------------------------------------------
 
-    def make_directories(self, path: str) -> None:
-        """Make the missing directories of a path."""
+    def make_directories(self, path: str, mode: Mode | None = None) -> None:
+        """Make the missing directories of a path. mode: instead of the one of everything else."""
         parts = path.split("/") if path else []
         for depth in range(1, len(parts) + 1):
             here = "/".join(parts[:depth])
             if self._make_directory(here):
-                self._set_metadata(*self._directory_of(here), 0o755, self.owner or Owner(0, 0))
+                directory, name = self._directory_of(here)
+                self._set_metadata(directory, name, 0o755, self.owner or Owner(0, 0), mode or self.mode)
                 self._times[here] = self.time
 
     def put_directory(self, path: str, place: int, info: os.stat_result, overwrite: bool) -> None:
@@ -110,10 +111,15 @@ class Target:
         mode, attributes and time."""
         if self._make_directory(path) or overwrite:
             directory, name = self._directory_of(path)
-            self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), self.owner or _owner_of(info))
+            self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), self.owner or _owner_of(info), self.mode)
             _set_attributes(f"/proc/self/fd/{directory}/{name}", layer.attributes(place), path)
             self._times[path] = info.st_mtime_ns
             self._copied.add(path)
+
+    def open_directory(self, path: str) -> int:
+        """Open a directory whose content will be changed."""
+        self._times[path] = self.time
+        return files.open_in_root(self.root, path or ".", files.DIR, resolve=files.STRICT)
 
     def set_time(self, path: str, time: int) -> None:
         """Set the time of an existing directory, at the end."""
@@ -148,7 +154,7 @@ class Target:
                 raise OSError(errno.ESTALE, "it changed while it was copied")
             owner = self.owner or _owner_of(info)
             os.fchown(descriptor, owner.uid, owner.gid)
-            os.fchmod(descriptor, self._mode_of(stat.S_IMODE(info.st_mode), False))
+            os.fchmod(descriptor, self._mode_of(stat.S_IMODE(info.st_mode)))
             _set_attributes(descriptor, layer.attributes(content), path)  # after the chown, which removes capabilities
             os.utime(descriptor, ns=(info.st_mtime_ns, info.st_mtime_ns))
         finally:
@@ -162,7 +168,7 @@ class Target:
             files.write_all(descriptor, content)
             if self.owner:
                 os.fchown(descriptor, self.owner.uid, self.owner.gid)
-            os.fchmod(descriptor, self._mode_of(0o644, False))
+            os.fchmod(descriptor, self._mode_of(0o644))
             if self.time is not None:
                 os.utime(descriptor, ns=(self.time, self.time))
         finally:
@@ -190,7 +196,7 @@ class Target:
             if files.is_whiteout(info):
                 raise refused(f"cannot copy to /{path}: in a layer, a device 0:0 marks a removal")
             os.mknod(name, stat.S_IFMT(info.st_mode) | 0o600, info.st_rdev, dir_fd=directory)
-            self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), owner)
+            self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), owner, self.mode)
         os.utime(name, ns=(info.st_mtime_ns, info.st_mtime_ns), dir_fd=directory, follow_symlinks=False)
 
     def _make_way(self, path: str) -> tuple[int, str]:
@@ -210,14 +216,14 @@ class Target:
 
     # --- metadata -----------------------------------------------------------------------------------------------------
 
-    def _mode_of(self, mode: int, is_directory: bool) -> int:
-        return self.mode(mode, is_directory) if self.mode else mode
+    def _mode_of(self, mode: int) -> int:
+        return self.mode(mode, False) if self.mode else mode
 
-    def _set_metadata(self, directory: int, name: str, mode: int, owner: Owner) -> None:
+    def _set_metadata(self, directory: int, name: str, mode: int, owner: Owner, change: Mode | None) -> None:
         """Set owner and mode of a directory, FIFO or device. No link can be in its place."""
         is_directory = stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
         os.chown(name, owner.uid, owner.gid, dir_fd=directory, follow_symlinks=False)
-        os.chmod(name, self._mode_of(mode, is_directory), dir_fd=directory)
+        os.chmod(name, change(mode, is_directory) if change else mode, dir_fd=directory)
 
     def finish(self) -> None:
         """Set the directories' times."""
