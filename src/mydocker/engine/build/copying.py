@@ -24,8 +24,13 @@ from mydocker.engine.child import in_child, mount_privately
 from mydocker.image.layer import Entry
 
 if TYPE_CHECKING:
+    from typing import Union
+
     from mydocker.engine.build.roots import Root
     from mydocker.engine.build.steps import Step
+    from mydocker.errors import MydockerError
+
+    _Source = Union[sources.Match, sources.Branch, Document, Download]
 
 
 def apply(step: Step, root: Root) -> list[str]:
@@ -84,10 +89,11 @@ class _Copier:
         mode = ownership.mode(step.chmod) if step.chmod else None
         self.target = Target(root, owner, mode, step.time, step.link)
         text = step.destination
-        self.into = text.endswith(("/", "/.", "/..")) or text in ("", ".", "..")
+        self.into = step.parents or text.endswith(("/", "/.", "/..")) or text in ("", ".", "..")
         # As in docker, `..` removes the part before it, even if that is a link.
         self.destination = os.path.normpath(os.path.join("/", step.workdir, text))
         self.unread = set(step.seen or ())
+        self.count = 0  # sources that had something to copy
         self.notes: list[str] = []
 
     def run(self) -> list[str]:
@@ -99,7 +105,13 @@ class _Copier:
                     "end it with a slash",
                 )
             for source in listed:
-                self._put(source)
+                self.target.begin()
+                if isinstance(source, sources.Branch):
+                    self._put_branch(source)
+                else:
+                    self._put(source)
+            if not self.count:
+                raise self._nothing()
             self.target.finish()
         except OSError as error:
             raise failed(f"copy to {self.destination}", error) from None
@@ -109,26 +121,29 @@ class _Copier:
             raise failed(f"copy '/{self.unread.pop()}'", OSError(errno.ESTALE, ""))
         return self.notes
 
-    def _sources(self) -> list[sources.Match | Document | Download]:
-        listed: list[sources.Match | Document | Download] = []
+    def _sources(self) -> list[_Source]:
+        listed: list[_Source] = []
         for source in self.step.sources:
-            if isinstance(source, str):
-                assert self.tree
-                matches = sources.matches(self.step, source, self.tree)
-                listed += [match for match in matches if not sources.is_excluded(self.step, match)]
-            else:
+            if not isinstance(source, str):
                 listed.append(source)
-        if not listed:
-            assert self.tree
-            patterns = " ".join(map(str, self.step.sources))
-            raise refused(f"no file in {self.tree.name} matches {patterns}")
+            elif self.step.parents:
+                assert self.tree
+                listed.append(sources.branch(self.step, source, self.tree))
+            else:
+                assert self.tree
+                listed += sources.matches(self.step, source, self.tree)
         return listed
+
+    def _nothing(self) -> MydockerError:
+        origin = self.step.origin
+        patterns = " ".join(source for source in self.step.sources if isinstance(source, str))
+        return refused(f"no file in {origin.name} matches {patterns}", "see .dockerignore" if origin.ignore else "")
 
     def _resolved(self) -> str:
         return self.target.resolve(self.destination)
 
     def _put(self, source: sources.Match | Document | Download) -> None:
-        self.target.begin()
+        self.count += 1
         name = source.name.rpartition("/")[2]
         place = self._resolved()
         if isinstance(source, sources.Match) and stat.S_ISDIR(source.info.st_mode):
@@ -139,6 +154,8 @@ class _Copier:
         if self.into:
             self.target.make_directories(place)
         if self.into or self.target.is_directory(place):
+            if isinstance(source, Download) and not name:
+                raise refused(f"{source.url} has no file name", "name the file in the destination")
             place = f"{place}/{name}".lstrip("/")
         else:
             self.target.make_directories(place.rpartition("/")[0])
@@ -193,13 +210,28 @@ class _Copier:
             self._put_entry(entry, f"{place}/{below}".lstrip("/"), links)
         self.target.set_time(place, source.info.st_mtime_ns)
 
-    def _put_entry(self, entry: Entry, place: str, links: dict[tuple[int, int], str]) -> None:
-        """Copy a file of any type. links: of files with several names, (device, inode) -> the first copy."""
+    def _put_branch(self, branch: sources.Branch) -> None:
+        """Copy files with the directories above them, which keep their own owner, mode and time where they exist."""
+        assert self.tree
+        place = self._resolved()
+        self.target.make_directories(place)
+        links: dict[tuple[int, int], str] = {}
+        before = self.count
+        for entry in self.tree.walk(branch.top, branch.select):
+            below = entry.path[len(branch.top) :].lstrip("/")
+            self._put_entry(entry, f"{place}/{below}".lstrip("/"), links, overwrite=False)
+            self.count += 1
+        if self.count == before and branch.is_path:
+            raise refused(f"'{branch.name}' not found in {self.tree.name}")
+
+    def _put_entry(self, entry: Entry, place: str, links: dict[tuple[int, int], str], overwrite: bool = True) -> None:
+        """Copy a file of any type. links: of files with several names, (device, inode) -> the first copy. overwrite: an
+        existing directory gets the owner, mode and time of this one."""
         try:
             info = entry.info
             self._check(entry.path, info)
             if stat.S_ISDIR(info.st_mode):
-                self.target.put_directory(place, entry.parent, info, overwrite=True)
+                self.target.put_directory(place, entry.parent, info, overwrite)
             elif stat.S_ISSOCK(info.st_mode):
                 self.notes.append(f"/{entry.path}: left out: a layer can't hold a socket")
             elif not stat.S_ISREG(info.st_mode):

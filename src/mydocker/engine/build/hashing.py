@@ -67,6 +67,9 @@ class _Hash:
                 self._add("document", source.name, source.content)
             elif isinstance(source, Download):
                 self._add_download(source)
+            elif step.parents:
+                assert self.tree
+                self._add_branch(sources.branch(step, source, self.tree))
             else:
                 assert self.tree
                 for match in sources.matches(step, source, self.tree):
@@ -95,6 +98,16 @@ class _Hash:
                     self._add_entry(match.name, layer.Entry(parent, match.file_name, match.path, match.info), {})
         except OSError as error:
             raise failed(f"read '/{match.name}' in {self.tree.name}", error) from None
+
+    def _add_branch(self, branch: sources.Branch) -> None:
+        assert self.tree
+        try:
+            self._add("branch", branch.name)
+            links: dict[tuple[int, int], str] = {}
+            for entry in self.tree.walk(branch.top, branch.select):
+                self._add_entry(entry.path[len(branch.top) :], entry, links)
+        except OSError as error:
+            raise failed(f"read '/{branch.name}' in {self.tree.name}", error) from None
 
     def _add_entry(self, name: str, entry: layer.Entry, links: dict[tuple[int, int], str]) -> None:
         info = entry.info

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from mydocker.build.failure import Malformed
+from mydocker.build.ignore import Ignore
+from mydocker.engine.build import globs
 from mydocker.engine.build.failures import failed, refused
-from mydocker.engine.build.tree import SKIP, TAKE
+from mydocker.engine.build.tree import ENTER, SKIP, TAKE
 
 if TYPE_CHECKING:
-    from typing import Callable
-
     from mydocker.engine.build.steps import Step
     from mydocker.engine.build.tree import Tree
 
@@ -31,29 +32,41 @@ class Match(NamedTuple):
 
 
 def matches(step: Step, pattern: str, tree: Tree) -> list[Match]:
-    """List the files that a pattern matches, in the order of their names. Raises InvalidArgument for a path without
-    wildcards that does not exist, for a link to nothing, and for a malformed pattern."""
-    if not pattern.strip():
-        raise refused(
-            "an empty source would be the whole of the context" if step.origin.root is None else "an empty source",
-            "is a variable not set? write . for all files",
-        )
+    """List the files that a pattern matches, in the order of their names, without those that --exclude leaves out by
+    their names: files, and what wildcards match. Of a directory that is named, --exclude is for the content.
+
+    Raises InvalidArgument for a path without wildcards that does not exist, for a link to nothing, and for a malformed
+    pattern.
+    """
+    _check(pattern)
     try:
         names = tree.match(pattern)
     except ValueError as error:
         raise refused(str(error)) from None
     except OSError as error:
         raise failed(f"read {tree.name}", error) from None
+    is_path = not globs.has_wildcards(pattern)
+    excluded = _ignore(step.excludes)
     listed = []
     for name in names:
+        hit = excluded.matches(name.rpartition("/")[2])
+        if hit and not is_path:
+            continue
         try:
             path = tree.locate(name)
-            listed.append(Match(name, path, tree.stat(path)))
+            info = tree.stat(path)
         except FileNotFoundError:
             raise refused(f"'/{name}' not found in {tree.name}", _hint(name, tree)) from None
         except OSError as error:
             raise failed(f"read '/{name}' in {tree.name}", error) from None
+        if not hit or stat.S_ISDIR(info.st_mode):
+            listed.append(Match(name, path, info))
     return listed
+
+
+def _check(pattern: str) -> None:
+    if not pattern.strip():
+        raise refused("an empty source, which would mean all files", "is a variable not set? write . for all files")
 
 
 def _hint(name: str, tree: Tree) -> str:
@@ -66,12 +79,69 @@ def _hint(name: str, tree: Tree) -> str:
 
 
 def selection(step: Step) -> Callable[[str, bool], int]:
-    """Return the function that tells Tree.walk() what to take of a directory: all but the step's `excludes`."""
+    """Return the function that tells Tree.walk() what to take of a directory: all but the step's `excludes`, which are
+    relative to that directory."""
     if not step.excludes:
         return lambda _, __: TAKE
-    raise refused("--exclude does not work yet")
+    ignore = _ignore(step.excludes)
+
+    def select(path: str, is_directory: bool) -> int:
+        if not ignore.matches(path):
+            return TAKE
+        return ENTER if is_directory and ignore.may_contain(path) else SKIP
+
+    return select
 
 
-def is_excluded(step: Step, match: Match) -> bool:
-    """True if --exclude leaves out a source itself."""
-    return bool(step.excludes) and selection(step)(os.path.basename(match.name), False) == SKIP
+def _ignore(patterns: list[str]) -> Ignore:
+    try:
+        return Ignore(patterns)
+    except Malformed as error:
+        raise refused(error.message, error.hint) from None
+
+
+# --- --parents --------------------------------------------------------------------------------------------------------
+
+
+class Branch(NamedTuple):
+    """A source of --parents. name: the pattern. top: the directory, resolved, below which paths are kept. select: for
+    Tree.walk(). is_path: the pattern has no wildcards."""
+
+    name: str
+    top: str
+    select: Callable[[str, bool], int]
+    is_path: bool
+
+
+def branch(step: Step, pattern: str, tree: Tree) -> Branch:
+    """Plan a source whose path is kept, from the part `/./` on if it has one. As with docker, its wildcards are those
+    of .dockerignore, so there is a `**`; links are copied, not followed, except before the `/./`."""
+    _check(pattern)
+    before, pivot, after = pattern.partition("/./")
+    if not pivot:
+        before, after = "", pattern
+    after = os.path.normpath(f"/{after}").lstrip("/")
+    try:
+        top = tree.locate(before)
+    except FileNotFoundError:
+        raise refused(f"'/{before.strip('/')}' not found in {tree.name}") from None
+    include, exclude = _ignore([after or "**"]), selection(step)
+    parts = after.split("/")
+
+    def select(path: str, is_directory: bool) -> int:
+        if include.matches(path):
+            return exclude(path, is_directory)
+        if is_directory and _may_match_below(parts, path.split("/")):
+            return max(ENTER, exclude(path, True))
+        return SKIP
+
+    return Branch(pattern, top, select, not any(map(globs.has_wildcards, parts)))
+
+
+def _may_match_below(pattern: list[str], directory: list[str]) -> bool:
+    for part, name in zip(pattern, directory):
+        if "**" in part:
+            return True
+        if not globs.Pattern(part).matches(name):
+            return False
+    return len(pattern) > len(directory)

@@ -8,8 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
+    from mydocker.build.ignore import Ignore
     from mydocker.engine.build.roots import Root
-    from mydocker.engine.build.tree import Ignore
 
     Source = Union[str, "Document", "Download"]
 

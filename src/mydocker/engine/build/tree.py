@@ -18,17 +18,9 @@ from mydocker.kernel import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Callable, Protocol
+    from typing import Callable
 
-    class Ignore(Protocol):
-        """The rules of a .dockerignore, or of --exclude. Paths are relative to the tree's root."""
-
-        def matches(self, path: str) -> bool:
-            """True if the path, or a directory above it, is left out."""
-
-        def may_contain(self, directory: str) -> bool:
-            """True if something below a directory that is left out may be taken in again."""
-
+    from mydocker.build.ignore import Ignore
 
 _MAX_LINKS = 40  # the kernel's own limit
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,0 +1,137 @@
+"""ADD of a URL: fetch the file, check it, and give it the mode and time that it has with docker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from mydocker import __version__
+from mydocker.engine.build.failures import refused
+from mydocker.engine.build.steps import Download
+from mydocker.errors import HostError
+from mydocker.kernel import files
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.build.instructions import Add
+    from mydocker.engine.build.steps import Source, Step
+
+_PATIENCE = 60  # seconds without a byte
+_LONGEST = 3600  # seconds for a file
+_LARGEST = 64 << 30  # bytes
+_CHUNK = 1 << 20
+_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}  # digits of a checksum
+_GIT = re.compile(r"git@|(git|ssh)://|https?://[^#?]*\.git(?:[#?].*)?$")
+
+
+def fetch(add: Add, step: Step, directory: str) -> None:
+    """Replace the URLs among the sources of a step by the fetched files. add: the instruction, expanded. directory: an
+    empty one, for the files. Raises InvalidArgument for a source that can't be fetched, or has another checksum."""
+    for source in step.sources:
+        if isinstance(source, str) and _GIT.match(source):
+            raise refused(f"ADD of a git repository is not supported: {source}", "clone it into the context")
+    remote = [isinstance(source, str) and source.startswith(("http://", "https://")) for source in step.sources]
+    if add.checksum:
+        _check_form(add.checksum)
+        if not all(remote):
+            raise refused("--checksum is for files that are fetched", "http:// or https:// sources")
+        if len(remote) > 1:
+            raise refused("--checksum is for one source", "write an ADD for each")
+    step.unpack_downloads = add.unpack is True
+    step.sources = [
+        _download(str(source), add.checksum, f"{directory}/fetched-{number}") if is_remote else source
+        for number, (source, is_remote) in enumerate(zip(step.sources, remote))
+    ]
+
+
+def _check_form(checksum: str) -> None:
+    kind, _, digits = checksum.partition(":")
+    if len(digits) != _LENGTHS.get(kind) or not set(digits) <= set("0123456789abcdef"):
+        raise refused(f"invalid checksum '{checksum}'", "sha256: and 64 hexadecimal digits")
+
+
+def _download(url: str, checksum: str, path: str) -> Source:
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.parse import unquote, urlsplit
+
+    shown = re.sub(r"//[^/@]*@", "//", url)  # without a password
+    try:
+        parts = urlsplit(url)
+        with _open(url) as response:
+            actual = _store(response, path, shown, checksum.partition(":")[0] or "sha256")
+            modified = response.headers.get("Last-Modified", "")
+    except HTTPError as error:
+        raise refused(f"can't fetch {shown}: {error.code} {error.reason}") from None
+    except (OSError, ValueError, HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in files.NO_SPACE:
+            raise files.no_space(path, error) from None
+        why = getattr(error, "reason", "") or getattr(error, "strerror", "") or error
+        raise refused(f"can't fetch {shown}: {why}") from None
+    if checksum and actual != checksum:
+        raise refused(f"checksum mismatch: {shown} has {actual}, not {checksum}")
+    os.chmod(path, 0o600)
+    os.utime(path, (_seconds(modified), _seconds(modified)))
+    name = unquote(parts.path.rstrip("/").rpartition("/")[2], errors="surrogateescape")
+    return Download(shown, "" if name in (".", "..") or "/" in name or "\0" in name else name, path)
+
+
+def _open(url: str) -> Any:
+    """Send a GET. Redirections are followed, to http and https only; a user and password are for the first host."""
+    from base64 import b64encode
+    from urllib import request
+    from urllib.parse import unquote, urlsplit, urlunsplit
+
+    opener = request.OpenerDirector()
+    handlers: list[Any] = [
+        request.ProxyHandler(),
+        request.UnknownHandler(),
+        request.HTTPHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPRedirectHandler(),
+        request.HTTPErrorProcessor(),
+        request.HTTPSHandler(),
+    ]
+    for handler in handlers:
+        opener.add_handler(handler)
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    asked = request.Request(urlunsplit(parts._replace(netloc=host)), headers={"User-Agent": f"mydocker/{__version__}"})
+    if at:
+        asked.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
+    return opener.open(asked, timeout=_PATIENCE)
+
+
+def _store(response: Any, path: str, url: str, kind: str) -> str:
+    """Write the body into a new file. Returns its checksum. Raises HostError if it is cut short."""
+    announced = response.headers.get("Content-Length", "")
+    total = hashlib.new(kind)
+    size = 0
+    end = time.monotonic() + _LONGEST
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        while piece := response.read1(_CHUNK):
+            size += len(piece)
+            if size > _LARGEST or time.monotonic() > end:
+                raise refused(f"can't fetch {url}: more than {_LARGEST >> 30} GB, or than {_LONGEST // 60} minutes")
+            total.update(piece)
+            files.write_all(descriptor, piece)
+    finally:
+        os.close(descriptor)
+    if announced.isdigit() and size != int(announced):
+        raise HostError(f"can't fetch {url}: it ended after {size} of {announced} bytes", "try again")
+    return f"{kind}:{total.hexdigest()}"
+
+
+def _seconds(modified: str) -> int:
+    """Parse a Last-Modified header; 0 without one, as with docker: the same file has the same time in each build."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0, int(parsedate_to_datetime(modified).timestamp()))
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return 0
