@@ -32,7 +32,11 @@ KEYS: dict[str, tuple[Any, str]] = {
     "cgroup_parent": ("", "the cgroup or slice of all containers; empty: mydocker.slice or, without systemd, mydocker"),
     "network_pool": ("10.200.0.0/13", "the pool for the subnets of networks created without --subnet"),
     "network_size": (20, "the prefix length of these subnets"),
+    "registries": ({}, "registries with a CA of their own or plain http: HOST[:PORT] with ca: FILE or insecure: true"),
+    "registry_timeout": (60, "seconds that a registry may be silent"),
 }
+_KINDS = {int: "an integer", str: "text", dict: "a list of `key: value` lines"}
+_REGISTRY = {"insecure": bool, "ca": str}
 
 
 def load() -> dict[str, Any]:
@@ -77,7 +81,7 @@ def _compile() -> dict[str, Any]:
         if key not in KEYS:
             raise InvalidArgument(f"unknown key '{key}' in {paths.CONFIG}", f"known keys: {', '.join(KEYS)}")
         if type(value) is not type(KEYS[key][0]):
-            kind = "an integer" if isinstance(KEYS[key][0], int) else "text"
+            kind = _KINDS[type(KEYS[key][0])]
             raise InvalidArgument(f"{key} in {paths.CONFIG} is {kind}, not '{value}'", KEYS[key][1])
         values[key] = value
     _check(values)
@@ -105,3 +109,17 @@ def _check(values: dict[str, Any]) -> None:
             f"network_pool {pool} in {paths.CONFIG} has no IPv4 subnets of size /{values['network_size']}",
             "network_size is 8 to 30, and not below the pool's own",
         )
+    if values["registry_timeout"] < 1:
+        raise InvalidArgument(f"registry_timeout in {paths.CONFIG} is too small", "at least 1 second")
+    for host, row in values["registries"].items():
+        _check_registry(host, row)
+
+
+def _check_registry(host: Any, row: Any) -> None:
+    text = f"registries in {paths.CONFIG}"
+    if not isinstance(host, str) or "/" in host or not host or host[0] == "." or not host.isprintable():
+        raise InvalidArgument(f"'{host}' is not a registry's HOST or HOST:PORT: {text}", "such as reg.example:5000")
+    if not isinstance(row, dict) or not row or any(type(value) is not _REGISTRY.get(key) for key, value in row.items()):
+        raise InvalidArgument(f"{host} is malformed: {text}", "such as {insecure: true}, or {ca: /etc/ssl/own.pem}")
+    if not row.get("ca", "/").startswith("/"):
+        raise InvalidArgument(f"the CA of {host} is not an absolute path: {text}", "such as /etc/ssl/own.pem")

@@ -244,8 +244,7 @@ class TestErrors:
             ("top bird", "'mydocker exec CONTAINER ps'"),
             ("cp a:/b c", "'mydocker exec CONTAINER tar"),
             ("attach bird", "'mydocker logs -f CONTAINER'"),
-            ("pull nginx", f"'skopeo copy docker://NAME:TAG oci:{paths.IMAGES}:NAME:TAG', or 'mydocker import"),
-            ("image pull nginx", "'skopeo copy docker://"),
+            ("search nginx", "'skopeo list-tags docker://NAME'"),
             ("container top bird", "'mydocker exec CONTAINER ps'"),
             ("container prune", "'mydocker rm $(mydocker ps -aq --filter status=exited)'"),
             ("image inspect busybox", "'mydocker inspect NAME'"),
@@ -275,7 +274,7 @@ class TestErrors:
         [
             ("imges", "did you mean 'images'? see"),
             ("contaner ls", "did you mean 'container'? see"),
-            ("plul nginx", "did you mean 'pull'? docker has it"),
+            ("serch nginx", "did you mean 'search'? docker has it"),
             ("atach bird", "did you mean 'attach'? docker has it"),
             ("run --atach stdout x", "did you mean '--attach'? docker has it"),
             ("volume pruen", "did you mean 'prune'? see"),

@@ -18,6 +18,8 @@ DEFAULTS = {
     "cgroup_parent": "",
     "network_pool": "10.200.0.0/13",
     "network_size": 20,
+    "registries": {},
+    "registry_timeout": 60,
 }
 
 
@@ -64,6 +66,11 @@ class TestValues:
         write("storage_driver: copy\nlog_files: 5\n")
         assert config.load() == {**DEFAULTS, "storage_driver": "copy", "log_files": 5}
 
+    def test_registries(self, write):
+        write("registries:\n  reg:5000: {insecure: true}\n  reg.example: {ca: /own.pem}\nregistry_timeout: 5\n")
+        assert config.load()["registries"] == {"reg:5000": {"insecure": True}, "reg.example": {"ca": "/own.pem"}}
+        assert config.load()["registry_timeout"] == 5
+
     @pytest.mark.parametrize("parent", ["lab.slice", "/lab/containers"])
     def test_a_cgroup_s_path(self, write, parent):
         write(f"cgroup_parent: {parent}")
@@ -101,6 +108,16 @@ class TestRefused:
             ("network_size: 12", "has no IPv4 subnets of size /12"),
             ("network_size: 31", "has no IPv4 subnets of size /31"),
             ("network_size: /24", "network_size in .* is an integer, not '/24'"),
+            ("registry_timeout: 0", "registry_timeout in .* is too small"),
+            ("registries: [a]", "registries in .* is a list of `key: value` lines, not"),
+            ("registries: {5: {insecure: true}}", "'5' is not a registry's HOST or HOST:PORT: registries in"),
+            ("registries: {a/b: {insecure: true}}", "'a/b' is not a registry's HOST"),
+            ("registries: {..: {ca: /x}}", "'..' is not a registry's HOST"),
+            ("registries: {a: true}", "a is malformed: registries in"),
+            ("registries: {a: {}}", "a is malformed"),
+            ("registries: {a: {secure: true}}", "a is malformed"),
+            ("registries: {a: {insecure: 1}}", "a is malformed"),
+            ("registries: {a: {ca: own.pem}}", "the CA of a is not an absolute path"),
             ("- log_size", "is not a list of `key: value` lines"),
             ("just text", "is not a list of"),
             ("log_size: [", "can't read"),

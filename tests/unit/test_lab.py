@@ -24,7 +24,7 @@ def options() -> dict:
 
 
 def test_the_role_knows_every_setting():
-    kinds = {str: "str", int: "int"}
+    kinds = {str: "str", int: "int", dict: "dict"}
     found = {key: each["type"] for key, each in options()["main"]["options"]["mydocker_config"]["options"].items()}
     assert found == {key: kinds[type(default)] for key, (default, _) in KEYS.items()}
 

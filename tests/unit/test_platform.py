@@ -53,6 +53,7 @@ def entry(*words: str) -> dict:
 
 ATTESTATION = entry("unknown", "unknown")
 AMD64, V2, V3 = entry("linux", "amd64"), entry("linux", "amd64", "v2"), entry("linux", "amd64", "v3")
+I386 = entry("linux", "386")
 ARM64, ARMV6, ARMV7 = entry("linux", "arm64", "v8"), entry("linux", "arm", "v6"), entry("linux", "arm", "v7")
 BARE = entry()
 
@@ -74,6 +75,9 @@ BARE = entry()
         ("aarch64", [AMD64, ARM64], ARM64),
         ("linux/arm", [ARMV6, ARMV7], ARMV7),
         ("linux/arm/v6", [ARMV7, ARMV6], ARMV6),
+        ("", [ATTESTATION, I386], I386),  # as docker 28
+        ("", [I386, V3], V3),
+        ("linux/arm64", [BARE, ARMV7], ARMV7),
     ],
 )
 def test_the_entry_for_a_platform(wanted, entries, expected):
@@ -84,7 +88,7 @@ def test_the_entry_for_a_platform(wanted, entries, expected):
     ("wanted", "entries", "hint"),
     [
         ("", [], "the list is empty"),
-        ("", [entry("linux", "386"), ATTESTATION], "it has linux/386"),
+        ("", [entry("linux", "ppc64le"), ATTESTATION], "it has linux/ppc64le"),
         ("", [entry("windows", "amd64")], "it has windows/amd64"),
         ("linux/s390x", [AMD64, ARM64], "it has linux/amd64, linux/arm64/v8"),
         ("linux/amd64/v2", [V3], "it has linux/amd64/v3"),

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from mydocker import paths
 
-_STORE = f"oci:{paths.IMAGES}:NAME:TAG"
-_SKOPEO_PULL = f"'skopeo copy docker://NAME:TAG {_STORE}'"
 _SWARM = "mydocker runs containers of one host"
 _PS = "'mydocker exec CONTAINER ps'"
 _TOP = "'mydocker exec CONTAINER top -b -n 1'"
@@ -30,8 +28,6 @@ _CONTAINER = {
 _IMAGE = {
     "build": "'mydocker commit' and 'mydocker import --change' make images",
     "history": "",
-    "pull": f"{_SKOPEO_PULL}, or 'mydocker import ROOTFS.tar NAME:TAG'",
-    "push": f"'skopeo copy {_STORE} docker://HOST/NAME:TAG'",
 }
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {
@@ -54,12 +50,10 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("config",): _SWARM,
     ("context",): _SWARM,
     ("events",): "",
-    ("login",): "'skopeo login HOST'",
-    ("logout",): "'skopeo logout HOST'",
     ("manifest",): "'skopeo inspect --raw docker://NAME:TAG'",
     ("node",): _SWARM,
     ("plugin",): "",
-    ("search",): "",
+    ("search",): "'skopeo list-tags docker://NAME' lists an image's tags",
     ("secret",): _SWARM,
     ("service",): _SWARM,
     ("stack",): _SWARM,

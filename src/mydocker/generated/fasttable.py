@@ -504,6 +504,62 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--platform": "platform",
         },
     ),
+    ("pull",): (
+        False,
+        (("image", True, False),),
+        {
+            "all_tags": False,
+            "disable_content_trust": False,
+            "platform": None,
+            "quiet": False,
+        },
+        {
+            "-a": "all_tags",
+            "--all-tags": "all_tags",
+            "--disable-content-trust": "disable_content_trust",
+            "--platform": "platform",
+            "-q": "quiet",
+            "--quiet": "quiet",
+        },
+    ),
+    ("push",): (
+        False,
+        (("image", True, False),),
+        {
+            "all_tags": False,
+            "disable_content_trust": False,
+            "quiet": False,
+        },
+        {
+            "-a": "all_tags",
+            "--all-tags": "all_tags",
+            "--disable-content-trust": "disable_content_trust",
+            "-q": "quiet",
+            "--quiet": "quiet",
+        },
+    ),
+    ("login",): (
+        False,
+        (("server", False, False),),
+        {
+            "username": None,
+            "password": None,
+            "password_stdin": False,
+        },
+        {
+            "-u": "username",
+            "--username": "username",
+            "-p": "password",
+            "--password": "password",
+            "--password-stdin": "password_stdin",
+        },
+    ),
+    ("logout",): (
+        False,
+        (("server", False, False),),
+        {},
+        {},
+    ),
     ("info",): (
         False,
         (),
@@ -796,4 +852,6 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("image", "import"): ("import",),
     ("image", "save"): ("save",),
     ("image", "load"): ("load",),
+    ("image", "pull"): ("pull",),
+    ("image", "push"): ("push",),
 }

@@ -25,6 +25,8 @@ _SPELLINGS = {
 }
 _PLAIN = {"amd64": 1, "arm64": 8}  # the number of the variant that an entry without one means
 _MACHINES = {"armv6l": ("arm", "v6"), "armv7l": ("arm", "v7"), "i686": ("386", "")}
+_ALSO = {"amd64": "386", "arm64": "arm"}  # what its processors run, too
+_OTHER = 100  # the rank of such an entry: any of its own architecture is better
 _UNNAMED = 1000  # the rank of an entry without a platform, which comes last
 
 
@@ -98,8 +100,10 @@ def _rank(offered: dict[str, Any] | None, platform: Platform) -> int:
     lower variants, and where none is asked for, a higher one is better than nothing (docker 28's choice)."""
     if not offered:
         return _UNNAMED
-    if (offered.get("os"), offered.get("architecture")) != (platform.os, platform.architecture):
+    if offered.get("os") != platform.os:
         return -1
+    if offered.get("architecture") != platform.architecture:
+        return _OTHER if offered.get("architecture") == _ALSO.get(platform.architecture) else -1
     has = _number(offered.get("variant"), platform.architecture)
     best = _number(platform.variant, platform.architecture)
     return best - has if has <= best else -1 if platform.variant else has - best

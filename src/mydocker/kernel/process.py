@@ -199,6 +199,15 @@ def close_from(lowest: int) -> None:
     syscall("close_range", lowest, 0xFFFFFFFF, _CLOSE_RANGE_UNSHARE, about="close_range")
 
 
+def transferred(pid: int) -> int:
+    """Return how many bytes a process has read and written, sockets included (/proc/PID/io); 0 if it has ended."""
+    try:
+        with open(f"/proc/{pid}/io", "rb") as file:
+            return sum(int(row.split()[1]) for row in file.read().splitlines()[:2])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def start_time(pid: int) -> int:
     """Return when the process started, in clock ticks since boot (/proc/PID/stat field 22); 0 if there is none.
 

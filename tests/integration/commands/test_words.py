@@ -161,18 +161,6 @@ class TestTheLineSaysWhatToType:
         assert self.typed(machine, removing, path) == f"{made[:12]}\n"
         assert f"Deleted: {unnamed}" in self.typed(machine, dangling, path)
 
-    def test_images_that_skopeo_moves(self, machine, mydocker, name, path):
-        if not machine.local or not shutil.which("skopeo"):
-            pytest.skip("no skopeo here")
-        (saving,), (loading,) = (
-            self.quoted(mydocker.fails(verb, rc=125).partition("(yet): ")[2]) for verb in ("save", "load")
-        )
-        policy = ("skopeo", "skopeo --insecure-policy")
-        self.typed(machine, saving, path, ("NAME:TAG", "busybox:latest"), ("FILE", "tar"), policy)
-        self.typed(machine, loading, path, ("NAME:TAG", f"{name}:1"), ("FILE", "tar"), policy)
-        assert mydocker.ok("run", *QUICK, f"{name}:1", "echo", "moved") == "moved"
-        mydocker.ok("rmi", f"{name}:1")
-
 
 def test_no_word_of_dockers_is_unknown(docker):
     """Each command and option of docker is one here, or the error knows it. What mydocker has learnt is not listed."""

@@ -222,3 +222,20 @@ def test_what_there_is(machine, mydocker):
     found = json.loads(mydocker.ok("info", "--format", "json"))
     assert str(found["CgroupVersion"]) == ("2" if machine.exists("/sys/fs/cgroup/cgroup.controllers") else "1")
     assert mydocker.ok("version", "--format", "{{.Version}}") == mydocker.ok("--version").split()[-1]
+
+
+@command("pull", "push", "login", "logout")
+def test_a_registry_that_is_not_there(mydocker):
+    """With skopeo the registry can't be reached; without it, the error names the package. Nothing waits."""
+    reasons = ("connection refused", "install the package skopeo")
+    mydocker.ok("tag", "busybox", "127.0.0.1:1/bird")
+    for words in (
+        ("pull", "127.0.0.1:1/bird:2"),
+        ("push", "127.0.0.1:1/bird"),
+        ("login", "-upit", "-px", "127.0.0.1:1"),
+    ):
+        result = mydocker(*words)
+        assert result.rc == 1
+        assert any(reason in result.stderr for reason in reasons), result.stderr
+    mydocker.ok("rmi", "127.0.0.1:1/bird")
+    assert mydocker.ok("logout", "127.0.0.1:1") == "Not logged in to 127.0.0.1:1"

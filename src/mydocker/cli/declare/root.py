@@ -5,14 +5,14 @@ from typing import Any
 import typer
 
 from mydocker import __version__
-from mydocker.cli.declare import archive, container, image, network, system, volume
+from mydocker.cli.declare import archive, container, image, network, registry, system, volume
 from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`. `inspect` is missing here: it would have to look up one kind of object only.
 _SPELLINGS = {
     "container": "run create start stop kill restart update rm remove=rm ls=ps list=ps ps logs exec wait port commit"
     " export",
-    "image": "ls=images list=images rm=rmi remove=rmi tag import save load",
+    "image": "ls=images list=images rm=rmi remove=rmi tag import save load pull push",
 }
 
 _EXAMPLES = """\b
@@ -31,7 +31,7 @@ app = typer.Typer(
     subcommand_metavar="COMMAND",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (container, image, archive, system):
+for part in (container, image, archive, registry, system):
     app.registered_commands += part.app.registered_commands
 app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")
 app.add_typer(system.host, name="system", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="System")

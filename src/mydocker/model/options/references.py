@@ -68,6 +68,11 @@ def full(reference: Reference) -> str:
     return str(Reference(name, reference.tag, reference.digest))
 
 
+def host_of(name: str) -> str:
+    """Return the registry of a name in its short form: `docker.io` for one on Docker Hub."""
+    return name.partition("/")[0] if _has_host(name) else _HUB[0]
+
+
 def is_digest(text: str) -> bool:
     return text.startswith("sha256:") and len(text) == 71 and _HEX.issuperset(text[7:])
 
