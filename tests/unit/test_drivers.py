@@ -57,19 +57,21 @@ class TestOverlay:
         assert "upperdir" not in mounted
         assert mount.flags == FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
 
+    @pytest.mark.parametrize("count", [80, 127, 500])
     @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
-    def test_short_links_make_more_than_sixty_layers_fit_into_a_page(self, plan):
-        layers = chain(80)
-        (mount,) = plan(DIR, layers)
+    def test_short_links_make_as_many_layers_fit_into_a_page_as_the_kernel_stacks(self, plan, count):
+        (mount,) = plan(DIR, chain(count))
         assert len(mount.data) < PAGE
-        lowers = options(mount.data)["lowerdir"].split(":")[-80:]
-        assert len(set(lowers)) == 80
-        assert all(full.startswith(short) for short, full in zip(lowers[::-1], directories(layers)))
+        lowers = options(mount.data)["lowerdir"].split(":")[-count:]
+        assert len(set(lowers)) == count
+        assert not any("/" in lower or lower.startswith(".") for lower in lowers)
+        assert mount.directory == paths.LAYERS
+        assert mount.shell().startswith(f"cd {paths.LAYERS} && ")
 
     @pytest.mark.parametrize("plan", [overlay.root_ops, overlay.view_ops])
     def test_too_many_layers_are_an_error(self, plan):
-        with pytest.raises(Conflict, match="too many layers for overlay: 200"):
-            plan(DIR, chain(200))
+        with pytest.raises(Conflict, match="too many layers for overlay: 501"):
+            plan(DIR, chain(501))
 
     def test_no_layer_at_all_is_an_error(self):
         with pytest.raises(Conflict, match="no layers"):
@@ -100,9 +102,10 @@ class TestOverlay:
             overlay.prepare(str(tmp_path / name), layers)
         (mount,) = overlay.root_ops(str(tmp_path / "one"), layers)
         lowers = options(mount.data)["lowerdir"].split(":")
-        assert [(tmp_path / lower).resolve().name for lower in lowers[::-1]] == [layer[7:] for layer in layers]
-        (tmp_path / lowers[0]).unlink()
-        (tmp_path / lowers[0]).symlink_to(layers[0][7:])
+        links = [tmp_path / "layers" / lower for lower in lowers[::-1]]
+        assert [link.resolve().name for link in links] == [layer[7:] for layer in layers]
+        links[-1].unlink()
+        links[-1].symlink_to(layers[0][7:])
         with pytest.raises(CorruptRecord, match="does not point to"):
             overlay.prepare(str(tmp_path / "one"), layers)
 

@@ -53,6 +53,7 @@ class Mount(Op):
     flags: as in mounts.FLAGS. root: if set, `target` is resolved inside that directory, links included, and a missing
     mount point is created: a file for the bind mount of a file. follow: follow links inside the root, or refuse them;
     no link may lead to the root itself or below _OURS. readonly: make a bind mount and all mounts below it read-only.
+    directory: what relative paths in `data` start from.
     """
 
     source: str
@@ -63,9 +64,12 @@ class Mount(Op):
     root: str = ""
     follow: bool = True
     readonly: bool = False
+    directory: str = ""
     section = "mounts"
 
     def do(self, context: Context) -> None:
+        if self.directory:
+            os.chdir(self.directory)
         if not self.root:
             mounts.mount(self.source, self.target, self.fstype, self.flags, self.data)
             return
@@ -99,7 +103,8 @@ class Mount(Op):
             kind = f"-t {self.fstype}"
         # mount(8) from 2.39 on uses fsconfig(2), which takes 255 bytes a value: too few for many layers.
         mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MAX_FSCONFIG else "mount"
-        return " ".join([mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)])
+        words = [mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)]
+        return " ".join([*(["cd", quote(self.directory), "&&"] if self.directory else []), *words])
 
 
 @operation

@@ -22,7 +22,8 @@ name = "overlay"
 form = ""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") - 1  # bytes of options that mount(2) takes, less the closing NUL
-_ALIAS_DIGITS = 16
+_MOST = 500  # layers that the kernel stacks
+_SHORT = 6  # characters of a short name, 36 bits of the chain ID: _MOST of them fit into a page
 # Kernels differ in their defaults. A renamed directory must be copied, not noted in an extended attribute that a layer
 # can't carry; an image's own attributes of that kind have no effect.
 _PLAIN = "redirect_dir=nofollow,metacopy=off,index=off"
@@ -44,24 +45,26 @@ def prepare(directory: str, layers: list[str]) -> None:
             top = os.stat(paths.layer(layers[-1]))
             os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
             os.chmod(f"{directory}/upper", top.st_mode & 0o7777)
-    for layer, alias in zip(layers, _lowers(directory, layers)):
-        if alias != paths.layer(layer):
-            _link(alias, os.path.basename(paths.layer(layer)))
+    if not _fit(directory, layers):
+        for layer in layers:
+            _link(f"{paths.LAYERS}/{_short(layer)}", os.path.basename(paths.layer(layer)))
 
 
 def root_ops(directory: str, layers: list[str]) -> list[Op]:
     from mydocker.ops.rootfs import Mount
 
-    options = f"{_stack(_lowers(directory, layers))},{_writable(directory)}"
-    return [Mount("overlay", f"{directory}/rootfs", "overlay", 0, _checked(options, layers))]
+    lowers, start = _lowers(directory, layers)
+    options = _checked(f"{_stack(lowers)},{_writable(directory)}", layers)
+    return [Mount("overlay", f"{directory}/rootfs", "overlay", 0, options, directory=start)]
 
 
 def view_ops(directory: str, layers: list[str]) -> list[Op]:
     from mydocker.ops.rootfs import Mount
 
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
-    options = f"{_stack([*_lowers(directory, layers), f'{directory}/upper'])},{_PLAIN}"
-    return [Mount("overlay", f"{directory}/rootfs", "overlay", flags, _checked(options, layers))]
+    lowers, start = _lowers(directory, layers)
+    options = _checked(f"{_stack([*lowers, f'{directory}/upper'])},{_PLAIN}", layers)
+    return [Mount("overlay", f"{directory}/rootfs", "overlay", flags, options, directory=start)]
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
@@ -78,12 +81,26 @@ def _writable(directory: str) -> str:
     return f"upperdir={escape(f'{directory}/upper')},workdir={escape(f'{directory}/work')},{_PLAIN}"
 
 
-def _lowers(directory: str, layers: list[str]) -> list[str]:
-    """List the layers' directories, or short links to them, made by prepare(), if their paths don't fit into a page."""
+def _lowers(directory: str, layers: list[str]) -> tuple[list[str], str]:
+    """Return the layers' directories and "" or, if their paths don't fit into a page, the short links to them that
+    prepare() has made, and the directory in which those are."""
+    if _fit(directory, layers):
+        return [paths.layer(layer) for layer in layers], ""
+    return [_short(layer) for layer in layers], paths.LAYERS
+
+
+def _fit(directory: str, layers: list[str]) -> bool:
     lowers = [paths.layer(layer) for layer in layers]
-    if len(os.fsencode(f"{_stack(lowers)},{_writable(directory)}")) > _PAGE:
-        return [f"{paths.LAYERS}/{os.path.basename(lower)[:_ALIAS_DIGITS]}" for lower in lowers]
-    return lowers
+    return len(os.fsencode(f"{_stack(lowers)},{_writable(directory)}")) <= _PAGE
+
+
+def _short(chain_id: str) -> str:
+    from binascii import b2a_base64
+
+    return b2a_base64(bytes.fromhex(chain_id[-64:-52])).decode()[:_SHORT].translate(_IN_NAMES)
+
+
+_IN_NAMES = {ord("+"): "-", ord("/"): "_"}
 
 
 def _link(alias: str, target: str) -> None:
@@ -97,10 +114,10 @@ def _link(alias: str, target: str) -> None:
 def _checked(options: str, layers: list[str]) -> str:
     if not layers:
         raise Conflict("the image has no layers", "overlay needs one; import a root file system")
-    if len(os.fsencode(options)) > _PAGE:
+    if len(layers) > _MOST or len(os.fsencode(options)) > _PAGE:
         raise Conflict(
             f"the image has too many layers for overlay: {len(layers)}",
-            f"their names must fit in {_PAGE} bytes; export a container of it and import that",
+            f"the kernel stacks {_MOST}, whose names fit into {_PAGE} bytes; export a container of it and import that",
         )
     return options
 
