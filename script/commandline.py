@@ -38,12 +38,13 @@ def commands() -> list[Command]:
     sys.modules["rich"] = None  # type: ignore[assignment]  # where it is installed, Typer would format for it
     from mydocker.cli.declare import root
 
-    return list(_walk(root.build(), ()))
+    return list(_walk(root.build(), (), []))
 
 
-def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Command]:
+def _walk(command: Any, words: tuple[str, ...], seen: list[Any]) -> Iterator[Command]:
+    """seen: the commands that have a name already; those of a group come before those of the groups in it."""
     about, _, more = (command.help or "").partition("\n\n")
-    inner = {name: each for name, each in _first_spellings(command) if not each.hidden}
+    inner = {name: each for name, each in _first_spellings(command, seen) if not each.hidden}
     yield Command(
         words,
         " ".join(about.split()),
@@ -55,11 +56,10 @@ def _walk(command: Any, words: tuple[str, ...]) -> Iterator[Command]:
         not command.context_settings.get("allow_interspersed_args", True),
     )
     for name, each in inner.items():
-        yield from _walk(each, (*words, name))
+        yield from _walk(each, (*words, name), seen)
 
 
-def _first_spellings(command: Any) -> Iterator[tuple[str, Any]]:
-    seen: list[Any] = []
+def _first_spellings(command: Any, seen: list[Any]) -> Iterator[tuple[str, Any]]:
     for name, inner in getattr(command, "commands", {}).items():
         if inner not in seen:
             seen.append(inner)

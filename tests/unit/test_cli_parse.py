@@ -247,7 +247,7 @@ class TestErrors:
             ("search nginx", "'skopeo list-tags docker://NAME'"),
             ("container top bird", "'mydocker exec CONTAINER ps'"),
             ("container prune", "'mydocker rm $(mydocker ps -aq --filter status=exited)'"),
-            ("image inspect busybox", "'mydocker inspect NAME'"),
+            ("container inspect bird", "'mydocker inspect NAME'"),
             ("system df", f"'du -sh {paths.ROOT}/*'"),
             ("swarm init", "one host"),
             ("pause bird", "docker has it, mydocker does not (yet)"),
@@ -279,7 +279,7 @@ class TestErrors:
             ("run --atach stdout x", "did you mean '--attach'? docker has it"),
             ("volume pruen", "did you mean 'prune'? see"),
             ("connect a b", "it stands behind a group: 'network connect'"),
-            ("prune", "it stands behind a group: 'volume prune', 'network prune'"),
+            ("prune", "it stands behind a group: 'image prune', 'volume prune', 'network prune'"),
         ],
     )
     def test_guess_at_a_command_a_group_or_dockers_word(self, argv, says):

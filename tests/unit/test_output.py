@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mydocker.cli import output, rows
 from mydocker.cli.output import CONTAINERS, emit, inspection, listing, printable, shorten, width
+from mydocker.engine.history import Step
 from mydocker.errors import InvalidArgument
 from mydocker.image.store import Image
 from mydocker.model.container import Container
@@ -100,6 +101,34 @@ class TestContainerRow:
         assert (made["Mounts"], made["LocalVolumes"]) == ("data,/root/a/long/d…", "1")
 
 
+class TestStepRow:
+    STEP = Step("sha256:" + "a" * 64, rfc3339(NOW - 90 * SECOND), "RUN\techo " + "x" * 50, "a note", 1_234_567)
+
+    def test_is_rounded_and_shortened(self):
+        made = rows.step(self.STEP, NOW)
+        assert set(made) == set(output.STEPS.headings)
+        assert (made["ID"], made["CreatedSince"], made["Size"]) == ("a" * 12, "About a minute ago", "1.23MB")
+        assert made["CreatedBy"] == "RUN echo " + "x" * 35 + "…"
+
+    def test_is_exact(self):
+        made = rows.step(self.STEP, NOW, trunc=False, human=False)
+        assert (made["ID"], made["Size"]) == (self.STEP.image_id, "1234567")
+        assert made["CreatedBy"] == "RUN echo " + "x" * 50
+        assert made["CreatedSince"] == made["CreatedAt"]
+
+    @pytest.mark.parametrize(("zone", "at"), [("UTC", "T00:00:00Z"), ("Asia/Kolkata", "T05:30:00+05:30")])
+    def test_the_time_is_local(self, monkeypatch, zone, at):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        made = rows.step(Step("<missing>", "2024-05-06T00:00:00.7Z", "", "", 0), NOW)
+        assert (made["CreatedAt"], made["ID"]) == (f"2024-05-06{at}", "<missing>")
+        monkeypatch.undo()
+        time.tzset()
+
+    def test_without_a_time(self):
+        assert rows.step(Step("<missing>", "", "", "", 0), NOW)["CreatedSince"] == "N/A"
+
+
 class TestImageRow:
     def image(self, **changes) -> Image:
         values = {
@@ -122,6 +151,22 @@ class TestImageRow:
         assert all(set(each) == set(output.IMAGES.headings) for each in made)
         assert (made[0]["ID"], made[0]["Size"], made[0]["CreatedSince"]) == ("a" * 12, "1.98MB", "3 days ago")
         assert rows.image(self.image(), 0, NOW, trunc=False)[0]["ID"] == "sha256:" + "a" * 64
+
+    @pytest.mark.parametrize(
+        ("names", "digests", "shown", "expected"),
+        [
+            (["x:1", "x:2", "y:1"], ["x@sha256:a"], True, "x 1 sha256:a, x 2 sha256:a, y 1 <none>"),
+            (["x:1"], ["x@sha256:a", "x@sha256:b"], True, "x 1 sha256:a, x 1 sha256:b"),
+            (["x:1"], ["x@sha256:a", "x@sha256:b"], False, "x 1 <none>"),
+            (["y:1"], ["h:5000/x@sha256:a"], True, "h:5000/x <none> sha256:a, y 1 <none>"),
+            ([], ["x@sha256:a", "x@sha256:b"], True, "x <none> sha256:a, x <none> sha256:b"),
+            ([], ["x@sha256:a", "x@sha256:b"], False, "x <none> "),
+            ([], [], True, "<none> <none> <none>"),
+        ],
+    )
+    def test_digests_belong_to_a_repository(self, names, digests, shown, expected):
+        made = rows.image(self.image(names=names, repo_digests=digests), 0, NOW, digests=shown)
+        assert ", ".join(f"{row['Repository']} {row['Tag']} {row['Digest']}" for row in made) == expected
 
     def test_without_a_name_or_a_time(self):
         (made,) = rows.image(self.image(names=[], created=""), 0, NOW)

@@ -12,7 +12,6 @@ _PS = "'mydocker exec CONTAINER ps'"
 _TOP = "'mydocker exec CONTAINER top -b -n 1'"
 _TAR = "'mydocker exec CONTAINER tar -cf - PATH | tar -xf -', 'tar -cf - FILE | mydocker exec -i CONTAINER tar -xf -'"
 _PRUNE = "'mydocker rm $(mydocker ps -aq --filter status=exited)'"
-_DANGLING = "'mydocker rmi $(mydocker images -q --filter dangling=true)'"
 _INSPECT = "'mydocker inspect NAME'"
 
 _CONTAINER = {
@@ -27,7 +26,6 @@ _CONTAINER = {
 }
 _IMAGE = {
     "build": "'mydocker commit' and 'mydocker import --change' make images",
-    "history": "",
 }
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {
@@ -36,12 +34,10 @@ COMMANDS: dict[tuple[str, ...], str] = {
     **{("image", word): instead for word, instead in _IMAGE.items()},
     ("container", "inspect"): _INSPECT,
     ("container", "prune"): _PRUNE,
-    ("image", "inspect"): _INSPECT,
-    ("image", "prune"): _DANGLING,
     ("system", "df"): f"'du -sh {paths.ROOT}/*'",
     ("system", "events"): "",
     ("system", "info"): "'mydocker info'",
-    ("system", "prune"): f"{_PRUNE}, {_DANGLING}, 'mydocker network prune', 'mydocker volume prune'",
+    ("system", "prune"): f"{_PRUNE}, 'mydocker image prune', 'mydocker network prune', 'mydocker volume prune'",
     ("volume", "update"): "",
     ("builder",): _IMAGE["build"],
     ("buildx",): _IMAGE["build"],
@@ -120,8 +116,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ),
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
     ("logs",): {"--details": ""},
-    ("inspect",): {"--type": "", "--size": "", "-s": ""},
-    ("images",): {"--digests": "'mydocker images --no-trunc' shows whole IDs"},
+    ("inspect",): {"--size": "", "-s": ""},
     ("volume", "create"): {"--opt": "volumes are host directories", "-o": "volumes are host directories"},
     ("network", "create"): {
         "--attachable": "every container may join",

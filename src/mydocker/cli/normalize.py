@@ -6,7 +6,7 @@ All spelling errors are reported here, so that they read like docker's and do no
 from __future__ import annotations
 
 from mydocker.cli import dockerwords
-from mydocker.cli.fastargs import WORDS, UnknownFlag, scan
+from mydocker.cli.fastargs import ON, WORDS, UnknownFlag, scan
 from mydocker.errors import InvalidArgument
 from mydocker.generated.fasttable import ALIASES, COMMANDS
 
@@ -78,7 +78,9 @@ def _group_option(path: tuple[str, ...], words: list[str]) -> str:
 def _spell(options: dict[str, Any]) -> Iterator[str]:
     for key, value in options.items():
         name = f"--{key.replace('_', '-')}"
-        if value is True or (key in WORDS and value):
+        if key in ON and value is False:
+            yield f"--no-{name[2:]}"
+        elif value is True or (key in WORDS and value):
             yield name  # this way only leads to help and errors
         elif value is not False and value is not None:
             yield from (f"{name}={item}" for item in ([value] if isinstance(value, str) else value))

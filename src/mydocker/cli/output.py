@@ -54,12 +54,22 @@ IMAGES = Listing(
     {
         "Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE",
         "CreatedAt": "CREATED AT", "Digest": "DIGEST", "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE",
-        "UniqueSize": "UNIQUE SIZE", "VirtualSize": "VIRTUAL SIZE",
+        "UniqueSize": "UNIQUE SIZE", "VirtualSize": "SIZE",
     },
     ["Repository", "Tag", "ID", "CreatedSince", "Size"],
     "ID",
     ["Repository", "Tag"],
 )  # fmt: skip
+STEPS = Listing(
+    {
+        "ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT",
+        "CreatedAt": "CREATED AT",
+    },
+    ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"],
+    "ID",
+    ["CreatedBy", "Comment"],
+)  # fmt: skip
+EXACT_STEPS = Listing(STEPS.headings, ["ID", "CreatedAt", *STEPS.columns[2:]], STEPS.key, STEPS.shrinkable)
 VOLUMES = Listing(
     {
         "Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE", "Labels": "LABELS",
@@ -84,6 +94,12 @@ NETWORKS_OF_THE_BOOK = Listing(NETWORKS.headings, ["ID", "Name", "IpRange", "Dri
 def with_size(kind: Listing) -> Listing:
     """Add the column SIZE, for `ps -s`."""
     return Listing(kind.headings, [*kind.columns, "Size"], kind.key, kind.shrinkable, kind.dispensable)
+
+
+def with_digests(kind: Listing) -> Listing:
+    """Add the column DIGEST, for `images --digests`. Nothing is shortened then: a digest is wider than a terminal."""
+    columns = [*kind.columns[:2], "Digest", *kind.columns[2:]]
+    return Listing(kind.headings, columns, kind.key, [])
 
 
 def emit(data: str | bytes, descriptor: int = 1) -> None:

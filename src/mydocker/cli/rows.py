@@ -1,10 +1,11 @@
-"""Containers, images and networks as rows of a table, in docker's words."""
+"""Containers, images, their history, and networks as rows of a table, in docker's words."""
 
 from __future__ import annotations
 
 from time import localtime, strftime
 
 from mydocker.cli.output import shorten
+from mydocker.model.options.references import repository
 from mydocker.model.options.times import ago, human_duration, parse_rfc3339
 from mydocker.model.options.units import human_size
 from mydocker.model.timestamp import SECOND
@@ -12,6 +13,7 @@ from mydocker.model.timestamp import SECOND
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.cli.output import Row
+    from mydocker.engine.history import Step
     from mydocker.image.store import Image
     from mydocker.model.container import Container
     from mydocker.model.network import Network
@@ -20,6 +22,8 @@ _SHORT_ID = 12
 _UNDATED = "1970-01-01T00:00:00"  # images that are built reproducibly, such as busybox
 _COMMAND = 20  # columns for a command, and for a mount
 _MOUNT = 15
+_CREATED_BY = 45
+_NONE = "<none>"
 
 
 def container(container: Container, now: int, trunc: bool = True, images: dict[str, str] | None = None) -> Row:
@@ -74,26 +78,62 @@ def _ports(container: Container) -> str:
     return summary(parse_published(container.bound_ports), container.exposed)
 
 
-def image(image: Image, size: int, now: int, trunc: bool = True) -> list[Row]:
-    """The fields of output.IMAGES, in one row for each name of the image. size: bytes."""
-    rows = []
-    dated = image.created and not image.created.startswith(_UNDATED)
-    for name in image.names or ["<none>:<none>"]:
-        repository, _, tag = name.rpartition(":")
-        rows.append(
-            {
-                "Repository": repository,
-                "Tag": tag,
-                "ID": image.id.rpartition(":")[2][:_SHORT_ID] if trunc else image.id,
-                "CreatedAt": _local(image.created) if dated else "N/A",
-                "CreatedSince": ago(image.created, now) if dated else "N/A",
-                "Size": human_size(size, 3),
-                "Digest": image.manifest,
-                **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only docker's `system df` knows
-                "VirtualSize": human_size(size),
-            }
-        )
-    return rows
+def image(image: Image, size: int, now: int, trunc: bool = True, digests: bool = False) -> list[Row]:
+    """The fields of output.IMAGES, in one row for each name of the image. size: bytes. digests: a name has a row for
+    each digest by which a registry knows it."""
+    dated = _is_dated(image.created)
+    common = {
+        "ID": _image_id(image.id, trunc),
+        "CreatedAt": _local(image.created) if dated else "N/A",
+        "CreatedSince": _ago(image.created, now) if dated else "N/A",
+        "Size": human_size(size, 3),
+        **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only docker's `system df` knows
+        "VirtualSize": human_size(size),
+    }
+    names = _names(image, digests) or [(_NONE, _NONE, _NONE)]
+    return [{"Repository": name, "Tag": tag, "Digest": digest, **common} for name, tag, digest in names]
+
+
+def _names(image: Image, digests: bool) -> list[tuple[str, str, str]]:
+    """Return docker's rows of an image: (repository, tag, digest), sorted. A repository without a tag has digests
+    only."""
+    known: dict[str, list[str]] = {}
+    for each in image.repo_digests:
+        known.setdefault(repository(each), []).append(each.partition("@")[2])
+    shown = []
+    for name in image.names:
+        of_name = known.get(repository(name)) if digests else None
+        shown += [(repository(name), name.rpartition(":")[2], digest) for digest in of_name or [_NONE]]
+    for name in set(known) - {repository(name) for name in image.names}:
+        shown += [(name, _NONE, digest) for digest in (known[name] if digests else [""])]
+    return sorted(shown)
+
+
+def step(step: Step, now: int, trunc: bool = True, human: bool = True) -> Row:
+    """The fields of output.STEPS. human: sizes and times are rounded."""
+    moment = _local_rfc3339(step.created) if _is_dated(step.created) else "N/A"
+    created_by = step.created_by.replace("\t", " ")
+    return {
+        "ID": _image_id(step.image_id, trunc),
+        "CreatedSince": _ago(step.created, now) if human and moment != "N/A" else moment,
+        "CreatedAt": moment,
+        "CreatedBy": shorten(created_by, _CREATED_BY) if trunc else created_by,
+        "Size": human_size(step.size, 3) if human else str(step.size),
+        "Comment": step.comment,
+    }
+
+
+def _image_id(image_id: str, trunc: bool) -> str:
+    return image_id.rpartition(":")[2][:_SHORT_ID] if trunc else image_id
+
+
+def _ago(created: str, now: int) -> str:
+    """Say how long ago an image was made. docker counts from the whole second."""
+    return f"{human_duration(now - parse_rfc3339(created) // SECOND * SECOND)} ago"
+
+
+def _is_dated(created: str) -> bool:
+    return bool(created) and not created.startswith(_UNDATED)
 
 
 def network(network: Network, trunc: bool = True) -> Row:
@@ -114,6 +154,13 @@ def network(network: Network, trunc: bool = True) -> Row:
 def _local(time: str) -> str:
     """Convert RFC 3339 to Go's format of a time, in the local zone, in whole seconds."""
     return strftime("%Y-%m-%d %H:%M:%S %z %Z", localtime(parse_rfc3339(time) // SECOND))
+
+
+def _local_rfc3339(time: str) -> str:
+    """Convert RFC 3339 to the local zone, in whole seconds."""
+    local = localtime(parse_rfc3339(time) // SECOND)
+    zone = strftime("%z", local)
+    return strftime("%Y-%m-%dT%H:%M:%S", local) + (f"{zone[:3]}:{zone[3:]}" if local.tm_gmtoff else "Z")
 
 
 def _status(container: Container, now: int) -> str:

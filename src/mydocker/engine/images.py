@@ -1,35 +1,37 @@
-"""The commands on images: images, tag, rmi, import. What only import needs is imported there, so that the others are as
-quick as ps."""
+"""The commands on images: images, tag, rmi, image prune, import. What only import needs is imported there, so that the
+others are as quick as ps."""
 
 from __future__ import annotations
 
 import os
+from time import time_ns
 
 from mydocker import state
 from mydocker.engine import listing
-from mydocker.errors import HostError, InvalidArgument, NotFound
+from mydocker.errors import FAILED, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, removal, sizes, store, writer
-from mydocker.model.options import references
+from mydocker.model.options import references, times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
-
+    pass
 
 _CHUNK = 1 << 20
-FILTERS = ("dangling", "label", "before", "since", "reference")
+_ZERO_TIME = -(1 << 63)  # an image without a time is older than all others
 
 
 def images(pattern: str | None, filters: list[str]) -> list[store.Image]:
     """List the images, the newest first, each with the names that match. pattern: NAME or NAME:TAG, with wildcards.
     filters: KEY=VALUE as typed."""
-    selected = store.images()
-    selections = [_filter(text) for text in filters]
+    tests = listing.parse(filters, _FILTERS)
+    wanted = tests.pop("reference", [])
     if pattern:
-        selections.append(lambda image: _only_named(image, pattern))
-    for select in selections:
-        selected = [image for image in map(select, selected) if image is not None]
-    return selected
+        wanted.append(_reference(pattern))
+    shown = [image for image in store.images() if listing.passes(image, tests)]
+    if not wanted:
+        return shown
+    narrowed = (_only_named(image, wanted) for image in shown)
+    return [image for image in narrowed if image]
 
 
 def size(image: store.Image) -> int:
@@ -37,27 +39,18 @@ def size(image: store.Image) -> int:
     return sizes.of_image(image)
 
 
-def _filter(text: str) -> Callable[[store.Image], store.Image | None]:
-    key, equals, value = text.partition("=")
-    key, value = key.strip().lower(), value.strip()
-    if not equals or key not in FILTERS or (key == "dangling" and value not in ("true", "false", "1", "0")):
-        raise listing.invalid(text, f"KEY=VALUE, with {', '.join(FILTERS)} as the key")
-    if key == "reference":
-        return lambda image: _only_named(image, value)
-    if key == "dangling":
-        return lambda image: image if (not image.names) == (value in ("true", "1")) else None
-    if key == "label":
-        return lambda image: image if listing.has_label(image.labels, value) else None
-    created = store.resolve(value).created
-    if key == "before":
-        return lambda image: image if image.created < created else None
-    return lambda image: image if image.created > created else None
+def _only_named(image: store.Image, wanted: list[listing.Test]) -> store.Image | None:
+    """Return the image with those of its names that pass a test; None if none does."""
+    names, digests = (
+        [name for name in every if any(test(name) for test in wanted)] for every in (image.names, image.repo_digests)
+    )
+    return store.Image(**{**image.__dict__, "names": names, "repo_digests": digests}) if names or digests else None
 
 
-def _only_named(image: store.Image, pattern: str) -> store.Image | None:
+def _reference(pattern: str) -> listing.Test:
+    """Match a name, with or without its tag or digest."""
     plain = references.familiar(pattern)
-    names = [name for name in image.names if _matches(name, plain) or _matches(_without_tag(name), plain)]
-    return store.Image(**{**image.__dict__, "names": names}) if names else None
+    return lambda name: _matches(name, plain) or _matches(references.repository(name), plain)
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -68,8 +61,52 @@ def _matches(name: str, pattern: str) -> bool:
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
-def _without_tag(name: str) -> str:
-    return name.rpartition(":")[0]
+def _created(image: store.Image) -> int:
+    return times.parse_rfc3339(image.created) if image.created else _ZERO_TIME
+
+
+def _before(value: str) -> listing.Test:
+    limit = _created(store.resolve(value))
+    return lambda image: _created(image) < limit
+
+
+def _since(value: str) -> listing.Test:
+    limit = _created(store.resolve(value))
+    return lambda image: _created(image) > limit
+
+
+def _until(value: str) -> listing.Test:
+    try:
+        limit = times.moment(value, time_ns())
+    except InvalidArgument as error:
+        raise InvalidArgument(error.message, error.hint, FAILED) from None
+    return lambda image: _created(image) <= limit
+
+
+def _no_label(value: str) -> listing.Test:
+    return lambda image: not listing.has_label(image.labels, value)
+
+
+def _is_dangling(image: store.Image, value: str) -> bool:
+    """docker lists an image that only has a registry's digest as both."""
+    return not image.names if value in ("true", "1") else bool(image.names or image.repo_digests)
+
+
+_FILTERS: dict[str, listing.Maker] = {
+    "dangling": listing.choice("dangling", "true false 1 0", _is_dangling),
+    "label": listing.label,
+    "label!": _no_label,
+    "before": _before,
+    "since": _since,
+    "until": _until,
+    "reference": _reference,
+}
+_PRUNE_FILTERS: dict[str, listing.Maker] = {
+    **{key: _FILTERS[key] for key in ("label", "label!", "until")},
+    "dangling": listing.choice(
+        "dangling", "true false 1 0", lambda image, value: value in ("false", "0") or not image.names
+    ),
+}
 
 
 def tag(source: str, target: str) -> None:
@@ -85,6 +122,17 @@ def remove(reference: str, force: bool) -> list[str]:
     except NotFound as error:
         error.hint = "see 'mydocker images'"  # instead of the commands that get an image
         raise
+
+
+def prune(everything: bool, filters: list[str]) -> tuple[list[str], int]:
+    """Remove images that no container uses: those without a tag, or all. filters: KEY=VALUE as typed. Returns (lines
+    as remove() does, the bytes of the layers that are gone)."""
+    tests = listing.parse(filters, _PRUNE_FILTERS)
+    if everything:
+        tests.pop("dangling", None)
+    else:
+        tests.setdefault("dangling", [_PRUNE_FILTERS["dangling"]("true")])
+    return removal.prune(lambda image: listing.passes(image, tests), _users)
 
 
 def _users() -> list[removal.User]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mydocker import state
 from mydocker.engine import bundle
-from mydocker.errors import InvalidArgument, NotFound
+from mydocker.errors import FAILED, InvalidArgument, NotFound
 from mydocker.model import docker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from mydocker.model.container import Container
 
@@ -17,13 +17,25 @@ if TYPE_CHECKING:
 def anything(name: str) -> tuple[str, dict[str, Any]]:
     """Describe the first object of that name or ID, and return its kind too: a container, else an image, a volume, a
     network. Raises NotFound."""
-    describers = {"container": container, "image": image, "volume": volume, "network": network}
-    for kind, describe in describers.items():
+    for kind, describe in _describers().items():
         try:
             return kind, describe(name)
         except (NotFound, InvalidArgument):
             continue
     raise NotFound(f"no such object: {name}", "no container, image, volume or network has that name or ID")
+
+
+def of_kind(kind: str) -> Callable[[str], tuple[str, dict[str, Any]]]:
+    """Return what describes objects of one kind only, as anything() does. Raises InvalidArgument for an unknown
+    kind."""
+    describers = _describers()
+    if kind not in describers:
+        raise InvalidArgument(f"invalid type '{kind}'", f"one of {', '.join(describers)}", FAILED)
+    return lambda name: (kind, describers[kind](name))
+
+
+def _describers() -> dict[str, Callable[[str], dict[str, Any]]]:
+    return {"container": container, "image": image, "volume": volume, "network": network}
 
 
 def container(name: str) -> dict[str, Any]:
@@ -50,7 +62,9 @@ def image(name: str) -> dict[str, Any]:
     from mydocker.image import lookup, sizes
 
     image = lookup.find(name, make=False)
-    return docker.image(image.id, image.config, image.layers, image.names, sizes.of_image(image))
+    return docker.image(
+        image.id, image.config, image.layers, [*image.names, *image.repo_digests], sizes.of_image(image)
+    )
 
 
 def volume(name: str) -> dict[str, Any]:

@@ -73,8 +73,10 @@ def invalid(text: str, hint: str) -> InvalidArgument:
 
 
 def passes(thing: object, tests: dict[str, list[Test]]) -> bool:
-    """Apply docker's rule: all keys must match; of one key any value, but of labels all."""
-    return all((all if key == "label" else any)(test(thing) for test in of_key) for key, of_key in tests.items())
+    """Apply docker's rule: all keys must match; of one key any value, but of label and label! all."""
+    return all(
+        (all if key in ("label", "label!") else any)(test(thing) for test in of_key) for key, of_key in tests.items()
+    )
 
 
 def pattern(of: Callable[[Any], str]) -> Maker:

@@ -366,10 +366,12 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         (("names", True, True),),
         {
             "format": None,
+            "type": None,
         },
         {
             "-f": "format",
             "--format": "format",
+            "--type": "type",
         },
     ),
     ("explain",): (
@@ -426,6 +428,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "all": False,
             "quiet": False,
             "no_trunc": False,
+            "digests": False,
             "filter": [],
             "format": None,
         },
@@ -435,8 +438,27 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "-q": "quiet",
             "--quiet": "quiet",
             "--no-trunc": "no_trunc",
+            "--digests": "digests",
             "-f": "filter",
             "--filter": "filter",
+            "--format": "format",
+        },
+    ),
+    ("history",): (
+        False,
+        (("image", True, False),),
+        {
+            "quiet": False,
+            "no_trunc": False,
+            "human": False,
+            "format": None,
+        },
+        {
+            "-q": "quiet",
+            "--quiet": "quiet",
+            "--no-trunc": "no_trunc",
+            "--human": "human",
+            "-H": "human",
             "--format": "format",
         },
     ),
@@ -591,6 +613,33 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         {
             "-f": "format",
             "--format": "format",
+        },
+    ),
+    ("image", "inspect"): (
+        False,
+        (("images", True, True),),
+        {
+            "format": None,
+        },
+        {
+            "-f": "format",
+            "--format": "format",
+        },
+    ),
+    ("image", "prune"): (
+        False,
+        (),
+        {
+            "all": False,
+            "filter": [],
+            "force": False,
+        },
+        {
+            "-a": "all",
+            "--all": "all",
+            "--filter": "filter",
+            "-f": "force",
+            "--force": "force",
         },
     ),
     ("volume", "create"): (
@@ -823,6 +872,17 @@ COMMANDS: dict[tuple[str, ...], Command] = {
 }
 
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("image", "ls"): ("images",),
+    ("image", "list"): ("images",),
+    ("image", "rm"): ("rmi",),
+    ("image", "remove"): ("rmi",),
+    ("image", "history"): ("history",),
+    ("image", "tag"): ("tag",),
+    ("image", "import"): ("import",),
+    ("image", "save"): ("save",),
+    ("image", "load"): ("load",),
+    ("image", "pull"): ("pull",),
+    ("image", "push"): ("push",),
     ("volume", "remove"): ("volume", "rm"),
     ("volume", "list"): ("volume", "ls"),
     ("network", "remove"): ("network", "rm"),
@@ -844,14 +904,4 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "port"): ("port",),
     ("container", "commit"): ("commit",),
     ("container", "export"): ("export",),
-    ("image", "ls"): ("images",),
-    ("image", "list"): ("images",),
-    ("image", "rm"): ("rmi",),
-    ("image", "remove"): ("rmi",),
-    ("image", "tag"): ("tag",),
-    ("image", "import"): ("import",),
-    ("image", "save"): ("save",),
-    ("image", "load"): ("load",),
-    ("image", "pull"): ("pull",),
-    ("image", "push"): ("push",),
 }

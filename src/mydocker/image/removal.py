@@ -13,6 +13,7 @@ import os
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord
 from mydocker.image import sizes, store, writer
+from mydocker.model.options.references import repository
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -65,7 +66,7 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
             state, hint = ("running", "stop and remove it") if running else ("stopped", "remove it, or use -f")
             container = (running or own)[0].container[:12]
             raise Conflict(f"image '{reference}' is used by the {state} container {container}", hint)
-        if not by_name and not force and (len(image.names) > 1 or len(set(map(_repository, going))) > 1):
+        if not by_name and not force and (len(image.names) > 1 or len(set(map(repository, going))) > 1):
             raise Conflict(f"image '{reference}' has {len(going)} names: {', '.join(going)}", "remove them, or use -f")
         for each in going:
             rows = _without(rows, each)
@@ -108,14 +109,10 @@ def _names(image: store.Image) -> list[str]:
     return [*image.names, *image.repo_digests]
 
 
-def _repository(name: str) -> str:
-    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
-
-
 def _with_digests(image: store.Image, name: str) -> list[str]:
     """Return the name and, if it is the last tag of its repository, the digests of the repository."""
-    others = [each for each in image.names if each != name and _repository(each) == _repository(name)]
-    digests = [each for each in image.repo_digests if _repository(each) == _repository(name)]
+    others = [each for each in image.names if each != name and repository(each) == repository(name)]
+    digests = [each for each in image.repo_digests if repository(each) == repository(name)]
     return [name] if "@" in name or others else [name, *digests]
 
 

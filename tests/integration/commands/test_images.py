@@ -6,11 +6,14 @@ import io
 import json
 import os
 import re
+import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 from archives import archive, busybox
+from oracle import docker_host
 
 
 @pytest.fixture
@@ -321,6 +324,134 @@ class TestSizesBesideDocker:
         made = mydocker.ok("import", "-", input=archive(("a", b"1234"), ("b", "hard", "a"), ("a", b"1"), ("b", b"12")))
         assert mydocker.ok("inspect", "-f", "{{.Size}}", made) == "3"
         mydocker.ok("rmi", made)
+
+
+@pytest.fixture
+def own(mydocker, directory):
+    """mydocker with a store of its own."""
+    env = {"MYDOCKER_ROOT": f"{directory}/root", "MYDOCKER_RUN": f"{directory}/run"}
+    return lambda *args, **options: mydocker(*args, env=env, **options)
+
+
+class TestPrune:
+    QUESTION = "WARNING! This will remove all {}.\nAre you sure you want to continue? [y/N] "
+    NOTHING = "Total reclaimed space: 0B\n"
+
+    @pytest.fixture
+    def made(self, own):
+        """The IDs of three images: without a name; with two; of a container, without a name."""
+        ids = [
+            own("import", "-c", f"LABEL number={number}", "-", input=busybox(("size", b"x" * number))).stdout.strip()
+            for number in (1000, 2000, 3000)
+        ]
+        for name in ("two:a", "two:b"):
+            own("tag", ids[1], name)
+        assert own("create", "--net", "none", "--name", "user", ids[2], "true").rc == 0
+        return ids
+
+    def test_removes_what_has_no_name(self, own, made):
+        assert own("image", "prune").stdout == self.QUESTION.format("dangling images") + "\n" + self.NOTHING
+        assert own("image", "prune", input=b"n\n").stdout.endswith(self.NOTHING)
+        for option in ("label=other", "label!=number", "until=10m", "until=2001-01-01"):
+            assert own("image", "prune", "-f", "--filter", option).stdout == self.NOTHING, option
+        layer, size = own("image", "inspect", "-f", "{{index .RootFS.Layers 0}} {{.Size}}", made[0]).stdout.split()
+        pruned = own("image", "prune", "--filter", "until=0s", input=b"y\n").stdout
+        said = f"Deleted Images:\ndeleted: {made[0]}\ndeleted: {layer}\n\nTotal reclaimed space: "
+        assert pruned.partition("[y/N] ")[2].lstrip("\n").startswith(said)
+        assert float(pruned.split()[-1].removesuffix("MB")) == pytest.approx(int(size) / 1e6, rel=1e-3)
+        assert set(own("images", "-q", "--no-trunc").stdout.split()) == set(made[1:])
+
+    def test_all_leaves_what_a_container_uses(self, own, made):
+        assert "all images without at least one container associated to them" in own("image", "prune", "-a").stdout
+        lines = own("image", "prune", "-af", "--filter", "label=number=2000").stdout.splitlines()
+        assert lines[:4] == ["Deleted Images:", "untagged: two:a", "untagged: two:b", f"deleted: {made[1]}"]
+        assert f"deleted: {made[0]}" in own("image", "prune", "-f", "--filter", "dangling=false").stdout.splitlines()
+        assert own("image", "prune", "-a", "-f").stdout == self.NOTHING
+        assert own("images", "-q", "--no-trunc").stdout.split() == [made[2]]
+        assert own("start", "-a", "user").rc == 0
+        own("rm", "user")
+        assert f"deleted: {made[2]}" in own("image", "prune", "--force").stdout.splitlines()
+
+    @pytest.mark.parametrize("option", ["bad=1", "until=x", "dangling=maybe", "reference=x"])
+    def test_a_bad_filter_is_one_line(self, own, option):
+        result = own("image", "prune", "-f", "--filter", option)
+        assert (result.rc, len(result.stderr.splitlines())) == (1, 1)
+
+
+DOCKERFILE = """
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+RUN echo "one   two" > /a && ln /a /b && ln -s /a /c
+LABEL a=b long="a label that makes the column CREATED BY overflow its forty-five characters"
+ENV X=y PATH=/bin
+HEALTHCHECK --interval=5s --timeout=3s --start-period=1s --retries=2 CMD echo ok
+ONBUILD RUN echo on
+SHELL ["/bin/sh", "-ec"]
+RUN rm /a; mkdir -p /d; echo hi>/d/e
+EXPOSE 80 53/udp
+VOLUME /data /more
+STOPSIGNAL SIGUSR1
+USER 5:6
+WORKDIR /d
+ENTRYPOINT ["sh"]
+CMD ["-c", "echo \\"é\\""]
+"""
+
+
+def timeless(text: str) -> str:
+    """Leave out how long ago something was, and how wide columns are."""
+    return re.sub(r" {2,}", "  ", re.sub(r"(Less than a second|About a minute|\d+ \w+) ago", "AGO", text))
+
+
+class TestBesideDocker:
+    """What docker's builder makes and docker loads again looks the same here."""
+
+    SAME = (
+        "images", "images -a", "images -q", "images --digests", "images --no-trunc", "images nope", "images ORACLE:v*",
+        "images --digests --format table", "images --filter reference=*/*/oracle", "images --filter label=a -q",
+        "images --filter before=ORACLE -q", "images --filter since=ORACLE -q", "images --filter dangling=true -q",
+        "images --filter reference=ORACLE --filter reference=*/*/oracle", "images --filter label=a=c",
+        "images --format {{.Repository}}|{{.Tag}}|{{.Digest}}|{{.ID}}|{{.Size}}|{{.VirtualSize}}|{{.CreatedAt}}",
+        "history ORACLE", "history --no-trunc ORACLE", "history -q ORACLE", "history -q --no-trunc ORACLE",
+        "history -H=false ORACLE", "history --human=false --no-trunc ORACLE", "history ORACLE:v3 -H",
+        "history --format {{.ID}}|{{.CreatedAt}}|{{.CreatedSince}}|{{.CreatedBy}}|{{.Size}}|{{.Comment}} ORACLE",
+        "image inspect -f {{json .Config}} ORACLE", "inspect --type image -f {{.Config.Healthcheck.Test}} ORACLE",
+        "inspect -f {{.RepoTags}}{{.RepoDigests}}{{.Parent}}{{.Size}}{{.VirtualSize}}{{.RootFS}}{{.Metadata}} ORACLE",
+        "inspect -f {{.Id}}{{.Comment}}{{.Created}}{{.Container}}{{.DockerVersion}}{{.Author}}{{.Os}} ORACLE",
+        "inspect -f {{json .ContainerConfig}} ORACLE",
+        "image ls -q ORACLE", "image rm ORACLE:v3", "rmi --no-prune reg.example.org:5000/team/oracle", "rmi ORACLE",
+    )  # fmt: skip
+
+    @pytest.fixture
+    def empty_docker(self, docker):
+        """A docker of its own, without an image."""
+        with docker_host() as own:
+            own.ok("rmi", "busybox")
+            yield own
+
+    def test_what_docker_has_built(self, empty_docker, own):
+        docker = empty_docker
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as context:
+            Path(context, "Dockerfile").write_text(DOCKERFILE)
+            shutil.copy("/usr/bin/busybox", context)
+            docker.ok("build", "-q", "--network", "none", "-t", "oracle", context)
+            archive = f"{context}/images.tar"
+            names = ["oracle:latest", "oracle:v3", "reg.example.org:5000/team/oracle:latest"]
+            for name in names[1:]:
+                docker.ok("tag", "oracle", name)
+            docker.ok("save", "-o", archive, *names)
+            docker.ok("rmi", *names)
+            assert docker.ok("images", "-aq") == ""
+            docker.ok("load", "-i", archive)
+            assert own("load", "-i", archive).rc == 0
+        for line in self.SAME:
+            words = line.replace("ORACLE", "oracle").split(" ")
+            if "{{" in line:
+                at = next(at for at, word in enumerate(words) if word.startswith("{{"))
+                words[at:-1] = [" ".join(words[at:-1])] if line.endswith("ORACLE") else words[at:-1]
+            expected, seen = docker(*words), own(*words)
+            assert (seen.rc, timeless(seen.stdout)) == (0, timeless(expected.stdout)), line
 
 
 def test_skopeo_reads_the_store(machine, mydocker, directory):

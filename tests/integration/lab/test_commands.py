@@ -141,6 +141,20 @@ def test_images(mydocker, name):
     assert mydocker.ok("images", "-q", image) == ""
 
 
+@command("history", "image inspect", "image prune")
+def test_the_image_group(mydocker, name):
+    image = f"img{name}"
+    mydocker.ok("import", "-m", "a note", "-", image, input=busybox(("mark", b"twelve bytes")))
+    (step,) = json.loads(f"[{mydocker.ok('history', '--format', 'json', '--human=false', image)}]")
+    assert step["Comment"] == "a note"
+    inspected = json.loads(mydocker.ok("image", "inspect", image))[0]
+    assert (str(inspected["Size"]), inspected["Id"][7:19]) == (step["Size"], step["ID"])
+    mydocker.ok("image", "prune", "-f", "-a", "--filter", "label=no-image-has-it")
+    assert mydocker.ok("images", "-q", image) == step["ID"]
+    mydocker.ok("image", "rm", image)
+    assert mydocker.ok("image", "ls", "-q", image) == ""
+
+
 @command("save", "load")
 def test_archives(machine, mydocker, directory, name):
     mydocker.ok("import", "--change", "CMD cat /mark", "-", name, input=busybox(("mark", b"travelled\n")))

@@ -24,6 +24,12 @@ def flag(about: str, *names: str, panel: str = _GENERAL) -> Any:
     return typer.Option(False, *names, help=about, show_default=False, rich_help_panel=panel)
 
 
+def switch(about: str, short: str, name: str) -> Any:
+    """On when absent, off with `=false`, which normalize() spells --no-NAME for click. The key is in fastargs.ON."""
+    names = (f"{name}/--no-{name[2:]}", short)
+    return typer.Option(True, *names, help=about, show_default=False, rich_help_panel=_GENERAL)
+
+
 def text(metavar: str, about: str, *names: str, panel: str = _GENERAL) -> Any:
     """One value, as typed; the last one counts. None when absent."""
     return typer.Option(None, *names, metavar=metavar, help=about, show_default=False, rich_help_panel=panel)
@@ -75,6 +81,7 @@ class _Help:
         for param in self.get_params(ctx):  # type: ignore[attr-defined]
             if param.param_type_name == "option":
                 names, about = param.get_help_record(ctx)
+                names = names.partition(" / ")[0]
                 panel = getattr(param, "rich_help_panel", None) or _GENERAL
                 rows.setdefault(panel, []).append((f"    {names}" if names.startswith("--") else names, about))
         _write(formatter, rows)

@@ -272,6 +272,7 @@ def wait(containers: List[str] = positional("CONTAINER...")) -> int:
 @command(app, "inspect", _PANEL)
 def inspect_(
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.State.Pid}}'", "-f", "--format"),
+    type: Optional[str] = text("TYPE", "container, image, volume or network only", "--type"),
     names: List[str] = positional("NAME..."),
 ) -> int:
     """Show details of containers, images or volumes"""

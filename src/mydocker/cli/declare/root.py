@@ -8,11 +8,11 @@ from mydocker import __version__
 from mydocker.cli.declare import archive, container, image, network, registry, system, volume
 from mydocker.cli.declare.common import Group
 
-# `mydocker container ls` is `mydocker ps`. `inspect` is missing here: it would have to look up one kind of object only.
+# `mydocker container ls` is `mydocker ps`. `container inspect` is missing: `inspect` looks up other objects, too.
 _SPELLINGS = {
     "container": "run create start stop kill restart update rm remove=rm ls=ps list=ps ps logs exec wait port commit"
     " export",
-    "image": "ls=images list=images rm=rmi remove=rmi tag import save load pull push",
+    "image": "ls=images list=images rm=rmi remove=rmi history tag import save load pull push",
 }
 
 _EXAMPLES = """\b
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 for part in (container, image, archive, registry, system):
     app.registered_commands += part.app.registered_commands
+app.add_typer(image.group, name="image", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Images")
 app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")
 app.add_typer(system.host, name="system", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="System")
 app.add_typer(network.app, name="network", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Networks")
@@ -58,13 +59,9 @@ def build() -> Any:
     root: Any = typer.main.get_command(app)
     for group, spellings in _SPELLINGS.items():
         pairs = [(spelling.partition("=")[0], spelling.rpartition("=")[2]) for spelling in spellings.split()]
-        root.commands[group] = Group(
-            name=group,
-            commands={new: root.commands[old] for new, old in pairs},
-            help=f"Manage {group}s",
-            hidden=True,
-            subcommand_metavar="COMMAND",
-        )
+        made = Group(name=group, help=f"Manage {group}s", hidden=True, subcommand_metavar="COMMAND")
+        own = root.commands.setdefault(group, made).commands
+        own.update({new: root.commands[old] for new, old in pairs})
     for group in ("volume", "network"):
         names = root.commands[group].commands
         names.update(remove=names["rm"])

@@ -1,28 +1,60 @@
-"""images, tag, rmi, import, commit, export."""
+"""images, history, tag, rmi, import, image inspect, image prune."""
 
 from __future__ import annotations
 
 from time import time_ns
 
-from mydocker.cli import output, rows
+from mydocker.cli import ask, output, rows
 from mydocker.cli.streams import tell
 from mydocker.engine import images as engine
 from mydocker.errors import MydockerError, NotFound
+from mydocker.model.options.units import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MAX_NOTES = 20
-
 
 def images(params: dict[str, Any]) -> int:
     now = time_ns()
-    trunc = not params["no_trunc"]
+    trunc, form = not params["no_trunc"], params["format"]
+    digests = params["digests"] or ".Digest" in (form or "")
     images = engine.images(params["image"], params["filter"])  # --all adds nothing: there are no intermediate images
-    listed = [row for image in images for row in rows.image(image, engine.size(image), now, trunc)]
-    columns = output.terminal_width()
-    output.emit(output.listing(output.IMAGES, listed, params["format"], params["quiet"], trunc, columns))
+    listed = [row for image in images for row in rows.image(image, engine.size(image), now, trunc, digests)]
+    kind = output.with_digests(output.IMAGES) if params["digests"] else output.IMAGES
+    output.emit(output.listing(kind, listed, form, params["quiet"], trunc, output.terminal_width()))
+    return 0
+
+
+def history(params: dict[str, Any]) -> int:
+    from mydocker.engine.history import history as steps_of
+
+    now = time_ns()
+    trunc = not params["no_trunc"]
+    human = params["human"]
+    listed = [rows.step(step, now, trunc, human) for step in steps_of(params["image"])]
+    kind = output.STEPS if human else output.EXACT_STEPS
+    output.emit(output.listing(kind, listed, params["format"], params["quiet"], trunc, output.terminal_width()))
+    return 0
+
+
+def inspect(params: dict[str, Any]) -> int:
+    from mydocker.cli.verbs.inspect import show
+    from mydocker.engine.inspect import image
+
+    return show(params["images"], params["format"], lambda name: ("image", image(name)))
+
+
+def prune(params: dict[str, Any]) -> int:
+    which = "all images without at least one container associated to them" if params["all"] else "all dangling images"
+    question = f"WARNING! This will remove {which}.\nAre you sure you want to continue?"
+    lines: list[str] = []
+    reclaimed = 0
+    if params["force"] or ask.agreed(question):
+        lines, reclaimed = engine.prune(params["all"], params["filter"])
+    if lines:
+        print("Deleted Images:", *(line[0].lower() + line[1:] for line in lines), "", sep="\n")
+    print(f"Total reclaimed space: {human_size(reclaimed)}")
     return 0
 
 

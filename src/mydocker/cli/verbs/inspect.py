@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def inspect(params: dict[str, Any]) -> int:
-    return show(params["names"], params["format"], inspection.anything)
+    kind = params["type"]
+    return show(params["names"], params["format"], inspection.of_kind(kind) if kind else inspection.anything)
 
 
 def show(names: list[str], form: str | None, look: Callable[[str], output.Document]) -> int:

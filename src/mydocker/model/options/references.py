@@ -73,6 +73,11 @@ def host_of(name: str) -> str:
     return name.partition("/")[0] if _has_host(name) else _HUB[0]
 
 
+def repository(name: str) -> str:
+    """Return a name without its tag or digest. name: in its full form, with one of them."""
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
+
+
 def is_digest(text: str) -> bool:
     return text.startswith("sha256:") and len(text) == 71 and _HEX.issuperset(text[7:])
 
