@@ -82,15 +82,16 @@ def _take(place: Place, wanted: Platform, strict: bool, progress: Progress | Non
 
 
 def _sources(place: Place, platform: Platform) -> list[Source]:
-    if place.find(docker_archive.MANIFEST):
-        sources = docker_archive.sources(place)
-    elif place.find(oci_layout.INDEX):
+    """List the images of an archive by its manifest.json, as docker does, or by its index.json; those of a directory
+    the other way round: umoci and others change the index of a layout, and leave the rest of an unpacked archive."""
+    has_manifest, has_index = place.find(docker_archive.MANIFEST), place.find(oci_layout.INDEX)
+    if has_index and (isinstance(place, Directory) or not has_manifest):
         sources = oci_layout.sources(place, platform)
+    elif has_manifest:
+        sources = docker_archive.sources(place)
     else:
-        hint = "'mydocker import' takes the tar of a root file system"
-        raise InvalidArgument(
-            "this is not an archive of images: it has no manifest.json and no index.json", hint, FAILED
-        )
+        message = "this is not an archive of images: it has no manifest.json and no index.json"
+        raise InvalidArgument(message, "'mydocker import' takes the tar of a root file system", FAILED)
     if not sources:
         raise refused("there is no image in it")
     return sources
