@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[Any, str]] = {
     "network_size": (20, "the prefix length of these subnets"),
     "registries": ({}, "registries with a CA of their own or plain http: HOST[:PORT] with ca: FILE or insecure: true"),
     "registry_timeout": (60, "seconds that a registry may be silent"),
+    "image_size": (100_000_000_000, "bytes that an image from elsewhere may take on the disk"),
 }
 _KINDS = {int: "an integer", str: "text", dict: "a list of `key: value` lines"}
 _REGISTRY = {"insecure": bool, "ca": str}
@@ -97,6 +98,8 @@ def _check(values: dict[str, Any]) -> None:
         raise InvalidArgument(
             f"log_size and log_files in {paths.CONFIG} are too small", f"at least {_MIN_LOG} bytes, 1 file"
         )
+    if values["image_size"] < 1:
+        raise InvalidArgument(f"image_size in {paths.CONFIG} is too small", "at least 1 byte")
     parent = values["cgroup_parent"]
     if parent and (not parent.isprintable() or not {"", ".", ".."}.isdisjoint(parent.removeprefix("/").split("/"))):
         raise InvalidArgument(

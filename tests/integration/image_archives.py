@@ -28,14 +28,14 @@ def zstd(data: bytes) -> bytes:
 def chunked(data: bytes) -> bytes:
     """Compress as zstd:chunked does: many frames, and skippable ones between and after them."""
     skippable = b"\x50\x2a\x4d\x18" + (8).to_bytes(4, "little") + b"manifest"
-    return skippable.join(zstd(data[at : at + 4096]) for at in range(0, len(data), 4096)) + skippable
+    return skippable.join(zstd(data[at : at + 500_000]) for at in range(0, len(data), 500_000)) + skippable
 
 
 COMPRESS = {
     "": lambda data: data,
     "gzip": lambda data: gzip.compress(data, mtime=0),
-    "bzip2": bz2.compress,
-    "xz": lzma.compress,
+    "bzip2": lambda data: bz2.compress(data, 1),
+    "xz": lambda data: lzma.compress(data, preset=0),
     "zstd": zstd,
     "chunked": chunked,
 }

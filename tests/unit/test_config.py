@@ -20,6 +20,7 @@ DEFAULTS = {
     "network_size": 20,
     "registries": {},
     "registry_timeout": 60,
+    "image_size": 100_000_000_000,
 }
 
 

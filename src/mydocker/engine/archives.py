@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from mydocker import config
 from mydocker.engine.output_file import OutputFile
 from mydocker.errors import FAILED, HostError, InvalidArgument, NotFound
 from mydocker.image import intake, lookup, saving, store, writer
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from mydocker.image.intake import Progress
     from mydocker.image.platform import Platform
     from mydocker.image.sources.base import Place, Source
-
-_LIMIT = 1 << 40
 
 
 @record
@@ -54,7 +53,7 @@ def load(path: str, platform: str = "", progress: Progress | None = None) -> Ite
     with writer.Workspace() as work:
         kept = f"{work.path}/archive"
         os.mkdir(kept, 0o700)
-        with Archive(source, kept, _LIMIT) as archive:
+        with Archive(source, kept, config.load()["image_size"]) as archive:
             yield from _take(archive, wanted, bool(platform), progress)
 
 
@@ -71,8 +70,7 @@ def _open(path: str) -> io.FileIO:
 
 def _take(place: Place, wanted: Platform, strict: bool, progress: Progress | None) -> Iterator[Loaded]:
     for source in _sources(place, wanted):
-        config = intake.parsed(source.config, "config")
-        _check_platform(config, source, wanted if strict else None)
+        _check_platform(intake.parsed(source.config, "config"), source, wanted if strict else None)
         diff_ids = intake.diff_ids_of(source.config)
         if len(diff_ids) != len(source.layers):
             raise intake.refused(f"its config has {len(diff_ids)} layers, its manifest {len(source.layers)}")
@@ -83,7 +81,7 @@ def _take(place: Place, wanted: Platform, strict: bool, progress: Progress | Non
 
 def _sources(place: Place, platform: Platform) -> list[Source]:
     """List the images of an archive by its manifest.json, as docker does, or by its index.json; those of a directory
-    the other way round: umoci and others change the index of a layout, and leave the rest of an unpacked archive."""
+    the other way round: umoci changes the index of a layout, not the manifest.json of an unpacked archive."""
     has_manifest, has_index = place.find(docker_archive.MANIFEST), place.find(oci_layout.INDEX)
     if has_index and (isinstance(place, Directory) or not has_manifest):
         sources = oci_layout.sources(place, platform)
@@ -97,11 +95,11 @@ def _sources(place: Place, platform: Platform) -> list[Source]:
     return sources
 
 
-def _check_platform(config: dict[str, Any], source: Source, wanted: Platform | None) -> None:
+def _check_platform(document: dict[str, Any], source: Source, wanted: Platform | None) -> None:
     """Refuse an image of another system and, if a platform is wanted, of another architecture. docker loads all that
     are for Linux; they may be for an emulator."""
     name = source.names[0] if source.names else "the image"
-    system, architecture = config.get("os") or "linux", config.get("architecture")
+    system, architecture = document.get("os") or "linux", document.get("architecture")
     if system != "linux":
         raise refused(f"{name} is for {str(system)[:50]}, not for linux")
     if wanted and architecture and (system, architecture) != (wanted.os, wanted.architecture):

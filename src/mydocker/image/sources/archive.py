@@ -95,7 +95,7 @@ class Archive:
         """Write a member's content to a file. Raises HostError if the disk is full."""
         self._left -= entry.size if entry.data is None else sum(length for _, length in entry.data)
         if self._left < 0:
-            raise refused(f"it has more than {self._limit} bytes")
+            raise refused(f"it has more than {self._limit} bytes: image_size in the configuration")
         path = f"{self._directory}/{number}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.image.platform import Platform
-    from mydocker.image.sources.base import Place
+    from mydocker.image.sources.base import File, Place
 
     Descriptor = dict[str, Any]
 
@@ -46,8 +46,8 @@ def sources(place: Place, platform: Platform) -> list[Source]:
         if manifest is None:
             continue
         if manifest.digest not in by_digest:
-            layers = [(row, need(place, _path(row))) for row in manifest.layers]
             config = _blob(place, manifest.config)
+            layers = [(row, _layer(place, row)) for row in manifest.layers]
             by_digest[manifest.digest] = Source(config, manifest.data, layers, [])
         _add_name(by_digest[manifest.digest], descriptor)
     return list(by_digest.values())
@@ -111,6 +111,7 @@ def _entries(data: bytes, about: str) -> list[Descriptor]:
             and isinstance(row.get("size"), int)
             and isinstance(row.get("platform") or {}, dict)
             and isinstance(row.get("annotations") or {}, dict)
+            and all(isinstance(text, str) for text in (row.get("annotations") or {}).values())
         )
         if not well_formed:
             raise refused(f"an entry of '{about}' is malformed")
@@ -123,6 +124,14 @@ def _blob(place: Place, descriptor: Descriptor) -> bytes:
     if store.digest_of(data) != descriptor["digest"] or len(data) != descriptor["size"]:
         raise refused(f"{descriptor['digest']} does not have this digest, or not the size that is said of it")
     return data
+
+
+def _layer(place: Place, descriptor: Descriptor) -> File:
+    """Return a layer's blob. Raises InvalidArgument if it has not the size that the manifest says."""
+    file = need(place, _path(descriptor))
+    if file.size != descriptor["size"]:
+        raise refused(f"layer {descriptor['digest']} has {file.size} bytes, its manifest says {descriptor['size']}")
+    return file
 
 
 def _path(descriptor: Descriptor) -> str:
