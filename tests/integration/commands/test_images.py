@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
@@ -376,6 +377,28 @@ class TestPrune:
     def test_a_bad_filter_is_one_line(self, own, option):
         result = own("image", "prune", "-f", "--filter", option)
         assert (result.rc, len(result.stderr.splitlines())) == (1, 1)
+
+    def test_beside_what_is_loaded_and_run(self, own, machine, directory, made):
+        """Prune all the time: an image that comes in is whole or not there, and so is one that a container starts from.
+        The two meet at the store's lock only."""
+        assert own("save", "-o", f"{directory}/two.tar", "two:a").rc == 0
+        assert own("rmi", "-f", made[1]).rc == 0
+        env = {"MYDOCKER_ROOT": f"{directory}/root", "MYDOCKER_RUN": f"{directory}/run"}
+        prune = f"{machine.program} image prune -af"
+        forever = f"until [ -e {directory}/stop ]; do {prune} || exit 1; sleep 0.1; done >{directory}/log"
+        with subprocess.Popen(["sh", "-c", forever], env={**os.environ, **env}, stderr=subprocess.PIPE) as pruner:
+            try:
+                for _ in range(12):
+                    loaded = own("load", "-q", "-i", f"{directory}/two.tar")
+                    assert (loaded.rc, loaded.stderr) == (0, "")
+                    result = own("run", "--rm", "--net", "none", "two:a", "stat", "-c", "%s", "/size")
+                    gone = "neither an image" in result.stderr or "just been removed" in result.stderr
+                    assert gone or result.stdout == "2000\n", result.stderr
+            finally:
+                Path(directory, "stop").touch()
+                _, complaints = pruner.communicate(timeout=30)
+        assert (pruner.returncode, complaints) == (0, b"")
+        assert "untagged: two:a" in Path(directory, "log").read_text()
 
 
 DOCKERFILE = """
