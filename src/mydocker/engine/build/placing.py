@@ -143,8 +143,7 @@ class Target:
 
     def put_file(self, path: str, content: int, info: os.stat_result) -> None:
         """Copy a regular file. content: a descriptor of it. info: its fstat; the file must stay as that says."""
-        directory, name = self._make_way(path)
-        descriptor = os.open(name, _NEW, 0o600, dir_fd=directory)
+        descriptor = self._create(path)
         try:
             if info.st_size <= _SMALL and info.st_blocks * 512 >= info.st_size:
                 files.write_all(descriptor, _read(content, info.st_size))
@@ -162,8 +161,7 @@ class Target:
 
     def put_content(self, path: str, content: bytes) -> None:
         """Make a file of a heredoc."""
-        directory, name = self._make_way(path)
-        descriptor = os.open(name, _NEW, 0o600, dir_fd=directory)
+        descriptor = self._create(path)
         try:
             files.write_all(descriptor, content)
             if self.owner:
@@ -198,6 +196,15 @@ class Target:
             os.mknod(name, stat.S_IFMT(info.st_mode) | 0o600, info.st_rdev, dir_fd=directory)
             self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), owner, self.mode)
         os.utime(name, ns=(info.st_mtime_ns, info.st_mtime_ns), dir_fd=directory, follow_symlinks=False)
+
+    def _create(self, path: str) -> int:
+        """Make a new, empty file. Returns its descriptor."""
+        directory, name = self._directory_of(path)
+        try:
+            return os.open(name, _NEW, 0o600, dir_fd=directory)
+        except FileExistsError:
+            self._make_way(path)
+            return os.open(name, _NEW, 0o600, dir_fd=directory)
 
     def _make_way(self, path: str) -> tuple[int, str]:
         """Remove the file that a new one replaces. Returns the directory's descriptor and the name."""
