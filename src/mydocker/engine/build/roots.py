@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mydocker.ops.base import Op
 
 # Where a container's changes are, by driver: the root of an image without layers, for which there is nothing to mount.
-_WITHOUT_LAYERS = {"overlay": "upper", "aufs": "rw"}
+_WITHOUT_LAYERS = {"aufs": "rw", "copy": "rootfs"}
 
 
 @record
@@ -36,4 +36,4 @@ class Root:
     def path(self) -> str:
         if self.layers:
             return f"{self.directory}/rootfs"
-        return f"{self.directory}/{_WITHOUT_LAYERS.get(self.driver.name, 'rootfs')}"
+        return f"{self.directory}/{_WITHOUT_LAYERS.get(self.driver.name, 'upper')}"

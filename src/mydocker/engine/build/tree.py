@@ -12,6 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from mydocker import paths
 from mydocker.engine.build import globs
 from mydocker.image.layer import Entry
 from mydocker.kernel import files
@@ -81,6 +82,14 @@ def open_directory(path: str) -> Opened:
     return Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
 def open_file(entry: Entry) -> int:
     """Open a regular file. Raises OSError for a link or another file that has taken its place."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -92,10 +101,12 @@ def open_file(entry: Entry) -> int:
 
 
 class Tree:
-    """An open tree. name: for messages, such as "the build context". ignore: the rules of what it does not have."""
+    """An open tree. name: for messages, such as "the build context". ignore: the rules of what it does not have. The
+    store of mydocker is never entered: a copy of it would grow while it is copied."""
 
     def __init__(self, root: int, name: str, ignore: Ignore | None = None) -> None:
         self.root = root
+        self._store = _inode(paths.ROOT)
         self.name = name
         self.ignore = ignore
 
@@ -185,7 +196,7 @@ class Tree:
                     is_directory = stat.S_ISDIR(info.st_mode)
                     below_top = child[len(top) :].lstrip("/")
                     verdict = max(self._verdict(child, is_directory), select(below_top, is_directory))
-                    if verdict == SKIP:
+                    if verdict == SKIP or (is_directory and (info.st_dev, info.st_ino) == self._store):
                         continue
                     if is_directory:
                         below.append((child, verdict))
