@@ -67,7 +67,8 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
             container = (running or own)[0].container[:12]
             raise Conflict(f"image '{reference}' is used by the {state} container {container}", hint)
         if not by_name and not force and (len(image.names) > 1 or len(set(map(repository, going))) > 1):
-            raise Conflict(f"image '{reference}' has {len(going)} names: {', '.join(going)}", "remove them, or use -f")
+            shown = image.names if len(image.names) > 1 else going
+            raise Conflict(f"image '{reference}' has {len(shown)} names: {', '.join(shown)}", "remove them, or use -f")
         for each in going:
             rows = _without(rows, each)
         lines = [f"Untagged: {each}" for each in going]

@@ -756,6 +756,33 @@ class TestStore:
         assert blobs(places) == set()
         assert os.listdir(places / "layers") == []
 
+    def test_a_registrys_digest_is_removed_like_a_name(self, places):
+        """As docker does with an image that was pulled by two tags and a digest."""
+        made = imported(("a", b"1"), name="h:5000/x:1")
+        of_x, of_y = (f"{name}@sha256:{digit * 64}" for name, digit in (("h:5000/x", "1"), ("y", "2")))
+        for digest in (of_x, of_y):
+            writer.note_digest(made.id, digest)
+        writer.tag(made.id, "h:5000/x:2")
+        assert store.resolve(of_x).repo_digests == [of_x, of_y]
+        with pytest.raises(Conflict, match="has 2 names: h:5000/x:1, h:5000/x:2"):
+            removal.remove(made.id, False, list)
+        assert removal.remove("h:5000/x:2", False, list) == ["Untagged: h:5000/x:2"]
+        with pytest.raises(Conflict, match="names: "):  # in two repositories
+            removal.remove(made.id, False, list)
+        assert removal.remove("h:5000/x:1", False, list) == ["Untagged: h:5000/x:1", f"Untagged: {of_x}"]
+        assert store.resolve(of_y).names == []
+        assert removal.remove(of_y, False, list) == [
+            f"Untagged: {of_y}", f"Deleted: {made.id}", f"Deleted: {made.layers[0]}",
+        ]  # fmt: skip
+        assert blobs(places) == set()
+
+    def test_an_image_with_one_tag_and_its_digest_is_removed_by_id(self, places):
+        made = imported(("a", b"1"), name="x:1")
+        digest = f"x@sha256:{'1' * 64}"
+        writer.note_digest(made.id, digest)
+        assert removal.remove(made.id[7:], False, list)[:2] == ["Untagged: x:1", f"Untagged: {digest}"]
+        assert blobs(places) == set()
+
     def test_a_name_is_moved_and_the_old_image_stays_without_a_name(self, places):
         one, two = imported(("a", b"1")), imported(("a", b"2"))
         assert store.resolve("img").id == two.id
