@@ -96,6 +96,28 @@ class Pulling(_Lines):
             self.show(at, "Extracting" if count >= size else f"Downloading {self.bar(count, size)}")
 
 
+class Loading(_Lines):
+    """Show images that are loaded, on a terminal only: the layers that the store lacks."""
+
+    def begin(self, layers: list[tuple[str, int]]) -> None:
+        """layers: diff IDs and sizes of the blobs, bottom first."""
+        self._layers = layers
+        self._lines: dict[int, int] = {}  # a layer's place -> its line
+        self._there: set[int] = set()
+
+    def advance(self, at: int, state: str, count: int) -> None:
+        """state: as in image/taking.py."""
+        if state == "exists":
+            self._there.add(at)
+        elif self.rewritten:
+            if not self._lines:
+                missing = [place for place in range(len(self._layers)) if place not in self._there]
+                self._lines = {place: line for line, place in enumerate(missing)}
+                self.start([self._layers[place][0] for place in missing], ["Loading layer"] * len(missing))
+            size = self._layers[at][1]
+            self.show(self._lines[at], f"Loading layer {self.bar(size if state == 'done' else count, size)}")
+
+
 class Pushing(_Lines):
     """Show images that are pushed: the top layer first."""
 

@@ -22,11 +22,20 @@ from mydocker.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Protocol
 
-    from mydocker.image.intake import Progress
     from mydocker.image.platform import Platform
     from mydocker.image.sources.base import Place, Source
+
+    class Watcher(Protocol):
+        def begin(self, layers: list[tuple[str, int]]) -> None:
+            """Take note of the next image. layers: diff IDs and sizes of the blobs, bottom first."""
+
+        def advance(self, at: int, state: str, count: int) -> None:
+            """Take note of a layer: see Progress in image/taking.py."""
+
+
+_MAX_LAYERS = 500  # as many as overlay stacks; docker makes 127 at most
 
 
 @record
@@ -38,7 +47,7 @@ class Loaded:
     tag: str
 
 
-def load(path: str, platform: str = "", progress: Progress | None = None) -> Iterator[Loaded]:
+def load(path: str, platform: str, watcher: Watcher) -> Iterator[Loaded]:
     """Load the images of an archive, and yield each when it is in the store. path: a file or a directory that is an OCI
     layout; "" for stdin. platform: the one to choose where there are several, this machine's by default; others are an
     error only if one is given.
@@ -47,14 +56,14 @@ def load(path: str, platform: str = "", progress: Progress | None = None) -> Ite
     wanted = platforms.parse(platform)
     if path and os.path.isdir(path):
         with Directory(path) as directory:
-            yield from _take(directory, wanted, bool(platform), progress)
+            yield from _take(directory, wanted, bool(platform), watcher)
         return
     source = _open(path)
     with writer.Workspace() as work:
         kept = f"{work.path}/archive"
         os.mkdir(kept, 0o700)
         with Archive(source, kept, config.load()["image_size"]) as archive:
-            yield from _take(archive, wanted, bool(platform), progress)
+            yield from _take(archive, wanted, bool(platform), watcher)
 
 
 def _open(path: str) -> io.FileIO:
@@ -68,14 +77,17 @@ def _open(path: str) -> io.FileIO:
         raise HostError(f"can't read {path}: {os.strerror(error.errno or 0).lower()}", "give an archive") from None
 
 
-def _take(place: Place, wanted: Platform, strict: bool, progress: Progress | None) -> Iterator[Loaded]:
+def _take(place: Place, wanted: Platform, strict: bool, watcher: Watcher) -> Iterator[Loaded]:
     for source in _sources(place, wanted):
         _check_platform(intake.parsed(source.config, "config"), source, wanted if strict else None)
         diff_ids = intake.diff_ids_of(source.config)
         if len(diff_ids) != len(source.layers):
             raise intake.refused(f"its config has {len(diff_ids)} layers, its manifest {len(source.layers)}")
+        if len(diff_ids) > _MAX_LAYERS:
+            raise intake.refused(f"it has {len(diff_ids)} layers, {_MAX_LAYERS} is the most")
         layers = [intake.Layer(row, diff_id, blob.open) for (row, blob), diff_id in zip(source.layers, diff_ids)]
-        image = intake.take(source.config, layers, source.names, source.manifest, progress=progress)
+        watcher.begin([(diff_id, blob.size) for (_, blob), diff_id in zip(source.layers, diff_ids)])
+        image = intake.take(source.config, layers, source.names, source.manifest, progress=watcher.advance)
         yield Loaded(image.id, source.names, source.tag)
 
 

@@ -140,6 +140,18 @@ def test_terminals_are_refused_as_by_docker(mydocker, loaded, name):
             assert terminal.wait() == 1
 
 
+def test_progress_is_shown_on_a_terminal_only(mydocker, directory, name):
+    Path(directory, "archive").write_bytes(packed(docker_old(image(f"{name}:1"))))
+    for words, shown in ((["-q"], False), ([], True)):
+        with mydocker.terminal("load", "-i", f"{directory}/archive", *words) as terminal:
+            text = terminal.expect(f"Loaded image: {name}:1")
+            assert terminal.wait() == 0
+        for layer in (BASE, TOP):
+            line = f"{digest(layer)[7:19]}: Loading layer  10.24kB/10.24kB"
+            assert (line in text) == shown, text
+        mydocker.ok("rmi", f"{name}:1")
+
+
 # --- hostile archives -------------------------------------------------------------------------------------------------
 
 OUTSIDE = "/tmp/mydocker-test-outside"
@@ -166,6 +178,13 @@ def with_config(made: Image, **config) -> dict[str, object]:
     return docker_old(Image(made.layers, made.names, config))
 
 
+def with_many_layers(count: int) -> dict[str, object]:
+    """An archive in which one layer's tar is named as all layers."""
+    config = Image([TOP] * count, []).config_data
+    row = {"Config": "config.json", "RepoTags": ["evil:1"], "Layers": ["layer.tar"] * count}
+    return {"config.json": config, "layer.tar": TOP, "manifest.json": json.dumps([row]).encode()}
+
+
 EVIL = image("evil:1")
 HOSTILE = {
     "a member outside": {**docker_old(EVIL), f"../../../../../..{OUTSIDE}": b"x"},
@@ -185,6 +204,7 @@ HOSTILE = {
     "other layers": with_config(EVIL, rootfs={"type": "layers", "diff_ids": [digest(BASE), digest(b"")]}),
     "no digests": with_config(EVIL, rootfs={"type": "layers", "diff_ids": ["../../x", "sha256:"]}),
     "no rootfs": with_config(EVIL, rootfs=None),
+    "too many layers": with_many_layers(501),
     "another system": with_config(EVIL, os="windows"),
     "a config that is text": with_config(EVIL, config="text"),
     "a layer cut off": with_layer(image("evil:1", compression="gzip"), COMPRESS["gzip"](TOP)[:-10]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mydocker.cli import progress
 from mydocker.cli.streams import note
 from mydocker.engine import archives
 
@@ -16,7 +17,8 @@ def save(params: dict[str, Any]) -> int:
 
 
 def load(params: dict[str, Any]) -> int:
-    for image in archives.load(params["input"] or "", params["platform"] or ""):
+    watcher = progress.Quiet() if params["quiet"] else progress.Loading()
+    for image in archives.load(params["input"] or "", params["platform"] or "", watcher):
         for name in image.names:
             print(f"Loaded image: {name}", flush=True)
         if not image.names:
