@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MIN_LOG = 4096  # bytes
-_DRIVERS = ("overlay", "aufs", "copy")  # those of image/drivers/choice.py
+_DRIVERS = ("overlay", "erofs", "aufs", "copy")  # those of image/drivers/choice.py
 
 # key -> (default, meaning)
 KEYS: dict[str, tuple[Any, str]] = {

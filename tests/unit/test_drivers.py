@@ -152,17 +152,19 @@ class TestChoice:
         assert "default" in why
 
     def test_aufs_where_overlay_fails_and_the_kernel_has_it(self, host):
-        host(overlay="broken", aufs="")
+        host(overlay="broken", erofs="", aufs="")
+        assert choice.choose("")[0].name == "erofs"
+        host(erofs="old")
         driver, why = choice.choose(None)
-        assert (driver.name, why) == ("aufs", "no overlay: broken")
+        assert (driver.name, why) == ("aufs", "no overlay: broken; no erofs: old")
 
     def test_copy_works_everywhere_and_the_reason_is_returned(self, host):
-        host(overlay="broken", aufs="missing")
+        host(overlay="broken", erofs="old", aufs="missing")
         driver, why = choice.choose("")
-        assert (driver.name, why) == ("copy", "no overlay: broken; no aufs: missing")
+        assert (driver.name, why) == ("copy", "no overlay: broken; no erofs: old; no aufs: missing")
 
     def test_what_is_configured_is_used_or_an_error(self, host):
-        host(overlay="", aufs="missing")
+        host(overlay="", erofs="", aufs="missing")
         assert choice.choose("copy")[0].name == "copy"
         with pytest.raises(HostError, match="aufs does not work here: missing"):
             choice.choose("aufs")

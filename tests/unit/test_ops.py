@@ -23,6 +23,7 @@ from mydocker.ops.cgroup import (
     MakeCgroups,
     WriteCgroup,
 )
+from mydocker.ops.erofs import MountIndex
 from mydocker.ops.namespaces import (
     AwaitMonitor,
     JoinNamespaces,
@@ -94,6 +95,7 @@ SAMPLES = [
     RemountReadOnly("/r", ODD),
     RootReadOnly(ODD),
     FillVolume("/r", ODD, "/volume"),
+    MountIndex(ODD, [ODD, "/data"], "/r"),
     MakeDevice("/r", ODD, "c", 1, 3, 0o666),
     MakeLink("/r", "pts/ptmx", ODD),
     MarkRoot(ODD),

@@ -13,7 +13,7 @@ from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
-from mydocker.kernel.files import open_in_root, write_new
+from mydocker.kernel.files import write_new
 from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.image.drivers.base import Driver
     from mydocker.image.store import Image
     from mydocker.kernel.locks import Lock
     from mydocker.model.host import HostFacts
@@ -107,16 +108,21 @@ def draft(options: CreateRequest, facts: HostFacts) -> Draft:
     """Plan a container. Every error in a request is raised here, before anything has changed, except that a missing
     busybox image is built. options: the request as typed, not yet complete()."""
     images: dict[str, Image] = {}
+    settings = config.load()
+    driver, _ = choice.choose(settings["storage_driver"], try_it=not options.dry_run)
 
     def is_image(word: str) -> bool:
         try:
-            images[word] = lookup.find(word, make=not options.dry_run)
+            images[word] = lookup.find(word, not options.dry_run, driver)
         except NotFound:
             return False
         return True
 
-    name, command = resolve_words(options.words, is_image, _is_default_command, store.how_to_get)
-    image = images.get(name) or lookup.find(name, make=not options.dry_run)
+    def is_default_command(word: str) -> bool:
+        return _is_default_command(word, driver)
+
+    name, command = resolve_words(options.words, is_image, is_default_command, store.how_to_get)
+    image = images.get(name) or lookup.find(name, not options.dry_run, driver)
     request = complete(options, name, command, image.config.get("config") or {})
     if request.platform:
         from mydocker.image import platform
@@ -125,8 +131,6 @@ def draft(options: CreateRequest, facts: HostFacts) -> Draft:
     notes = [*_busybox_note(request), *endpoints.check(request)]
     shared = _shared(request)
     container_id = os.urandom(32).hex()
-    settings = config.load()
-    driver, _ = choice.choose(settings["storage_driver"], try_it=not options.dry_run)
     anonymous = {mount["source"]: mount["anonymous"] for mount in request.mounts if mount["type"] == "volume"}
     sources = {name: volumes.path(name) for name in anonymous}
     for mount in request.mounts:
@@ -171,24 +175,13 @@ def _shared(request: CreateRequest) -> tuple[str, str, str] | None:
     return other.name, load_spec(other).get("hostname", ""), other.directory
 
 
-def _is_default_command(word: str) -> bool:
+def _is_default_command(word: str, driver: Driver) -> bool:
     """True if the default image has an executable of that name in its PATH."""
-    image = lookup.find(references.BUSYBOX)
+    image = lookup.find(references.BUSYBOX, driver=driver)
     rows = (image.config.get("config") or {}).get("Env") or []
     path = next((row[5:] for row in rows if row.startswith("PATH=")), spec.PATH)
     candidates = [word] if "/" in word else [f"{directory}/{word}" for directory in path.split(":")]
-    for layer in image.layers:
-        root = os.open(paths.layer(layer), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for candidate in candidates:
-                try:
-                    os.close(open_in_root(root, candidate, os.O_PATH))
-                    return True
-                except OSError:
-                    continue
-        finally:
-            os.close(root)
-    return False
+    return driver.holds(image.layers, candidates)
 
 
 def create(draft: Draft) -> Container:
@@ -199,7 +192,7 @@ def create(draft: Draft) -> Container:
         name, lock = _reserve(draft.id, draft.request.name)
         with lock:
             try:
-                with store.keep(draft.image):
+                with store.keep(draft.image, draft.driver):
                     container = _write(draft, name)
                 state.commit(draft.id)
             except BaseException:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.model.container import Container
 
-_WRITTEN = {"overlay": "upper", "aufs": "rw"}  # the driver's directory for a container's changes
+_WRITTEN = {"erofs": "upper", "overlay": "upper", "aufs": "rw"}  # the driver's directory for a container's changes
 
 
 def of(container: Container) -> tuple[int, int]:

@@ -106,7 +106,7 @@ def make(work: writer.Workspace, write: Callable[[BinaryIO], object], below: lis
         files.remove_tree(directory)
         os.unlink(blob)
         return {}, ""
-    unpacking.complete(directory, bare, [paths.layer(lower, driver.form) for lower in reversed(below)])
+    _complete(driver, directory, bare, [paths.layer(lower, driver.form) for lower in reversed(below)])
     chain_id: str = store.chain_ids([*below[-1:], descriptor["digest"]])[-1]
     os.rename(directory, f"{work.layers}/{layer_name(chain_id, driver)}")
     return descriptor, chain_id
@@ -116,26 +116,40 @@ def store_plain(source: Stream, work: writer.Workspace) -> dict[str, Any]:
     """Store a root file system's plain tar as an image's only layer, and unpack it meanwhile. Returns its
     descriptor."""
     driver = driver_in_use()
-    descriptor, directory, _ = _store(source, work, driver, unpacking.unpack)
+    descriptor, directory, bare = _store(source, work, driver, unpacking.unpack, is_layer=False)
+    _complete(driver, directory, bare, [])
     os.rename(directory, f"{work.layers}/{layer_name(descriptor['digest'], driver)}")
     return descriptor
 
 
 def _store(
-    source: Stream, work: writer.Workspace, driver: Driver, unpack: Callable[[Stream, str], list[str]]
-) -> tuple[dict[str, Any], str, list[str]]:
+    source: Stream,
+    work: writer.Workspace,
+    driver: Driver,
+    unpack: Callable[[Stream, str], list[Any]],
+    is_layer: bool = True,
+) -> tuple[dict[str, Any], str, list[Any]]:
     """Store a plain tar in the form that the driver uses. Returns (its descriptor, the driver's directory, the
     directories that it lacks)."""
-    blob, directory, bare = f"{work.path}/blob", f"{work.path}/directory", []
+    blob, directory = f"{work.path}/blob", f"{work.path}/directory"
+    bare: list[Any] = []
     os.mkdir(directory, 0o700)
     with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:
         if not driver.form:
             bare = unpack(reader, directory)
         digest = tee.finish()
     if driver.form:
-        cast("Indexing", driver).index_layer(blob, directory)
+        bare = cast("Indexing", driver).index_layer(blob, directory, is_layer)
     os.rename(blob, f"{work.blobs}/{digest[7:]}")
     return {"mediaType": store.LAYER, "digest": digest, "size": tee.size}, directory, bare
+
+
+def _complete(driver: Driver, directory: str, bare: list[Any], below: list[str]) -> None:
+    """Finish a layer in the form that the driver uses. below: the directories of those below, top first."""
+    if driver.form:
+        cast("Indexing", driver).complete_layer(directory, bare, below)
+    elif bare:
+        unpacking.complete(directory, bare, below)
 
 
 def _is_empty(tar: str) -> bool:
@@ -210,15 +224,18 @@ def _digests(descriptors: list[dict[str, Any]]) -> list[str]:
 def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[str], progress: Progress) -> list[Taking]:
     """Read the layers that the store lacks, side by side."""
     driver = driver_in_use()
-    jobs = [Taking(at, *pair, work, driver, progress) for at, pair in enumerate(zip(layers, chain_ids))]
+    lacking = driver.missing(chain_ids)
+    jobs = [
+        Taking(at, *pair, at not in lacking, work, driver, progress) for at, pair in enumerate(zip(layers, chain_ids))
+    ]
     new = [job for job in jobs if job.is_missing]
     for job in jobs:
         if not job.is_missing:
             progress(job.at, EXISTS, job.descriptor["size"])
     workers.run(new)
     for job in new:
-        if job.bare:
-            unpacking.complete(job.directory, job.bare, [lower.directory for lower in reversed(jobs[: job.at])])
+        if not job.is_ready:
+            _complete(driver, job.directory, job.bare, [lower.directory for lower in reversed(jobs[: job.at])])
     return jobs
 
 

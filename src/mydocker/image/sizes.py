@@ -15,6 +15,8 @@ from mydocker import paths
 from mydocker.image import layer, store
 from mydocker.kernel import files
 
+INDEXED = "erofs"  # the form of layers that are not unpacked (image/erofs/)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
@@ -46,7 +48,11 @@ def _if_there(chain_id: str) -> int | None:
 
 def _of_layer(chain_id: str) -> int:
     """Read the recorded size; measure and record it where another program or an older mydocker has not. Raises
-    FileNotFoundError for a layer that is not unpacked."""
+    FileNotFoundError for a layer that is not unpacked and has no index."""
+    try:
+        return int(os.getxattr(paths.layer(chain_id, INDEXED), files.SIZE))
+    except (OSError, ValueError):
+        pass
     path = paths.layer(chain_id)
     try:
         return int(os.getxattr(path, files.SIZE))

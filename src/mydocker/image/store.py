@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.image.drivers.base import Driver
+
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -340,11 +342,11 @@ def lock(shared: bool = False) -> Lock:
     return Lock(paths.IMAGES, DIRECTORY, shared=shared)
 
 
-def keep(image: Image) -> Lock:
+def keep(image: Image, driver: Driver) -> Lock:
     """Lock the store so that the image is not removed, until a container's record refers to it. Raises NotFound if it
     has been removed since it was looked up."""
     shared = lock(shared=True)
-    if not all(os.path.isdir(paths.layer(chain_id)) for chain_id in image.layers):
+    if driver.missing(image.layers):
         shared.release()
         raise NotFound(f"image {image.id[:19]} has just been removed", "import it again")
     return shared

@@ -45,10 +45,10 @@ class Layer:
 class Taking:
     """The job of one layer. descriptor: of its blob in the store. directory: what the driver uses of it, in the
     workspace or, if it was there, in the store. name: the directory's. bare: directories that the archive lacks
-    (unpacking.py). is_missing: there is something to do."""
+    (unpacking.py). is_ready: the driver has the layer. is_missing: there is something to do."""
 
     def __init__(
-        self, at: int, layer: Layer, chain_id: str, work: Workspace, driver: Driver, progress: Progress
+        self, at: int, layer: Layer, chain_id: str, is_ready: bool, work: Workspace, driver: Driver, progress: Progress
     ) -> None:
         self.at = at
         self.descriptor = layer.descriptor
@@ -59,13 +59,13 @@ class Taking:
         self._driver = driver
         self._progress = progress
         self._source: BinaryIO | None = None
-        self.bare: list[str] = []
+        self.bare: list[Any] = []
         self._blob = f"{work.path}/blob.{at}"
-        self._is_ready = os.path.isdir(self.directory)
-        if not self._is_ready:
+        self.is_ready = is_ready
+        if not is_ready:
             self.directory = f"{work.layers}/{self.name}"
         self._stored = self._find_blob()
-        self.is_missing = not (self._stored and self._is_ready)
+        self.is_missing = not (self._stored and self.is_ready)
 
     def _find_blob(self) -> str:
         """Return the path of the layer's blob in the store, "" if it is not there. The plain tar does, too, if that is
@@ -84,7 +84,7 @@ class Taking:
 
     def prepare(self) -> None:
         self._source = io.FileIO(self._stored) if self._stored else self._layer.open()
-        if not self._is_ready:
+        if not self.is_ready:
             os.mkdir(self.directory, 0o700)
 
     def advance(self, count: int) -> None:
@@ -95,7 +95,7 @@ class Taking:
             self._source.close()
             self._source = None
 
-    def done(self, result: tuple[dict[str, Any], list[str]]) -> None:
+    def done(self, result: tuple[dict[str, Any], list[Any]]) -> None:
         self.descriptor, self.bare = result
         if not self._stored:
             os.rename(self._blob, f"{self._work.blobs}/{self.descriptor['digest'][7:]}")
@@ -103,7 +103,7 @@ class Taking:
 
     # --- in the worker
 
-    def work(self, report: Callable[[int], None]) -> tuple[dict[str, Any], list[str]]:
+    def work(self, report: Callable[[int], None]) -> tuple[dict[str, Any], list[Any]]:
         """Read the layer. Returns (descriptor, bare)."""
         assert self._source
         blob = _Blob(self._source, self.descriptor["size"], report)
@@ -122,9 +122,9 @@ class Taking:
                     failure = error
                 digest = packed.finish()
         self._check(digest, diff_id or digest, blob.size, failure)
-        if self._driver.form and not self._is_ready:
+        if self._driver.form and not self.is_ready:
             tar = self._blob if keep_plain or keep else self._stored
-            cast("Indexing", self._driver).index_layer(tar, self.directory)
+            self.bare = cast("Indexing", self._driver).index_layer(tar, self.directory)
         if keep_plain and keep:
             return _plain(diff_id, size), self.bare
         kind = self.descriptor.get("mediaType") or store.LAYER
@@ -137,7 +137,7 @@ class Taking:
             return tee.finish(), tee.size
 
     def _unpack(self, plain: Stream) -> None:
-        if not (self._is_ready or self._driver.form):
+        if not (self.is_ready or self._driver.form):
             self.bare = unpacking.unpack_layer(plain, self.directory)
 
     def _check(self, digest: str, diff_id: str, size: int, failure: MydockerError | None) -> None:

@@ -29,10 +29,14 @@ class Reader:
     """Iterates over an archive's entries; `copy_content` is for the current one.
 
     Raises InvalidArgument if the stream is not a tar, is damaged or ends within an entry. The end mark may be missing,
-    and no bytes at all are an archive without entries: docker takes both."""
+    and no bytes at all are an archive without entries: docker takes both.
+
+    position: bytes that have been read. At an entry, that is where its content begins."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._seekable = stream.seekable()
+        self.position = 0
         self._content = 0  # bytes of the current entry's content that are still to be read
         self._padding = 0
         self._buffer = memoryview(bytearray(CHUNK))
@@ -62,18 +66,21 @@ class Reader:
             if not count:
                 raise _truncated()
             write_all(descriptor, self._buffer[:count])
+            self.position += count
             length -= count
 
     def _read(self, length: int) -> bytes:
         data = self._stream.read(length)
+        self.position += len(data)
         if len(data) != length:
             raise _truncated()
         return data
 
     def _skip_content(self) -> None:
         left = self._content + self._padding
-        if left > CHUNK and self._stream.seekable():
+        if left > tar.BLOCK and self._seekable:
             self._stream.seek(left - 1, os.SEEK_CUR)
+            self.position += left - 1
             left = 1  # the last byte is read, so that a cut is noticed
         while left:
             left -= len(self._read(min(left, CHUNK)))
@@ -97,6 +104,7 @@ class Reader:
         while True:
             self._skip_content()
             block = self._stream.read(tar.BLOCK)
+            self.position += len(block)
             if not block:
                 return None
             if len(block) < tar.BLOCK:

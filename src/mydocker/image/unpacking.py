@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _IN_ROOT = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_XDEV
 _PARENT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_NO_OWNER = (1 << 32) - 1  # for chown(2) that means "leave the owner as it is"
-_LARGEST_DEVICE = 0xFFF, 0xFFFFF  # major and minor number: the kernel would cut off what is above
+NO_OWNER = (1 << 32) - 1  # for chown(2) that means "leave the owner as it is"
+LARGEST_DEVICE = 0xFFF, 0xFFFFF  # major and minor number: the kernel would cut off what is above
 
 # Root file systems are shipped with the devices of every /dev. They are left out, as a container's own /dev takes their
 # place. Other devices are made, and the container's device cgroup decides what it may do with them.
-_STANDARD_DEVICES = {
+STANDARD_DEVICES = {
     "dev/null": (1, 3),
     "dev/zero": (1, 5),
     "dev/full": (1, 7),
@@ -41,7 +41,7 @@ _STANDARD_DEVICES = {
     "dev/ptmx": (5, 2),
 }
 _UNKNOWN = "/"  # never the path of a directory in the archive: those are relative
-_REASONS = {
+REASONS = {
     errno.ENOENT: "its path has a link to a file that does not exist",
     errno.ELOOP: "its path has a loop of links",
     errno.ENOTDIR: "its parent is not a directory",
@@ -132,10 +132,10 @@ class _Unpacker:
                 except OSError as error:
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
                         raise files.no_space(entry.name, error) from None
-                    why = _REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
-                    raise _refused(entry.name, why) from None
+                    why = REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+                    raise refused(entry.name, why) from None
                 except OverflowError:
-                    raise _refused(entry.name, "a number is out of range") from None
+                    raise refused(entry.name, "a number is out of range") from None
             for path, time in self.times.items():
                 self._set_time(path, time)
         finally:
@@ -152,29 +152,29 @@ class _Unpacker:
             os.close(directory)
 
     def _entry(self, reader: Reader, entry: tar.Entry) -> None:
-        path = _safe_path(entry.name)
+        path = safe_path(entry.name)
         above, _, name = path.rpartition("/")
         if self.merges and path == "." and entry.type == tar.DIR:
             return
         if self.owner:
             entry.uid, entry.gid = self.owner
-        if not (0 <= entry.uid < _NO_OWNER and 0 <= entry.gid < _NO_OWNER):
-            raise _refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
+        if not (0 <= entry.uid < NO_OWNER and 0 <= entry.gid < NO_OWNER):
+            raise refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
         hidden = [part for part in path.split("/") if part.startswith(layer.WHITEOUT)]
         if hidden:
             if not self.is_layer or hidden != [name]:
-                raise _refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
+                raise refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
             self._whiteout(self._directory(above), above, name)
         elif entry.type == tar.DIR:
             self._make_directory(above, name, path, entry)
         elif path == ".":
-            raise _refused(entry.name, "the root is a directory")
+            raise refused(entry.name, "the root is a directory")
         elif entry.type == tar.FILE:
             self._make(above, name, lambda directory: _make_file(directory, name, reader, entry))
             self.size += entry.size
         elif entry.type == tar.SYMLINK:
             if not entry.target or "\0" in entry.target:
-                raise _refused(entry.name, "a link without a target")
+                raise refused(entry.name, "a link without a target")
             self._make(above, name, lambda directory: os.symlink(entry.target, name, dir_fd=directory))
             self.size += len(os.fsencode(entry.target))
             os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
@@ -185,11 +185,11 @@ class _Unpacker:
             self._make(above, name, lambda directory: os.mkfifo(name, 0o600, dir_fd=directory))
             _set_metadata(self.parent_fd, name, entry)
         elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
-            if entry.type != tar.CHARACTER or _STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
+            if entry.type != tar.CHARACTER or STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
                 self._make(above, name, lambda directory: _make_device(directory, name, entry))
                 _set_metadata(self.parent_fd, name, entry)
         else:
-            raise _refused(entry.name, f"an entry of the unknown type {entry.type!r}")
+            raise refused(entry.name, f"an entry of the unknown type {entry.type!r}")
 
     def _make(self, above: str, name: str, make: Callable[[int], None]) -> None:
         """Make a file of any type in the directory `above`. Of two of one name, the last wins; a directory is never
@@ -216,7 +216,7 @@ class _Unpacker:
                 os.mkdir(name, 0o700, dir_fd=directory)
                 _set_opaque(directory, name)
             elif not stat.S_ISDIR(there.st_mode):
-                raise _refused(entry.name, "a directory over an earlier entry that is not a directory") from None
+                raise refused(entry.name, "a directory over an earlier entry that is not a directory") from None
         _set_metadata(directory, name, entry)
         _set_attributes(f"/proc/self/fd/{directory}/{name}", entry)
         self.times[path] = entry.time
@@ -224,15 +224,15 @@ class _Unpacker:
 
     def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
         """Make a hard link to an earlier entry. If that is a symbolic link, it is not followed."""
-        target = _safe_path(entry.target, entry.name)
+        target = safe_path(entry.target, entry.name)
         if target == path:
-            raise _refused(entry.name, "a hard link to itself")
+            raise refused(entry.name, "a hard link to itself")
         target_above, _, target_name = target.rpartition("/")
         try:
             source = self._open(target_above, _PARENT)
             try:
                 if stat.S_ISDIR(os.stat(target_name, dir_fd=source, follow_symlinks=False).st_mode):
-                    raise _refused(entry.name, f"a hard link to a directory: {entry.target}")
+                    raise refused(entry.name, f"a hard link to a directory: {entry.target}")
                 self._make(
                     above,
                     name,
@@ -243,7 +243,7 @@ class _Unpacker:
             finally:
                 os.close(source)
         except FileNotFoundError:
-            raise _refused(entry.name, f"a hard link to a file that is not in the archive: {entry.target}") from None
+            raise refused(entry.name, f"a hard link to a file that is not in the archive: {entry.target}") from None
 
     def _whiteout(self, directory: int, above: str, name: str) -> None:
         if name == layer.OPAQUE_MARK:
@@ -251,7 +251,7 @@ class _Unpacker:
             return
         hidden = name[len(layer.WHITEOUT) :]
         if hidden in ("", ".", "..") or hidden.startswith(layer.WHITEOUT):
-            raise _refused(f"{above}/{name}", "a whiteout without a name")
+            raise refused(f"{above}/{name}", "a whiteout without a name")
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=directory)
         except FileExistsError:
@@ -294,7 +294,7 @@ class _Unpacker:
                 os.close(directory)
 
 
-def _safe_path(name: str, entry: str = "") -> str:
+def safe_path(name: str, entry: str = "") -> str:
     """Turn a name from the archive into a plain relative path, "." for the root. A `..` removes the part before it,
     even if that is a link, as with docker. entry: the entry that holds the name, if it is not its own."""
     parts: list[str] = []
@@ -306,7 +306,7 @@ def _safe_path(name: str, entry: str = "") -> str:
         elif part not in ("", "."):
             parts.append(part)
     if outside:
-        raise _refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
+        raise refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
     return "/".join(parts) or "."
 
 
@@ -324,8 +324,8 @@ def _make_file(directory: int, name: str, reader: Reader, entry: tar.Entry) -> N
 
 
 def _make_device(directory: int, name: str, entry: tar.Entry) -> None:
-    if not (0 <= entry.major <= _LARGEST_DEVICE[0] and 0 <= entry.minor <= _LARGEST_DEVICE[1]):
-        raise _refused(entry.name, f"an invalid device number, {entry.major}:{entry.minor}")
+    if not (0 <= entry.major <= LARGEST_DEVICE[0] and 0 <= entry.minor <= LARGEST_DEVICE[1]):
+        raise refused(entry.name, f"an invalid device number, {entry.major}:{entry.minor}")
     kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
     os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=directory)
 
@@ -339,7 +339,7 @@ def _set_attributes(place: int | str, entry: tar.Entry) -> None:
             os.setxattr(place, name, value)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
-                raise _refused(
+                raise refused(
                     entry.name, f"no room for the extended attribute {name[:50]} of {len(value)} bytes"
                 ) from None
             if error.errno != errno.ENOTSUP or name == tar.CAPABILITY:
@@ -377,5 +377,5 @@ def _as_below(layers: list[str], path: str) -> os.stat_result | None:
     return None
 
 
-def _refused(name: str, why: str) -> MydockerError:
+def refused(name: str, why: str) -> MydockerError:
     return InvalidArgument(f"refused archive entry '{name[:200]}': {why[:200]}", exit_code=FAILED)

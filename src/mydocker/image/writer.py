@@ -106,8 +106,11 @@ def missing(work: Workspace, digests: list[str], directories: list[str]) -> list
 
 
 def adopt_layers(work: Workspace) -> None:
-    """Move the workspace's unpacked layers into the store. Another process may have added the same ones."""
+    """Move the workspace's layers into the store. Another process may have added the same ones. One in another form
+    than a tree that is there is replaced: for its driver it is damaged."""
     for entry in os.listdir(work.layers):
+        if "." in entry and os.path.isdir(paths.layer(entry)):
+            os.rename(paths.layer(entry), f"{work.path}/{entry}")
         try:
             os.rename(f"{work.layers}/{entry}", paths.layer(entry))
         except OSError:

@@ -69,19 +69,20 @@ def container(record: Container, request: CreateRequest, spec: Json, networks: d
 
 def _graph_data(record: Container, directory: str) -> Json:
     """Return docker's directories of an overlay; other drivers have a root directory only."""
-    if record.driver != "overlay":
+    if record.driver not in ("overlay", "erofs"):
         return {"RootDir": f"{directory}/rootfs"}
     return {
-        "LowerDir": _stack(record.layers),
+        "LowerDir": _stack(record.layers, "erofs" if record.driver == "erofs" else ""),
         "MergedDir": f"{directory}/rootfs",
         "UpperDir": f"{directory}/upper",
         "WorkDir": f"{directory}/work",
     }
 
 
-def _stack(layers: list[str]) -> str:
-    """Return overlay's lowerdir, top layer first. layers: chain IDs, bottom first."""
-    return ":".join(map(paths.layer, reversed(layers)))
+def _stack(layers: list[str], form: str = "") -> str:
+    """Return the layers' directories, top layer first: overlay's lowerdir. layers: chain IDs, bottom first. form: as in
+    paths.layer()."""
+    return ":".join(paths.layer(layer, form) for layer in reversed(layers))
 
 
 def _mount_point(mount: Mount, spec: Json) -> Json:

@@ -14,6 +14,7 @@ import stat
 from mydocker import paths
 from mydocker.errors import Conflict
 from mydocker.image import layer, packing
+from mydocker.image.drivers import overlay
 from mydocker.kernel import files
 from mydocker.kernel.mounts import FLAGS
 
@@ -34,6 +35,9 @@ _OWN = (".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk")  # aufs's own files in t
 def why_not(try_it: bool = True) -> str:
     with open("/proc/filesystems", encoding="ascii") as table:
         return "" if "aufs" in table.read().split() else "the kernel has no aufs"
+
+
+missing, holds = overlay.missing, overlay.holds
 
 
 def prepare(directory: str, layers: list[str]) -> None:

@@ -1,14 +1,14 @@
 """The interface of a storage driver, a module with these functions. It makes a container's root of the image's layers.
 
 directory: the container's, paths.container(ID); the root is mounted at <directory>/rootfs.
-layers: chain IDs, bottom first; unpacked at paths.layer().
+layers: chain IDs, bottom first; unpacked at paths.layer(), or in another form (Indexing).
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, Protocol
+    from typing import Any, BinaryIO, Protocol
 
     from mydocker.ops.base import Op
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
         def why_not(self, try_it: bool = True) -> str:
             """Return why this host can't use the driver, "" if it can. try_it: if False, write nothing."""
+
+        def missing(self, layers: list[str]) -> list[int]:
+            """List the places, from 0 at the bottom, of the layers that the store lacks in the driver's form, or that
+            have been changed there."""
+
+        def holds(self, layers: list[str], candidates: list[str]) -> bool:
+            """True if one of the layers has a file at one of the paths."""
 
         def prepare(self, directory: str, layers: list[str]) -> None:
             """Make the files that root_ops() needs. A second call changes nothing."""
@@ -36,6 +43,12 @@ if TYPE_CHECKING:
         """A driver whose layers are not unpacked: paths.layer(chain_id, form) is a directory that it makes itself. The
         store keeps a layer's plain tar for it, even if the layer came compressed."""
 
-        def index_layer(self, tar: str, directory: str) -> None:
+        def index_layer(self, tar: str, directory: str, is_layer: bool = True) -> list[Any]:
             """Make what the driver needs of a layer in the new directory. tar: the path of its plain tar, whose digest
-            has been checked; it may be renamed or removed afterwards, so link it into the directory to keep it."""
+            has been checked; it may be renamed or removed afterwards, so link it into the directory to keep it.
+            is_layer: False for a root file system, without whiteouts. Returns JSON for complete_layer().
+
+            Raises InvalidArgument, which names the entry, for an archive that is not to be trusted."""
+
+        def complete_layer(self, directory: str, bare: list[Any], below: list[str]) -> None:
+            """Finish a layer when those below are finished. below: their directories, top first."""

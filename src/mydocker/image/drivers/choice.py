@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.image.drivers.base import Driver
 
-NAMES = ("overlay", "aufs", "copy")  # the first that works is the default
+NAMES = ("overlay", "erofs", "aufs", "copy")  # the first that works is the default
 
 
 def named(name: str) -> Driver:

@@ -6,6 +6,7 @@ import os
 import stat
 
 from mydocker import paths
+from mydocker.image.drivers import overlay
 from mydocker.kernel import files
 from mydocker.kernel.copying import copy_tree
 from mydocker.kernel.mounts import FLAGS
@@ -23,6 +24,9 @@ form = ""
 
 def why_not(try_it: bool = True) -> str:
     return ""
+
+
+missing, holds = overlay.missing, overlay.holds
 
 
 def prepare(directory: str, layers: list[str]) -> None:

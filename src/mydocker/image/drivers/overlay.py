@@ -10,6 +10,7 @@ import os
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord
 from mydocker.image.drivers import probe
+from mydocker.kernel.files import open_in_root
 from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mydocker.ops.base import Op
+    from mydocker.ops.rootfs import Mount
 
 name = "overlay"
 form = ""
@@ -33,7 +35,35 @@ def why_not(try_it: bool = True) -> str:
     return probe.overlay(try_it)
 
 
+def missing(layers: list[str]) -> list[int]:
+    return [at for at, chain_id in enumerate(layers) if not os.path.isdir(paths.layer(chain_id))]
+
+
+def holds(layers: list[str], candidates: list[str]) -> bool:
+    for chain_id in layers:
+        root = os.open(paths.layer(chain_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for candidate in candidates:
+                try:
+                    os.close(open_in_root(root, candidate, os.O_PATH))
+                    return True
+                except OSError:
+                    continue
+        finally:
+            os.close(root)
+    return False
+
+
 def prepare(directory: str, layers: list[str]) -> None:
+    top = os.stat(paths.layer(layers[-1])) if layers else None
+    make_upper(directory, *((top.st_mode & 0o7777, top.st_uid, top.st_gid) if top else (0o755, 0, 0)))
+    if not _fit(directory, layers):
+        for layer in layers:
+            _link(f"{paths.LAYERS}/{_short(layer)}", os.path.basename(paths.layer(layer)))
+
+
+def make_upper(directory: str, mode: int, uid: int, gid: int) -> None:
+    """Make the directories of an overlay, once; the root has the mode and owner of the top layer's."""
     for path in ("upper", "work", "rootfs"):
         try:
             os.mkdir(f"{directory}/{path}", 0o755)
@@ -41,30 +71,34 @@ def prepare(directory: str, layers: list[str]) -> None:
             if path == "upper":
                 break
     else:
-        if layers:  # the root has the owner and mode of the top layer's
-            top = os.stat(paths.layer(layers[-1]))
-            os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
-            os.chmod(f"{directory}/upper", top.st_mode & 0o7777)
-    if not _fit(directory, layers):
-        for layer in layers:
-            _link(f"{paths.LAYERS}/{_short(layer)}", os.path.basename(paths.layer(layer)))
+        os.chown(f"{directory}/upper", uid, gid)
+        os.chmod(f"{directory}/upper", mode)
 
 
 def root_ops(directory: str, layers: list[str]) -> list[Op]:
+    return [writable(directory, *_lowers(directory, layers))]
+
+
+def writable(directory: str, lowers: list[str], start: str = "", more: str = "") -> Mount:
+    """Plan the mount of a root on the directories `lowers`, bottom first. start: where relative ones begin. more:
+    another option."""
     from mydocker.ops.rootfs import Mount
 
-    lowers, start = _lowers(directory, layers)
-    options = _checked(f"{_stack(lowers)},{_writable(directory)}", layers)
-    return [Mount("overlay", f"{directory}/rootfs", "overlay", 0, options, directory=start)]
+    options = _checked(f"{_stack(lowers)},{_writable(directory)}{more and ','}{more}", lowers)
+    return Mount("overlay", f"{directory}/rootfs", "overlay", 0, options, directory=start)
 
 
 def view_ops(directory: str, layers: list[str]) -> list[Op]:
+    return [view(directory, *_lowers(directory, layers))]
+
+
+def view(directory: str, lowers: list[str], start: str = "", more: str = "") -> Mount:
+    """Plan the mount of the same root that writes nothing."""
     from mydocker.ops.rootfs import Mount
 
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
-    lowers, start = _lowers(directory, layers)
-    options = _checked(f"{_stack([*lowers, f'{directory}/upper'])},{_PLAIN}", layers)
-    return [Mount("overlay", f"{directory}/rootfs", "overlay", flags, options, directory=start)]
+    options = _checked(f"{_stack([*lowers, f'{directory}/upper'])},{_PLAIN}{more and ','}{more}", lowers)
+    return Mount("overlay", f"{directory}/rootfs", "overlay", flags, options, directory=start)
 
 
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:

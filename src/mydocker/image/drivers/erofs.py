@@ -1,0 +1,81 @@
+"""erofs: layers are never unpacked. The kernel shows the files in a layer's tar by an index of them, and overlay stacks
+the layers; a container's changes go to its directory upper/.
+
+    mount -t erofs -o ro,device=TAR… INDEX LAYER
+    mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import CorruptRecord
+from mydocker.image.drivers import overlay, probe
+from mydocker.image.erofs import places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    from mydocker.ops.base import Op
+
+name = "erofs"
+form = places.FORM
+
+_XINO = "xino=auto"  # files of all layers are on one device, as with layers that are directories
+
+
+def why_not(try_it: bool = True) -> str:
+    return probe.erofs(try_it)
+
+
+missing = places.missing
+
+
+def holds(layers: list[str], candidates: list[str]) -> bool:
+    from mydocker.image.erofs.layers import open_index
+
+    images = [open_index(place) for place, _ in places.stack(layers)]
+    return any(image.has(path) for image in images for path in candidates)
+
+
+def index_layer(tar: str, directory: str, is_layer: bool = True) -> list[Any]:
+    from mydocker.image.erofs import layers
+
+    return layers.index(tar, directory, is_layer)
+
+
+def complete_layer(directory: str, bare: list[Any], below: list[str]) -> None:
+    from mydocker.image.erofs import layers
+
+    layers.complete(bare, [*reversed(below), directory])
+
+
+def prepare(directory: str, layers: list[str]) -> None:
+    damage = places.damage(layers)
+    if damage:
+        hint = "a new container of the image makes it again from the image's blobs"
+        raise CorruptRecord(f"corrupt image store: {damage}", hint)
+    if layers:
+        mode, uid, gid = places.about(places.directory(layers[-1]))["root"]
+        overlay.make_upper(directory, mode, uid, gid)
+
+
+def root_ops(directory: str, layers: list[str]) -> list[Op]:
+    return [*_indexes(layers), overlay.writable(directory, _lowers(layers), more=_XINO)]
+
+
+def view_ops(directory: str, layers: list[str]) -> list[Op]:
+    return [*_indexes(layers), overlay.view(directory, _lowers(layers), more=_XINO)]
+
+
+def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
+    return overlay.changes(directory, layers, out)
+
+
+def _indexes(layers: list[str]) -> list[Op]:
+    from mydocker.ops.erofs import MountIndex
+
+    return [MountIndex(f"{place}/index", data, f"{place}/root") for place, data in places.stack(layers)]
+
+
+def _lowers(layers: list[str]) -> list[str]:
+    return [f"{place}/root" for place, _ in places.stack(layers)]
