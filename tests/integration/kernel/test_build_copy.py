@@ -406,6 +406,16 @@ def test_a_name_needs_an_image(tmp_path, context):
         run(root, context, "a.txt", "/o/", chown="bob")
 
 
+@pytest.mark.parametrize(
+    ("directory", "message"), [("", "there are no files in the build context"), ("/no/such", "does not exist")]
+)
+def test_without_a_context(tmp_path, directory, message):
+    origin = Origin("the build context", directory)
+    with pytest.raises(MydockerError, match=message):
+        run(make_root(tmp_path), tmp_path, "a.txt", "/o/", origin=origin)
+    run(make_root(tmp_path), tmp_path, "/o/", origin=origin, documents={"EOF": b""})
+
+
 @pytest.mark.parametrize("driver", [overlay, copy])
 def test_without_layers(tmp_path, context, driver):
     root = make_root(tmp_path, scratch=True, driver=driver)

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 from mydocker.engine.build.failures import refused
-from mydocker.engine.build.tree import Opened
 from mydocker.errors import InvalidArgument
 from mydocker.image import unpacking
 from mydocker.image.streams import CHUNK, decompressed
@@ -37,9 +36,9 @@ def unpack(content: int, target: Target, place: str, has_owner: bool) -> None:
     if not target.is_directory(place):
         raise refused(f"cannot unpack into /{place}: it is not a directory")
     owner = (target.owner.uid, target.owner.gid) if has_owner and target.owner else None
-    with (
-        Opened(target.open_directory(place)) as directory,
-        io.BufferedReader(io.FileIO(content, closefd=False), CHUNK) as packed,
-        decompressed(packed) as plain,
-    ):
-        unpacking.unpack_into(plain, directory, owner, target.time)
+    with io.BufferedReader(io.FileIO(content, closefd=False), CHUNK) as packed, decompressed(packed) as plain:
+        directory = target.open_directory(place)
+        try:
+            unpacking.unpack_into(plain, directory, owner, target.time)
+        finally:
+            os.close(directory)

@@ -51,7 +51,7 @@ def apply(step: Step, root: Root) -> list[str]:
         with open_directory(root.path) as target:
             if not any(isinstance(source, str) for source in step.sources):
                 return _Copier(step, None, target).run()
-            with open_directory(origin.root.path if origin.root else origin.directory) as tree:
+            with sources.open_origin(origin) as tree:
                 return _Copier(step, Tree(tree, origin.name, origin.ignore), target).run()
 
     return in_child(work, "copying files")

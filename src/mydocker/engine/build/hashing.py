@@ -18,7 +18,7 @@ from mydocker.engine.build import sources
 from mydocker.engine.build.failures import failed
 from mydocker.engine.build.placing import stamp
 from mydocker.engine.build.steps import Document, Download
-from mydocker.engine.build.tree import Opened, Tree, open_directory, open_file
+from mydocker.engine.build.tree import Opened, Tree, open_file
 from mydocker.engine.child import in_child, mount_privately
 from mydocker.image import layer
 
@@ -36,14 +36,14 @@ def digest(step: Step) -> str:
     if not any(isinstance(source, str) for source in step.sources):
         return _Hash(step, None).run()
     if origin.root is None:
-        with open_directory(origin.directory) as root:
+        with sources.open_origin(origin) as root:
             return _Hash(step, Tree(root, origin.name, origin.ignore)).run()
     root_view = origin.root
     root_view.prepare()
 
     def work() -> list[str]:
         mount_privately(root_view.view_ops())
-        with open_directory(root_view.path) as root:
+        with sources.open_origin(origin) as root:
             return [_Hash(step, Tree(root, origin.name, origin.ignore)).run()]
 
     return in_child(work, f"reading {origin.name}")[0]

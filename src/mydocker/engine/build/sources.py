@@ -10,10 +10,10 @@ from mydocker.build.failure import Malformed
 from mydocker.build.ignore import Ignore
 from mydocker.engine.build import globs
 from mydocker.engine.build.failures import failed, refused
-from mydocker.engine.build.tree import ENTER, SKIP, TAKE
+from mydocker.engine.build.tree import ENTER, SKIP, TAKE, Opened, open_directory
 
 if TYPE_CHECKING:
-    from mydocker.engine.build.steps import Step
+    from mydocker.engine.build.steps import Origin, Step
     from mydocker.engine.build.tree import Tree
 
 
@@ -29,6 +29,17 @@ class Match(NamedTuple):
     def file_name(self) -> str:
         """Return the last part of the path without links."""
         return self.path.rpartition("/")[2]
+
+
+def open_origin(origin: Origin) -> Opened:
+    """Open the tree of an origin; the root of another stage has to be mounted."""
+    path = origin.root.path if origin.root else origin.directory
+    if not path:
+        raise refused(f"there are no files in {origin.name}", "give a directory, not only a Dockerfile")
+    try:
+        return open_directory(path)
+    except OSError as error:
+        raise failed(f"read {origin.name}", error) from None
 
 
 def matches(step: Step, pattern: str, tree: Tree) -> list[Match]:
