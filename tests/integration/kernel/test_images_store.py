@@ -28,7 +28,7 @@ from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
 from mydocker.image import intake, lookup, packing, removal, store, unpacking, writer
-from mydocker.image.drivers import aufs, choice, copy, overlay, probe
+from mydocker.image.drivers import aufs, choice, copy, erofs, overlay, probe
 from mydocker.kernel import files, programs
 from mydocker.kernel.copying import copy_tree
 from mydocker.ops.base import quote
@@ -555,7 +555,9 @@ def hostile(outside: Path) -> dict[str, bytes]:
 class TestHostileArchives:
     @pytest.mark.parametrize("kind", hostile(Path("/x")))
     @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
-    def test_are_refused_in_one_line_and_leave_nothing(self, places, directory, kind, compress):
+    @pytest.mark.parametrize("driver", [overlay, erofs], ids=["unpacked", "indexed"])
+    def test_are_refused_in_one_line_and_leave_nothing(self, places, directory, monkeypatch, kind, compress, driver):
+        monkeypatch.setattr(intake, "driver_in_use", lambda: driver)
         outside = directory / "outside"
         outside.mkdir()
         (outside / "victim").touch()

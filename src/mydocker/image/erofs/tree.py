@@ -29,6 +29,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, as in the kernel
 _MOST_LINKS = 40  # on the way to a file, as in the kernel
 _LARGEST_FILE = 1 << 44  # bytes, as on ext4
 _LARGEST_VALUE, _LARGEST_VALUES = 65535, 200_000  # bytes of a file's extended attributes: an inode can hold no more
+_CAPABILITIES = (20, 2), (24, 3)  # a value's length in bytes, and its revision: <linux/capability.h>
 _MODES = {
     tar.FILE: stat.S_IFREG,
     tar.SYMLINK: stat.S_IFLNK,
@@ -250,4 +251,7 @@ def _attributes(entry: tar.Entry) -> dict[str, bytes]:
         room -= suffix + len(value) + 8
         if not 0 < suffix <= _LONGEST_NAME or len(value) > _LARGEST_VALUE or room < 0:
             raise refused(entry.name, f"no room for the extended attribute {name[:50]} of {len(value)} bytes")
+    capability = carried.get(tar.CAPABILITY)
+    if capability is not None and (len(capability), *capability[3:4]) not in _CAPABILITIES:
+        raise OSError(errno.EINVAL, "")  # as the kernel says
     return carried
