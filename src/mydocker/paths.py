@@ -17,6 +17,7 @@ CONTAINERS = f"{ROOT}/containers"  # <id>/: bundle, record, upper, work, log
 NAMES = f"{ROOT}/names"  # <name> -> ../containers/<id>: creating the link reserves the name
 VOLUMES = f"{ROOT}/volumes"  # <name>/_data
 NETWORKS = f"{ROOT}/networks"  # <name>/network.json
+BUILD = f"{ROOT}/build"  # the build cache: steps/, mounts/, running/
 
 
 def is_entry(name: str) -> bool:

@@ -279,7 +279,7 @@ class TestErrors:
             ("run --atach stdout x", "did you mean '--attach'? docker has it"),
             ("volume pruen", "did you mean 'prune'? see"),
             ("connect a b", "it stands behind a group: 'network connect'"),
-            ("prune", "it stands behind a group: 'image prune', 'volume prune', 'network prune'"),
+            ("prune", "it stands behind a group: 'image prune', 'builder prune', 'volume prune', 'network prune'"),
         ],
     )
     def test_guess_at_a_command_a_group_or_dockers_word(self, argv, says):

@@ -36,6 +36,8 @@ VERBS = {
     "tag": "images:tag",
     "rmi": "images:rmi",
     "import": "images:import_",
+    "build": "build:build",
+    "builder prune": "build:prune",
     "save": "archive:save",
     "load": "archive:load",
     "pull": "registry:pull",

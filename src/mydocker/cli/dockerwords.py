@@ -24,14 +24,10 @@ _CONTAINER = {
     "top": _PS,
     "unpause": "",
 }
-_IMAGE = {
-    "build": "'mydocker commit' and 'mydocker import --change' make images",
-}
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {
-    **{(word,): instead for word, instead in {**_CONTAINER, **_IMAGE}.items()},
+    **{(word,): instead for word, instead in _CONTAINER.items()},
     **{("container", word): instead for word, instead in _CONTAINER.items()},
-    **{("image", word): instead for word, instead in _IMAGE.items()},
     ("container", "inspect"): _INSPECT,
     ("container", "prune"): _PRUNE,
     ("system", "df"): f"'du -sh {paths.ROOT}/*'",
@@ -39,8 +35,7 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("system", "info"): "'mydocker info'",
     ("system", "prune"): f"{_PRUNE}, 'mydocker image prune', 'mydocker network prune', 'mydocker volume prune'",
     ("volume", "update"): "",
-    ("builder",): _IMAGE["build"],
-    ("buildx",): _IMAGE["build"],
+    ("buildx",): "'mydocker build'",
     ("completion",): "the packages bring completions",
     ("compose",): "",
     ("config",): _SWARM,

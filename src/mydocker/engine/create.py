@@ -25,6 +25,7 @@ from mydocker.runtime import limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from mydocker.image.drivers.base import Driver
@@ -51,6 +52,7 @@ class Draft:
     program: bytes
     volumes: dict[str, bool]  # name -> True if it is anonymous
     notes: list[str] = []
+    build: str = ""  # the ID of the build whose step it is
 
     @property
     def directory(self) -> str:
@@ -93,6 +95,7 @@ class Draft:
             tty=request.tty,
             open_stdin=request.interactive,
             auto_remove=request.auto_remove,
+            build=self.build,
             labels=request.labels,
             mounts=[mount["source"] for mount in request.mounts if mount["type"] != "tmpfs"],
             own_volumes=self.own_volumes,
@@ -128,8 +131,16 @@ def draft(options: CreateRequest, facts: HostFacts) -> Draft:
         from mydocker.image import platform
 
         platform.check_image(request.platform, name, image)
-    notes = [*_busybox_note(request), *endpoints.check(request)]
-    shared = _shared(request)
+    return draft_of(request, image, driver, facts, _busybox_note(request))
+
+
+def draft_of(
+    request: CreateRequest, image: Image, driver: Driver, facts: HostFacts, notes: Sequence[str] = ()
+) -> Draft:
+    """Plan a container of a complete() request, as draft() does. image: one of the store, or layers that are on their
+    way to become one (a build). notes: lines for the user."""
+    notes = [*notes, *endpoints.check(request)]
+    shared, settings = _shared(request), config.load()
     container_id = os.urandom(32).hex()
     anonymous = {mount["source"]: mount["anonymous"] for mount in request.mounts if mount["type"] == "volume"}
     sources = {name: volumes.path(name) for name in anonymous}

@@ -30,7 +30,8 @@ def containers(everything: bool, filters: list[str], last: int = -1) -> tuple[li
     for container_id in state.ids():
         try:
             container = state.load(container_id)
-            if (everything or container.is_active()) and passes(container, tests):
+            listed = (everything or container.is_active()) and not container.build  # steps of a build are not shown
+            if listed and passes(container, tests):
                 matches.append(container)
         except CorruptRecord as error:
             broken.append(error)

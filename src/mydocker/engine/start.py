@@ -93,7 +93,7 @@ def start(
             launched = True
             lock.release()
             network.release()
-            if draft and not container.auto_remove:
+            if draft and not (container.auto_remove or container.build):
                 state.fsync_new(container)  # while it starts
             return _follow(container, pid, channel, console, attach)
     except BaseException as error:

@@ -82,6 +82,7 @@ class Packer:
         """Add an entry. Sockets, which a tar can't hold, and files that have vanished are left out."""
         info = entry.info
         if stat.S_ISSOCK(info.st_mode):
+            self.left_out.append(f"/{entry.path}: left out: a tar can't hold a socket")
             return
         inode = info.st_dev, info.st_ino
         link = self._links.get(inode, "")

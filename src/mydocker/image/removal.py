@@ -12,7 +12,7 @@ import os
 
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord
-from mydocker.image import sizes, store, writer
+from mydocker.image import build_cache, sizes, store, writer
 from mydocker.model.options.references import repository
 from mydocker.record import record
 
@@ -106,6 +106,11 @@ def prune(is_unwanted: Callable[[store.Image], bool], users: Callable[[], list[U
     return lines, sum(known.get(chain_id, 0) for chain_id in gone)
 
 
+def collect(users: list[User], work: writer.Workspace) -> None:
+    """Remove what nothing refers to any more, after a change of the build cache. Caller holds the lock."""
+    _collect(work, store.read_index(), users)
+
+
 def _names(image: store.Image) -> list[str]:
     return [*image.names, *image.repo_digests]
 
@@ -136,6 +141,9 @@ def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[Use
     """Write the index; remove the blobs that it does not refer to, and move the layers that neither it nor a container
     needs into the workspace. Returns their chain ids. Caller holds the lock."""
     blobs, chains = _reachable(index["manifests"])
+    cached_blobs, cached_chains = build_cache.roots()
+    blobs |= cached_blobs
+    chains |= cached_chains
     chains.update(chain_id for user in containers for chain_id in user.layers)
     writer.write_index(index)
     for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):

@@ -82,7 +82,7 @@ def complete(directory: str, bare: list[str], below: list[str]) -> None:
     root = os.open(directory, files.DIR)
     try:
         for path in bare:
-            there = _as_below(below, path)
+            there = as_below(below, path)
             if there is None:
                 continue
             try:
@@ -361,7 +361,7 @@ def _set_opaque(directory: int, name: str) -> None:
         os.close(descriptor)
 
 
-def _as_below(layers: list[str], path: str) -> os.stat_result | None:
+def as_below(layers: list[str], path: str) -> os.stat_result | None:
     """Stat the directory `path` in the uppermost of the layers that have it."""
     for directory in layers:
         root = os.open(directory, files.DIR)

@@ -78,16 +78,8 @@ def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_
     digest = work.write_blob(manifest)
     index = store.read_index()
     cleanup()
-    blobs = f"{paths.IMAGES}/blobs/sha256"
-    if not os.path.isdir(blobs):
-        # index.json comes first: a store with blobs and without index.json is corrupt, not empty.
-        write_index(index)
-        files.write_atomic(f"{paths.IMAGES}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0o644)
-        files.make_private(blobs)
-    for entry in os.listdir(work.blobs):
-        os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
-    files.sync(blobs)
-    adopt_layers(work)
+    adopt(work)
+    files.sync(f"{paths.IMAGES}/blobs/sha256")
     kind = jsontext.loads(manifest).get("mediaType") or store.MANIFEST
     descriptor = {"mediaType": kind, "digest": digest, "size": len(manifest)}
     for name in names or [""]:
@@ -96,6 +88,20 @@ def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_
         index["manifests"] = with_repo_digest(index["manifests"], digest, repo_digest)
     write_index(index)
     return store.image_of(digest, index["manifests"])
+
+
+def adopt(work: Workspace) -> None:
+    """Move the workspace's blobs and unpacked layers into the store, where something refers to them already, or will
+    before the lock is released. Caller holds the lock."""
+    blobs = f"{paths.IMAGES}/blobs/sha256"
+    if not os.path.isdir(blobs):
+        # index.json comes first: a store with blobs and without index.json is corrupt, not empty.
+        write_index(store.read_index())
+        files.write_atomic(f"{paths.IMAGES}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', 0o644)
+        files.make_private(blobs)
+    for entry in os.listdir(work.blobs):
+        os.rename(f"{work.blobs}/{entry}", f"{blobs}/{entry}")
+    adopt_layers(work)
 
 
 def missing(work: Workspace, digests: list[str], directories: list[str]) -> list[str]:

@@ -38,6 +38,8 @@ _MOUNT_ATTR_RDONLY = 1
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # from and to are descriptors
 
+made: list[str] = []  # the mount points that this process has made, in order, as paths inside their roots
+
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     syscall("mount", source, target, fstype or None, flags, data or None, about=target)
@@ -127,6 +129,7 @@ def _make_point(root_fd: int, path: str, make: str, resolve: int) -> int:
                 os.close(os.open(part, flags, 0o644, dir_fd=here))
             else:
                 os.mkdir(part, 0o755, dir_fd=here)
+            made.append(f"{walked}/{part}")
             there = open_in_root(root_fd, f"{walked}/{part}", os.O_PATH, 0, resolve)
         os.close(here)
         here, walked = there, f"{walked}/{part}"

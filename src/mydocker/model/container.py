@@ -28,7 +28,8 @@ class Container:
     model.network.Endpoint, each. requested_ports: as the user wrote them; bound_ports: those in effect while it runs,
     as options.ports writes them. exposed: the ports that it listens on, 80/tcp. restart: options.restart's text.
     restart_count: restarts since a person started it. restart_delay: milliseconds between the last run and this one, or
-    the next. ended_by: a word of options.restart, from the request to end it until its next start."""
+    the next. ended_by: a word of options.restart, from the request to end it until its next start. build: the ID of the
+    build whose step it is: it ends with that build, and only the build removes it."""
 
     id: str
     name: str
@@ -46,6 +47,7 @@ class Container:
     tty: bool = False
     open_stdin: bool = False
     auto_remove: bool = False
+    build: str = ""
     labels: dict[str, str] = {}
     mounts: list[str] = []
     own_volumes: list[str] = []

@@ -7,7 +7,7 @@ import os
 import stat
 
 from mydocker.kernel import mounts
-from mydocker.kernel.files import remove_tree
+from mydocker.kernel.files import remove_tree, write_new
 from mydocker.kernel.locks import DIRECTORY, Lock
 from mydocker.ops.base import Context, Op, operation, quote
 
@@ -299,6 +299,37 @@ class MakeDirectory(Op):
 
     def shell(self) -> str:
         return f"mkdir -p {quote(self.root + self.path)}"
+
+
+@operation
+class NoteMade(Op):
+    """Write down which mount points were made in `root`, for a build, which leaves them out of its layers.
+
+    file: the new file, a path a line; a line's end in a path is written as \\012."""
+
+    root: str
+    file: str
+    section = "root"
+
+    def do(self, context: Context) -> None:
+        paths = []
+        for path in mounts.made:
+            try:
+                parent = mounts.open_point(self.root, os.path.dirname(path) or "/")
+            except OSError:
+                continue  # its directory is hidden under a mount
+            try:
+                paths.append(f"{mounts.place(self.root, parent).rstrip('/')}/{os.path.basename(path)}")
+            finally:
+                os.close(parent)
+        lines = "".join(path.replace("\n", "\\012") + "\n" for path in paths)
+        write_new(self.file, lines.encode("utf-8", "surrogateescape"))
+
+    def describe(self) -> str:
+        return "note which mount points were made"
+
+    def shell(self) -> str:
+        return f"find {quote(self.root)} -newer {quote(self.root)} >{quote(self.file)}"
 
 
 @operation

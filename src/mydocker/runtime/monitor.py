@@ -220,7 +220,8 @@ class Monitor:
             record.finished_at, record.error = state.now(), problems
             state.leave_code(lock, record)
             self._read_record()
-            if record.auto_remove and record.ended_by != restart.BY_RESTART:
+            abandoned = record.build and not self.container.client  # the build has been killed
+            if abandoned or (record.auto_remove and record.ended_by != restart.BY_RESTART):
                 self._remove(code)
                 return
             self._restart_or_end()
@@ -270,7 +271,7 @@ class Monitor:
 
     def _save_end(self) -> None:
         try:
-            state.save(self.record, durable=self.record.ended_by != restart.BY_REMOVAL)
+            state.save(self.record, durable=self.record.ended_by != restart.BY_REMOVAL and not self.record.build)
         except (OSError, HostError):
             # The directory is gone, or the disk is full and there is no spare record. Then it can't be restarted, and
             # without a monitor it counts as exited.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model.oci.annotations import FILL
+from mydocker.model.oci.annotations import FILL, MADE
 from mydocker.ops.base import Op
 from mydocker.ops.rootfs import (
     FillVolume,
@@ -19,6 +19,7 @@ from mydocker.ops.rootfs import (
     MarkRoot,
     MaskPath,
     Mount,
+    NoteMade,
     PivotRoot,
     ReadOnlyPath,
     RemountReadOnly,
@@ -89,6 +90,9 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
 def seal(spec: dict[str, Any], root: str) -> list[Op]:
     """Plan the last steps on the root. They follow the terminal, whose /dev/console is a file in the root."""
     steps: list[Op] = []
+    note = spec.get("annotations", {}).get(MADE)
+    if note:
+        steps.append(NoteMade(root, note))
     if spec["root"].get("readonly"):
         steps.append(RootReadOnly(root))
     return [*steps, PivotRoot(root)]

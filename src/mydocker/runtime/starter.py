@@ -36,6 +36,7 @@ def start(orders: messages.Orders, client: messages.Channel, layout: cgroups.Lay
         container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout)
         container.client, container.bound_sockets = Client(client), orders.bound_sockets
         container.dns, container.networks = orders.dns, orders.networks
+        container.ends_with_client = bool(record.build)
         container.handle_signals()
         monitor = Monitor(record, layout, container, Trace("host", notes=orders.notes))
         error = Starter(monitor, orders).run()

@@ -46,7 +46,8 @@ class Supervised:
     """A running container, as its parent sees it.
 
     container_id, name, stop_signal, stop_timeout: as in its record. outputs: descriptor -> b"stdout" or b"stderr".
-    stdin: the descriptor of its stdin, or -1; a terminal is both. bound_sockets: those of each published port. control:
+    stdin: the descriptor of its stdin, or -1; a terminal is both. ends_with_client: kill it if the
+    attached command line hangs up. bound_sockets: those of each published port. control:
     the listening socket for requests, or -1. status: from waitpid, None while it runs.
     """
 
@@ -54,7 +55,7 @@ class Supervised:
         self.container_id, self.name = container_id, name
         self.stop_signal, self.stop_timeout = stop_signal, stop_timeout
         self.pid = self.pidfd = self.stdin = self.control = -1
-        self.running = self.stop_requested = False
+        self.running = self.stop_requested = self.ends_with_client = False
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
         self.bound_sockets: dict[str, list[int]] = {}
@@ -137,6 +138,8 @@ class Supervised:
         """Wait for readable descriptors. Output stays in the pipes while the attached command line is behind."""
         if self.client and self.client.gone:
             self.client = None
+            if self.ends_with_client:
+                self.signal(_signal.SIGKILL)
         poller = select.poll()
         running = self.status is None
         behind = bool(self.client and self.client.behind)

@@ -155,6 +155,15 @@ def test_the_image_group(mydocker, name):
     assert mydocker.ok("image", "ls", "-q", image) == ""
 
 
+@command("build", "builder prune")
+def test_build(mydocker, name):
+    dockerfile = 'FROM busybox\nENV A=1\nRUN echo $A >/mark\nCMD ["cat", "/mark"]\n'
+    mydocker.ok("build", "-q", "--network", "none", "-t", name, "-", input=dockerfile)
+    assert mydocker.ok("run", "--rm", "--net", "none", name) == "1"
+    mydocker.ok("rmi", name)
+    assert "Total reclaimed space" in mydocker.ok("builder", "prune", "-f")
+
+
 @command("save", "load")
 def test_archives(machine, mydocker, directory, name):
     mydocker.ok("import", "--change", "CMD cat /mark", "-", name, input=busybox(("mark", b"travelled\n")))

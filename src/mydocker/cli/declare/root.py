@@ -6,13 +6,14 @@ import typer
 
 from mydocker import __version__
 from mydocker.cli.declare import archive, container, image, network, registry, system, volume
+from mydocker.cli.declare import build as building
 from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`. `container inspect` is missing: `inspect` looks up other objects, too.
 _SPELLINGS = {
     "container": "run create start stop kill restart update rm remove=rm ls=ps list=ps ps logs exec wait port commit"
     " export",
-    "image": "ls=images list=images rm=rmi remove=rmi history tag import save load pull push",
+    "image": "ls=images list=images rm=rmi remove=rmi history tag import build save load pull push",
 }
 
 _EXAMPLES = """\b
@@ -31,9 +32,10 @@ app = typer.Typer(
     subcommand_metavar="COMMAND",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (container, image, archive, registry, system):
+for part in (container, image, building, archive, registry, system):
     app.registered_commands += part.app.registered_commands
 app.add_typer(image.group, name="image", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Images")
+app.add_typer(building.builder, name="builder", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Images")
 app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")
 app.add_typer(system.host, name="system", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="System")
 app.add_typer(network.app, name="network", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Networks")
@@ -62,6 +64,7 @@ def build() -> Any:
         made = Group(name=group, help=f"Manage {group}s", hidden=True, subcommand_metavar="COMMAND")
         own = root.commands.setdefault(group, made).commands
         own.update({new: root.commands[old] for new, old in pairs})
+    root.commands["builder"].commands["build"] = root.commands["build"]
     for group in ("volume", "network"):
         names = root.commands[group].commands
         names.update(remove=names["rm"])

@@ -73,6 +73,10 @@ def _mount(directory: str, kinds: list[str], layers: list[str], flags: int) -> M
     return Mount("none", f"{directory}/rootfs", "aufs", flags, options)
 
 
+def upper(directory: str) -> str:
+    return ""
+
+
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     """Write the writable branch, which has the marks of a layer's tar. aufs lets no container make a `.wh.NAME`."""
     with packing.Packer(f"{directory}/rw", out) as packer:

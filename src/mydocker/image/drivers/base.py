@@ -36,6 +36,10 @@ if TYPE_CHECKING:
             """Plan the mounts that show the same root at <directory>/rootfs, in another mount namespace: read-only, and
             without what a running container has mounted in it."""
 
+        def upper(self, directory: str) -> str:
+            """Return the directory that holds the container's changes and nothing else, in the form that unpacked
+            layers have; "" if there is none."""
+
         def changes(self, directory: str, layers: list[str], out: BinaryIO) -> list[str]:
             """Write a layer's tar of the container's changes. Returns a sentence for each file that was left out."""
 

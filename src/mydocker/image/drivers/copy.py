@@ -50,6 +50,10 @@ def view_ops(directory: str, layers: list[str]) -> list[Op]:
     return []
 
 
+def upper(directory: str) -> str:
+    return ""
+
+
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     """Compare the root with the layers. As with docker, a file is unchanged if its attributes, size and time are.
 

@@ -67,6 +67,9 @@ def view_ops(directory: str, layers: list[str]) -> list[Op]:
     return [*_indexes(layers), overlay.view(directory, _lowers(layers), more=_XINO)]
 
 
+upper = overlay.upper
+
+
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     return overlay.changes(directory, layers, out)
 

@@ -101,6 +101,10 @@ def view(directory: str, lowers: list[str], start: str = "", more: str = "") -> 
     return Mount("overlay", f"{directory}/rootfs", "overlay", flags, options, directory=start)
 
 
+def upper(directory: str) -> str:
+    return f"{directory}/upper"
+
+
 def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
     from mydocker.image import packing
 

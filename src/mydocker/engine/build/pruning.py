@@ -1,0 +1,137 @@
+"""builder prune, and the bound on the build cache: results of steps and cache mounts that are not in use."""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+
+from mydocker import state
+from mydocker.engine.build import sweeping
+from mydocker.errors import FAILED, InvalidArgument
+from mydocker.image import build_cache, removal, store, writer
+from mydocker.kernel import files
+from mydocker.kernel.locks import NEW_FILE, Lock
+from mydocker.model.options import times
+from mydocker.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.image.build_cache import Step
+
+FILTERS = ("until", "id", "type", "description", "inuse", "shared")
+_TYPES = ("regular", "exec.cachemount")
+_MOST, _LARGEST = 2000, 20 * 10**9  # results, and bytes of their layers, that a build leaves
+
+
+@record
+class Entry:
+    """A part of the cache. step: None for a cache mount. shared: an image has its layer. used: ns, its last use."""
+
+    id: str
+    about: str
+    size: int
+    used: int
+    shared: bool
+    step: Step | None
+
+    @property
+    def type(self) -> str:
+        return "regular" if self.step else "exec.cachemount"
+
+
+def prune(everything: bool, filters: list[str], keep: int = 0) -> tuple[list[str], int]:
+    """Remove what no running build uses. everything: also results whose layer an image has, which frees nothing but
+    their records. keep: bytes of what was used last that stay. Returns the IDs, and the bytes that are free now."""
+    tests = [_test(text) for text in filters]
+    sweeping.sweep()
+    entries = sorted(_entries(), key=lambda entry: entry.used, reverse=True)
+    bound = build_cache.oldest_running()
+    kept = 0
+    gone: list[Entry] = []
+    for entry in entries:
+        if entry.used >= bound or (entry.shared and not everything) or not all(test(entry) for test in tests):
+            continue
+        if kept + entry.size <= keep:
+            kept += entry.size
+            continue
+        gone.append(entry)
+    return _remove(gone)
+
+
+def limit() -> None:
+    """Remove the results that were used longest ago, if there are too many."""
+    if len(build_cache.names()) <= _MOST // 2:
+        return  # the usual case costs nothing
+    entries = sorted((each for each in _entries() if each.step), key=lambda entry: entry.used, reverse=True)
+    bound, size, gone = build_cache.oldest_running(), 0, []
+    for number, entry in enumerate(entries):
+        size += entry.size
+        if (number >= _MOST or size > _LARGEST) and entry.used < bound:
+            gone.append(entry)
+    _remove(gone)
+
+
+def _entries() -> list[Entry]:
+    in_images = {chain_id for image in store.images() for chain_id in image.layers}
+    entries = [
+        Entry(step.key, step.about, step.size, used, step.chain_id in in_images, step)
+        for step, used in build_cache.steps()
+    ]
+    for key, about, used in build_cache.mounts():
+        entries.append(Entry(key, f"cache mount {about}", _size(f"{build_cache.MOUNTS}/{key}/data"), used, False, None))
+    return entries
+
+
+def _size(directory: str) -> int:
+    """Return the bytes that a directory's files use."""
+    total = 0
+    for top, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.lstat(f"{top}/{name}").st_blocks * 512
+            except OSError:
+                continue
+    return total
+
+
+def _remove(entries: list[Entry]) -> tuple[list[str], int]:
+    removed, reclaimed = [], 0
+    with writer.Workspace() as work, store.lock():
+        for entry in entries:
+            if entry.step:
+                files.remove_tree(entry.step.path)
+            elif not _take_mount(entry.id, work):
+                continue
+            removed.append(entry.id)
+            reclaimed += 0 if entry.shared else entry.size
+        removal.collect([removal.User(each.id, each.image_id, each.layers, False) for each in state.readable()], work)
+    return removed, reclaimed
+
+
+def _take_mount(key: str, work: writer.Workspace) -> bool:
+    """Move a cache mount that no step has mounted into the workspace, which is about to be removed."""
+    try:
+        lock = Lock(f"{build_cache.MOUNTS}/{key}/lock", NEW_FILE, wait=0)
+    except (FileNotFoundError, BlockingIOError):
+        return False
+    with lock:
+        os.rename(f"{build_cache.MOUNTS}/{key}", f"{work.path}/mount-{key}")
+    return True
+
+
+def _test(text: str):  # type: ignore[no-untyped-def]
+    key, equals, value = text.partition("=")
+    key, value = key.strip().lower(), value.strip()
+    if not equals or key not in FILTERS or (key == "type" and value not in _TYPES):
+        raise InvalidArgument(f"invalid filter '{text}'", f"KEY=VALUE, with {', '.join(FILTERS)} as the key", FAILED)
+    if key == "until":
+        latest = times.moment(value, time_ns())
+        return lambda entry: entry.used < latest
+    if key == "id":
+        return lambda entry: entry.id.startswith(value)
+    if key == "type":
+        return lambda entry: entry.type == value
+    if key == "description":
+        return lambda entry: value in entry.about
+    wanted = value in ("1", "true")
+    return (lambda entry: entry.shared == wanted) if key == "shared" else (lambda entry: not wanted)

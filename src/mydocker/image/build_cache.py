@@ -1,0 +1,201 @@
+"""The build cache: the results of steps, and the images that running builds use. Both keep blobs and layers.
+
+    build/steps/<key>.json      a step's result; its mtime is the time of its last use
+    build/running/<id>.lock     held by a build as long as it runs
+    build/running/<id>.json     the layers of the images that it has begun from
+    build/mounts/<key>/         a cache mount (engine/build/mounts.py)
+
+A key is the SHA-256 of all that a step depends on. A record that can't be read, or whose layer is missing, counts as
+missing: the step runs again.
+"""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+
+from mydocker import jsontext, paths
+from mydocker.image import store
+from mydocker.kernel import files
+from mydocker.kernel.locks import NEW_FILE, Lock
+from mydocker.record import from_json, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from mydocker.image.drivers.base import Driver
+
+SCHEMA = 1
+STEPS, MOUNTS, RUNNING = f"{paths.BUILD}/steps", f"{paths.BUILD}/mounts", f"{paths.BUILD}/running"
+
+
+@record
+class Step:
+    """The result of a step. about: the instruction, as the history has it. created: RFC 3339. chain_id: its layer with
+    all that is below. diff_id: the digest of its tar. media_type, digest, size: its blob's descriptor."""
+
+    key: str
+    about: str
+    created: str
+    chain_id: str
+    diff_id: str
+    media_type: str
+    digest: str
+    size: int
+    schema: int = SCHEMA
+
+    @property
+    def descriptor(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+    @property
+    def path(self) -> str:
+        return f"{STEPS}/{self.key}.json"
+
+
+def key_of(facts: dict[str, Any]) -> str:
+    """Return the key of a step. facts: all that its result depends on, as JSON."""
+    return store.digest_of(jsontext.dumps(facts).encode("utf-8", "surrogateescape"))[7:]
+
+
+def find(key: str, driver: Driver) -> Step | None:
+    """Look up a result whose layer is in the store, and note that it is used now."""
+    step = _read(key)
+    if not step or driver.missing([step.chain_id]) or not os.path.exists(store.blob(step.digest)):
+        return None
+    try:
+        os.utime(step.path)
+    except FileNotFoundError:
+        return None  # it has just been pruned
+    return step
+
+
+def _read(key: str) -> Step | None:
+    try:
+        values = jsontext.loads(files.read_regular(f"{STEPS}/{key}.json"))
+        step: Step = from_json(Step, values)
+        store.blob(step.digest)
+        store.blob(step.chain_id)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return step if step.schema == SCHEMA and step.key == key else None
+
+
+def put(step: Step) -> None:
+    """Record a result, before its layer comes into the store. Caller holds the store's lock."""
+    files.make_private(STEPS)
+    files.write_atomic(step.path, jsontext.dumps(step.__dict__).encode())
+
+
+def steps() -> Iterator[tuple[Step, int]]:
+    """Yield (each result, the time of its last use in ns). Results that can't be read are removed."""
+    for entry in _entries(STEPS):
+        step = _read(entry[:-5]) if entry.endswith(".json") else None
+        try:
+            if step:
+                yield step, os.stat(step.path).st_mtime_ns
+            elif not entry.startswith("."):  # being written
+                os.unlink(f"{STEPS}/{entry}")
+        except FileNotFoundError:
+            continue
+
+
+def names() -> list[str]:
+    """List the keys of all results."""
+    return [entry[:-5] for entry in _entries(STEPS) if entry.endswith(".json")]
+
+
+def mounts() -> Iterator[tuple[str, str, int]]:
+    """Yield (key, id, time of the last use in ns) for each cache mount."""
+    for key in _entries(MOUNTS):
+        path = f"{MOUNTS}/{key}/about.json"
+        try:
+            used = os.stat(path).st_mtime_ns
+            about = jsontext.loads(files.read_regular(path))["id"]
+        except (OSError, ValueError, TypeError, KeyError):
+            used, about = 0, "?"
+        yield key, str(about), used
+
+
+def roots() -> tuple[set[str], set[str]]:
+    """Return (digests of blobs, chain IDs of layers) that the cache and running builds need. A layer needs those
+    below it, which other results or an image have."""
+    blobs, chains = set(), set()
+    for step, _ in steps():
+        blobs.add(step.digest)
+        chains.add(step.chain_id)
+    for entry in _entries(RUNNING):
+        if entry.endswith(".json"):
+            try:
+                held = jsontext.loads(files.read_regular(f"{RUNNING}/{entry}"))
+                blobs.update(held["blobs"])
+                chains.update(held["layers"])
+            except (OSError, ValueError, TypeError, KeyError):
+                continue  # it has just ended
+    return blobs, chains
+
+
+class Session:
+    """`with Session() as session:` a running build. id: 64 hexadecimal digits, as a container's."""
+
+    def __enter__(self) -> Session:
+        files.make_private(RUNNING)
+        self.id = os.urandom(32).hex()
+        self._lock = Lock(f"{RUNNING}/{self.id}.lock", NEW_FILE)
+        self._blobs: set[str] = set()
+        self._layers: set[str] = set()
+        return self
+
+    def hold(self, image: store.Image, driver: Driver) -> None:
+        """Keep an image's layers and blobs until the end of the build. Raises NotFound if it has just been removed."""
+        self._layers.update(image.layers)
+        self._blobs.update(layer["digest"] for layer in store.layer_descriptors(image.manifest))
+        with store.keep(image, driver):
+            held = {"blobs": sorted(self._blobs), "layers": sorted(self._layers)}
+            files.write_atomic(f"{RUNNING}/{self.id}.json", jsontext.dumps(held).encode())
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            forget(self.id)
+
+
+def forget(build: str) -> None:
+    """Remove the files of a build that has ended."""
+    for suffix in ("json", "lock"):
+        try:
+            os.unlink(f"{RUNNING}/{build}.{suffix}")
+        except FileNotFoundError:
+            pass
+
+
+def abandoned() -> Iterator[str]:
+    """Yield the ID of each build that was killed, while its lock is held; forget() ends it."""
+    for entry in _entries(RUNNING):
+        if entry.endswith(".lock"):
+            try:
+                lock = Lock(f"{RUNNING}/{entry}", os.O_RDWR | os.O_CLOEXEC, wait=0)
+            except (FileNotFoundError, BlockingIOError):
+                continue
+            with lock:
+                yield entry[:-5]
+
+
+def oldest_running() -> int:
+    """Return the time, in ns, since when a build is running that may need what it has looked up; now, if none runs."""
+    began = [time_ns()]
+    for entry in _entries(RUNNING):
+        if entry.endswith(".lock"):
+            try:
+                began.append(os.stat(f"{RUNNING}/{entry}").st_mtime_ns)
+            except FileNotFoundError:
+                continue
+    return min(began)
+
+
+def _entries(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
