@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _LARGEST_ID = (1 << 32) - 2
 _LARGEST_MODE = 0o7777
 _WHO = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
-_UMASK = 0o022  # of a clause that names nobody, such as +x
 _PERMISSIONS = {"r": 0o444, "w": 0o222, "x": 0o111, "s": 0o6000, "t": 0o1000}
 _CLAUSE = re.compile("([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
 _ACTION = re.compile("([-+=])([ugo]|[rwxXst]*)")
@@ -90,13 +89,9 @@ def _changed(old: int, is_directory: bool, who: str, sign: str, permissions: str
                 bits |= 0o111 if is_directory or old & 0o111 else 0
             else:
                 bits |= _PERMISSIONS[letter]
-    if not who:
-        mask = _LARGEST_MODE
-        bits &= ~_UMASK
-    else:
-        mask = _LARGEST_MODE if "a" in who else 0
-        for letter in who.replace("a", ""):
-            mask |= _WHO[letter]
+    mask = _LARGEST_MODE if "a" in who or not who else 0  # as with docker, no umask plays a part
+    for letter in who.replace("a", ""):
+        mask |= _WHO[letter]
     if sign == "+":
         return old | bits & mask
     if sign == "-":
