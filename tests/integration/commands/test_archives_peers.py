@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from archives import archive
-from carriers import CARRIERS
+from carriers import CARRIERS, Carrier
 from image_archives import COMPRESS, Image, oci, packed
 
 pytestmark = [pytest.mark.local, pytest.mark.peer]
@@ -32,8 +33,8 @@ POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 
 
 @pytest.fixture
-def carrier(docker, request):
-    """A program of docker's host."""
+def carrier(docker, request, directory):
+    """A program of Debian 12, on docker's host, and a directory that both see."""
     docker.host.write("/etc/containers/policy.json", POLICY)
 
     def run(*words: str) -> str:
@@ -41,8 +42,21 @@ def carrier(docker, request):
         assert result.rc == 0, f"{shlex.join(words)}: exit {result.rc}\n{result.stdout}{result.stderr}"
         return result.stdout.rstrip("\n")
 
-    yield CARRIERS[request.param](run)
+    yield CARRIERS[request.param](run), Path(directory)
     docker.shell("podman rmi -af")
+
+
+@pytest.fixture
+def newer_carrier(newer_host, request):
+    """The same of a later Debian."""
+    place = newer_host.share / "carried"
+    place.mkdir()
+    yield (
+        CARRIERS[request.param](newer_host.ok, lambda path: f"/mnt/{path.relative_to(newer_host.share)}"),
+        place,
+    )
+    shutil.rmtree(place)
+    newer_host("sh", "-c", "podman rmi -af; docker rmi -f $(docker images -q)")
 
 
 @pytest.fixture
@@ -65,19 +79,28 @@ def seen(mydocker, name: str) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize("carrier", CARRIERS, indirect=True)
-def test_an_image_goes_out_and_comes_back(mydocker, carrier, built, directory):
+def test_an_image_goes_out_and_comes_back(mydocker, carrier, built):
+    round_trip(mydocker, *carrier, built)
+
+
+@pytest.mark.parametrize("newer_carrier", CARRIERS, indirect=True)
+def test_an_image_goes_to_a_later_debian_and_comes_back(mydocker, newer_carrier, built):
+    round_trip(mydocker, *newer_carrier, built)
+
+
+def round_trip(mydocker, carrier: Carrier, place: Path, built: Path) -> None:
     assert mydocker.ok("load", "-i", str(built)) == "Loaded image: built:1"
     before = seen(mydocker, "built:1")
     (image,) = json.loads(mydocker.ok("inspect", "built:1"))
     assert image["Config"]["Healthcheck"] == {"Test": ["CMD-SHELL", "test -e /data/file"], "Interval": 5_000_000_000}
-    mydocker.ok("save", "-o", f"{directory}/ours.tar", "built:1")
+    mydocker.ok("save", "-o", str(place / "ours.tar"), "built:1")
     mydocker.ok("rmi", "built:1")
 
-    there = carrier.load(Path(directory, "ours.tar"), "built:1")
+    there = carrier.load(place / "ours.tar", "built:1")
     assert (there.id, there.diff_ids) == before
 
     for form in carrier.forms:
-        theirs = Path(directory, f"theirs.{form}")
+        theirs = place / f"theirs.{form}"
         carrier.save("built:1", form, theirs)
         loaded, diff_ids = seen(mydocker, mydocker.ok("load", "-i", str(theirs)).rpartition(" ")[2])
         assert diff_ids == before[1], form
@@ -90,15 +113,25 @@ def test_an_image_goes_out_and_comes_back(mydocker, carrier, built, directory):
 FILES = ["-rw-r--r--Dockerfile", "-rws--x--xfile", "-rws--x--xhard", "lrwxrwxrwxsoft"]
 
 
-@pytest.mark.parametrize("compression", COMPRESS)
 @pytest.mark.parametrize("carrier", CARRIERS, indirect=True)
-def test_compressed_layers_go_to_every_program(mydocker, carrier, directory, compression):
-    """docker 20.10 and umoci read no zstd, and so what is saved has none."""
-    layers = [archive(("a", None), ("a/file", b"one\n" * 9000)), archive(("a/other", b"two\n"))]
-    image = Image(layers, ["packed:1"], compression=compression)
-    assert mydocker.ok("load", input=packed(oci(image))) == "Loaded image: packed:1"
-    before = seen(mydocker, "packed:1")
-    mydocker.ok("save", "-o", f"{directory}/ours.tar", "packed:1")
-    mydocker.ok("rmi", "packed:1")
-    there = carrier.load(Path(directory, "ours.tar"), "packed:1")
-    assert (there.id, there.diff_ids) == before
+def test_compressed_layers_go_to_every_program(mydocker, carrier):
+    compressed(mydocker, *carrier)
+
+
+@pytest.mark.parametrize("newer_carrier", CARRIERS, indirect=True)
+def test_compressed_layers_go_to_a_later_debian(mydocker, newer_carrier):
+    compressed(mydocker, *newer_carrier)
+
+
+def compressed(mydocker, carrier: Carrier, place: Path) -> None:
+    """docker 20.10 and umoci 0.4 read no zstd: what is saved has none."""
+    for compression in COMPRESS:
+        name = f"packed:{compression or 'plain'}"
+        layers = [archive(("a", None), ("a/file", b"one\n" * 9000)), archive(("a/other", compression.encode()))]
+        image = Image(layers, [name], compression=compression)
+        assert mydocker.ok("load", input=packed(oci(image))) == f"Loaded image: {name}"
+        before = seen(mydocker, name)
+        mydocker.ok("save", "-o", str(place / f"{compression}.tar"), name)
+        mydocker.ok("rmi", name)
+        there = carrier.load(place / f"{compression}.tar", name)
+        assert (there.id, there.diff_ids) == before, compression
