@@ -29,7 +29,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Target:
     """The root to write into. owner, mode: of everything that is copied or made; without them files keep theirs, and
     directories that are made on the way are root's, 0755. time: in nanoseconds, for what has no time of its own, None
-    for now. replace: a file, link or directory in the way is replaced (--link), else it is an error.
+    for now. replace: a link in the way of a directory is replaced (--link), not followed.
 
     Paths are resolved: relative to the root, without links."""
 
@@ -131,9 +131,10 @@ class Target:
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
-            if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            there = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(there):
                 return False
-            if not self.replace:
+            if not (self.replace and stat.S_ISLNK(there)):
                 raise refused(f"cannot copy to non-directory: /{path}") from None
             os.unlink(name, dir_fd=directory)
             os.mkdir(name, 0o700, dir_fd=directory)
@@ -213,12 +214,9 @@ class Target:
             info = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
             return directory, name
-        if not stat.S_ISDIR(info.st_mode):
-            os.unlink(name, dir_fd=directory)
-        elif self.replace:
-            files.remove_tree(f"/proc/self/fd/{directory}/{name}")
-        else:
+        if stat.S_ISDIR(info.st_mode):
             raise refused(f"cannot replace directory /{path} with a file")
+        os.unlink(name, dir_fd=directory)
         return directory, name
 
     # --- metadata -----------------------------------------------------------------------------------------------------
