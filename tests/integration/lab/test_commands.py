@@ -158,7 +158,7 @@ def test_the_image_group(mydocker, name):
 @command("build", "builder prune")
 def test_build(mydocker, name):
     dockerfile = 'FROM busybox\nENV A=1\nRUN echo $A >/mark\nCMD ["cat", "/mark"]\n'
-    mydocker.ok("build", "-q", "--network", "none", "-t", name, "-", input=dockerfile)
+    mydocker.ok("build", "-q", "--network", "none", "-t", name, "-", input=dockerfile.encode())
     assert mydocker.ok("run", "--rm", "--net", "none", name) == "1"
     mydocker.ok("rmi", name)
     assert "Total reclaimed space" in mydocker.ok("builder", "prune", "-f")

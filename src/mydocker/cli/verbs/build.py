@@ -37,7 +37,7 @@ def build(params: dict[str, Any]) -> int:
         raise
     finally:
         view.close()
-    for text in built.warnings:
+    for text in built.warnings if form != "quiet" else []:
         note(text)
     if built.image and request.iidfile:
         _write_id(request.iidfile, built.image.id)

@@ -122,7 +122,7 @@ class Mounts:
             {
                 "type": kind,
                 "source": source,
-                "target": posixpath.normpath(f"/{target}"),
+                "target": "/" + posixpath.normpath(target).lstrip("/"),
                 "read_only": read_only,
                 "recursive": False,
                 "propagation": "rprivate",
@@ -161,7 +161,7 @@ class Mounts:
     def _cache(self, number: int, mount: Requested, step: Step | None) -> str:
         """Lock a cache mount, and make it if it is new. Returns the path of its content."""
         base = mount.id or posixpath.normpath(f"/{mount.target}")
-        facts = [base, step.origin.name if step else "", mount.source if step else ""]
+        facts = [base, step.origin.name if step else "", mount.source if step else "", mount.uid, mount.gid, mount.mode]
         for copy in range(_MANY if mount.sharing == "private" else 1):
             key = store.digest_of(jsontext.dumps([*facts, copy]).encode("utf-8", "surrogateescape"))[7:]
             directory = f"{MOUNTS}/{key}"

@@ -51,7 +51,7 @@ def prune(everything: bool, filters: list[str], keep: int = 0) -> tuple[list[str
     for entry in entries:
         if entry.used >= bound or (entry.shared and not everything) or not all(test(entry) for test in tests):
             continue
-        if kept + entry.size <= keep:
+        if keep and kept + entry.size <= keep:
             kept += entry.size
             continue
         gone.append(entry)

@@ -61,7 +61,7 @@ def draft(program: Program, layers: list[str], shared: Shared) -> Draft:
 
 def _request(program: Program, steps: CreateRequest) -> CreateRequest:
     mode, endpoints = net.parse([program.network], "", "", [])
-    own = {
+    own: dict[str, Any] = {
         "image": "build",
         "entrypoint": [],
         "command": program.argv,
@@ -73,6 +73,8 @@ def _request(program: Program, steps: CreateRequest) -> CreateRequest:
         "networks": [endpoint.to_json() for endpoint in endpoints],
         "mounts": program.mounts,
     }
+    if mode == "none":  # as with a network, the container's own name has an address
+        own["extra_hosts"] = [*steps.extra_hosts, f"{HOSTNAME}:127.0.0.1"]
     return CreateRequest(**{**steps.__dict__, **own})
 
 

@@ -1,0 +1,288 @@
+"""build and builder prune: images made of Dockerfiles, seen from outside."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import tarfile
+import time
+
+import pytest
+
+EPOCH = "SOURCE_DATE_EPOCH=1000000000"
+
+
+def write(machine, path: str, text: str) -> None:
+    machine.run("sh", "-c", 'cat >"$0"', path, input=text.encode())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def directories_of_the_cache(machine):
+    """Make what the first build of a machine makes for good, so that the tests can be seen to leave nothing."""
+    mounts = "--mount=type=cache,target=/c --mount=type=secret,id=s"
+    text = f"FROM scratch AS none\nWORKDIR /a\nFROM busybox\nCOPY --from=none /a /\nRUN {mounts} true\n".encode()
+    result = machine.run(machine.program, "build", "-q", "--secret", "id=s,env=PATH", "-", input=text)
+    assert result.rc == 0, result.stderr
+    machine.run(machine.program, "rmi", "-f", result.stdout.strip())
+    machine.run(machine.program, "builder", "prune", "-a", "-f")
+
+
+@pytest.fixture
+def build(machine, mydocker, directory, name):
+    """Build a Dockerfile's text with the files that are given, in a directory. Returns the result."""
+
+    def run(text, *options, files=(), **keywords):
+        write(machine, f"{directory}/Dockerfile", text)
+        for path, content in dict(files).items():
+            write(machine, f"{directory}/{path}", content)
+        return mydocker(
+            "build", "--network", "none", "--progress", "plain", "-t", name, *options, directory, **keywords
+        )
+
+    yield run
+    mydocker("rmi", "-f", name)
+    mydocker.ok("image", "prune", "-f")
+    mydocker.ok("builder", "prune", "-a", "-f")
+
+
+def built(result) -> str:
+    """The output of a build that must succeed."""
+    assert result.rc == 0, result.stderr
+    return result.stderr
+
+
+def layers(mydocker, name) -> list[str]:
+    """The names in each layer of the image, in the form of a saved archive."""
+    with tarfile.open(fileobj=io.BytesIO(mydocker.ok("save", name).encode(errors="surrogateescape"))) as archive:
+        manifest = json.load(archive.extractfile("manifest.json"))[0]
+        rows = []
+        for layer in manifest["Layers"]:
+            with tarfile.open(fileobj=io.BytesIO(archive.extractfile(layer).read())) as tar:
+                rows.append([each.name.removeprefix("./").rstrip("/") for each in tar if each.name not in ("./", ".")])
+        return rows
+
+
+class TestSteps:
+    def test_every_kind_of_step(self, build, mydocker, name):
+        text = """FROM busybox
+ARG WHO=world
+ENV GREETING="hello $WHO"
+WORKDIR /srv/app
+COPY a.txt ./
+RUN echo $GREETING >b.txt
+COPY <<EOF /c.txt
+$GREETING again
+EOF
+RUN <<EOF
+echo one >/d.txt
+echo two >>/d.txt
+EOF
+USER 1234
+CMD ["cat", "a.txt", "b.txt", "/c.txt", "/d.txt"]
+"""
+        built(build(text, "--label", "x=y", files={"a.txt": "A\n"}))
+        shown = mydocker.ok("run", "--rm", "--net", "none", name)
+        assert shown == "A\nhello world\nhello world again\none\ntwo"
+        config = mydocker.inspect(name, "Config")
+        assert (config["User"], config["WorkingDir"], config["Labels"]) == ("1234", "/srv/app", {"x": "y"})
+        assert "GREETING=hello world" in config["Env"]
+
+    def test_a_step_leaves_nothing_but_its_changes(self, build, mydocker, name):
+        mounts = "--mount=type=tmpfs,target=/mm/t --mount=type=cache,target=/var/cc/dd"
+        built(build(f"FROM busybox\nRUN {mounts} touch /mm/t/x /var/cc/dd/y; mkdir /o\nRUN true\n"))
+        assert layers(mydocker, name)[-2:] == [["o"], []]
+
+    def test_its_environment(self, build, mydocker, name):
+        look = "env | grep -v -e PWD -e SHLVL; id -u; hostname; umask; cat; grep -E 'Seccomp:|CapBnd' /proc/self/status"
+        text = f'FROM busybox\nENV A=1\nARG B=2\nRUN ({look}) >/seen\nCMD ["cat", "/seen"]\n'
+        built(build(text, input=b"not for the step"))
+        seen = mydocker.ok("run", "--rm", "--net", "none", name).splitlines()
+        assert {"A=1", "B=2", "HOME=/root", "0", "buildkitsandbox", "0022", "CapBnd:\t00000000a80425fb"} <= set(seen)
+        assert not [row for row in seen if row.startswith("HOSTNAME") or row == "not for the step"]
+        assert "Seccomp:\t2" in seen
+
+    def test_from_scratch(self, build, mydocker, name):
+        text = (
+            "FROM busybox AS one\nRUN mkdir /o && cp /bin/busybox /o/cat\n"
+            'FROM scratch\nCOPY --from=one /o /bin\nCOPY f /\nCMD ["/bin/cat", "/f"]\n'
+        )
+        built(build(text, files={"f": "content\n"}))
+        assert mydocker.ok("run", "--rm", "--net", "none", name) == "content"
+
+    def test_secrets_are_in_no_layer(self, machine, build, mydocker, directory, name):
+        write(machine, f"{directory}/secret", "sesame")
+        text = (
+            "FROM busybox\nRUN --mount=type=secret,id=s wc -c </run/secrets/s >/n; stat -c %a /run/secrets/s >>/n\n"
+            "RUN ls /run >>/n 2>&1; true\n"
+        )
+        built(build(text, "--secret", f"id=s,src={directory}/secret"))
+        assert mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/n").startswith("6\n400\nls: /run")
+        missing = build("FROM busybox\nRUN --mount=type=secret,id=q,required cat /run/secrets/q\n")
+        assert (missing.rc, "secret q: not found" in missing.stderr) == (1, True)
+
+    def test_a_cache_mount_keeps_its_content(self, build):
+        text = "FROM busybox\nRUN --mount=type=cache,target=/c echo x >>/c/f; echo lines $(wc -l </c/f)\n"
+        assert "lines 1" in built(build(text))
+        assert "lines 2" in built(build(text, "--no-cache"))
+
+    def test_a_bind_mount_is_a_snapshot(self, build, mydocker, name):
+        text = "FROM busybox\nRUN --mount=type=bind,target=/m (cat /m/a.txt; touch /m/b) >/o 2>&1; true\n"
+        built(build(text, files={"a.txt": "A\n"}))
+        assert mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/o").startswith("A\ntouch: /m/b: Read-only")
+
+
+class TestStages:
+    TEXT = """FROM busybox AS one
+RUN cut -d" " -f1 /proc/uptime >/began; sleep 0.7; cut -d" " -f1 /proc/uptime >/ended
+FROM busybox AS two
+RUN cut -d" " -f1 /proc/uptime >/began; sleep 0.7; cut -d" " -f1 /proc/uptime >/ended
+FROM busybox AS unused
+RUN false
+FROM busybox
+COPY --from=one /began /ended /one/
+COPY --from=two /began /ended /two/
+"""
+
+    def test_independent_stages_run_side_by_side(self, build, mydocker, name):
+        said = built(build(self.TEXT))
+        assert "[unused" not in said
+        times = mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/one/began", "/one/ended", "/two/began")
+        began, ended, other = (float(word) for word in times.split() if "." in word)
+        assert began < ended
+        assert other < ended
+
+    def test_a_target(self, build, mydocker, name):
+        built(build(self.TEXT, "--target", "ONE"))
+        assert mydocker.ok("run", "--rm", "--net", "none", name, "ls", "/ended") == "/ended"
+
+    def test_triggers_run_in_the_child(self, build, mydocker, name):
+        built(build("FROM busybox\nONBUILD RUN echo triggered >/t\n", "-t", f"{name}:base"))
+        built(build(f"FROM {name}:base\nRUN cat /t\n"))
+        assert mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/t") == "triggered"
+        mydocker.ok("rmi", f"{name}:base")
+
+
+class TestCache:
+    TEXT = "FROM busybox\nARG V=1\nCOPY a /a\nRUN cat /proc/uptime >/when\nLABEL l=1\n"
+
+    def test_a_second_build_makes_the_same_image(self, machine, build, mydocker, directory, name):
+        built(build(self.TEXT, files={"a": "1"}))
+        first = mydocker.inspect(name, "Id")
+        machine.run("touch", f"{directory}/a")
+        assert built(build(self.TEXT)).count("CACHED") == 2
+        assert mydocker.inspect(name, "Id") == first
+
+    def test_what_a_step_depends_on(self, build):
+        built(build(self.TEXT, files={"a": "1"}))
+        assert built(build(self.TEXT.replace("l=1", "l=2"))).count("CACHED") == 2
+        assert built(build(self.TEXT, "--build-arg", "V=2")).count("CACHED") == 1
+        assert built(build(self.TEXT, files={"a": "2"})).count("CACHED") == 0
+        assert built(build(self.TEXT, "--no-cache")).count("CACHED") == 0
+
+    def test_an_image_and_the_cache_keep_layers(self, build, mydocker, name):
+        built(build(self.TEXT, files={"a": "1"}))
+        mydocker.ok("rmi", name)
+        assert built(build(self.TEXT)).count("CACHED") == 2
+        assert "Total reclaimed space: 0B" in mydocker.ok("builder", "prune", "-a", "-f")
+        assert mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/a") == "1"
+        assert built(build(self.TEXT)).count("CACHED") == 0
+
+    def test_a_time_gives_the_same_digest_twice(self, build, mydocker, name):
+        ids = []
+        for _ in range(2):
+            built(
+                build(
+                    self.TEXT.replace("cat /proc/uptime", "echo x"),
+                    "--no-cache",
+                    "--build-arg",
+                    EPOCH,
+                    files={"a": "1"},
+                )
+            )
+            ids.append(mydocker.inspect(name, "Id"))
+            time.sleep(1.1)
+        assert ids[0] == ids[1]
+        assert mydocker.inspect(name, "Created") == "2001-09-09T01:46:40Z"
+
+
+class TestErrors:
+    def test_a_failed_step_leaves_no_image(self, build, mydocker, name):
+        result = build("FROM busybox\nRUN echo said \\\n  && exit 7\nRUN true\n")
+        assert result.rc == 1
+        *above, last = result.stderr.splitlines()
+        assert "   2 | >>> RUN echo said \\" in above
+        assert "   3 | >>>   && exit 7" in above
+        assert "exit code: 7 ('--debug' keeps its container" in last
+        assert mydocker.ok("images", "-q", name) == ""
+        assert mydocker.ok("ps", "-aq") == ""
+
+    def test_its_container_can_be_entered(self, build, mydocker):
+        result = build("FROM busybox\nENV A=1\nRUN echo left >/f; exit 7\n", "--debug")
+        (container,) = mydocker.ok("ps", "-a", "--format", "{{.Names}}").split()
+        assert f"'mydocker start -ai {container}' enters it" in result.stderr
+        mydocker.ok("rm", container)
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("FROM busybox\nFOO bar\n", "unknown instruction"),
+            ("FROM busybox\nCOPY nosuch /\n", "'/nosuch' not found in the build context"),
+            ("FROM busybox\nUSER nosuch\nRUN true\n", "unable to find user nosuch"),
+            ('FROM busybox\nRUN ["nosuch"]\n', "executable file not found"),
+            ("FROM busybox\nRUN --mount=type=ssh true\n", "--mount=type=ssh is not supported"),
+        ],
+    )
+    def test_an_error_names_the_line(self, build, text, says):
+        result = build(text)
+        assert result.rc == 1
+        assert says in result.stderr.splitlines()[-1]
+        assert " >>> " in result.stderr
+
+    def test_an_interrupted_build_leaves_nothing(self, machine, build, mydocker, directory, name):
+        write(machine, f"{directory}/Dockerfile", "FROM busybox\nRUN sleep 60\n")
+        for number in (signal.SIGINT, signal.SIGKILL):
+            running = mydocker.start("build", "--network", "none", "-t", name, directory)
+            until = time.monotonic() + 20
+            while not machine.run("pgrep", "-xf", "sleep 60").stdout and time.monotonic() < until:
+                time.sleep(0.05)
+            assert mydocker.ok("ps", "-aq") == ""
+            running.send_signal(number)
+            running.wait()
+            until = time.monotonic() + 20
+            while machine.run("pgrep", "-xf", "sleep 60").stdout and time.monotonic() < until:
+                time.sleep(0.05)
+            assert machine.run("pgrep", "-xf", "sleep 60").stdout == ""
+        built(build("FROM busybox\nRUN true\n"))
+
+
+class TestOptions:
+    def test_files_instead_of_an_image(self, machine, build, mydocker, directory, name):
+        text = "FROM scratch\nCOPY a d/\n"
+        built(build(text, "-o", f"{directory}/out", files={"a": "1"}))
+        assert machine.read(f"{directory}/out/d/a") == "1"
+        with tarfile.open(fileobj=io.BytesIO(build(text, "-o", "-").stdout.encode(errors="surrogateescape"))) as tar:
+            assert [each.name for each in tar if each.isfile()] == ["d/a"]
+        assert mydocker.ok("images", "-q", name) == ""
+
+    def test_a_context_from_stdin(self, machine, build, mydocker, directory, name):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for path, content in {"Dockerfile": b"FROM busybox\nCOPY a /a\n", "a": b"from the archive"}.items():
+                entry = tarfile.TarInfo(path)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        sent = archive.getvalue()
+        image_id = mydocker.ok("build", "-q", "--iidfile", f"{directory}/id", "-t", name, "-", input=sent)
+        assert machine.read(f"{directory}/id") == image_id
+        assert mydocker.ok("run", "--rm", "--net", "none", image_id, "cat", "/a") == "from the archive"
+
+    def test_a_step_has_a_network(self, build):
+        said = built(
+            build("FROM busybox\nRUN ls /sys/class/net\nRUN --network=host cat /proc/net/dev\n", "--network", "default")
+        )
+        assert "eth0" in said
+
+    def test_options_of_docker_that_mean_nothing_here(self, build):
+        built(build("FROM scratch\n", "--rm", "--force-rm", "--compress", "--load"))
+        assert build("FROM scratch\n", "--ssh", "default").rc == 125
