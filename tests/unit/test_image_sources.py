@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from image_archives import (
     packed,
 )
 
-from mydocker.errors import InvalidArgument, NotFound
+from mydocker.errors import InvalidArgument, MydockerError, NotFound
 from mydocker.image import platform
 from mydocker.image.sources import archive as archives
 from mydocker.image.sources import base, docker_archive, oci_layout
@@ -356,3 +357,54 @@ class TestHostile:
         monkeypatch.setattr(archives, "LARGEST_SUM", 1 << 20)
         images = [Image([LAYERS[0]], [f"a:{number}"], {"author": "x" * 100_000}) for number in range(11)]
         assert "larger than any image's" in refusal(docker_linked(*images), tmp_path)
+
+
+ODD = [None, True, 7, -1, 1.5, "", "text", "../../x", "sha256:" + "0" * 64, [], [7], ["a"], [[]], {}, {"a": 1}, [{}]]
+
+
+def places(document, path=()):
+    """Every place in a document: the keys that lead to it."""
+    if path:
+        yield path
+    for key in document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ():
+        yield from places(document[key], (*path, key))
+
+
+def replaced(document, path, value):
+    if not path:
+        return value
+    copy = document.copy()
+    copy[path[0]] = replaced(document[path[0]], path[1:], value)
+    return copy
+
+
+def broken():
+    """Archives in which one value of one document is another, with the digests of what refers to it mended."""
+    members = TestPlatforms().members()
+    index = json.loads(members["index.json"])
+    inner = json.loads(members[f"blobs/sha256/{index['manifests'][0]['digest'][7:]}"])
+    inner["manifests"][1]["platform"]["variant"] = "v1"
+    manifest = json.loads(TWO.manifest())
+    for path in places(manifest):
+        for value in ODD:
+            data = json.dumps(replaced(manifest, path, value)).encode()
+            row = descriptor(f"{OCI}.manifest.v1+json", data, platform=PLATFORM)
+            yield {**oci(TWO, entries=[row]), blob(data): data}
+    for path in places(inner):
+        for value in ODD:
+            data = json.dumps(replaced(inner, path, value)).encode()
+            row = descriptor(f"{OCI}.image.index.v1+json", data)
+            yield {**members, "index.json": json.dumps({"manifests": [row]}).encode(), blob(data): data}
+    for name, whole in (("index.json", members), ("manifest.json", hybrid(TWO))):
+        for path in places(json.loads(whole[name])):
+            for value in ODD:
+                yield {**whole, name: json.dumps(replaced(json.loads(whole[name]), path, value)).encode()}
+
+
+def test_any_other_value_anywhere_is_refused_or_read(tmp_path):
+    for number, members in enumerate(broken()):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        with contextlib.suppress(MydockerError):
+            read(packed(members), directory)
+    assert number > 700

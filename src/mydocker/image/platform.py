@@ -110,7 +110,7 @@ def _rank(offered: dict[str, Any] | None, platform: Platform) -> int:
 
 
 def _number(variant: str | None, architecture: str) -> int:
-    digits = (variant or "").removeprefix("v")
+    digits = str(variant or "").removeprefix("v")
     return int(digits) if digits.isdecimal() and len(digits) < 3 else _PLAIN.get(architecture, 0)
 
 

@@ -121,7 +121,7 @@ def _entries(data: bytes, about: str) -> list[Descriptor]:
 def _blob(place: Place, descriptor: Descriptor) -> bytes:
     """Read an index, manifest or config. Raises InvalidArgument if its digest or size is not the descriptor's."""
     data = read(place, _path(descriptor))
-    if store.digest_of(data) != descriptor["digest"] or len(data) != descriptor["size"]:
+    if store.digest_of(data) != descriptor["digest"] or len(data) != descriptor.get("size"):
         raise refused(f"{descriptor['digest']} does not have this digest, or not the size that is said of it")
     return data
 
