@@ -117,19 +117,18 @@ def inherit(parent: State) -> State:
 def advance(state: State, instruction: Instruction, arguments: Arguments) -> tuple[Instruction, State]:
     """Return the instruction with its variables expanded, and the state behind it. Raises Malformed.
 
-    The row of the history says with `empty_layer` if the instruction makes no layer.
+    The row of the history says with `empty_layer` if the instruction makes no layer. The state that is given is used
+    up: both have the same lists, of which this one is longer.
     """
     expander = _Expander(state, instruction)
     instruction = expander.expanded(instruction)
     after = copy.copy(state)
     after.config = dict(state.config)
     after.variables = dict(state.variables)
-    after.warnings = [*state.warnings, *expander.warnings]
+    after.warnings += expander.warnings
     row = _apply(after, instruction, arguments)
     if row:
-        after.history = [*state.history, {"created_by": row[0], "comment": COMMENT, "empty_layer": not row[1]}]
-        if row[1]:
-            del after.history[-1]["empty_layer"]
+        after.history.append({"created_by": row[0], "comment": COMMENT, **({} if row[1] else {"empty_layer": True})})
     return instruction, after
 
 
@@ -209,9 +208,8 @@ class _Expander:
         return self._noted(expansion.process(text, self._state.variables, self._state.escape))
 
     def _noted(self, result: expansion.Expanded) -> expansion.Expanded:
-        declared = [key for key, _ in self._state.arguments]
         for name in result.missing:
-            if name not in declared:
+            if all(key != name for key, _ in self._state.arguments):
                 hint = did_you_mean(name, self._state.variables, "$")
                 message = f"Usage of undefined variable '${name}'" + (f" ({hint})" if hint else "")
                 self.warnings.append(BuildWarning("UndefinedVar", message, self._line))
@@ -295,7 +293,7 @@ def _arg(after: State, one: Arg, arguments: Arguments) -> str:
         if value is not None:
             after.variables[key] = value
         after.warnings += lint.secrets("ARG", key, one.first)
-        after.arguments = [*after.arguments, (key, value)]
+        after.arguments.append((key, value))
         texts.append(key if value is None else f"{key}={value}")
     return " ".join(texts)
 

@@ -70,7 +70,7 @@ def parse(data: bytes, name: str = "Dockerfile") -> Dockerfile:
             with source.located(instruction.first, instruction.last):
                 raise Malformed("no build stage in current context", "a Dockerfile begins with FROM, or ARG and FROM")
     if not stages and not args:
-        raise source.error("file with no instructions")
+        raise source.error("file with no instructions", "it needs a FROM", reader.line, reader.line)
     if not stages:
         raise source.error("dockerfile contains no stages to build", "it needs a FROM")
     with source.located(1, 1):

@@ -11,6 +11,7 @@ from mydocker.record import record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_LONGEST, _MOST = 64, 256  # of a word, and how many are compared: each pair costs the product of their lengths
 _FARTHEST = 3  # changes of one letter that make another word, from which it is not a mistyped one
 
 
@@ -86,7 +87,8 @@ def _printable(line: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     """Return a hint that names the known word that is most like this one, or "". prefix: put before it."""
-    if len(word) > 64:
+    known = [each for each in known if abs(len(each) - len(word)) < _FARTHEST]
+    if len(word) > _LONGEST or len(known) > _MOST:
         return ""
     nearest = min(((_distance(word, each), each) for each in sorted(known)), default=(_FARTHEST, ""))
     return f"did you mean {prefix}{nearest[1]}?" if 0 < nearest[0] < _FARTHEST else ""

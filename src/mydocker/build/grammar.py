@@ -97,8 +97,10 @@ def split(text: str, escape: str) -> Words:
         arguments = [kind] if kind else []
         arguments += ([command] if command else []) if listed is None else listed
     elif word == "ONBUILD" and tail:
-        inner = split(tail, escape)
-        arguments, listed = [inner.word, *inner.arguments], [] if inner.listed else None
+        arguments = [split_first(tail)[0].upper()]
+        if arguments != ["ONBUILD"]:  # which is an error, and may go on for long
+            inner = split(tail, escape)
+            arguments, listed = [inner.word, *inner.arguments], [] if inner.listed else None
     elif word in _BUILDERS and tail:
         arguments = [tail]
     return Words(word, written, flags, arguments, pairs, listed is not None)
@@ -177,7 +179,7 @@ def _run(place: Any, words: Words, heredocs: list[Heredoc]) -> Run:
 
 def _only_redirections(text: str) -> bool:
     """Say if a line with heredocs has nothing else but redirections, and is not one heredoc alone."""
-    tail = re.sub(r"\d*(?:<<-?|>>|<>|>\||[<>]&|[<>])[ \t]*[^\s<>|&;]+", " ", text)
+    tail = re.sub(r"(?<!\d)\d*(?:<<-?|>>|<>|>\||[<>]&|[<>])[ \t]*[^\s<>|&;]+", " ", text)
     return marks.mark(text) is None and not tail.strip(BLANKS)
 
 

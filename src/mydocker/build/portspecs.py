@@ -6,11 +6,13 @@ from mydocker.build.failure import Malformed
 from mydocker.gotemplate.formats import quote
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
+_ALL = 65536 * len(_PROTOCOLS)
 
 
 def exposed(words: list[str]) -> list[str]:
     """Return `80/tcp`, each once, in order. Raises Malformed."""
     ports: dict[str, None] = {}
+    total = 0
     for word in words:
         numbers, _, protocol = word.partition("/")
         protocol = protocol.lower() or "tcp"
@@ -20,6 +22,9 @@ def exposed(words: list[str]) -> list[str]:
         if not inside:
             raise Malformed(f"no port specified: {word}")
         first, last = _range(inside)
+        total += last - first + 1
+        if total > _ALL:
+            raise Malformed(f"EXPOSE {word} and the others are more ports than there are")
         if outside:
             _check_outside(outside, last - first, word)
         ports.update({f"{port}/{protocol}": None for port in range(first, last + 1)})

@@ -213,12 +213,19 @@ class _Planner:
                 if leave:
                     done.add(path.pop())
                 elif index in path:
-                    start = self._all[index].stage.start
+                    asks = self._who_needs(self._all[path[-1]], index)
                     message = f"circular dependency detected on stage: {self._all[index].stage.title}"
-                    raise self._dockerfile.source.error(message, "", start.first, start.last)
+                    raise self._dockerfile.source.error(message, "", asks.first, asks.last)
                 elif index not in done:
                     path.append(index)
                     todo += [(index, True), *((need, False) for need in self._all[index].needs)]
+
+    def _who_needs(self, planned: Planned, index: int) -> Instruction:
+        """Return the instruction for which a stage needs another one: or its FROM."""
+        for instruction in planned.instructions:
+            if any(planned.sources[name] == index for name in _sources(instruction, self._dockerfile.escape)):
+                return instruction
+        return planned.stage.start
 
     def _refuse_later(self, planned: Planned) -> None:
         """Raise DockerfileError if a needed stage takes files of one below it."""
