@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from mydocker import state
 from mydocker.engine.child import in_child, mount_privately
-from mydocker.errors import HostError
+from mydocker.engine.output_file import OutputFile
 from mydocker.image import packing
 from mydocker.image.drivers import choice
 
@@ -25,23 +24,8 @@ def export(container: str, output: str) -> list[str]:
     if not output:
         sys.stdout.flush()
         return _export(source, 1)
-    # The tar is written into a device or FIFO; a file is replaced at the end.
-    special = os.path.exists(output) and not os.path.isfile(output)
-    path = output if special else f"{output}.{os.urandom(6).hex()}"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | (0 if special else os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC, 0o600)
-        try:
-            left_out = _export(source, descriptor)
-        finally:
-            os.close(descriptor)
-        if not special:
-            os.rename(path, output)
-        return left_out
-    except OSError as error:
-        raise HostError(f"can't write {output}: {error.strerror}", "give another -o FILE") from None
-    finally:
-        if not special and os.path.lexists(path):
-            os.unlink(path)
+    with OutputFile(output) as descriptor:
+        return _export(source, descriptor)
 
 
 def _export(container: Container, descriptor: int) -> list[str]:
