@@ -275,8 +275,9 @@ class _Unpacker:
                 descriptor = self._open(path, _PARENT)
             os.close(self.parent_fd)
             self.parent, self.parent_fd = path, descriptor
-            if self.time is not None and path:
+            while self.time is not None and path:
                 self.times.setdefault(path, self.time)
+                path = path.rpartition("/")[0]
         return self.parent_fd
 
     def _make_missing(self, path: str) -> None:

@@ -428,6 +428,10 @@ def test_the_key_of_a_stage_has_owners_and_no_times(tmp_path):
 
 
 def test_two_copies_give_the_same_layer(tmp_path, context):
+    deep = tmp_path / "c"
+    deep.mkdir()
+    archive(deep / "t.tar", ("p/q/f", tarfile.REGTYPE, "x", 0o644, 0, 0))
+
     def layer() -> bytes:
         root = make_root(tmp_path, f"mkdir o/old; touch -d @{T} o o/old etc . etc/*")
         for words, fields in (
@@ -437,12 +441,16 @@ def test_two_copies_give_the_same_layer(tmp_path, context):
             (["/o/here"], {"documents": {"EOF": b"1"}}),
         ):
             run(root, context, *words, time=10**18, **fields)
+        run(root, deep, "t.tar", "/o/u/", unpack=True, time=10**18)
         copying.make_directory("/w/x", "bob", root, 10**18)
         out = io.BytesIO()
         root.driver.changes(root.directory, root.layers, out)
         return out.getvalue()
 
-    assert layer() == layer()
+    first = layer()
+    with tarfile.open(fileobj=io.BytesIO(first)) as tar:
+        assert {entry.mtime for entry in tar} == {T, 10**9}  # none is now
+    assert layer() == first
 
 
 # --- WORKDIR ----------------------------------------------------------------------------------------------------------

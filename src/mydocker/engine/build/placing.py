@@ -147,10 +147,13 @@ class Target:
         descriptor = self._create(path)
         try:
             if info.st_size <= _SMALL and info.st_blocks * 512 >= info.st_size:
-                files.write_all(descriptor, _read(content, info.st_size))
+                data = _read(content, info.st_size)
+                files.write_all(descriptor, data)
+                size = len(data)
             else:
                 copy_data(content, descriptor, info.st_size)
-            if stamp(os.fstat(content)) != stamp(info) or os.fstat(descriptor).st_size != info.st_size:
+                size = os.fstat(descriptor).st_size
+            if stamp(os.fstat(content)) != stamp(info) or size != info.st_size:
                 raise OSError(errno.ESTALE, "it changed while it was copied")
             owner = self.owner or _owner_of(info)
             os.fchown(descriptor, owner.uid, owner.gid)
