@@ -9,6 +9,7 @@ import tarfile
 import time
 
 import pytest
+from contexts import warm_up
 
 EPOCH = "SOURCE_DATE_EPOCH=1000000000"
 
@@ -19,13 +20,7 @@ def write(machine, path: str, text: str) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def directories_of_the_cache(machine):
-    """Make what the first build of a machine makes for good, so that the tests can be seen to leave nothing."""
-    mounts = "--mount=type=cache,target=/c --mount=type=secret,id=s"
-    text = f"FROM scratch AS none\nWORKDIR /a\nFROM busybox\nCOPY --from=none /a /\nRUN {mounts} true\n".encode()
-    result = machine.run(machine.program, "build", "-q", "--secret", "id=s,env=PATH", "-", input=text)
-    assert result.rc == 0, result.stderr
-    machine.run(machine.program, "rmi", "-f", result.stdout.strip())
-    machine.run(machine.program, "builder", "prune", "-a", "-f")
+    warm_up(machine)
 
 
 @pytest.fixture

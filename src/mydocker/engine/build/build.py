@@ -9,7 +9,7 @@ from mydocker import config as settings
 from mydocker.build import config, dockerfile, ignore, stages
 from mydocker.build.failure import Malformed
 from mydocker.engine import host
-from mydocker.engine.build import bases, context, result, sweeping, workers
+from mydocker.engine.build import bases, context, pruning, result, sweeping, workers
 from mydocker.engine.build.stage import Builder, Shared
 from mydocker.engine.build.steps import Origin
 from mydocker.errors import FAILED, InvalidArgument
@@ -122,6 +122,7 @@ def _run(
         image = result.store_image(last, shared)
         named = "".join(f"\nnaming to {name}" for name in shared.request.tags)
         report(FINISH, {"event": "done", "text": f"writing image {image.id}{named}"}, b"")
+        pruning.limit()
         return Built(image, shown)
     report(FINISH, {"event": "start", "name": f"exporting to {shared.request.output.destination}"}, b"")
     result.write_files(last, shared)
