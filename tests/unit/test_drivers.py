@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from mydocker import config, paths
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument
-from mydocker.image.drivers import aufs, base, choice, copy, overlay
+from mydocker.image.drivers import aufs, base, choice, copy, overlay, probe
 from mydocker.kernel.mounts import FLAGS
 from mydocker.ops.rootfs import Mount
 
@@ -142,6 +144,8 @@ class TestChoice:
         def says(**why_not: str) -> None:
             for name, why in why_not.items():
                 monkeypatch.setattr(choice.named(name), "why_not", lambda try_it=True, why=why: why)
+                if name == "erofs":
+                    monkeypatch.setattr(probe, "erofs", lambda try_it=True, why=why: why)
 
         return says
 
@@ -212,3 +216,27 @@ def test_aufs_works_if_the_kernel_lists_it(tmp_path, monkeypatch, table, why):
     )
     assert why in aufs.why_not()
     assert bool(aufs.why_not()) == bool(why)
+
+
+class TestProbeOfErofs:
+    @pytest.fixture(autouse=True)
+    def host(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(paths, "ROOT", str(tmp_path))
+        monkeypatch.setattr(paths, "RUN", str(tmp_path / "run"))
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=self.release))
+
+    release = "6.12.41+deb13-amd64"
+
+    @pytest.mark.parametrize("release", ["6.11.9", "5.10.0-1", "6.1.0-37-amd64", "4.18", "odd"])
+    def test_an_older_kernel_is_not_tried(self, monkeypatch, release):
+        self.release = release
+        monkeypatch.setattr(probe, "_try_erofs", lambda: pytest.fail("tried"))
+        assert probe.erofs(True) == f"the kernel is {release}, and mounts erofs from files from 6.12 on"
+
+    @pytest.mark.parametrize("why", ["", "no such thing"])
+    def test_one_boot_needs_one_test(self, monkeypatch, why):
+        monkeypatch.setattr(probe, "_try_erofs", lambda: why)
+        assert probe.erofs(False) == ""
+        assert probe.erofs(True) == why
+        monkeypatch.setattr(probe, "_try_erofs", lambda: pytest.fail("tried again"))
+        assert probe.erofs(True) == probe.erofs(False) == why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument
-from mydocker.image.drivers import overlay  # noqa: F401
+from mydocker.image.drivers import overlay, probe  # noqa: F401
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def choose(configured: str | None, try_it: bool = True) -> tuple[Driver, str]:
         return driver, "configured"
     reasons = []
     for name in NAMES:
-        driver = named(name)
-        why_not = driver.why_not(try_it)
+        # Where erofs does not work, a start does not load it.
+        why_not = probe.erofs(try_it) if name == "erofs" else named(name).why_not(try_it)
         if not why_not:
             break
         reasons.append(f"no {name}: {why_not}")
-    return driver, "; ".join(reasons) or "the default, and it works here"
+    return named(name), "; ".join(reasons) or "the default, and it works here"

@@ -36,10 +36,12 @@ def erofs(try_it: bool) -> str:
     release = os.uname().release
     if _version(release) < _FIRST:
         return f"the kernel is {release}, and mounts erofs from files from 6.12 on"
-    return _answer("erofs", _try_erofs, try_it)
+    return _answer("erofs", _try_erofs, try_it, final=True)
 
 
-def _answer(driver: str, test: Callable[[], str], try_it: bool) -> str:
+def _answer(driver: str, test: Callable[[], str], try_it: bool, final: bool = False) -> str:
+    """Return the recorded answer of a test, or else its answer now. final: a failure is not tried again in this boot:
+    another driver serves."""
     answer = f"{paths.RUN}/.{driver}"
     why = None
     try:
@@ -50,7 +52,7 @@ def _answer(driver: str, test: Callable[[], str], try_it: bool) -> str:
             why = known[len(about) :]
     except FileNotFoundError:
         pass
-    if why == "" or not try_it:
+    if why == "" or not try_it or (final and why):
         return why or ""
     why = test()  # also after a failure, which may have been fixed
     files.make_private(paths.RUN)
