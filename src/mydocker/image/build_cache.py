@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mydocker.image.drivers.base import Driver
 
 SCHEMA = 1
+# The digest of a tar without entries, 1024 zeros: the layer of a step that changes nothing.
+EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 STEPS, MOUNTS, RUNNING = f"{paths.BUILD}/steps", f"{paths.BUILD}/mounts", f"{paths.BUILD}/running"
 
 
@@ -145,7 +147,8 @@ class Session:
         self.id = os.urandom(32).hex()
         self._lock = Lock(f"{RUNNING}/{self.id}.lock", NEW_FILE)
         self._blobs: set[str] = set()
-        self._layers: set[str] = set()
+        self._layers = {EMPTY}  # under the steps of `FROM scratch`
+        self._write()
         return self
 
     def hold(self, image: store.Image, driver: Driver) -> None:
@@ -153,8 +156,11 @@ class Session:
         self._layers.update(image.layers)
         self._blobs.update(layer["digest"] for layer in store.layer_descriptors(image.manifest))
         with store.keep(image, driver):
-            held = {"blobs": sorted(self._blobs), "layers": sorted(self._layers)}
-            files.write_atomic(f"{RUNNING}/{self.id}.json", jsontext.dumps(held).encode())
+            self._write()
+
+    def _write(self) -> None:
+        held = {"blobs": sorted(self._blobs), "layers": sorted(self._layers)}
+        files.write_atomic(f"{RUNNING}/{self.id}.json", jsontext.dumps(held).encode())
 
     def __exit__(self, *_: object) -> None:
         with self._lock:

@@ -127,6 +127,37 @@ CMD ["cat", "a.txt", "b.txt", "/c.txt", "/d.txt"]
         assert mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/o").startswith("A\ntouch: /m/b: Read-only")
 
 
+class TestDrivers:
+    TEXT = """FROM busybox AS one
+RUN --mount=type=tmpfs,target=/q/r mkdir /o && echo 1 >/o/f && rm /bin/vi
+WORKDIR /w
+COPY a b/
+FROM scratch
+COPY --from=one / /
+RUN --mount=type=bind,from=one,source=/o,target=/m cat /m/f /w/b/a >/seen; ls -d /q /bin/vi >>/seen 2>&1; true
+CMD ["cat", "/seen"]
+"""
+
+    @pytest.mark.parametrize("driver", ["overlay", "copy", "erofs"])
+    def test_every_storage_driver(self, machine, mydocker, directory, driver):
+        for path, content in {
+            "Dockerfile": self.TEXT,
+            "a": "A\n",
+            "config.yaml": f"storage_driver: {driver}\n",
+        }.items():
+            write(machine, f"{directory}/{path}", content)
+        places = {"ROOT": f"{directory}/root", "RUN": f"{directory}/run", "CONFIG": f"{directory}/config.yaml"}
+        env = {f"MYDOCKER_{key}": value for key, value in places.items()}
+        if "does not work here" in mydocker("run", "--rm", "--net", "none", "busybox", "true", env=env).stderr:
+            pytest.skip(f"{driver} does not work here")
+        image = mydocker.ok("build", "-q", "--network", "none", directory, env=env)
+        seen = mydocker.ok("run", "--rm", "--net", "none", image, env=env)
+        missing = "ls: {}: No such file or directory"
+        assert sorted(seen.split("\n")) == sorted(["1", "A", missing.format("/q"), missing.format("/bin/vi")])
+        again = mydocker("build", "--network", "none", "--progress", "plain", directory, env=env)
+        assert again.stderr.count("CACHED") == 5
+
+
 class TestStages:
     TEXT = """FROM busybox AS one
 RUN cut -d" " -f1 /proc/uptime >/began; sleep 0.7; cut -d" " -f1 /proc/uptime >/ended

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from mydocker import paths
 from mydocker.engine.build import tidying
 from mydocker.image import layer, store, unpacking, writer
+from mydocker.image.build_cache import EMPTY
 from mydocker.image.writer import Workspace
 from mydocker.kernel import files
 from mydocker.record import record
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
     from mydocker.image.drivers.base import Driver, Indexing
 
-# A tar without entries: the layer of a step that changes nothing, as with BuildKit.
 _EMPTY_TAR = bytes(1024)
-EMPTY = f"sha256:{hashlib.sha256(_EMPTY_TAR).hexdigest()}"
 
 
 @record
@@ -92,6 +91,8 @@ def capture(
             _clamp(changes, epoch)
         if lowers and _is_unchanged(changes, lowers):
             return _empty(below, lowers[0], work), []
+    else:  # all files of the root are there: a directory that was there before must stay
+        tidying.tidy(f"{directory}/rootfs", tidying.made_points(f"{directory}/made"), [])
     blob = f"{work.path}/blob"
     with _Hashed(blob) as raw, io.BufferedWriter(raw, 1 << 20) as out:
         left_out = driver.changes(directory, mounted, out)

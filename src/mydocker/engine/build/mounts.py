@@ -14,7 +14,7 @@ from time import time_ns
 
 from mydocker import jsontext
 from mydocker.build.instructions import Mount as Requested
-from mydocker.engine.build import copying, hashing, sweeping
+from mydocker.engine.build import copying, hashing, layers, sweeping
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Origin, Step
 from mydocker.errors import FAILED, InvalidArgument
@@ -94,7 +94,8 @@ class Mounts:
             name, chain = self._find(mount.from_stage)
             directory = f"{self._work.path}/from-{number}"
             os.mkdir(directory, 0o700)
-            origin = Origin(name, root=Root(self._shared.driver, directory, chain))
+            driver = self._shared.driver
+            origin = Origin(name, root=Root(driver, directory, layers.stack(chain, driver)))
         return Step(origin, [posixpath.normpath(f"/{mount.source}").lstrip("/") or "."], "/content")
 
     # --- making them ready --------------------------------------------------------------------------------------------
@@ -138,9 +139,9 @@ class Mounts:
         """Copy a source. Returns the path of the copy."""
         directory = f"{self._work.path}/{name}"
         os.mkdir(directory, 0o700)
-        root = Root(self._shared.driver, directory, [])
-        copying.apply(step, root)
-        return f"{root.path}/content"
+        driver = self._shared.driver
+        copying.apply(step, Root(driver, directory, layers.stack([], driver)))
+        return f"{driver.upper(directory) or f'{directory}/rootfs'}/content"
 
     def _secret(self, number: int, mount: Requested) -> None:
         secret = next((each for each in self._shared.request.secrets if each.id == mount.id), None)

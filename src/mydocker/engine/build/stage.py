@@ -244,13 +244,13 @@ class Builder:
             name, chain = self.find(one.from_stage)
             directory = f"{beside.path}/from"
             os.mkdir(directory, 0o700)
-            return Origin(name, root=Root(self.shared.driver, directory, chain))
+            return Origin(name, root=Root(self.shared.driver, directory, layers.stack(chain, self.shared.driver)))
         return self.shared.origin
 
     def _root(self, work: writer.Workspace) -> Root:
         directory = f"{work.path}/step"
         os.mkdir(directory, 0o700)
-        return Root(self.shared.driver, directory, self.chain)
+        return Root(self.shared.driver, directory, layers.stack(self.chain, self.shared.driver))
 
     def _workdir(self, one: Workdir) -> None:
         self._start(one)
