@@ -76,9 +76,6 @@ def from_params(
     outputs = params.get("output") or []
     if len(outputs) > 1:
         raise InvalidArgument("only one --output is supported", _OUTPUT)
-    ssh = params.get("ssh") or []
-    if ssh:
-        raise InvalidArgument(f"--ssh {ssh[0]} is not supported", "give the key as a --secret, or clone on the host")
     limits = {key: params[key] for key in _OF_STEPS if params.get(key)}
     network = text("network") or "default"
     return BuildRequest(
