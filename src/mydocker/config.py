@@ -35,6 +35,9 @@ KEYS: dict[str, tuple[Any, str]] = {
     "registries": ({}, "registries with a CA of their own or plain http: HOST[:PORT] with ca: FILE or insecure: true"),
     "registry_timeout": (60, "seconds that a registry may be silent"),
     "image_size": (100_000_000_000, "bytes that an image from elsewhere may take on the disk"),
+    "image_entries": (5_000_000, "files, directories and links that an image from elsewhere may have"),
+    "image_depth": (2048, "directories within directories in a path of an image"),
+    "image_layers": (500, "layers that an image may have"),
 }
 _KINDS = {int: "an integer", str: "text", dict: "a list of `key: value` lines"}
 _REGISTRY = {"insecure": bool, "ca": str}
@@ -98,8 +101,9 @@ def _check(values: dict[str, Any]) -> None:
         raise InvalidArgument(
             f"log_size and log_files in {paths.CONFIG} are too small", f"at least {_MIN_LOG} bytes, 1 file"
         )
-    if values["image_size"] < 1:
-        raise InvalidArgument(f"image_size in {paths.CONFIG} is too small", "at least 1 byte")
+    for key in ("image_size", "image_entries", "image_depth", "image_layers"):
+        if values[key] < 1:
+            raise InvalidArgument(f"{key} in {paths.CONFIG} is too small", "at least 1")
     parent = values["cgroup_parent"]
     if parent and (not parent.isprintable() or not {"", ".", ".."}.isdisjoint(parent.removeprefix("/").split("/"))):
         raise InvalidArgument(

@@ -21,6 +21,9 @@ DEFAULTS = {
     "registries": {},
     "registry_timeout": 60,
     "image_size": 100_000_000_000,
+    "image_entries": 5_000_000,
+    "image_depth": 2048,
+    "image_layers": 500,
 }
 
 
@@ -109,6 +112,7 @@ class TestRefused:
             ("network_size: 12", "has no IPv4 subnets of size /12"),
             ("network_size: 31", "has no IPv4 subnets of size /31"),
             ("network_size: /24", "network_size in .* is an integer, not '/24'"),
+            *((f"image_{what}: 0", f"image_{what} in .* is too small") for what in ("entries", "depth", "layers")),
             ("registry_timeout: 0", "registry_timeout in .* is too small"),
             ("registries: [a]", "registries in .* is a list of `key: value` lines, not"),
             ("registries: {5: {insecure: true}}", "'5' is not a registry's HOST or HOST:PORT: registries in"),

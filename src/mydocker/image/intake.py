@@ -27,6 +27,7 @@ from mydocker import jsontext, paths
 from mydocker.errors import CorruptRecord, HostError
 from mydocker.image import store, unpacking, workers, writer
 from mydocker.image.drivers import choice
+from mydocker.image.limits import Budget
 from mydocker.image.streams import CHUNK, Tee
 from mydocker.image.taking import DONE, EXISTS, READING, Layer, Taking, layer_name, refused
 from mydocker.image.tar_reader import Reader
@@ -134,7 +135,7 @@ def _store(
     blob, directory = f"{work.path}/blob", f"{work.path}/directory"
     bare: list[Any] = []
     os.mkdir(directory, 0o700)
-    with Tee(source, keep=blob) as tee, io.BufferedReader(tee, CHUNK) as reader:
+    with Tee(source, blob, Budget().tar) as tee, io.BufferedReader(tee, CHUNK) as reader:
         if not driver.form:
             bare = unpack(reader, directory)
         digest = tee.finish()
@@ -224,10 +225,9 @@ def _digests(descriptors: list[dict[str, Any]]) -> list[str]:
 def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[str], progress: Progress) -> list[Taking]:
     """Read the layers that the store lacks, side by side."""
     driver = driver_in_use()
-    lacking = driver.missing(chain_ids)
-    jobs = [
-        Taking(at, *pair, at not in lacking, work, driver, progress) for at, pair in enumerate(zip(layers, chain_ids))
-    ]
+    budget, lacking = Budget(len(layers)), driver.missing(chain_ids)
+    pairs = enumerate(zip(layers, chain_ids))
+    jobs = [Taking(at, *pair, at not in lacking, work, driver, budget.meter(at), progress) for at, pair in pairs]
     new = [job for job in jobs if job.is_missing]
     for job in jobs:
         if not job.is_missing:

@@ -250,7 +250,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     blob(manifest["config"]["digest"])
     for layer in manifest["layers"]:
         blob(layer["digest"])
-        if not isinstance(layer["size"], int):
+        if not isinstance(layer["size"], int) or layer["size"] < 0:
             raise ValueError("a layer's size is not a number")
 
 

@@ -15,6 +15,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, HostError, InvalidArgument
+from mydocker.image.limits import over
 from mydocker.kernel import programs
 from mydocker.kernel.files import write_all
 
@@ -194,14 +195,16 @@ def _broken() -> InvalidArgument:
 
 class Tee(io.RawIOBase):
     """Passes a stream on to its reader, while a thread hashes the same bytes and writes them to the new file `keep`, if
-    one is given. hashlib and write(2) release the interpreter's lock, so that reader and thread run in parallel.
+    one is given. hashlib and write(2) release the interpreter's lock, so that reader and thread run in parallel. limit:
+    bytes that the stream may have (limits.py); 0 for any number.
 
     Use it as a context manager, and call finish() before its end. Keep a reference to a BufferedReader of it until
     then: without references the reader closes it."""
 
-    def __init__(self, source: Stream, keep: str = "") -> None:
+    def __init__(self, source: Stream, keep: str = "", limit: int = 0) -> None:
         self._source = source
         self._keep = keep
+        self._limit = limit
         self._digest = hashlib.sha256()
         self._chunks: queue.Queue[bytes] = queue.Queue(8)
         self._error: BaseException | None = None
@@ -221,6 +224,8 @@ class Tee(io.RawIOBase):
             raise self._error
         if data:
             self.size += len(data)
+            if 0 < self._limit < self.size:
+                raise over(f"a layer of more than {self._limit} bytes", "image_size")
             self._chunks.put(data)
             buffer[: len(data)] = data
         return len(data)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable
 
     from mydocker.image.drivers.base import Driver, Indexing
+    from mydocker.image.limits import Meter
     from mydocker.image.streams import Stream
     from mydocker.image.writer import Workspace
 
@@ -45,10 +46,19 @@ class Layer:
 class Taking:
     """The job of one layer. descriptor: of its blob in the store. directory: what the driver uses of it, in the
     workspace or, if it was there, in the store. name: the directory's. bare: directories that the archive lacks
-    (unpacking.py). is_ready: the driver has the layer. is_missing: there is something to do."""
+    (unpacking.py). is_ready: the driver has the layer. is_missing: there is something to do. meter: counts what is
+    unpacked."""
 
     def __init__(
-        self, at: int, layer: Layer, chain_id: str, is_ready: bool, work: Workspace, driver: Driver, progress: Progress
+        self,
+        at: int,
+        layer: Layer,
+        chain_id: str,
+        is_ready: bool,
+        work: Workspace,
+        driver: Driver,
+        meter: Meter,
+        progress: Progress,
     ) -> None:
         self.at = at
         self.descriptor = layer.descriptor
@@ -58,6 +68,7 @@ class Taking:
         self._work = work
         self._driver = driver
         self._progress = progress
+        self.meter = meter
         self._source: BinaryIO | None = None
         self.bare: list[Any] = []
         self._blob = f"{work.path}/blob.{at}"
@@ -132,13 +143,17 @@ class Taking:
 
     def _decompress(self, packed: Stream, keep: str) -> tuple[str, int]:
         """Unpack a compressed tar. Returns (its diff id, its size)."""
-        with decompressed(packed) as plain, Tee(plain, keep) as tee, io.BufferedReader(tee, CHUNK) as reader:
+        with (
+            decompressed(packed) as plain,
+            Tee(plain, keep, self.meter.tar) as tee,
+            io.BufferedReader(tee, CHUNK) as reader,
+        ):
             self._unpack(reader)
             return tee.finish(), tee.size
 
     def _unpack(self, plain: Stream) -> None:
         if not (self.is_ready or self._driver.form):
-            self.bare = unpacking.unpack_layer(plain, self.directory)
+            self.bare = unpacking.unpack_layer(plain, self.directory, self.meter)
 
     def _check(self, digest: str, diff_id: str, size: int, failure: MydockerError | None) -> None:
         expected, announced = self.descriptor["digest"] or digest, self.descriptor["size"]

@@ -17,6 +17,7 @@ LONGEST_ATTRIBUTES = tar.LONGEST_HEADER - (16 << 10)  # bytes that an extended h
 
 # A smaller hole is written as zeros: fewer programs read the sparse form than the plain one.
 _SMALLEST_HOLE = 64 << 10
+_SECOND = 1_000_000_000  # nanoseconds
 _MAX_PIECES = 20_000  # of data between holes; their map has to fit into tar.LONGEST_HEADER
 _LARGEST = {"uid": 0o7777777, "gid": 0o7777777, "size": 0o77777777777, "mtime": 0o77777777777}
 TYPES = {
@@ -30,9 +31,9 @@ TYPES = {
 
 
 class Writer:
-    """Writes an archive. Times are full seconds and owners are numbers only, as in docker's own archives. Files with
-    large holes have GNU's pax format 1.0, which GNU tar, docker (all of Go) and Python read; docker refuses GNU's older
-    format."""
+    """Writes an archive. Owners are numbers only, as in docker's own archives. Times are exact: fractions of a second
+    are in an extended header, which docker's archives do without. Files with large holes have GNU's pax format 1.0,
+    which GNU tar, docker (all of Go) and Python read; docker refuses GNU's older format."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -62,12 +63,14 @@ class Writer:
             records["GNU.sparse.major"], records["GNU.sparse.minor"] = b"1", b"0"
             records["GNU.sparse.name"], records["GNU.sparse.realsize"] = name, b"%d" % size
             name = b"GNUSparseFile.0/" + name  # a program that does not know the format unpacks map and data under it
+        if info.st_mtime_ns % _SECOND and not link:
+            records["mtime"] = _decimal(info.st_mtime_ns)
         length = len(table) + sum(length for _, length in pieces) if table else size
         self._header(
             name,
             kind,
             stat.S_IMODE(info.st_mode),
-            {"uid": info.st_uid, "gid": info.st_gid, "size": length, "mtime": info.st_mtime_ns // 1_000_000_000},
+            {"uid": info.st_uid, "gid": info.st_gid, "size": length, "mtime": info.st_mtime_ns // _SECOND},
             os.fsencode(link or target),
             info.st_rdev if kind in tar.DEVICES else 0,
             records,
@@ -111,7 +114,7 @@ class Writer:
                 records[key] = value
         for key, number in numbers.items():
             if not 0 <= number <= _LARGEST[key]:
-                records[key] = b"%d" % number
+                records.setdefault(key, b"%d" % number)
                 numbers = {**numbers, key: 0}
         if records:
             data = b"".join(pax_record(os.fsencode(key), value) for key, value in sorted(records.items()))
@@ -174,6 +177,12 @@ def _table(pieces: list[tuple[int, int]], size: int) -> bytes:
     rows = [*pieces, (size, 0)]
     table = b"%d\n" % len(rows) + b"".join(b"%d\n%d\n" % row for row in rows)
     return table + bytes(-len(table) % tar.BLOCK)
+
+
+def _decimal(nanoseconds: int) -> bytes:
+    """Return a time as a pax header has it: -1.5 for -1,500,000,000 nanoseconds."""
+    seconds, fraction = divmod(abs(nanoseconds), _SECOND)
+    return (b"-" if nanoseconds < 0 else b"") + (b"%d.%09d" % (seconds, fraction)).rstrip(b"0")
 
 
 def _key(attribute: str) -> str:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, InvalidArgument, MydockerError
 from mydocker.image import layer, sizes, tar
+from mydocker.image.limits import Budget, over
 from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
 
 if TYPE_CHECKING:
     from typing import Callable
 
+    from mydocker.image.limits import Meter
     from mydocker.image.streams import Stream
 
 _IN_ROOT = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_XDEV
@@ -50,17 +52,18 @@ REASONS = {
 }
 
 
-def unpack(stream: Stream, directory: str) -> list[str]:
+def unpack(stream: Stream, directory: str, meter: Meter | None = None) -> list[str]:
     """Unpack a plain tar of a root file system, without whiteouts, into an empty directory, and record the size of its
-    files there (sizes.py). Returns the directories that the archive lacks. Raises InvalidArgument, which names the
-    entry, for an archive that is not to be trusted; then the caller removes the directory."""
-    return _unpack(stream, directory, False)
+    files there (sizes.py). Returns the directories that the archive lacks. meter: counts what is made, if not only
+    for this layer. Raises InvalidArgument, which names the entry, for an archive that is not to be trusted or too
+    large; then the caller removes the directory."""
+    return _unpack(stream, directory, False, meter)
 
 
-def unpack_layer(stream: Stream, directory: str) -> list[str]:
+def unpack_layer(stream: Stream, directory: str, meter: Meter | None = None) -> list[str]:
     """Unpack a layer's plain tar in the same way; its whiteouts have effect. The result is for complete(): the layers
     below may not be there yet."""
-    return _unpack(stream, directory, True)
+    return _unpack(stream, directory, True, meter)
 
 
 def unpack_into(stream: Stream, directory: int, owner: tuple[int, int] | None, time: int | None) -> None:
@@ -71,7 +74,7 @@ def unpack_into(stream: Stream, directory: int, owner: tuple[int, int] | None, t
     everything, instead of the archive's. time: of directories without an entry that are made or changed, in
     nanoseconds, or None for now.
     """
-    unpacker = _Unpacker(directory, False)
+    unpacker = _Unpacker(directory, False, Budget().meter())
     unpacker.merges, unpacker.owner, unpacker.time = True, owner, time
     unpacker.run(Reader(stream))
 
@@ -98,10 +101,10 @@ def complete(directory: str, bare: list[str], below: list[str]) -> None:
         os.close(root)
 
 
-def _unpack(stream: Stream, directory: str, is_layer: bool) -> list[str]:
+def _unpack(stream: Stream, directory: str, is_layer: bool, meter: Meter | None) -> list[str]:
     root = os.open(directory, files.DIR)
     try:
-        unpacker = _Unpacker(root, is_layer)
+        unpacker = _Unpacker(root, is_layer, meter or Budget().meter())
         unpacker.run(Reader(stream))
         sizes.record(root, unpacker.size)
         return list(unpacker.bare)
@@ -110,8 +113,9 @@ def _unpack(stream: Stream, directory: str, is_layer: bool) -> list[str]:
 
 
 class _Unpacker:
-    def __init__(self, root: int, is_layer: bool) -> None:
+    def __init__(self, root: int, is_layer: bool, meter: Meter) -> None:
         self.root = root
+        self.meter = meter
         self.is_layer = is_layer
         self.merges = False  # the root is a directory that has been in use
         self.owner: tuple[int, int] | None = None
@@ -136,6 +140,7 @@ class _Unpacker:
                     raise refused(entry.name, why) from None
                 except OverflowError:
                     raise refused(entry.name, "a number is out of range") from None
+            self.meter.finish()
             for path, time in self.times.items():
                 self._set_time(path, time)
         finally:
@@ -154,6 +159,9 @@ class _Unpacker:
     def _entry(self, reader: Reader, entry: tar.Entry) -> None:
         path = safe_path(entry.name)
         above, _, name = path.rpartition("/")
+        if path.count("/") > self.meter.depth:
+            raise over(f"a path of more than {self.meter.depth} directories", "image_depth")
+        self.meter.count(entry.size if entry.data is None else sum(length for _, length in entry.data))
         if self.merges and path == "." and entry.type == tar.DIR:
             return
         if self.owner:
@@ -286,6 +294,7 @@ class _Unpacker:
         for depth, name in enumerate(parts):
             directory = self._open("/".join(parts[:depth]), _PARENT)
             try:
+                self.meter.count()
                 os.mkdir(name, 0o700, dir_fd=directory)
                 os.chmod(name, 0o755, dir_fd=directory)
                 self.bare["/".join(parts[: depth + 1])] = None
