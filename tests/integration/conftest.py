@@ -123,6 +123,11 @@ def _set_up(machine: Machine) -> None:
         machine.run(machine.program, kind, "create", "first")
         machine.run(machine.program, kind, "rm", "first")
     machine.run(machine.program, "run", "--rm", "busybox", "true")
+    mounts = "--mount=type=cache,target=/c --mount=type=secret,id=s"
+    steps = f"FROM busybox\nRUN {mounts} true\n".encode()
+    built = machine.run(machine.program, "build", "-q", "--network=none", "--secret", "id=s,env=PATH", "-", input=steps)
+    machine.run(machine.program, "rmi", "-f", built.stdout.strip())
+    machine.run(machine.program, "builder", "prune", "-a", "-f")
     # The monitor still removes the container's files: a snapshot must come after that.
     containers = f"{machine.store}/lib/containers"
     until(lambda: not machine.run("ls", "-A", containers).stdout, "a store without containers")

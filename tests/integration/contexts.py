@@ -23,16 +23,6 @@ LINKS = {
 MODES = {"exe": 0o755, "ro": 0o400, "suid": 0o4755, "mdir": 0o2711}
 
 
-def warm_up(machine) -> None:
-    """Make what the first build of a machine makes for good, so that tests can be seen to leave nothing."""
-    mounts = "--mount=type=cache,target=/c --mount=type=secret,id=s"
-    text = f"FROM scratch AS none\nWORKDIR /a\nFROM busybox\nCOPY --from=none /a /\nRUN {mounts} true\n".encode()
-    result = machine.run(machine.program, "build", "-q", "--secret", "id=s,env=PATH", "-", input=text)
-    assert result.rc == 0, result.stderr
-    machine.run(machine.program, "rmi", "-f", result.stdout.strip())
-    machine.run(machine.program, "builder", "prune", "-a", "-f")
-
-
 def write_files(root: str, files: dict[str, str]) -> None:
     for name, content in files.items():
         path = f"{root}/{name}"

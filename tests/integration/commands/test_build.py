@@ -9,18 +9,12 @@ import tarfile
 import time
 
 import pytest
-from contexts import warm_up
 
 EPOCH = "SOURCE_DATE_EPOCH=1000000000"
 
 
 def write(machine, path: str, text: str) -> None:
     machine.run("sh", "-c", 'cat >"$0"', path, input=text.encode())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def directories_of_the_cache(machine):
-    warm_up(machine)
 
 
 @pytest.fixture

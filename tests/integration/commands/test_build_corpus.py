@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from archives import busybox
-from contexts import make_context, warm_up, write_files
+from contexts import make_context, write_files
 from dockerfiles import CASES, text
 
 pytestmark = pytest.mark.peer
@@ -49,7 +49,6 @@ LISTED = re.compile(r"total \d+| +\d+ [A-Z][a-z]{2} +\d+ \d\d:\d\d")  # of `ls -
 @pytest.fixture(scope="module")
 def base(machine):
     """The image bb: busybox with a user bob, and nothing in /etc but passwd and group."""
-    warm_up(machine)
     files = (
         ("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nbob:x:1234:1235:bob:/home/bob:/bin/sh\n"),
         ("etc/group", b"root:x:0:\nstaff:x:50:\nbob:x:1235:\n"),
