@@ -132,16 +132,10 @@ def advance(state: State, instruction: Instruction, arguments: Arguments) -> tup
     return instruction, after
 
 
-def run_environment(state: State, arguments: Arguments) -> dict[str, str]:
-    """Return the variables of a RUN: those in force, and proxies of --build-arg in both spellings.
-
-    HOME is missing, which depends on the user. Proxies are not for the cache's key.
-    """
-    return {**state.variables, **proxies(arguments)}
-
-
 def proxies(arguments: Arguments) -> dict[str, str]:
-    """Return HTTP_PROXY and so on, and http_proxy and so on, if --build-arg has one of the two."""
+    """Return HTTP_PROXY and so on, and http_proxy and so on, if --build-arg has one of the two.
+
+    A RUN gets them as variables; they are no part of its key in the cache."""
     values = {}
     for name, value in arguments.given.items():
         if name.upper() in _PROXIES:

@@ -35,11 +35,6 @@ def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
     return process(word, variables, escape).text
 
 
-def expand_words(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
-    """Expand, then split at blanks: also at those of a variable's value, not at those in quotes."""
-    return process(text, variables, escape).words
-
-
 def process(text: str, variables: Mapping[str, str], escape: str = "\\", quotes: bool = True) -> Expanded:
     """Expand, and return everything that is known then. quotes: False takes them for text, as in a heredoc of COPY."""
     return _Lexer(text, variables, escape, quotes).run()

@@ -8,6 +8,8 @@ Source: moby's patternmatcher, and Go's filepath.Match for what is invalid.
 
 from __future__ import annotations
 
+import re
+
 from mydocker.build.failure import Malformed
 
 TYPE_CHECKING = False
@@ -18,10 +20,17 @@ SYNTAX = "syntax error in pattern"
 _SPECIAL = frozenset("*?[]\\")
 
 
-class Glob:
-    """A compiled pattern. Raises Malformed for an invalid one."""
+def has_wildcards(path: str) -> bool:
+    """Say if a path has a `*`, `?` or `[` that no backslash takes the meaning from."""
+    return re.search(r"[*?[]", re.sub(r"\\.", "", path, flags=re.DOTALL)) is not None
 
-    def __init__(self, pattern: str) -> None:
+
+class Glob:
+    """A compiled pattern. double_stars: `**` matches slashes, too; else it is `*`, as for Go's filepath.Match. Raises
+    Malformed for an invalid pattern."""
+
+    def __init__(self, pattern: str, double_stars: bool = True) -> None:
+        self._knows_double_stars = double_stars
         self._tokens: list[Callable[[str], bool]] = []
         self._stars = 0  # states that stay for any character but a slash
         self._double_stars = 0  # states that stay for any character
@@ -56,7 +65,7 @@ class Glob:
         """Add the token at the offset. Return the offset behind it."""
         here = 1 << len(self._tokens)
         char = pattern[at]
-        if pattern.startswith("**", at):
+        if self._knows_double_stars and pattern.startswith("**", at):
             behind = at + (3 if pattern.startswith("/", at + 2) else 2)
             if behind == len(pattern) or (at == 0 and behind == 2 and _SPECIAL.isdisjoint(pattern[2:])):
                 self._double_stars |= here  # `a/**`; and `**b`, which docker takes for any path that ends in b

@@ -34,14 +34,6 @@ def read(data: bytes, name: str = ".dockerignore") -> Ignore:
     return ignore
 
 
-def file_names(dockerfile: str) -> list[str]:
-    """Return the files to look for; the first that is there counts: beside the Dockerfile, then in the context's top.
-
-    dockerfile: the path of the Dockerfile. The second is relative to the context.
-    """
-    return [f"{dockerfile}.dockerignore", ".dockerignore"]
-
-
 class Ignore:
     """Patterns, one a text; `!` takes files in again. Raises Malformed for an invalid one.
 

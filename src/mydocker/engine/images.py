@@ -12,10 +12,6 @@ from mydocker.errors import FAILED, HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, removal, sizes, store, writer
 from mydocker.model.options import references, times
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
-
 _CHUNK = 1 << 20
 _ZERO_TIME = -(1 << 63)  # an image without a time is older than all others
 
@@ -124,6 +120,11 @@ def remove(reference: str, force: bool) -> list[str]:
         raise
 
 
+def check_prune_filters(filters: list[str]) -> None:
+    """Raise InvalidArgument for filters that prune() would refuse: before the user is asked whether to remove."""
+    listing.parse(filters, _PRUNE_FILTERS)
+
+
 def prune(everything: bool, filters: list[str]) -> tuple[list[str], int]:
     """Remove images that no container uses: those without a tag, or all. filters: KEY=VALUE as typed. Returns (lines
     as remove() does, the bytes of the layers that are gone)."""
@@ -156,7 +157,9 @@ def import_image(file: str, name: str, changes: list[str], message: str, platfor
     try:
         source = io.FileIO(0, closefd=False) if file == "-" else io.FileIO(file)
     except OSError as error:
-        raise HostError(f"can't read {file}: {error.strerror}", "give a tar file, or - for stdin") from None
+        raise HostError(
+            f"can't read {file}: {os.strerror(error.errno or 0).lower()}", "give a tar file, or - for stdin"
+        ) from None
     with io.BufferedReader(source, _CHUNK) as stream:
         return archive.import_image(stream, target, changes, message).id
 

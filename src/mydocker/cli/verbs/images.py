@@ -46,6 +46,7 @@ def inspect(params: dict[str, Any]) -> int:
 
 
 def prune(params: dict[str, Any]) -> int:
+    engine.check_prune_filters(params["filter"])
     which = "all images without at least one container associated to them" if params["all"] else "all dangling images"
     question = f"WARNING! This will remove {which}.\nAre you sure you want to continue?"
     lines: list[str] = []

@@ -14,6 +14,7 @@ from mydocker.engine.build.layers import Layer, stack
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Origin, Step
 from mydocker.engine.child import in_child, mount_privately
+from mydocker.engine.output_file import OutputFile
 from mydocker.errors import HostError
 from mydocker.image import intake, packing, store, writer
 from mydocker.kernel import files
@@ -138,26 +139,10 @@ def write_files(result: Json, shared: Shared) -> None:
                 sys.stdout.flush()
                 _write_tar(root, 1)
             else:
-                _write_file(root, output.destination)
+                with OutputFile(output.destination, 0o644, "give another --output") as descriptor:
+                    _write_tar(root, descriptor)
         except OSError as error:
             raise HostError(f"can't write {output.destination}: {error.strerror}", "give another --output") from None
-
-
-def _write_file(root: Root, path: str) -> None:
-    """Write the tar into a device or FIFO, or replace a file when it is complete."""
-    special = os.path.exists(path) and not os.path.isfile(path)
-    new = path if special else f"{path}.{os.urandom(6).hex()}"
-    try:
-        descriptor = os.open(new, os.O_WRONLY | (0 if special else os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC, 0o644)
-        try:
-            _write_tar(root, descriptor)
-        finally:
-            os.close(descriptor)
-        if not special:
-            os.rename(new, path)
-    finally:
-        if not special and os.path.lexists(new):
-            os.unlink(new)
 
 
 def _write_tar(root: Root, descriptor: int) -> None:

@@ -7,8 +7,8 @@ import stat
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from mydocker.build.failure import Malformed
+from mydocker.build.globs import Glob, has_wildcards
 from mydocker.build.ignore import Ignore
-from mydocker.engine.build import globs
 from mydocker.engine.build.failures import failed, refused
 from mydocker.engine.build.tree import ENTER, SKIP, TAKE, Opened, open_directory
 
@@ -56,7 +56,7 @@ def matches(step: Step, pattern: str, tree: Tree) -> list[Match]:
         raise refused(str(error)) from None
     except OSError as error:
         raise failed(f"read {tree.name}", error) from None
-    is_path = not globs.has_wildcards(pattern)
+    is_path = not has_wildcards(pattern)
     excluded = _ignore(step.excludes)
     listed = []
     for name in names:
@@ -146,13 +146,13 @@ def branch(step: Step, pattern: str, tree: Tree) -> Branch:
             return max(ENTER, exclude(path, True))
         return SKIP
 
-    return Branch(pattern, top, select, not any(map(globs.has_wildcards, parts)))
+    return Branch(pattern, top, select, not any(map(has_wildcards, parts)))
 
 
 def _may_match_below(pattern: list[str], directory: list[str]) -> bool:
     for part, name in zip(pattern, directory):
         if "**" in part:
             return True
-        if not globs.Pattern(part).matches(name):
+        if not Glob(part, double_stars=False).matches(name):
             return False
     return len(pattern) > len(directory)

@@ -72,7 +72,6 @@ class Builder:
         self.layers = list(below)
         self.chain = store.chain_ids([layer.diff_id for layer in below])
         self.find = find
-        self.made_something = False
         self._count = 1  # the FROM is the first step
         self._steps = 1
 

@@ -13,7 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from mydocker import paths
-from mydocker.engine.build import globs
+from mydocker.build.globs import Glob, has_wildcards
 from mydocker.image.layer import Entry
 from mydocker.kernel import files
 
@@ -137,10 +137,10 @@ class Tree:
         it is. Links to directories on the way are followed only before the first wildcard, as with docker. Raises
         ValueError for a malformed pattern."""
         parts = [part for part in os.path.normpath(f"/{pattern}").split("/") if part]
-        first = next((at for at, part in enumerate(parts) if globs.has_wildcards(part)), len(parts))
+        first = next((at for at, part in enumerate(parts) if has_wildcards(part)), len(parts))
         if first == len(parts):
             return ["/".join(parts)]
-        patterns = [globs.Pattern(part) for part in parts[first:]]
+        patterns = [Glob(part, double_stars=False) for part in parts[first:]]
         try:
             paths = [self.locate("/".join(parts[:first]))]
         except FileNotFoundError:
