@@ -1,0 +1,128 @@
+"""Any input makes a Dockerfile or an error about it, in time that grows with its length."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mydocker.build import config, dockerfile, stages
+from mydocker.build.failure import DockerfileError, Malformed
+from mydocker.build.ignore import Ignore
+
+BASE = {"config": {}, "history": [{"created_by": "", "comment": "Imported from -"}]}
+PIECES = r"""
+FROM bb scratch AS a RUN COPY ADD ENV ARG LABEL CMD ENTRYPOINT HEALTHCHECK ONBUILD SHELL EXPOSE VOLUME USER
+WORKDIR STOPSIGNAL MAINTAINER NONE A=1 A $A ${A:-b} ${A#*} ${A/a/b} ${ } " ' \ ` [ ] ["a"] ["a","b"] , <<EOF
+<<-'E' EOF E # escape=` # check= # syntax=a --mount=type=cache,target=/c --mount= --from=a --chown=$A
+--interval=1s -- --x -1 80/tcp 9999999 = *
+""".split()
+PIECES += ["\r", "\t", "\0", "\v", "é", "\ufeff", "\x85", "\u2028"]
+TEXTS = st.lists(st.sampled_from([*PIECES, " ", " ", " ", "\n", "\n", "\n"]), max_size=40).map("".join)
+
+
+def build(data: bytes) -> None:
+    """All that a build does without a container. Raises DockerfileError."""
+    parsed = dockerfile.parse(data)
+    values = stages.arguments(parsed, {"B": "1"}, "")
+    states: dict[int, config.State] = {}
+    for planned in stages.plan(parsed, values, "").stages:
+        if planned.base_stage is not None:
+            state = config.inherit(states[planned.base_stage])
+        else:
+            state = config.begin(None if planned.base_image == "scratch" else BASE, parsed.escape)
+        for instruction in planned.instructions:
+            with parsed.source.located(instruction.first, instruction.last):
+                _, state = config.advance(state, instruction, values)
+        states[planned.stage.index] = state
+        config.image_config(state)
+
+
+def outcome(data: bytes) -> None:
+    """Build it, or have it refused by one line."""
+    said = ""
+    try:
+        build(data)
+    except DockerfileError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+@given(TEXTS)
+@settings(max_examples=150, deadline=None)
+def test_pieces_in_any_order(text):
+    outcome(text.encode())
+    outcome(f"FROM bb\n{text}".encode())
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_bytes(data):
+    outcome(data)
+    outcome(b"FROM bb\nENV A=" + data)
+
+
+@given(st.text(alphabet="*?[]\\!/#.ab^- \n", max_size=40), st.text(alphabet="ab/.", min_size=1, max_size=10))
+@settings(max_examples=100, deadline=None)
+def test_patterns(text, path):
+    with contextlib.suppress(Malformed):
+        assert Ignore(text.split("\n")).matches(path) in (True, False)
+
+
+# What a part of 30,000 bytes of a line is made of.
+LONG = [
+    "a",
+    " ",
+    "\\",
+    '"',
+    "'",
+    "$",
+    "${",
+    "${A:-",
+    "$A",
+    "[",
+    '["',
+    "a=b ",
+    "<<",
+    "<<E ",
+    "--a ",
+    "--a=\\",
+    "{",
+    "}",
+    "*",
+    ",",
+    "(",
+    "#",
+]
+
+
+@pytest.mark.parametrize("piece", LONG)
+def test_a_long_line_takes_no_time(piece):
+    begin = time.process_time()
+    text = piece * (30000 // len(piece))
+    for word in (
+        "RUN ",
+        "COPY ",
+        "ENV A=",
+        "ENV A ",
+        "LABEL ",
+        "CMD ",
+        "HEALTHCHECK ",
+        "ONBUILD RUN ",
+        "EXPOSE ",
+        "RUN --mount=",
+    ):
+        outcome(f"FROM bb\nENV A=b\n{word}{text}\n".encode())
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "line", ["ENV A=$A", "RUN true", "LABEL a=b", "\\", "# a", "RUN <<E\nE", "FROM bb", "a\\", "ARG A", "ARG A=1"]
+)
+def test_many_lines_take_no_time(line):
+    begin = time.process_time()
+    outcome(b"FROM bb\n" + f"{line}\n".encode() * 5000)
+    assert time.process_time() - begin < 5
