@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mydocker.build import config, dockerfile, stages
+from mydocker.build import config, dockerfile, expansion, stages
 from mydocker.build.failure import DockerfileError, Malformed
 from mydocker.build.ignore import Ignore
 
@@ -126,3 +126,20 @@ def test_many_lines_take_no_time(line):
     begin = time.process_time()
     outcome(b"FROM bb\n" + f"{line}\n".encode() * 5000)
     assert time.process_time() - begin < 5
+
+
+@given(st.lists(st.sampled_from(["${", "}", "${A", "${U:-", *"$AEU:-+?#%/*ab'\"\\ "]), max_size=9).map("".join))
+@settings(max_examples=400, deadline=None)
+def test_words_are_expanded_as_by_another_port_of_buildkit(word):
+    lexer = pytest.importorskip("e2b_dockerfile_utils.lexer", reason="no e2b-dockerfile-utils, which needs Python 3.11")
+    variables = {"A": "abcab", "E": ""}
+    other = lexer.ShellLex("\\", env=variables, skip_unset_env=False)
+    assert value(expansion.expand, word, variables) == value(other.process_word, word)
+
+
+def value(function, *words) -> str | None:
+    """Return what the function returns, or None if it refuses the words."""
+    try:
+        return function(*words)
+    except ValueError:
+        return None
