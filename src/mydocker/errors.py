@@ -54,6 +54,14 @@ class NotFound(MydockerError):
     """No container, image, volume or network has that name."""
 
 
+class ImageNotFound(NotFound):
+    """The store has no image of that name, which a registry may have. reference: the name, as typed."""
+
+    def __init__(self, message: str, hint: str = "", reference: str = "") -> None:
+        super().__init__(message, hint)
+        self.reference = reference
+
+
 class Conflict(MydockerError):
     """The thing exists already, is in use, or is in the wrong state."""
 

@@ -207,7 +207,7 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"log_opt": ["compress=true"]}, "log option 'compress=true' is not supported"),
         ({"log_driver": "none"}, "--log-driver none is not supported"),
         ({"log_driver": "syslog"}, "--log-driver syslog is not supported"),
-        ({"pull": "always"}, "--pull always is not supported"),
+        ({"pull": "sometimes"}, "invalid pull option: 'sometimes'"),
         ({"runtime": "crun"}, "--runtime crun is not supported"),
         ({"cgroupns": "host"}, "--cgroupns host is not supported"),
         ({"userns": "private"}, "--userns private is not supported"),
@@ -288,8 +288,6 @@ def test_what_cannot_be_meant(given, says):
     [
         {"log_driver": "json-file"},
         {"log_driver": "local"},
-        {"pull": "missing"},
-        {"pull": "never"},
         {"runtime": "runc"},
         {"runtime": "io.containerd.runc.v2"},
         {"cgroupns": "private"},
@@ -297,7 +295,7 @@ def test_what_cannot_be_meant(given, says):
         {"isolation": "default"},
         {"volume_driver": "local"},
         {"log_opt": ["compress=false", "mode=blocking"]},
-        dict.fromkeys(("log_driver", "pull", "platform", "runtime", "cgroupns", "userns", "isolation"), ""),
+        dict.fromkeys(("log_driver", "platform", "runtime", "cgroupns", "userns", "isolation"), ""),
     ],
 )
 def test_what_happens_anyway_may_be_asked_for(given):

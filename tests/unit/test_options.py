@@ -82,6 +82,7 @@ NOWHERE = {
     "detach": "whether the caller waits",
     "explain": "what the caller prints",
     "dry_run": "then there is no container",
+    "pull": "the image is there before the bundle",
     "platform": "checked against the image, which is not changed by it",
     "log_size": "in the record, for the monitor; inspect shows log_options",
     "log_files": "likewise",

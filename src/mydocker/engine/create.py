@@ -9,7 +9,7 @@ from mydocker import config, jsontext, paths, state
 from mydocker.engine import filters, host, volumes
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.network import endpoints
-from mydocker.errors import Conflict, HostError, InvalidArgument, NotFound
+from mydocker.errors import Conflict, HostError, ImageNotFound, InvalidArgument, NotFound
 from mydocker.image import lookup, store
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups
@@ -132,6 +132,23 @@ def draft(options: CreateRequest, facts: HostFacts) -> Draft:
 
         platform.check_image(request.platform, name, image)
     return draft_of(request, image, driver, facts, _busybox_note(request))
+
+
+def image_name(options: CreateRequest) -> str:
+    """Return the name of the image that a request as typed means, whether it is here or not."""
+    driver, _ = choice.choose(config.load()["storage_driver"])
+
+    def is_image(word: str) -> bool:
+        try:
+            store.resolve(word)
+        except NotFound:
+            return False
+        return True
+
+    try:
+        return resolve_words(options.words, is_image, lambda word: _is_default_command(word, driver), str)[0]
+    except ImageNotFound as missing:
+        return missing.reference
 
 
 def draft_of(

@@ -14,7 +14,7 @@ import os
 import sys
 
 from mydocker import jsontext, paths
-from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
+from mydocker.errors import Conflict, CorruptRecord, ImageNotFound, InvalidArgument, NotFound
 from mydocker.kernel import files
 from mydocker.kernel.locks import DIRECTORY, Lock
 from mydocker.model.options import references
@@ -90,21 +90,16 @@ def look(reference: str) -> Image:
             raise Conflict(f"'{reference}' matches {len(matches)} images", "give more digits of the ID")
         for image in matches.values():
             return image
-    raise NotFound(f"no such image: {reference}", how_to_get(reference))
+    raise ImageNotFound(f"no such image: {reference}", how_to_get(reference), reference)
 
 
 def how_to_get(reference: str) -> str:
-    """Return the commands that get an image, as a hint. They can be typed as they are if the name has a tag."""
+    """Return the commands that get an image, as a hint."""
     try:
-        name = references.normalise(reference)
+        references.normalise(reference)
     except InvalidArgument:
-        name = ""
-    if not name or "@" in name:
-        name = reference = "NAME:TAG"
-    return (
-        f"there is no pull yet: 'mydocker import ROOTFS.tar {name}', or "
-        f"'skopeo copy docker://{reference} oci:{paths.IMAGES}:{name}'"
-    )
+        reference = "NAME:TAG"
+    return f"'mydocker pull {reference}', or 'mydocker load -i FILE' for an archive of it"
 
 
 def ids_of(names: set[str]) -> dict[str, str]:

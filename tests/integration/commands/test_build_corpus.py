@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 from archives import busybox
-from builds import add_layer, parts
 from contexts import make_context, write_files
 from dockerfiles import CASES, text
 
@@ -40,6 +41,7 @@ DIFFERENT = {
     "f-hist": "a file of the base's, which the corpus leaves out",
     "f-hist2": "likewise",
 }
+LONGEST = 160  # characters of a content: longer ones are not in the corpus
 PLACES = ("o/", "tmp/y", "tmp/x")  # below these a result's files are compared
 LISTED = re.compile(r"total \d+| +\d+ [A-Z][a-z]{2} +\d+ \d\d:\d\d")  # of `ls -l`: the host's sizes and times
 
@@ -129,10 +131,41 @@ def compare(mydocker, case, context: Path, own: Path) -> str:
 def saved(mydocker) -> tuple[dict, list[str]]:
     """The config of the image that was built, and a row for each file of its layers but the base's."""
     data = mydocker.machine.start(mydocker.machine.program, "save", "case").communicate()[0]
-    config, _, tars = parts(data)
-    made = [row.get("comment") == "buildkit.dockerfile.v0" for row in config["history"] if not row.get("empty_layer")]
     rows: dict[str, str] = {}
-    for ours, tar in zip(made, tars):
-        if ours:
-            add_layer(rows, tar)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        manifest = json.load(archive.extractfile("manifest.json"))[0]
+        config = json.load(archive.extractfile(manifest["Config"]))
+        ours = [layer for layer, row in zip(manifest["Layers"], layer_rows(config)) if row]
+        for layer in ours:
+            with tarfile.open(fileobj=io.BytesIO(archive.extractfile(layer).read())) as tar:
+                for entry in tar:
+                    apply(rows, tar, entry)
     return config, list(rows.values())
+
+
+def layer_rows(config: dict) -> list[bool]:
+    """For each layer, False if it is the base's."""
+    made = [row.get("comment") == "buildkit.dockerfile.v0" for row in config["history"] if not row.get("empty_layer")]
+    return made
+
+
+def apply(rows: dict[str, str], tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+    """Add an entry of a layer to the rows, or remove what it hides."""
+    path = entry.name.removeprefix("./").rstrip("/")
+    above, _, name = path.rpartition("/")
+    if name.startswith(".wh."):
+        hidden = above if name == ".wh..wh..opq" else f"{above}/{name[4:]}".lstrip("/")
+        for each in [each for each in rows if f"{each}/".startswith(f"{hidden}/") and (each != above)]:
+            del rows[each]
+        return
+    about = f"{entry.mode & 0o7777:o} {entry.uid}:{entry.gid}" + (" @2001" * (time.gmtime(entry.mtime).tm_year == 2001))
+    if entry.isdir():
+        rows[path] = f"{path}/ d{about} "
+    elif entry.issym():
+        rows[path] = f"{path} l{about} -> {entry.linkname}"
+    elif entry.islnk():
+        rows[path] = f"{path} h{about} -> {entry.linkname.removeprefix('./')}"
+    else:
+        content = tar.extractfile(entry)
+        shown = repr(content.read().decode(errors="replace") if content else "")
+        rows[path] = f"{path} f{about}" + (f" {shown}" if len(shown) <= LONGEST else "")

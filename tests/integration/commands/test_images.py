@@ -391,8 +391,10 @@ class TestPrune:
                 for _ in range(12):
                     loaded = own("load", "-q", "-i", f"{directory}/two.tar")
                     assert (loaded.rc, loaded.stderr) == (0, "")
-                    result = own("run", "--rm", "--net", "none", "two:a", "stat", "-c", "%s", "/size")
-                    gone = "neither an image" in result.stderr or "just been removed" in result.stderr
+                    result = own(
+                        "run", "--rm", "--net", "none", "--pull", "never", "two:a", "stat", "-c", "%s", "/size"
+                    )
+                    gone = "no such image" in result.stderr or "just been removed" in result.stderr
                     assert gone or result.stdout == "2000\n", result.stderr
             finally:
                 Path(directory, "stop").touch()

@@ -127,9 +127,9 @@ class TestExitCode:
         assert "/v/x" in mydocker.fails("run", "--rm", "-v", f"{directory}:/v", "busybox", "/v/x", rc=126)
 
     def test_of_neither_image_nor_command_is_125(self, mydocker):
-        line = mydocker.fails("run", "--rm", "no-such-thing")
-        assert "no-such-thing" in line
-        assert "import" in line  # how to get an image
+        line = mydocker.fails("run", "--rm", "--pull", "never", "no-such-thing")
+        assert "'no-such-thing' is neither an image here nor a command in busybox" in line
+        assert "'mydocker pull no-such-thing'" in line
 
     def test_of_a_signal_is_128_and_its_number(self, mydocker):
         assert mydocker("run", "--rm", "--init", "busybox", "sh", "-c", "kill -USR1 $$").rc == 128 + 10

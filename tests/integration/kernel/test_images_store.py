@@ -879,7 +879,7 @@ class TestStore:
 import io, random, sys
 sys.path.insert(0, sys.argv[2])
 from archives import archive
-from mydocker.errors import MydockerError
+from mydocker.errors import MydockerError, NotFound
 from mydocker.image import archive as images, removal, store, writer
 chance = random.Random(sys.argv[1])
 for turn in range(12):
@@ -896,7 +896,7 @@ for turn in range(12):
         for image in store.images():
             store.resolve(image.id)
     except MydockerError as error:
-        if type(error).__name__ not in ("NotFound",):
+        if not isinstance(error, NotFound):
             raise
 """
         here = str(Path(__file__).parents[1])

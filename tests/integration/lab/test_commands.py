@@ -255,7 +255,7 @@ def test_a_registry_that_is_not_there(mydocker):
     for words in (
         ("pull", "127.0.0.1:1/bird:2"),
         ("push", "127.0.0.1:1/bird"),
-        ("login", "-upit", "-px", "127.0.0.1:1"),
+        ("login", "-u", "pit", "-p", "x", "127.0.0.1:1"),
     ):
         result = mydocker(*words)
         assert result.rc == 1

@@ -10,13 +10,16 @@ from mydocker.cli.streams import note
 from mydocker.engine import create as creation
 from mydocker.engine import host
 from mydocker.engine import start as starting
-from mydocker.errors import InvalidArgument, NotFound
-from mydocker.model.options import request
+from mydocker.errors import ImageNotFound, InvalidArgument, MydockerError, NotFound
+from mydocker.model.options import references, request
 from mydocker.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from mydocker.model.host import HostFacts
+    from mydocker.model.options.request import CreateRequest
 
 
 def run(params: dict[str, Any]) -> int:
@@ -30,9 +33,7 @@ def run(params: dict[str, Any]) -> int:
         raise InvalidArgument("--format needs --explain or --dry-run", "or see 'mydocker explain'")
     trace = Trace("host")
     began = monotonic_ns()
-    draft = creation.draft(options, facts)
-    for text in draft.notes:
-        note(text)
+    draft = _drafted(options, facts)
     if options.dry_run:
         from mydocker.cli import explain
 
@@ -61,13 +62,54 @@ def run(params: dict[str, Any]) -> int:
 
 def create(params: dict[str, Any]) -> int:
     facts = host.look()
-    draft = creation.draft(request.from_params(params, os.environ, facts), facts)
-    for text in draft.notes:
-        note(text)
+    draft = _drafted(request.from_params(params, os.environ, facts), facts)
     container = creation.create(draft)
     state.fsync_new(container)
     print(container.id)
     return 0
+
+
+def _drafted(options: CreateRequest, facts: HostFacts) -> creation.Draft:
+    """Plan a container, and tell the user what the plan notes. Its image is pulled before, as --pull says."""
+    if options.pull == "always" and not options.dry_run:
+        _pull(creation.image_name(options), options.platform)
+    try:
+        draft = creation.draft(options, facts)
+    except ImageNotFound as missing:
+        if options.pull == "never" or options.dry_run or not _has_name(missing.reference):
+            raise
+        _pull_missing(missing, options.platform)
+        draft = creation.draft(options, facts)
+    for text in draft.notes:
+        note(text)
+    return draft
+
+
+def _has_name(reference: str) -> bool:
+    """Say if a registry can be asked for it."""
+    try:
+        references.parse(reference)
+    except InvalidArgument:
+        return False
+    return not reference.startswith("sha256:")
+
+
+def _pull_missing(missing: ImageNotFound, platform: str) -> None:
+    """Pull an image that is not here. The first word may have been meant as a command, so an error says what it is."""
+    from mydocker.cli import output
+
+    output.emit(f"Unable to find image '{references.normalise(missing.reference)}' locally\n", 2)
+    try:
+        _pull(missing.reference, platform)
+    except MydockerError as error:
+        error.message = f"{missing.message}, and it can't be pulled: {error.message}"
+        raise
+
+
+def _pull(reference: str, platform: str) -> None:
+    from mydocker.cli.verbs import registry
+
+    registry.fetch(reference, platform, quiet=False, stream=2)
 
 
 def _remove(container_id: str) -> None:

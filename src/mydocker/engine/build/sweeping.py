@@ -22,7 +22,7 @@ def directory(build: str) -> str:
 
 def secrets(build: str) -> str:
     """Return the directory of a build's secrets: in memory, where /run is."""
-    return f"{paths.RUN}/_build/{build}"
+    return f"{paths.RUN}/_build-{build}"
 
 
 def sweep() -> None:

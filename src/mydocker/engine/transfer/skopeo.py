@@ -33,6 +33,7 @@ _KEPT = (
 )
 _FATAL = re.compile(r'level=fatal msg=(?:"((?:[^"\\]|\\.)*)"|(.*))')
 _PREFIXES = re.compile(r'^(Error parsing image name "[^"]*"|Error listing repository tags|initializing source [^ ]+): ')
+_UNREACHABLE = re.compile(r"pinging container registry (\S+): .*\b(?:dial|lookup) .*: (.+)$")
 # What a registry's answer is about -> the remedy. The first that matches counts.
 _LOGIN = "'mydocker login HOST'"
 _REMEDIES = (
@@ -144,6 +145,7 @@ class Skopeo:
         fatal = _FATAL.findall(stderr)
         text = " ".join((_unquoted(fatal[-1][0]) or fatal[-1][1] if fatal else stderr).split())
         text = _PREFIXES.sub("", text) or "skopeo ended without a word"
+        text = _UNREACHABLE.sub(r"registry \1 can't be reached: \2", text)
         if "manifest unknown" in text or "name unknown" in text or " 404 (" in text:
             return NotFound(f"manifest for {what} not found in registry {self.host}", "are its name and tag right?")
         for part, remedy in _REMEDIES:

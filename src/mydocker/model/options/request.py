@@ -5,7 +5,7 @@ A CreateRequest can be written as JSON. It is kept with the container: start, in
 
 from __future__ import annotations
 
-from mydocker.errors import CorruptRecord, HostError, InvalidArgument, NotFound
+from mydocker.errors import CorruptRecord, HostError, ImageNotFound, InvalidArgument
 from mydocker.model.oci import capabilities
 from mydocker.model.options import keyvalue, mounts, names, net, ports, resolver, restart, signals, units
 from mydocker.model.options.references import BUSYBOX
@@ -29,13 +29,13 @@ _ANYWAY = {
         ("json-file", "local"),
         "json-file or local: the log is always a file on this host, for 'mydocker logs'",
     ),
-    "pull": (("missing", "never"), "missing or never: there is no pull yet"),
     "runtime": (("runc", "io.containerd.runc.v2", "mydocker"), "runc: mydocker itself does what runc does"),
     "cgroupns": (("private",), "private: every container has a cgroup namespace of its own"),
     "userns": (("host",), "host: there are no user namespaces"),
     "isolation": (("default",), "default: Linux has no other"),
     "volume_driver": (("local",), "local: volumes are directories of this host"),
 }
+PULL = ("always", "missing", "never")  # --pull: when a registry is asked for the image
 _MAX_LOGS = 1000
 _MAX_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
@@ -59,6 +59,7 @@ class CreateRequest:
     # The process. complete() sets image, and adds the image's defaults to the others.
     image: str = ""
     platform: str = ""  # as typed
+    pull: str = ""  # always, missing or never; "": missing
     entrypoint: list[str] | None = None  # []: none, not even the image's
     command: list[str] = []
     env: list[str] = []  # KEY=VALUE
@@ -160,6 +161,8 @@ def from_params(
     for key, (taken, why) in _ANYWAY.items():
         if text(key) and text(key) not in taken:
             raise InvalidArgument(f"--{key.replace('_', '-')} {text(key)} is not supported", why)
+    if text("pull") not in ("", *PULL):
+        raise InvalidArgument(f"invalid pull option: '{text('pull')}'", f"must be one of {', '.join(PULL)}")
     entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
     mode, endpoints = net.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
     ipc = _namespace("ipc", text("ipc"), ("host", "private"))
@@ -177,6 +180,7 @@ def from_params(
         explain=bool(params.get("explain")),
         dry_run=bool(params.get("dry_run")),
         platform=text("platform"),
+        pull=text("pull"),
         entrypoint=None if entrypoint is None else [entrypoint] if entrypoint else [],
         env=keyvalue.environment(several("env"), files("env_file"), environ),
         user=names.user(text("user")),
@@ -358,7 +362,10 @@ def resolve_words(
         return first, words[1:]
     if first.startswith("/") or is_command(first):
         return BUSYBOX, words
-    raise NotFound(f"'{first}' is neither an image here nor a command in {BUSYBOX}", how_to_get(first))
+    says = (
+        f"no such image: {first}" if ":" in first else f"'{first}' is neither an image here nor a command in {BUSYBOX}"
+    )
+    raise ImageNotFound(says, how_to_get(first), first)
 
 
 def complete(request: CreateRequest, image: str, command: list[str], config: Mapping[str, Any]) -> CreateRequest:
