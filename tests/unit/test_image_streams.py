@@ -40,8 +40,32 @@ def test_in_pieces_of_any_size(kind, data, size):
 
 
 def test_a_stream_that_is_not_compressed_is_returned_as_it_is():
-    plain = stream(b"plain")
+    plain = stream(b"plain text")
     assert streams.decompressed(plain) is plain
+
+
+class Slow(io.RawIOBase):
+    """A pipe that brings one byte at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = iter(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        byte = next(self._rest, None)
+        if byte is None:
+            return 0
+        buffer[0] = byte
+        return 1
+
+
+@pytest.mark.parametrize("data", [b"", b"few", b"plain text"])
+@pytest.mark.parametrize("kind", ["", *COMPRESS])
+def test_the_first_bytes_may_come_one_by_one(kind, data):
+    raw = COMPRESS[kind](data) if kind else data
+    assert streams.decompressed(io.BufferedReader(Slow(raw))).read() == data
 
 
 @pytest.mark.parametrize("kind", COMPRESS)

@@ -33,6 +33,7 @@ _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask 
 def decompressed(stream: Stream) -> Stream:
     """Return the stream itself or, if its first bytes say gzip, bzip2, xz or zstd, the decompressed stream. Close the
     result, which may have a program behind it. Raises HostError if there is no program for zstd."""
+    stream = with_magic(stream)
     kind = compression(stream.peek(6)[:6])
     if not kind:
         return stream
@@ -44,6 +45,31 @@ def decompressed(stream: Stream) -> Stream:
         "xz": functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY),
     }
     return io.BufferedReader(_Decompressed(stream, decompressors[kind]), CHUNK)
+
+
+def with_magic(stream: Stream) -> Stream:
+    """Return the stream with at least six bytes in its buffer, unless it has fewer. A pipe may bring them one by one,
+    and peek() reads once at most."""
+    if len(stream.peek(6)) >= 6:
+        return stream
+    first = stream.read(6)
+    return io.BufferedReader(_Prepended(first, stream), CHUNK) if first else stream
+
+
+class _Prepended(io.RawIOBase):
+    """A stream whose first bytes have been read already."""
+
+    def __init__(self, first: bytes, source: Stream) -> None:
+        self._first, self._source = first, source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._first or self._source.read1(len(buffer))
+        buffer[: len(data)] = data
+        self._first = b""
+        return len(data)
 
 
 def compression(magic: bytes) -> str:

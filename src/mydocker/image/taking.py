@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from mydocker import paths
 from mydocker.errors import FAILED, CorruptRecord, InvalidArgument, MydockerError
 from mydocker.image import store, unpacking
-from mydocker.image.streams import CHUNK, Tee, compression, decompressed
+from mydocker.image.streams import CHUNK, Tee, compression, decompressed, with_magic
 from mydocker.record import record
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Taking:
         assert self._source
         blob = _Blob(self._source, self.descriptor["size"], report)
         diff_id, size, failure = "", 0, None
-        with io.BufferedReader(blob, CHUNK) as stream:
+        with with_magic(io.BufferedReader(blob, CHUNK)) as stream:
             compressed = compression(stream.peek(6)[:6]) != ""
             keep = "" if self._stored else self._blob
             keep_plain = self._blob if self._driver.form and compressed else ""
