@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from mydocker.cli import output
 from mydocker.model.options import references
 from mydocker.model.options.units import human_size
@@ -42,6 +44,8 @@ class _Lines:
 
     def start(self, digests: list[str], texts: list[str]) -> None:
         self._ids, self._texts = [digest[7:][:_SHORT] for digest in digests], texts
+        if self.rewritten and len(texts) >= os.get_terminal_size(self._stream).lines:
+            self.rewritten = False  # what has scrolled away can't be rewritten
         for number in range(len(texts)):
             self.say(self._line(number))
 
