@@ -1257,8 +1257,9 @@ class TestDrivers:
 
     def test_a_store_whose_path_has_colons_and_commas(self, directory, monkeypatch):
         odd = directory / "a:b,c\\d e"
-        for name in ("LAYERS", "IMAGES"):
+        for name in ("LAYERS", "IMAGES", "RUN"):
             monkeypatch.setattr(paths, name, str(odd / name.lower()))
+        monkeypatch.setattr(paths, "ROOT", str(odd))
         container = Container(odd, overlay, imported(*BASE))
         container.run("echo x >made")
         assert (odd / "containers/c/upper/made").read_text() == "x\n"

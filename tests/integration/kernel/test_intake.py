@@ -58,10 +58,13 @@ def unnamed(raw: bytes) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+GZIP = functools.partial(gzip.compress, mtime=0)
+
+
 class Incoming:
     """An image as a registry has it."""
 
-    def __init__(self, *tars: bytes, compress=gzip.compress):
+    def __init__(self, *tars: bytes, compress=GZIP):
         self.blobs = [compress(raw) for raw in tars]
         self.diff_ids = [digest(raw) for raw in tars]
         document = {"os": "linux", "config": {"Healthcheck": {"Test": ["NONE"]}, "Shell": ["x"]}, "odd": [1]}
