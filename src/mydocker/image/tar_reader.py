@@ -101,6 +101,7 @@ class Reader:
     def _next(self) -> tar.Entry | None:
         """Return the next entry, with what the headers before it say about it; None at the end."""
         records: dict[str, bytes] = {}
+        extended = 0  # bytes of all headers before the entry
         while True:
             self._skip_content()
             block = self._stream.read(tar.BLOCK)
@@ -120,6 +121,9 @@ class Reader:
             if kind in (tar.PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_TARGET):
                 self._set_size(size)
                 content = self._read_content()
+                extended += size
+                if extended > 4 * tar.LONGEST_HEADER:
+                    raise _damaged(f"{extended} bytes of extended headers before an entry")
                 if kind == tar.PAX:
                     records.update(_pax_records(content))
                 elif kind != _PAX_GLOBAL:  # a global header holds a comment (git archive); docker skips it, too

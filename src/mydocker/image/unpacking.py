@@ -312,7 +312,7 @@ def safe_path(name: str, entry: str = "") -> str:
     for part in name.split("/"):
         if part == "..":
             outside = outside or not parts
-            parts = parts[:-1]
+            del parts[-1:]
         elif part not in ("", "."):
             parts.append(part)
     if outside:

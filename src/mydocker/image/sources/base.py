@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LARGEST_SUM = 64 << 20  # bytes of all indexes, manifests and configs, which are in memory together
 _MAX_LINKS = 40  # on the way to one file, as in the kernel
+_LONGEST_NAME = 65536  # letters; a path of Linux has 4096 bytes at most
 
 
 @record
@@ -99,12 +100,14 @@ def normalise(name: object) -> str:
 def safe_path(name: str, about: str = "") -> str:
     """Return a member's name as a plain relative path. Raises InvalidArgument for one that leads outside. about: the
     member that it belongs to, if it is a link's target."""
+    if len(name) > _LONGEST_NAME:
+        raise refused(f"a name of {len(name)} letters: '{name[:100]}'")
     parts: list[str] = []
     outside = name.startswith("/") or "\0" in name
     for part in name.split("/"):
         if part == "..":
             outside = outside or not parts
-            parts = parts[:-1]
+            del parts[-1:]
         elif part not in ("", "."):
             parts.append(part)
     if outside:
