@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 import termios
 
@@ -24,11 +25,19 @@ def terminal():
         master, slave = os.openpty()
         opened.extend((master, slave))
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", rows, 40, 0, 0))
-        return slave, lambda: os.read(master, 65536).decode()
+        return slave, lambda: everything(master)
 
     yield of_rows
     for descriptor in opened:
         os.close(descriptor)
+
+
+def everything(master: int) -> str:
+    """Read what the terminal has, which comes in pieces."""
+    text = b""
+    while select.select([master], [], [], 0.3)[0]:
+        text += os.read(master, 65536)
+    return text.decode()
 
 
 def pull(descriptor: int) -> None:
