@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.integration.archives import archive
 
-from mydocker import jsontext, paths
+from mydocker import config, jsontext, paths
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument
 from mydocker.image.drivers import erofs
-from mydocker.image.erofs import filesystem, layers, nodes, places
+from mydocker.image.erofs import filesystem, layers, nodes, places, tree
 from mydocker.image.erofs.nodes import BLOCK, Node
+from mydocker.image.tar_reader import Reader
 from mydocker.ops.erofs import MountIndex
 
 SIZE = 40 * BLOCK
@@ -276,3 +277,15 @@ def test_an_archive_that_is_not_to_be_trusted_is_refused(tmp_path):
     (tmp_path / "tar").write_bytes(archive(("../x", b"")))
     with pytest.raises(InvalidArgument, match="leads outside"):
         layers.index(str(tmp_path / "tar"), str(tmp_path / "place"))
+
+
+@pytest.mark.parametrize(("key", "limit"), [("image_entries", 10), ("image_depth", 5), ("image_size", 100)])
+def test_the_limits_for_images_hold(key, limit, monkeypatch):
+    bomb = archive(*((f"{'d/' * 6}{number}", b"x" * 10) for number in range(20)))
+    settings = config.load()
+    root = tree.read(Reader(io.BufferedReader(io.BytesIO(bomb))))
+    assert len(list(nodes.files(root))) >= 20
+    monkeypatch.setattr(config, "load", lambda: {**settings, key: limit})
+    with pytest.raises(InvalidArgument, match="refused image: it has") as caught:
+        tree.read(Reader(io.BufferedReader(io.BytesIO(bomb))))
+    assert key in caught.value.hint

@@ -1,7 +1,7 @@
 """Read a whole Dockerfile: its directives, global ARGs and stages, or an error that shows the lines.
 
-What BuildKit's front end refuses is refused, whatever stage it is in; what happens later is in variables.py, stages.py
-and config.py.
+What BuildKit's front end refuses is refused, whatever stage it is in; what happens later is in stages.py and
+config.py.
 """
 
 from __future__ import annotations

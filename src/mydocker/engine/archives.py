@@ -35,9 +35,6 @@ if TYPE_CHECKING:
             """Take note of a layer: see Progress in image/taking.py."""
 
 
-_MAX_LAYERS = 500  # as many as overlay stacks; docker makes 127 at most
-
-
 @record
 class Loaded:
     """An image that has been loaded. names: [] if the archive has none for it. tag: then maybe a tag alone."""
@@ -83,8 +80,6 @@ def _take(place: Place, wanted: Platform, strict: bool, watcher: Watcher) -> Ite
         diff_ids = intake.diff_ids_of(source.config)
         if len(diff_ids) != len(source.layers):
             raise intake.refused(f"its config has {len(diff_ids)} layers, its manifest {len(source.layers)}")
-        if len(diff_ids) > _MAX_LAYERS:
-            raise intake.refused(f"it has {len(diff_ids)} layers, {_MAX_LAYERS} is the most")
         layers = [intake.Layer(row, diff_id, blob.open) for (row, blob), diff_id in zip(source.layers, diff_ids)]
         watcher.begin([(diff_id, blob.size) for (_, blob), diff_id in zip(source.layers, diff_ids)])
         image = intake.take(source.config, layers, source.names, source.manifest, progress=watcher.advance)

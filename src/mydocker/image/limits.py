@@ -12,6 +12,10 @@ import struct
 from mydocker import config, paths
 from mydocker.errors import FAILED, InvalidArgument
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.image import tar
+
 _SLOT = struct.Struct("=2Q")  # entries, bytes
 _STEP = 256, 1 << 20  # entries, bytes: at most so many are counted by one process before it tells the others
 
@@ -57,6 +61,12 @@ class Meter:
         self._at = at
         self._entries = self._size = 0
         self._told = 0, 0
+
+    def take(self, path: str, entry: tar.Entry) -> None:
+        """Count an entry of an archive. path: its plain name. Raises InvalidArgument."""
+        if path.count("/") > self.depth:
+            raise over(f"a path of more than {self.depth} directories", "image_depth")
+        self.count(entry.size if entry.data is None else sum(length for _, length in entry.data))
 
     def count(self, size: int = 0) -> None:
         """Count an entry before it is made. Raises InvalidArgument if the image has too many, or too many bytes."""

@@ -47,12 +47,12 @@ def decompressed(stream: Stream) -> Stream:
     return io.BufferedReader(_Decompressed(stream, decompressors[kind]), CHUNK)
 
 
-def with_magic(stream: Stream) -> Stream:
-    """Return the stream with at least six bytes in its buffer, unless it has fewer. A pipe may bring them one by one,
-    and peek() reads once at most."""
-    if len(stream.peek(6)) >= 6:
+def with_magic(stream: Stream, length: int = 6) -> Stream:
+    """Return the stream with at least so many bytes in its buffer, unless it has fewer. A pipe may bring them one by
+    one, and peek() reads once at most."""
+    if len(stream.peek(length)) >= length:
         return stream
-    first = stream.read(6)
+    first = stream.read(length)
     return io.BufferedReader(_Prepended(first, stream), CHUNK) if first else stream
 
 

@@ -135,7 +135,7 @@ class Taking:
         self._check(digest, diff_id or digest, blob.size, failure)
         if self._driver.form and not self.is_ready:
             tar = self._blob if keep_plain or keep else self._stored
-            self.bare = cast("Indexing", self._driver).index_layer(tar, self.directory)
+            self.bare = cast("Indexing", self._driver).index_layer(tar, self.directory, meter=self.meter)
         if keep_plain and keep:
             return _plain(diff_id, size), self.bare
         kind = self.descriptor.get("mediaType") or store.LAYER

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, InvalidArgument, MydockerError
 from mydocker.image import layer, sizes, tar
-from mydocker.image.limits import Budget, over
+from mydocker.image.limits import Budget
 from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
 
@@ -159,9 +159,7 @@ class _Unpacker:
     def _entry(self, reader: Reader, entry: tar.Entry) -> None:
         path = safe_path(entry.name)
         above, _, name = path.rpartition("/")
-        if path.count("/") > self.meter.depth:
-            raise over(f"a path of more than {self.meter.depth} directories", "image_depth")
-        self.meter.count(entry.size if entry.data is None else sum(length for _, length in entry.data))
+        self.meter.take(path, entry)
         if self.merges and path == "." and entry.type == tar.DIR:
             return
         if self.owner:

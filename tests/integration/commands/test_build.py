@@ -306,3 +306,16 @@ class TestOptions:
     def test_options_of_docker_that_mean_nothing_here(self, build):
         built(build("FROM scratch\n", "--rm", "--force-rm", "--compress", "--load"))
         assert build("FROM scratch\n", "--ssh", "default").rc == 125
+
+
+@pytest.mark.parametrize("first", [1, 200])
+@pytest.mark.parametrize("pack", ["cat", "gzip"])
+def test_an_archive_is_known_even_if_a_pipe_brings_it_in_pieces(machine, mydocker, directory, first, pack):
+    machine.shell(
+        f"cd {directory}; printf 'FROM scratch\\nCOPY a /\\n' >Dockerfile; echo x >a; tar -cf - * | {pack} >t"
+    )
+    slow = f"(head -c {first} {directory}/t; sleep 0.3; tail -c +{first + 1} {directory}/t)"
+    result = machine.shell(f"{slow} | {machine.program} build -q -")
+    assert result.rc == 0, result.stderr
+    mydocker.ok("rmi", result.stdout.strip())
+    mydocker.ok("builder", "prune", "-a", "-f")

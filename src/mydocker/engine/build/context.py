@@ -9,7 +9,7 @@ import sys
 from mydocker.engine.build import sweeping
 from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image import unpacking
-from mydocker.image.streams import CHUNK, decompressed
+from mydocker.image.streams import CHUNK, compression, decompressed, with_magic
 from mydocker.kernel import files
 from mydocker.record import record
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from mydocker.model.options.build import BuildRequest
 
 _LARGEST = 16 << 20  # bytes of a Dockerfile
-_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # what compressed archives begin with
-_USTAR = 257, b"ustar"
+_USTAR = slice(257, 262)  # where a tar's first header has its magic
 _NAMES = ("Dockerfile", "dockerfile")
 
 
@@ -66,11 +65,9 @@ def load(request: BuildRequest, build: str) -> Context:
 def _from_stdin(request: BuildRequest, build: str) -> Context:
     if os.isatty(0):
         raise InvalidArgument("stdin is a terminal, not a Dockerfile or an archive", "redirect it, or name a directory")
-    with io.BufferedReader(io.FileIO(0, closefd=False), CHUNK) as stream:
-        head = stream.peek(512)
-        while len(head) < 262 and len(more := stream.peek(512)) > len(head):
-            head = more
-        if not (head.startswith(_ARCHIVES) or head[_USTAR[0] :].startswith(_USTAR[1])):
+    with with_magic(io.BufferedReader(io.FileIO(0, closefd=False), CHUNK), _USTAR.stop) as stream:
+        head = stream.peek(_USTAR.stop)
+        if not compression(head[:6]) and head[_USTAR] != b"ustar":
             return Context("", stream.read(_LARGEST), "Dockerfile", b"")
         directory = f"{sweeping.directory(build)}/context"
         files.make_private(directory)

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Protocol
 
+    from mydocker.image.limits import Meter
     from mydocker.ops.base import Op
 
     class Driver(Protocol):
@@ -47,10 +48,11 @@ if TYPE_CHECKING:
         """A driver whose layers are not unpacked: paths.layer(chain_id, form) is a directory that it makes itself. The
         store keeps a layer's plain tar for it, even if the layer came compressed."""
 
-        def index_layer(self, tar: str, directory: str, is_layer: bool = True) -> list[Any]:
+        def index_layer(self, tar: str, directory: str, is_layer: bool = True, meter: Meter | None = None) -> list[Any]:
             """Make what the driver needs of a layer in the new directory. tar: the path of its plain tar, whose digest
             has been checked; it may be renamed or removed afterwards, so link it into the directory to keep it.
-            is_layer: False for a root file system, without whiteouts. Returns JSON for complete_layer().
+            is_layer: False for a root file system, without whiteouts. meter: counts its entries, if not only this
+            layer's count. Returns JSON for complete_layer().
 
             Raises InvalidArgument, which names the entry, for an archive that is not to be trusted."""
 

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
+    from mydocker.image.limits import Meter
     from mydocker.ops.base import Op
 
 name = "erofs"
@@ -37,10 +38,10 @@ def holds(layers: list[str], candidates: list[str]) -> bool:
     return any(image.has(path) for image in images for path in candidates)
 
 
-def index_layer(tar: str, directory: str, is_layer: bool = True) -> list[Any]:
+def index_layer(tar: str, directory: str, is_layer: bool = True, meter: Meter | None = None) -> list[Any]:
     from mydocker.image.erofs import layers
 
-    return layers.index(tar, directory, is_layer)
+    return layers.index(tar, directory, is_layer, meter)
 
 
 def complete_layer(directory: str, bare: list[Any], below: list[str]) -> None:

@@ -31,6 +31,8 @@ from mydocker.kernel.copying import copy_data
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.image.limits import Meter
+
 _LARGEST_DATA = BLOCK << 32  # bytes that a chunk's number can reach
 _COPY = 1 << 20
 _AHEAD = 8 << 10  # bytes: of most of the tar only the headers are read
@@ -39,14 +41,14 @@ _AHEAD = 8 << 10  # bytes: of most of the tar only the headers are read
 # --- a layer that comes -----------------------------------------------------------------------------------------------
 
 
-def index(tar: str, place: str, is_layer: bool = True) -> list[Any]:
+def index(tar: str, place: str, is_layer: bool = True, meter: Meter | None = None) -> list[Any]:
     """Fill the directory of a layer, named by its chain id. tar: the path of the plain tar, which gets another name.
-    is_layer: False for a root file system, without whiteouts.
+    is_layer: False for a root file system, without whiteouts. meter: as tree.read() takes it.
 
     Returns the directories that the archive lacks, for complete(), as [place in the index, path]. Raises
     InvalidArgument, which names the entry, for an archive that is not to be trusted."""
     with io.BufferedReader(io.FileIO(tar), _AHEAD) as stream:
-        root = tree.read(Reader(stream), is_layer)
+        root = tree.read(Reader(stream), is_layer, meter)
     os.mkdir(f"{place}/root", 0o755)
     total = 0
     scattered = []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mydocker.image import layer, tar
 from mydocker.image.erofs.nodes import BLOCK, Node, is_whiteout, whiteout
+from mydocker.image.limits import Budget
 from mydocker.image.unpacking import (
     LARGEST_DEVICE,
     NO_OWNER,
@@ -23,6 +24,7 @@ from mydocker.image.unpacking import (
 )
 
 if TYPE_CHECKING:
+    from mydocker.image.limits import Meter
     from mydocker.image.tar_reader import Reader
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, as in the kernel
@@ -39,23 +41,26 @@ _MODES = {
 }
 
 
-def read(reader: Reader, is_layer: bool = True) -> Node:
-    """Return the root of an archive's files. is_layer: False for a root file system, without whiteouts.
+def read(reader: Reader, is_layer: bool = True, meter: Meter | None = None) -> Node:
+    """Return the root of an archive's files. is_layer: False for a root file system, without whiteouts. meter: counts
+    the entries, if not only this archive's count.
 
     Raises InvalidArgument, which names the entry, for an archive that is not to be trusted."""
-    tree = _Tree(is_layer)
+    tree = _Tree(is_layer, meter or Budget().meter())
     for entry in reader:
         try:
             tree.add(entry, reader.position)
         except OSError as error:
             why = REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
             raise refused(entry.name, why) from None
+    tree.meter.finish()
     return tree.root
 
 
 class _Tree:
-    def __init__(self, is_layer: bool) -> None:
+    def __init__(self, is_layer: bool, meter: Meter) -> None:
         self.root = _implied(".")
+        self.meter = meter
         self._is_layer = is_layer
         self._parent, self._parent_node = "", self.root
 
@@ -64,6 +69,7 @@ class _Tree:
         path = safe_path(entry.name)
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise OSError(errno.ENAMETOOLONG, "")
+        self.meter.take(path, entry)
         above, _, name = path.rpartition("/")
         if not (0 <= entry.uid < NO_OWNER and 0 <= entry.gid < NO_OWNER):
             raise refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
