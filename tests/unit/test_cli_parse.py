@@ -108,6 +108,18 @@ class TestSpellings:
             ("-v a:b --volume c:d -v=e:f", {"volume": ["a:b", "c:d", "e:f"]}),
             ("-e A=1 -eB=2 -e=C=3", {"env": ["A=1", "B=2", "C=3"]}),
             ("-e A", {"env": ["A"]}),
+            (
+                "-uroot -hweb -wsrv -itebird=1",
+                {
+                    "user": "root",
+                    "hostname": "web",
+                    "workdir": "srv",
+                    "tty": True,
+                    "interactive": True,
+                    "env": ["bird=1"],
+                },
+            ),
+            ("-usrv -mb", {"user": "srv", "memory": "b"}),
             ("-u 0:0 -w/tmp", {"user": "0:0", "workdir": "/tmp"}),
             ("-env-file f", {"env_file": ["f"]}),
             ("--", {}),
@@ -129,6 +141,8 @@ class TestSpellings:
             ("stop --timeout 5 a", {"containers": ["a"], "time": "5"}),
             ("rm a -f -- -v", {"containers": ["a", "-v"], "force": True}),
             ("logs x -f -n5", {"container": "x", "follow": True, "tail": "5"}),
+            ("logs x -nall", {"container": "x", "tail": "all"}),
+            ("login -upit -pword", {"server": None, "username": "pit", "password": "word"}),
             ("exec -t bird sh -c ls", {"container": "bird", "command": ["sh", "-c", "ls"], "tty": True}),
             ("ps -aq", {"all": True, "quiet": True}),
             ("ps -l", {"latest": True}),
@@ -181,8 +195,11 @@ class TestErrors:
             ("run --nmae=x y", "unknown flag: --nmae (did you mean '--name'? see 'mydocker run --help')"),
             ("run -nmae x y", "unknown flag: -nmae (did you mean '--name'? see 'mydocker run --help')"),
             ("run -memroy 1 y", "unknown flag: -memroy (did you mean '--memory'? see 'mydocker run --help')"),
-            ("run -uroot y", "unknown flag: -uroot (did you mean '-u root'? see 'mydocker run --help')"),
-            ("run -ebird=1 y", "unknown flag: -ebird (did you mean '-e bird=1'? see 'mydocker run --help')"),
+            ("run -memroy=1 y", "unknown flag: -memroy (did you mean '--memory'? see 'mydocker run --help')"),
+            ("run -detahc y", "unknown flag: -detahc (did you mean '--detach'? see 'mydocker run --help')"),
+            ("run -ent sh y", "unknown flag: -ent (did you mean '--env'? see 'mydocker run --help')"),
+            ("run -hepl y", "unknown flag: -hepl (did you mean '--help'? see 'mydocker run --help')"),
+            ("login -passwrod x", "unknown flag: -passwrod (did you mean '--password'? see 'mydocker login --help')"),
             ("run --bogus y", "unknown flag: --bogus (see 'mydocker run --help')"),
             ("run --xy y", "unknown flag: --xy (see 'mydocker run --help')"),
             ("run --vol a:/b y", "unknown flag: --vol (did you mean '--volume'? see 'mydocker run --help')"),
@@ -253,6 +270,7 @@ class TestErrors:
             ("pause bird", "docker has it, mydocker does not (yet)"),
             ("run --gpus all busybox", "'--device PATH'"),
             ("run -gpus=all busybox", "'--device PATH'"),
+            ("run -link bird busybox", "find each other by name"),
             ("container create --gpus=all busybox", "'--device PATH'"),
             ("run -a stdout busybox", "all of its output is shown"),
             ("network create --attachable x", "every container may join"),
@@ -369,6 +387,12 @@ class TestHelp:
         rows = [line.strip() for line in capsys.readouterr().out.splitlines()]
         for path in COMMANDS:
             assert len([row for row in rows if row.startswith(f"{' '.join(path)} ")]) == 1, path
+
+    @pytest.mark.parametrize("group", ["builder", "container", "image", "network", "volume", "system"])
+    def test_of_a_group_has_one_list_of_commands(self, group, capsys):
+        assert app.run([group]) == 0
+        titles = [line for line in capsys.readouterr().out.splitlines() if line.endswith(":") and line[0] != " "]
+        assert titles == ["Commands:", "Options:"]
 
     @pytest.mark.parametrize("word", ["--version", "-v", "-version"])
     def test_version(self, word, capsys):

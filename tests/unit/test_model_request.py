@@ -21,8 +21,8 @@ LISTS = (
     "network network_alias publish security_opt sysctl tmpfs ulimit volume"
 ).split()
 FLAGS = (
-    "detach disable_content_trust dry_run explain init interactive no_healthcheck privileged publish_all read_only rm "
-    "sig_proxy tty"
+    "detach disable_content_trust dry_run explain init interactive no_healthcheck privileged publish_all quiet "
+    "read_only rm sig_proxy tty"
 ).split()
 TEXTS = (
     "cgroupns cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint format hostname ip ipc isolation log_driver "

@@ -83,6 +83,7 @@ NOWHERE = {
     "explain": "what the caller prints",
     "dry_run": "then there is no container",
     "pull": "the image is there before the bundle",
+    "quiet": "likewise",
     "platform": "checked against the image, which is not changed by it",
     "log_size": "in the record, for the monitor; inspect shows log_options",
     "log_files": "likewise",

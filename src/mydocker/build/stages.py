@@ -152,9 +152,10 @@ class _Planner:
         if not target:
             return len(self._all) - 1
         if target.lower() not in self._names:
-            titles = [stage.title for stage in self._dockerfile.stages]
-            message = f"there is no target stage {quote(target)}"
-            raise DockerfileError(message, did_you_mean(target, titles) or f"its stages are {' '.join(titles)}")
+            names = [stage.name for stage in self._dockerfile.stages if stage.name]
+            named = f"the stages with names are {', '.join(names)}" if names else "name a stage with FROM … AS NAME"
+            message = f"target stage {quote(target)} could not be found"
+            raise DockerfileError(message, did_you_mean(target, names) or named)
         return self._names[target.lower()]
 
     def _note_sources(self, planned: Planned, instructions: list[Instruction]) -> None:

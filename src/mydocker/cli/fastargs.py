@@ -8,9 +8,9 @@ The grammar is docker's (pflag's), and from Go's flag package: a long option may
     --rm  --rm=true  -rm=false  --explain=all                a flag; only `=` can give it a value
     -n VALUE  -n=VALUE  -it  -it=false  -itn VALUE           short names, all but the last of them flags; the value
                                                              belongs to the last one
-    -n5  -v/a:/b  -itv/a:/b  -eKEY=VALUE                     a value attached to its short name
+    -n5  -v/a:/b  -itv/a:/b  -uroot  -eKEY=VALUE             a value attached to its short name
 
-One dash and lower-case letters (`-memroy`) may be a misspelt long option, so they are never read as `-m emroy`. A word
+One dash and lower-case letters that are close to a long option (`-memroy`) are a misspelt one, never `-m emroy`. A word
 that is both a long option and a cluster (`ps -all`: `--all`, or `-a -l -l`) is ambiguous. Both are errors.
 """
 
@@ -60,7 +60,7 @@ def parse(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
         path = ALIASES.get(path, path)
         if path in COMMANDS:
             try:
-                options, words = scan(COMMANDS[path], argv[length:])
+                options, words = scan(COMMANDS[path], argv[length:], path)
             except InvalidArgument:
                 return None
             positionals = _bind(COMMANDS[path], words)
@@ -68,8 +68,9 @@ def parse(argv: list[str]) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Separate options from positionals: (the options' params, the positional words). Raises InvalidArgument."""
+def scan(command: Command, words: list[str], path: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
+    """Separate options from positionals: (the options' params, the positional words). path: the command's words, for
+    docker's options of it. Raises InvalidArgument."""
     stop_at_positional, _, absent, names = command
     params: dict[str, Any] = {key: [] if value == [] else True if key in ON else value for key, value in absent.items()}
     positionals: list[str] = []
@@ -82,7 +83,7 @@ def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]
             if stop_at_positional:
                 positionals += queue
         else:
-            for name, value in _split(command, word):
+            for name, value in _split(path, command, word):
                 key = names[name]
                 if absent[key] is False:
                     params[key] = value is None or _flag_value(name, value, WORDS.get(key, ()))
@@ -100,7 +101,7 @@ def scan(command: Command, words: list[str]) -> tuple[dict[str, Any], list[str]]
     return params, positionals
 
 
-def _split(command: Command, word: str) -> list[tuple[str, str | None]]:
+def _split(path: tuple[str, ...], command: Command, word: str) -> list[tuple[str, str | None]]:
     """Split a word that starts with a dash into pairs: a declared name, and its value if the word holds it."""
     _, _, absent, names = command
     head, equals, tail = word.partition("=")
@@ -125,14 +126,15 @@ def _split(command: Command, word: str) -> list[tuple[str, str | None]]:
         return [(f"-{head}", value)]
     if is_cluster:
         return [*((flag, None) for flag in flags), (last, value)]
-    if last[:2] in names and not _could_be_long(head):
+    if last[:2] in names and not _is_misspelt(path, command, head):
         return [*((flag, None) for flag in flags), (last[:2], word[len(flags) + 2 :])]
     raise UnknownFlag(word)
 
 
-def _could_be_long(head: str) -> bool:
-    letters = head.replace("-", "")
-    return letters.isascii() and letters.isalpha() and letters.islower()
+def _is_misspelt(path: tuple[str, ...], command: Command, head: str) -> bool:
+    from mydocker.cli import spelling
+
+    return spelling.is_misspelt_option(path, command, head)
 
 
 def _flag_value(name: str, value: str, words: tuple[str, ...]) -> bool | str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mydocker.cli import dockerwords
 from mydocker.cli.fastargs import ON, WORDS, UnknownFlag, scan
+from mydocker.cli.spelling import closest, long_options
 from mydocker.errors import InvalidArgument
 from mydocker.generated.fasttable import ALIASES, COMMANDS
 
@@ -21,7 +22,6 @@ _HELP = ("--help", "-help", "-h")
 _VERSION = ("--version", "-version", "-v")
 _PATHS = (*COMMANDS, *ALIASES)
 _GROUPS = {path[:-1] for path in _PATHS}
-_MAX_EDITS = 2  # as cobra's, docker's command line
 # Commands that change nothing: only these are suggested for another word. `top` is not `stop`.
 _HARMLESS = {
     "check", "container", "explain", "export", "help", "image", "images", "info", "inspect", "list", "logs", "ls",
@@ -41,7 +41,7 @@ def normalize(argv: list[str]) -> list[str]:
         return [*path, _group_option(path, words)]
     command = COMMANDS[ALIASES.get(path, path)]
     try:
-        options, positionals = scan(command, words)
+        options, positionals = scan(command, words, ALIASES.get(path, path))
     except UnknownFlag as error:
         if error.head in _HELP:
             return [*path, "--help"]
@@ -97,7 +97,7 @@ def _unknown_command(path: tuple[str, ...], word: str) -> str:
         return f"it stands behind a group: {', '.join(in_groups)}"
     known, dockers = _words_after(path, _PATHS), _words_after(path, dockerwords.COMMANDS)
     swapped = [each for each in sorted(known | dockers) if sorted(each) == sorted(word)]
-    suggestion = swapped[0] if swapped else _closest(word, known | dockers)
+    suggestion = swapped[0] if swapped else closest(word, known | dockers)
     if suggestion in known - _HARMLESS and not swapped:
         return _see(path)
     return _join(suggestion, dockerwords.command((*path, suggestion)) or _see(path))
@@ -116,43 +116,13 @@ def _bare(error: UnknownFlag) -> str:
 
 
 def _unknown_option(path: tuple[str, ...], error: UnknownFlag, command: Command) -> str:
-    """The hint: what to type instead of docker's option, or a suggestion: a long option, or `-u root` for `-uroot`."""
+    """The hint: what to type instead of docker's option, or a suggestion: a long option."""
     path = ALIASES.get(path, path)
     hint = dockerwords.option(path, _bare(error))
     if hint:
         return hint
-    names = command[3]
-    known = {name[2:] for name in [*names, *dockerwords.OPTIONS.get(path, ())] if name.startswith("--")}
-    long = _closest(error.head.lstrip("-"), known)
-    if long:
-        return _join(f"--{long}", dockerwords.option(path, f"--{long}") or _see(path))
-    short, value = error.word[:2], error.word[2:]
-    is_value = short in names and command[2][names[short]] is not False
-    return _join(f"{short} {value}" if is_value else "", _see(path))
-
-
-def _closest(word: str, known: set[str]) -> str:
-    """The known word with the fewest edits, or that begins with this one; "" if none is close."""
-    limit = min(_MAX_EDITS, len(word) // 2)
-    near = [(_distance(word, each), each) for each in known if abs(len(each) - len(word)) <= limit]
-    edits, closest = min(near, default=(limit + 1, ""))
-    if edits <= limit:
-        return closest
-    return min((each for each in known if len(word) > 2 and each.startswith(word)), default="")
-
-
-def _distance(word: str, other: str) -> int:
-    """The number of edits between two words: insert, delete or replace a letter, or swap two neighbours."""
-    above: list[int] = []
-    row = list(range(len(other) + 1))
-    for line, letter in enumerate(word, 1):
-        before, above, row = above, row, [line]
-        for place, each in enumerate(other, 1):
-            edits = min(above[place - 1] + (letter != each), above[place] + 1, row[place - 1] + 1)
-            if place > 1 and line > 1 and (letter, word[line - 2]) == (other[place - 2], each):
-                edits = min(edits, before[place - 2] + 1)
-            row.append(edits)
-    return row[-1]
+    long = closest(error.head.lstrip("-"), long_options(path, command))
+    return _join(f"--{long}", dockerwords.option(path, f"--{long}") or _see(path)) if long else _see(path)
 
 
 def _join(suggestion: str, see: str) -> str:

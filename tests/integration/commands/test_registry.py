@@ -194,6 +194,9 @@ def test_create_pulls_too(mydocker, plain, name):
     assert f"Unable to find image '{plain.address}/{name}:1' locally" in result.stderr
     mydocker.ok("rm", name)
     mydocker.ok("rmi", f"{plain.address}/{name}:1")
+    result = mydocker("run", *QUICK, "-q", f"{plain.address}/{name}:1", "cat", "/mark")
+    assert (result.rc, result.stdout, result.stderr) == (0, f"{name}\n", "")
+    mydocker.ok("rmi", f"{plain.address}/{name}:1")
 
 
 def test_never_and_a_dry_run_ask_nobody(mydocker, plain, name):

@@ -119,7 +119,8 @@ class Command(_Help, typer.core.TyperCommand):
 
 
 class Group(_Help, typer.core.TyperGroup):
-    """A group whose help lists its commands, and those of its groups, by panel; each once, by its first name."""
+    """A group whose help lists its commands, and those of its groups, by panel; each once, by its first name. A group
+    within mydocker has one panel."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         rows: _Rows = {panel: [] for panel in _COMMAND_PANELS}
@@ -130,6 +131,7 @@ class Group(_Help, typer.core.TyperGroup):
                 if command not in listed:
                     listed.append(command)
                     about = command.get_short_help_str(limit=80)
-                    rows[inner.rich_help_panel].append((f"{name} {inner_name}".rstrip(), about))
+                    panel = inner.rich_help_panel if ctx.parent is None else _COMMAND_PANELS[-1]
+                    rows[panel].append((f"{name} {inner_name}".rstrip(), about))
         _write(formatter, {panel: lines for panel, lines in rows.items() if lines})
         super().format_options(ctx, formatter)

@@ -42,6 +42,7 @@ def run(
     log_driver: Optional[str] = text("DRIVER", "json-file or local; both mean mydocker's own log", "--log-driver"),
     log_opt: List[str] = many("KEY=VALUE", "Log rotation, such as max-size=10m or max-file=3", "--log-opt"),
     pull: Optional[str] = text("WHEN", "Pull the image: always, missing (the default) or never", "--pull"),
+    quiet: bool = flag("Say nothing while the image is pulled", "-q", "--quiet"),
     platform: Optional[str] = text("PLATFORM", "Platform of the image; only this machine's", "--platform"),
     disable_content_trust: bool = flag(
         "Accepted for compatibility: signatures are not verified", "--disable-content-trust"

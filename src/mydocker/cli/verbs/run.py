@@ -72,13 +72,13 @@ def create(params: dict[str, Any]) -> int:
 def _drafted(options: CreateRequest, facts: HostFacts) -> creation.Draft:
     """Plan a container, and tell the user what the plan notes. Its image is pulled before, as --pull says."""
     if options.pull == "always" and not options.dry_run:
-        _pull(creation.image_name(options), options.platform)
+        _pull(creation.image_name(options), options)
     try:
         draft = creation.draft(options, facts)
     except ImageNotFound as missing:
         if options.pull == "never" or options.dry_run or not _has_name(missing.reference):
             raise
-        _pull_missing(missing, options.platform)
+        _pull_missing(missing, options)
         draft = creation.draft(options, facts)
     for text in draft.notes:
         note(text)
@@ -94,22 +94,23 @@ def _has_name(reference: str) -> bool:
     return not reference.startswith("sha256:")
 
 
-def _pull_missing(missing: ImageNotFound, platform: str) -> None:
+def _pull_missing(missing: ImageNotFound, options: CreateRequest) -> None:
     """Pull an image that is not here. The first word may have been meant as a command, so an error says what it is."""
     from mydocker.cli import output
 
-    output.emit(f"Unable to find image '{references.normalise(missing.reference)}' locally\n", 2)
+    if not options.quiet:
+        output.emit(f"Unable to find image '{references.normalise(missing.reference)}' locally\n", 2)
     try:
-        _pull(missing.reference, platform)
+        _pull(missing.reference, options)
     except MydockerError as error:
         error.message = f"{missing.message}, and it can't be pulled: {error.message}"
         raise
 
 
-def _pull(reference: str, platform: str) -> None:
+def _pull(reference: str, options: CreateRequest) -> None:
     from mydocker.cli.verbs import registry
 
-    registry.fetch(reference, platform, quiet=False, stream=2)
+    registry.fetch(reference, options.platform, options.quiet, stream=2)
 
 
 def _remove(container_id: str) -> None:

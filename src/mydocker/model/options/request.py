@@ -60,6 +60,7 @@ class CreateRequest:
     image: str = ""
     platform: str = ""  # as typed
     pull: str = ""  # always, missing or never; "": missing
+    quiet: bool = False  # about the pull
     entrypoint: list[str] | None = None  # []: none, not even the image's
     command: list[str] = []
     env: list[str] = []  # KEY=VALUE
@@ -181,6 +182,7 @@ def from_params(
         dry_run=bool(params.get("dry_run")),
         platform=text("platform"),
         pull=text("pull"),
+        quiet=bool(params.get("quiet")),
         entrypoint=None if entrypoint is None else [entrypoint] if entrypoint else [],
         env=keyvalue.environment(several("env"), files("env_file"), environ),
         user=names.user(text("user")),
