@@ -113,14 +113,17 @@ def missing(work: Workspace, digests: list[str], directories: list[str]) -> list
 
 def adopt_layers(work: Workspace) -> None:
     """Move the workspace's layers into the store. Another process may have added the same ones. One in another form
-    than a tree that is there is replaced: for its driver it is damaged."""
+    than a tree that is there is replaced: for its driver it is damaged. The two exchange their names, so that a kill
+    leaves one of them."""
     for entry in os.listdir(work.layers):
-        if "." in entry and os.path.isdir(paths.layer(entry)):
-            os.rename(paths.layer(entry), f"{work.path}/{entry}")
+        new, there = f"{work.layers}/{entry}", paths.layer(entry)
+        if "." in entry and os.path.isdir(there):
+            files.exchange(new, there)
+            continue
         try:
-            os.rename(f"{work.layers}/{entry}", paths.layer(entry))
+            os.rename(new, there)
         except OSError:
-            if not os.path.isdir(paths.layer(entry)):
+            if not os.path.isdir(there):
                 raise
 
 

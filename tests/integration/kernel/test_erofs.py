@@ -338,6 +338,28 @@ class TestDamage:
         monkeypatch.setattr("mydocker.image.drivers.choice.choose", lambda *_, **__: (erofs, ""))
         assert shown(erofs, lookup.find("img")) == expected
 
+    def test_an_index_that_is_made_again_is_there_at_every_moment(self, monkeypatch, places):
+        """Also if the process is killed between two steps."""
+        image = taken(BASE)
+        there = indexed.directory(image.layers[0])
+        os.utime(f"{there}/index")
+        steps = []
+
+        def watched(step):
+            def watch(*names, **where):
+                step(*names, **where)
+                steps.append(os.path.isfile(f"{there}/index"))
+
+            return watch
+
+        monkeypatch.setattr(os, "rename", watched(os.rename))
+        monkeypatch.setattr(files, "exchange", watched(files.exchange))
+        intake.complete(image)
+        assert steps
+        assert all(steps)
+        assert not indexed.damage(image.layers)
+        assert os.listdir(places / "layers") == [os.path.basename(there)]
+
     @pytest.mark.parametrize("damage", ["byte", "cut"])
     def test_of_a_tar_is_an_error(self, monkeypatch, damage):
         image = taken(BASE)
