@@ -91,6 +91,21 @@ def put(step: Step) -> None:
     files.write_atomic(step.path, jsontext.dumps(step.__dict__).encode())
 
 
+def discard(step: Step) -> bool:
+    """Remove a result that no running build has used. Returns False for one that stays. Caller holds the store's
+    lock."""
+    hidden = f"{STEPS}/.{step.key}"
+    try:
+        os.rename(step.path, hidden)  # from now on find() misses it; a build that uses it noted that before
+    except FileNotFoundError:
+        return False
+    if os.stat(hidden).st_mtime_ns >= oldest_running():
+        os.rename(hidden, step.path)
+        return False
+    os.unlink(hidden)
+    return True
+
+
 def steps() -> Iterator[tuple[Step, int]]:
     """Yield (each result, the time of its last use in ns). Results that can't be read are removed."""
     for entry in _entries(STEPS):

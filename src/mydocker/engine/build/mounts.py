@@ -166,7 +166,6 @@ class Mounts:
         for copy in range(_MANY if mount.sharing == "private" else 1):
             key = store.digest_of(jsontext.dumps([*facts, copy]).encode("utf-8", "surrogateescape"))[7:]
             directory = f"{MOUNTS}/{key}"
-            files.make_private(directory)
             try:
                 lock = _lock(directory, mount.sharing)
             except BlockingIOError:
@@ -191,19 +190,22 @@ class Mounts:
             os.mkdir(source)
         os.chown(source, mount.uid or 0, mount.gid or 0)
         os.chmod(source, _CACHE_MODE if mount.mode is None else mount.mode)
-        try:
-            os.rename(source, data)
-        except OSError:
-            if not os.path.isdir(data):  # another build was quicker
-                raise
+        with store.lock():
+            if not os.path.isdir(data):  # else another build was quicker, and its step may be writing there
+                os.rename(source, data)
 
 
 def _lock(directory: str, sharing: str) -> Lock:
-    """Lock a cache mount. Raises BlockingIOError if a private one is in use."""
+    """Lock a cache mount, and make its directory if it is new. Raises BlockingIOError if a private one is in use."""
     path = f"{directory}/lock"
-    if sharing == "private":
-        return Lock(path, NEW_FILE, wait=0)
-    return Lock(path, NEW_FILE, shared=sharing != "locked", wait=None)
+    while True:
+        files.make_private(directory)
+        try:
+            if sharing == "private":
+                return Lock(path, NEW_FILE, wait=0)
+            return Lock(path, NEW_FILE, shared=sharing != "locked", wait=None)
+        except FileNotFoundError:
+            continue  # pruned meanwhile
 
 
 def _content(secret: Any) -> bytes | None:

@@ -9,7 +9,6 @@ from mydocker import state
 from mydocker.engine.build import sweeping
 from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image import build_cache, removal, store, writer
-from mydocker.kernel import files
 from mydocker.kernel.locks import NEW_FILE, Lock
 from mydocker.model.options import times
 from mydocker.record import record
@@ -98,9 +97,7 @@ def _remove(entries: list[Entry]) -> tuple[list[str], int]:
     removed, reclaimed = [], 0
     with writer.Workspace() as work, store.lock():
         for entry in entries:
-            if entry.step:
-                files.remove_tree(entry.step.path)
-            elif not _take_mount(entry.id, work):
+            if not (build_cache.discard(entry.step) if entry.step else _take_mount(entry.id, work)):
                 continue
             removed.append(entry.id)
             reclaimed += 0 if entry.shared else entry.size
@@ -115,6 +112,7 @@ def _take_mount(key: str, work: writer.Workspace) -> bool:
     except (FileNotFoundError, BlockingIOError):
         return False
     with lock:
+        # The lock stays on a directory that is about to be removed: a build that waits for it makes a new one.
         os.rename(f"{build_cache.MOUNTS}/{key}", f"{work.path}/mount-{key}")
     return True
 
