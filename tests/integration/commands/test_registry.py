@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from archives import archive, busybox
 from image_archives import ARCHITECTURE, OCI, Image, descriptor, digest
-from machine import until
+from machine import PATH, until
 from registries import INDEX, liar, registry
 
 pytestmark = pytest.mark.local
@@ -252,6 +252,57 @@ def test_a_registry_with_a_password_and_a_ca_of_its_own(mydocker, apart, name, t
         assert mydocker("pull", where, env=env).rc == 0  # on loopback any certificate is taken, as with docker
         assert mydocker.ok("logout", served.address, env=env) == f"Removing login credentials for {served.address}"
         assert mydocker("pull", where, env=env).rc == 1
+
+
+# A helper in the protocol that docker 20.10 was seen to speak. It keeps one password, and notes each call.
+HELPER = """#!/bin/sh
+cd "$(dirname "$0")"
+input=$(cat)
+echo "$1 $input" >>calls
+case $1 in
+    store) echo "$input" >password ;;
+    get) cat password 2>/dev/null || { echo credentials not found in native keychain; exit 1; } ;;
+    erase) rm password ;;
+esac
+"""
+
+
+def test_a_credential_helper_keeps_the_password(mydocker, apart, name, tmp_path):
+    (tmp_path / "bin").mkdir()
+    helper = tmp_path / "bin/docker-credential-fake"
+    helper.write_text(HELPER)
+    helper.chmod(0o755)
+    kept = tmp_path / "docker/config.json"
+    kept.parent.mkdir()
+    with registry(tmp_path, secure=True) as served:
+        more = {"PATH": f"{tmp_path}/bin:{PATH}", "DOCKER_CONFIG": str(kept.parent)}
+        env = {**apart(f"registries: {{'{served.address}': {{ca: {tmp_path}/cert.pem}}}}\n"), **more}
+        where = f"{served.address}/{name}:1"
+        mydocker.ok("import", "-", where, input=TOP, env=env)
+        kept.write_text(json.dumps({"credsStore": "nosuch", "credHelpers": {served.address: "fake"}}))
+        assert "'mydocker login" in mydocker.fails("push", "-q", where, env=env)
+        login = ("login", "-ubird", "--password-stdin", served.address)
+        assert mydocker(*login, input=b"secret", env=env).stderr == ""
+        assert json.loads(kept.read_text())["auths"] == {served.address: {}}
+        mydocker.ok("push", "-q", where, env=env)
+        mydocker.ok("rmi", where, env=env)
+        mydocker.ok("pull", "-q", where, env=env)
+        again = mydocker.ok("login", served.address, env=env)
+        assert again == "Authenticating with existing credentials...\nLogin Succeeded"
+        assert mydocker.ok("logout", served.address, env=env) == f"Removing login credentials for {served.address}"
+        assert mydocker.ok("logout", served.address, env=env) == f"Not logged in to {served.address}"
+        calls = (tmp_path / "bin/calls").read_text().splitlines()
+        row = json.dumps({"ServerURL": served.address, "Username": "bird", "Secret": "secret"})
+        assert f"store {row}" in calls
+        assert {call for call in calls if "store" not in call} >= {f"get {served.address}", f"erase {served.address}"}
+
+        kept.write_text(json.dumps({"credsStore": "nosuch"}))
+        missing = "the credential helper docker-credential-nosuch is not installed"
+        assert missing in mydocker.fails(*login, input=b"secret", env=env)
+        assert missing in mydocker.fails("pull", "-q", where, env=env)
+        kept.write_text(json.dumps({"credsStore": "nosuch", "credHelpers": {served.address: ""}}))
+        assert "unencrypted" in mydocker(*login, input=b"secret", env=env).stderr
+        mydocker.ok("pull", "-q", where, env=env)
 
 
 def test_a_wrong_certificate_is_an_error_where_a_ca_is_named(mydocker, apart, name, tmp_path):

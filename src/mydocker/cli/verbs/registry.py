@@ -7,10 +7,11 @@ import sys
 
 from mydocker.cli import output, progress
 from mydocker.cli.streams import note
+from mydocker.engine.transfer import credentials
 from mydocker.engine.transfer import login as logins
 from mydocker.engine.transfer import pull as pulling
 from mydocker.engine.transfer import push as pushing
-from mydocker.errors import InvalidArgument
+from mydocker.errors import HostError, InvalidArgument
 from mydocker.model.options import references
 
 TYPE_CHECKING = False
@@ -88,15 +89,37 @@ def login(params: dict[str, Any]) -> int:
         password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
     elif password is not None:
         note("WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
+    if user is None and password is None and _login_again(host):
+        return 0
     if not user or password is None:
         user, password = _ask(host, user, password)
     if not password:
         raise InvalidArgument("the password is empty", "give one")
+    _login(host, user, password)
+    return 0
+
+
+def _login_again(host: str) -> bool:
+    """Log in with the password that is known. Returns False if there is none, or if the registry refuses it."""
+    known = credentials.find(host)
+    if known is None or not known.user or known.user == credentials.TOKEN:
+        return False
+    output.emit("Authenticating with existing credentials...\n")
+    try:
+        _login(host, known.user, known.secret)
+    except HostError as error:
+        if not os.isatty(0):
+            raise
+        note(f"Login did not succeed, error: {error}")
+        return False
+    return True
+
+
+def _login(host: str, user: str, password: str) -> None:
     where = logins.login(host, user, password)
     if where:
         note(f"WARNING! Your password will be stored unencrypted in {where}. A credential helper would avoid that.")
     output.emit("Login Succeeded\n")
-    return 0
 
 
 def _ask(host: str, user: str | None, password: str | None) -> tuple[str, str]:
@@ -104,7 +127,8 @@ def _ask(host: str, user: str | None, password: str | None) -> tuple[str, str]:
     if not os.isatty(0):
         raise InvalidArgument("cannot perform an interactive login from a non TTY device", "-u NAME --password-stdin")
     if not user:
-        known = logins.user_of(host)
+        account = credentials.find(host)
+        known = account.user if account and account.user != credentials.TOKEN else ""
         output.emit(f"Username{f' ({known})' if known else ''}: ")
         user = sys.stdin.readline().strip() or known
         if not user:
@@ -118,6 +142,6 @@ def _ask(host: str, user: str | None, password: str | None) -> tuple[str, str]:
 
 def logout(params: dict[str, Any]) -> int:
     host = logins.host_of(params["server"] or logins.HUB)
-    known = logins.logout(host)
+    known = credentials.forget(host)
     output.emit(f"Removing login credentials for {host}\n" if known else f"Not logged in to {host}\n")
     return 0

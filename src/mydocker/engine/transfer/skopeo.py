@@ -8,6 +8,7 @@ Every process of it ends with this one (PR_SET_PDEATHSIG). A registry that is si
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from mydocker import config, paths
+from mydocker.engine.transfer import credentials
 from mydocker.errors import HostError, MydockerError, NotFound
 from mydocker.kernel import process, programs
 from mydocker.kernel.files import make_private
@@ -58,6 +60,9 @@ class Skopeo:
     def __init__(self, host: str) -> None:
         settings = config.load()
         self.host = host
+        self._passwords: io.FileIO | None = None  # a memory file, which _authfile() makes
+        self._asked = False
+        self._unasked = ""  # the reason why there is no password
         self.patience: int = settings["registry_timeout"]
         self._own: dict[str, Any] = settings["registries"].get(host) or {}
         self._program = programs.find("skopeo")
@@ -98,13 +103,18 @@ class Skopeo:
     def spawn(self, command: str, options: list[str], debug: bool = False, **streams: Any) -> subprocess.Popen[bytes]:
         """Start `skopeo COMMAND`. It ends with the thread that calls this. debug: it says more on stderr."""
         general = ["--debug"] if debug else []
+        if command != "login":
+            options = [*self._authfile(), *options]
         if not any(map(os.path.exists, (_POLICY, _home(".config/containers/policy.json")))):
             general.append("--insecure-policy")  # skopeo can't do without; a policy that there is counts
         environment = {"PATH": ":".join(programs.DIRECTORIES), "LC_ALL": "C", "TMPDIR": tempfile.gettempdir()}
         environment.update((name, os.environ[name]) for name in _KEPT if name in os.environ)
+        if self._passwords or command == "login":
+            environment["DOCKER_CONFIG"] = f"{paths.RUN}/_registries/none"  # it would read docker's file all the same
         return subprocess.Popen(
             [self._program, *general, command, *options],
             env=environment,
+            pass_fds=[self._passwords.fileno()] if self._passwords else (),
             **{"stderr": subprocess.PIPE, **streams},
             preexec_fn=process.die_with_parent,
         )
@@ -119,6 +129,20 @@ class Skopeo:
         if self._own.get("ca"):
             options.append(f"--{prefix}cert-dir={self._certificates(self._own['ca'])}")
         return options
+
+    def _authfile(self) -> list[str]:
+        """Return the option for the registry's password, which the user's file or a helper knows. As with docker, a
+        helper that is missing or fails leaves nothing but a registry for everybody."""
+        if not self._asked:
+            self._asked = True
+            try:
+                data = credentials.for_skopeo(self.host)
+            except HostError as error:
+                self._unasked, data = error.message, b"{}"
+            if data is not None:
+                self._passwords = open(os.memfd_create("passwords"), "wb", buffering=0)
+                self._passwords.write(data)
+        return [f"--authfile=/proc/self/fd/{self._passwords.fileno()}"] if self._passwords else []
 
     def _certificates(self, file: str) -> str:
         """Return a directory with the CA of the registry, as skopeo wants it. It stays: it has nothing but a link."""
@@ -150,6 +174,8 @@ class Skopeo:
             return NotFound(f"manifest for {what} not found in registry {self.host}", "are its name and tag right?")
         for part, remedy in _REMEDIES:
             if part in text:
+                if _LOGIN in remedy and self._unasked:
+                    remedy = self._unasked
                 remedy = remedy.replace("HOST", self.host).replace("CONFIG", paths.CONFIG)
                 return HostError(f"{what}: {text}", remedy)
         return HostError(f"{what}: {text}")
