@@ -7,11 +7,12 @@ import http.server
 import json
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from image_archives import OCI, Image, digest
@@ -82,9 +83,17 @@ class Registry:
         return manifest
 
 
+def _answers(port: int, enter: Sequence[str]) -> bool:
+    if not enter:
+        return socket.socket().connect_ex(("127.0.0.1", port)) == 0
+    script = f"import socket; socket.create_connection(('127.0.0.1', {port}))"
+    return subprocess.run([*enter, sys.executable, "-IS", "-c", script], stderr=subprocess.DEVNULL).returncode == 0
+
+
 @contextlib.contextmanager
-def registry(directory: Path, secure: bool = False) -> Iterator[Registry]:
-    """Run one for this block. secure: with TLS by a CA of its own, directory/cert.pem, and the user bird, `secret`."""
+def registry(directory: Path, secure: bool = False, enter: Sequence[str] = ()) -> Iterator[Registry]:
+    """Run one for this block. secure: with TLS by a CA of its own, directory/cert.pem, and the user bird, `secret`.
+    enter: the words before a command that lead into another network."""
     port = free_port()
     more = ""
     if secure:
@@ -96,11 +105,11 @@ def registry(directory: Path, secure: bool = False) -> Iterator[Registry]:
         (directory / "htpasswd").write_text(HTPASSWD)
     (directory / "settings.yml").write_text(SETTINGS.format(directory=directory, port=port, more=more))
     with open(directory / "log", "w") as log:
-        words = ["docker-registry", "serve", str(directory / "settings.yml")]
+        words = [*enter, "docker-registry", "serve", str(directory / "settings.yml")]
         server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not _answers(port, enter):
             assert time.monotonic() < deadline, (directory / "log").read_text()
             time.sleep(0.05)
         yield Registry(directory, port)
