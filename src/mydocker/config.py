@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MIN_LOG = 4096  # bytes
+# keys of numbers of which 0 would make no sense
+_AT_LEAST_ONE = (
+    "image_size",
+    "image_entries",
+    "image_depth",
+    "image_layers",
+    "build_cache_size",
+    "build_cache_results",
+)
 _DRIVERS = ("overlay", "erofs", "aufs", "copy")  # those of image/drivers/choice.py
 
 # key -> (default, meaning)
@@ -38,6 +47,8 @@ KEYS: dict[str, tuple[Any, str]] = {
     "image_entries": (5_000_000, "files, directories and links that an image from elsewhere may have"),
     "image_depth": (2048, "directories within directories in a path of an image"),
     "image_layers": (500, "layers that an image may have"),
+    "build_cache_size": (20_000_000_000, "bytes of layers in the build cache that a build leaves"),
+    "build_cache_results": (2000, "results of steps in the build cache that a build leaves"),
 }
 _KINDS = {int: "an integer", str: "text", dict: "a list of `key: value` lines"}
 _REGISTRY = {"insecure": bool, "ca": str}
@@ -101,7 +112,7 @@ def _check(values: dict[str, Any]) -> None:
         raise InvalidArgument(
             f"log_size and log_files in {paths.CONFIG} are too small", f"at least {_MIN_LOG} bytes, 1 file"
         )
-    for key in ("image_size", "image_entries", "image_depth", "image_layers"):
+    for key in _AT_LEAST_ONE:
         if values[key] < 1:
             raise InvalidArgument(f"{key} in {paths.CONFIG} is too small", "at least 1")
     parent = values["cgroup_parent"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import pytest
 
 from mydocker.cli import buildview
@@ -83,6 +86,37 @@ def test_plain_lines(capsys):
         "#2 DONE",
     ]
     assert [line[2] for line in lines if line[1].startswith("0.")] == ["red", "unfinished"]
+
+
+DIGESTS = [f"sha256:{number:064x}" for number in (1, 2)]
+PULLED = [
+    ("pull", {"event": "start", "name": "pulling x"}, b""),
+    ("pull", {"event": "layers", "layers": [(digest, 2000) for digest in DIGESTS]}, b""),
+    ("pull", {"event": "layer", "at": 0, "state": "exists", "count": 2000}, b""),
+    ("pull", {"event": "layer", "at": 1, "state": "reading", "count": 1000}, b""),
+    ("pull", {"event": "layer", "at": 1, "state": "done", "count": 2000}, b""),
+    ("pull", {"event": "done", "text": "digest sha256:3"}, b""),
+]
+
+
+def test_each_layer_of_a_pull_has_a_line(capsys):
+    lines = [re.sub(r"^#1 [0-9.]+ |[0-9.]+s$", "", line) for line in shown(capsys, PULLED).splitlines() if line]
+    exists, complete = (f"{digest[7:19]}: {text}" for digest, text in zip(DIGESTS, ("Already exists", "Pull complete")))
+    assert lines == ["#1 pulling x", exists, complete, "#1 digest sha256:3", "#1 DONE "]
+
+
+def test_layers_on_their_way_are_drawn_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(buildview, "_OFTEN", 0)
+    view = buildview.view("tty")
+    for stage, event, data in PULLED:
+        view.report(stage, event, data)
+    said = capsys.readouterr().err
+    assert f"{DIGESTS[1][7:19]}: 1kB/2kB" in said
+    assert "Pull complete" not in said
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 3)))
+    for number in range(9):
+        view.report(str(number), {"event": "start", "name": "RUN x"}, b"")
+    assert capsys.readouterr().err.endswith("\033[2A\r\033[J" + 2 * ("> RUN x" + 68 * " " + "0.0s\n"))
 
 
 def test_a_failed_step_of_a_quiet_build_shows_its_output(capsys):

@@ -24,6 +24,8 @@ DEFAULTS = {
     "image_entries": 5_000_000,
     "image_depth": 2048,
     "image_layers": 500,
+    "build_cache_size": 20_000_000_000,
+    "build_cache_results": 2000,
 }
 
 

@@ -11,6 +11,8 @@ import os
 import sys
 from time import monotonic
 
+from mydocker.model.options.units import human_size
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -19,16 +21,36 @@ if TYPE_CHECKING:
 
 _SHOWN_OUTPUT = 5  # lines of a running step on a terminal
 _KEPT_OUTPUT = 50  # lines of a step that has failed
+_SHOWN_LAYERS = 10  # of a pull on a terminal, those that are on their way
+_OFTEN = 0.1  # seconds between two drawings for layers
+_SHORT = 12  # digits of a digest
 _DIM, _RED, _GREEN, _BLUE, _PLAIN = "\033[2m", "\033[31m", "\033[32m", "\033[34m", "\033[0m"
 
 
 def view(form: str) -> View:
-    """form: auto, plain or quiet."""
+    """form: auto, plain, tty or quiet."""
     if form == "quiet":
         return View()
+    if form == "tty":
+        return Terminal()
     if form == "auto" and os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb":
         return Terminal()
     return Plain()
+
+
+class _Layer:
+    """A layer that is pulled: its line, and whether it is there."""
+
+    def __init__(self, digest: str, size: int) -> None:
+        self.digest, self.size, self.is_there = digest[7:][:_SHORT], size, False
+        self.line = f"{self.digest}: Waiting"
+
+    def advance(self, state: str, count: int) -> None:
+        """state, count: as in image/intake.py."""
+        self.is_there = state in ("exists", "done")
+        text = {"exists": "Already exists", "done": "Pull complete"}.get(state)
+        text = text or ("Extracting" if count >= self.size else f"{human_size(count)}/{human_size(self.size)}")
+        self.line = f"{self.digest}: {text}"
 
 
 class _Step:
@@ -37,6 +59,7 @@ class _Step:
         self.began = monotonic()
         self.unfinished = b""  # of its last line
         self.lines: list[str] = []
+        self.layers: list[_Layer] = []
 
     @property
     def seconds(self) -> float:
@@ -51,6 +74,12 @@ class _Step:
         """Return the last line, if it has no end."""
         last, self.unfinished = self.unfinished, b""
         return self._keep([_printable(last)] if last else [])
+
+    def last_lines(self) -> list[str]:
+        """Return the end of its output, or the layers of a pull that are on their way."""
+        if self.layers:
+            return [layer.line for layer in self.layers if not layer.is_there][:_SHOWN_LAYERS]
+        return [*self.lines, *([_printable(self.unfinished)] if self.unfinished else [])][-_SHOWN_OUTPUT:]
 
     def _keep(self, lines: list[str]) -> list[str]:
         self.lines = [*self.lines, *lines][-_KEPT_OUTPUT:]
@@ -92,6 +121,12 @@ class View:
             self._show_start(self._steps[stage])
         elif event["event"] == "note":
             self._show_note(event["text"])
+        elif event["event"] == "layers":
+            self._steps[stage].layers = [_Layer(*row) for row in event["layers"]]
+        elif event["event"] == "layer":
+            layer = self._steps[stage].layers[event["at"]]
+            layer.advance(event["state"], event["count"])
+            self._show_layer(self._steps[stage], layer)
         else:
             step = self._steps.pop(stage)
             if lines := step.take_unfinished():
@@ -121,6 +156,9 @@ class View:
     def _show_output(self, step: _Step, lines: list[str]) -> None:
         pass
 
+    def _show_layer(self, step: _Step, layer: _Layer) -> None:
+        pass
+
     def _show_end(self, step: _Step, how: str, text: str) -> None:
         pass
 
@@ -140,6 +178,10 @@ class Plain(View):
         self._turn_to(step)
         seconds = step.seconds
         _write("".join(f"#{step.number} {seconds:.3f} {line}\n" for line in lines))
+
+    def _show_layer(self, step: _Step, layer: _Layer) -> None:
+        if layer.is_there:
+            self._show_output(step, [layer.line])
 
     def _show_end(self, step: _Step, how: str, text: str) -> None:
         self._turn_to(step)
@@ -172,7 +214,7 @@ class Terminal(View):
     def __init__(self) -> None:
         super().__init__()
         self._drawn = 0  # lines below those that stay
-        self._began = monotonic()
+        self._drawn_at = 0.0
 
     def tick(self) -> None:
         self._draw("")
@@ -187,6 +229,10 @@ class Terminal(View):
     def _show_output(self, step: _Step, lines: list[str]) -> None:
         pass  # with the next tick
 
+    def _show_layer(self, step: _Step, layer: _Layer) -> None:
+        if monotonic() - self._drawn_at >= _OFTEN:  # nothing else ticks while images are pulled
+            self._draw("")
+
     def _show_end(self, step: _Step, how: str, text: str) -> None:
         mark, colour = {"cached": ("=", _BLUE), "error": ("x", _RED)}.get(how, ("+", _GREEN))
         time = "cached" if how == "cached" else f"{step.seconds:.1f}s"
@@ -198,10 +244,13 @@ class Terminal(View):
         self._draw(f"{_printable_text(text)}\n")
 
     def _columns(self) -> int:
+        return self._size().columns or 80
+
+    def _size(self) -> os.terminal_size:
         try:
-            return os.get_terminal_size(2).columns or 80
+            return os.get_terminal_size(2)
         except OSError:
-            return 80
+            return os.terminal_size((80, 24))
 
     def _row(self, head: str, width: int, name: str, time: str) -> str:
         room = self._columns() - width - len(time) - 2
@@ -212,11 +261,11 @@ class Terminal(View):
         rows: list[str] = []
         for step in self._steps.values():
             rows.append(self._row("> ", 2, step.name, f"{step.seconds:.1f}s"))
-            shown = [*step.lines, *([_printable(step.unfinished)] if step.unfinished else [])][-_SHOWN_OUTPUT:]
-            rows += [f"  {_DIM}{_fit(line, self._columns() - 2)}{_PLAIN}" for line in shown]
+            rows += [f"  {_DIM}{_fit(line, self._columns() - 2)}{_PLAIN}" for line in step.last_lines()]
+        del rows[max(self._size().lines - 1, 1) :]  # what has scrolled away can't be drawn anew
         up = f"\033[{self._drawn}A" if self._drawn else ""
         _write(f"{up}\r\033[J{above}" + "".join(f"{row}\n" for row in rows))
-        self._drawn = len(rows)
+        self._drawn, self._drawn_at = len(rows), monotonic()
 
 
 def _fit(text: str, room: int) -> str:

@@ -119,9 +119,12 @@ def steps() -> Iterator[tuple[Step, int]]:
             continue
 
 
-def names() -> list[str]:
-    """List the keys of all results."""
-    return [entry[:-5] for entry in _entries(STEPS) if entry.endswith(".json")]
+def grown_since(moment: int) -> bool:
+    """True if a result may have been added since a time in ns, or removed."""
+    try:
+        return os.stat(STEPS).st_mtime_ns >= moment
+    except FileNotFoundError:
+        return False
 
 
 def mounts() -> Iterator[tuple[str, str, int]]:
@@ -155,12 +158,14 @@ def roots() -> tuple[set[str], set[str]]:
 
 
 class Session:
-    """`with Session() as session:` a running build. id: 64 hexadecimal digits, as a container's."""
+    """`with Session() as session:` a running build. id: 64 hexadecimal digits, as a container's. began: the time in ns,
+    by the clock of files."""
 
     def __enter__(self) -> Session:
         files.make_private(RUNNING)
         self.id = os.urandom(32).hex()
         self._lock = Lock(f"{RUNNING}/{self.id}.lock", NEW_FILE)
+        self.began = os.stat(f"{RUNNING}/{self.id}.lock").st_mtime_ns
         self._blobs: set[str] = set()
         self._layers = {EMPTY}  # under the steps of `FROM scratch`
         self._write()

@@ -308,6 +308,31 @@ class TestOptions:
         assert build("FROM scratch\n", "--ssh", "default").rc == 125
 
 
+@pytest.mark.local
+def test_a_build_leaves_a_cache_of_limited_size(mydocker, tmp_path):
+    (tmp_path / "config.yaml").write_text("build_cache_results: 2\n")
+    names = {"MYDOCKER_ROOT": "lib", "MYDOCKER_RUN": "run", "MYDOCKER_CONFIG": "config.yaml"}
+    env = {key: f"{tmp_path}/{name}" for key, name in names.items()}
+    (tmp_path / "a").write_text("x")
+
+    def cached(lines: int) -> int:
+        text = "FROM scratch\n" + "".join(f"COPY a /{number}\n" for number in range(lines))
+        (tmp_path / "Dockerfile").write_text(text)
+        return built(mydocker("build", "--progress=plain", str(tmp_path), env=env)).count("CACHED")
+
+    assert [cached(3), cached(3), cached(1)] == [0, 3, 1]  # the build that has made them keeps all
+    time.sleep(0.02)
+    cached(4)
+    assert cached(2) == 2
+    (tmp_path / "config.yaml").write_text("build_cache_size: 1\n")
+    time.sleep(0.02)
+    cached(5)
+    assert sum(1 for _ in (tmp_path / "lib/build/steps").iterdir()) == 5
+    (tmp_path / "a").write_text("y")
+    cached(1)
+    assert sum(1 for _ in (tmp_path / "lib/build/steps").iterdir()) == 1
+
+
 @pytest.mark.parametrize("first", [1, 200])
 @pytest.mark.parametrize("pack", ["cat", "gzip"])
 def test_an_archive_is_known_even_if_a_pipe_brings_it_in_pieces(machine, mydocker, directory, first, pack):

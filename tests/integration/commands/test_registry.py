@@ -199,6 +199,17 @@ def test_create_pulls_too(mydocker, plain, name):
     mydocker.ok("rmi", f"{plain.address}/{name}:1")
 
 
+def test_build_pulls_too(mydocker, plain, name, tmp_path):
+    image = made(name)
+    plain.push(name, "1", image)
+    (tmp_path / "Dockerfile").write_text(f"FROM {plain.address}/{name}:1\n")
+    said = mydocker("build", "--progress", "plain", "-t", name, str(tmp_path)).stderr
+    assert said.startswith(f"#1 pulling {plain.address}/{name}:1\n")
+    assert f" {digest(image.blobs[1])[7:19]}: Pull complete\n" in said
+    mydocker.ok("rmi", name, f"{plain.address}/{name}:1")
+    mydocker.ok("builder", "prune", "-a", "-f")
+
+
 def test_never_and_a_dry_run_ask_nobody(mydocker, plain, name):
     before = len(plain.requests())
     for options in (("--pull", "never"), ("--dry-run",)):

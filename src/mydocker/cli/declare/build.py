@@ -33,7 +33,7 @@ def build(
     ),
     iidfile: Optional[str] = text("FILE", "Write the image's ID to a file", "--iidfile"),
     quiet: bool = flag("Print the image's ID only", "-q", "--quiet"),
-    progress: Optional[str] = text("FORM", "auto, plain or quiet: how the steps are shown", "--progress"),
+    progress: Optional[str] = text("FORM", "auto, plain, tty or quiet: how the steps are shown", "--progress"),
     debug: bool = flag("Keep the container of a step that fails, to look into it", "--debug"),
     network: Optional[str] = text(
         "NETWORK", "Network of RUN: default, none, host or a name", "--network", panel=_STEPS

@@ -24,7 +24,9 @@ _PROGRESS = ("auto", "plain", "tty", "quiet")
 def build(params: dict[str, Any]) -> int:
     form = "quiet" if params["quiet"] else params["progress"] or os.environ.get("BUILDKIT_PROGRESS") or "auto"
     if form not in _PROGRESS:
-        raise InvalidArgument(f"progress '{form}' is not supported", "auto, plain or quiet")
+        raise InvalidArgument(f"progress '{form}' is not supported", f"one of {', '.join(_PROGRESS)}")
+    if form == "tty" and not os.isatty(2):
+        raise InvalidArgument("progress 'tty' needs a terminal", "plain")
     request = options.from_params(params, os.environ, host.look())
     view = buildview.view(form)
     try:

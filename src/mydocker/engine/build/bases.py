@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mydocker.engine.build import layers
-from mydocker.errors import NotFound
+from mydocker.errors import MydockerError, NotFound
 from mydocker.image import lookup, platform, store
+from mydocker.model.options import references
 from mydocker.model.options.references import BUSYBOX
 
 TYPE_CHECKING = False
@@ -12,18 +13,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.build.stages import Planned
+    from mydocker.engine.build.workers import Report
     from mydocker.image.build_cache import Session
     from mydocker.image.drivers.base import Driver
     from mydocker.image.store import Image
     from mydocker.model.options.build import BuildRequest
     from mydocker.model.options.references import Reference
 
+PULL = "pull"  # the name of this part of a build, for a view
+
 
 class Images:
-    """The images of one build, each looked up once and kept until its end."""
+    """The images of one build, each looked up once and kept until its end. report: is told of images that are
+    pulled."""
 
-    def __init__(self, request: BuildRequest, session: Session, driver: Driver) -> None:
-        self._request, self._session, self._driver = request, session, driver
+    def __init__(self, request: BuildRequest, session: Session, driver: Driver, report: Report) -> None:
+        self._request, self._session, self._driver, self._report = request, session, driver, report
         self._known: dict[str, Image] = {}
 
     def triggers(self, reference: str, wanted: str) -> list[str]:
@@ -62,17 +67,29 @@ class Images:
     def _pull(self, reference: str, wanted: str) -> Image:
         from mydocker.engine.transfer import pull
 
-        return pull.pull(pull.parse(reference), wanted or self._request.platform, _Silent()).image
+        parsed = pull.parse(reference)
+        self._report(PULL, {"event": "start", "name": f"pulling {references.full(parsed)}"}, b"")
+        try:
+            pulled = pull.pull(parsed, wanted or self._request.platform, _Watcher(self._report))
+        except MydockerError:
+            self._report(PULL, {"event": "error"}, b"")
+            raise
+        self._report(PULL, {"event": "done", "text": f"digest {pulled.digest}"}, b"")
+        return pulled.image
 
 
-class _Silent:
-    """The watcher of a pull, of which a build says no more than that it is done."""
+class _Watcher:
+    """Tells a view of the layers of a pull."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
 
     def begin(self, reference: Reference, layers: list[dict[str, Any]]) -> None:
-        pass
+        rows = [(row["digest"], row["size"]) for row in layers]
+        self._report(PULL, {"event": "layers", "layers": rows}, b"")
 
     def advance(self, at: int, state: str, count: int) -> None:
-        pass
+        self._report(PULL, {"event": "layer", "at": at, "state": state, "count": count}, b"")
 
 
 def layers_of(image: Image) -> list[layers.Layer]:

@@ -55,7 +55,7 @@ def build(request: BuildRequest, report: Report, tick: Tick | None = None) -> Bu
             parsed = dockerfile.parse(source.dockerfile, source.name)
             own = platform.own()
             arguments = stages.arguments(parsed, request.build_args, request.target, str(own))
-            images = bases.Images(request, session, driver)
+            images = bases.Images(request, session, driver, report)
             plan = stages.plan(parsed, arguments, request.target, images.triggers)
             for planned in plan.stages:
                 images.load(planned)
@@ -71,7 +71,7 @@ def build(request: BuildRequest, report: Report, tick: Tick | None = None) -> Bu
                 facts=facts,
                 epoch=_epoch(request),
             )
-            return _run(parsed, plan, images, shared, report, tick)
+            return _run(parsed, plan, images, shared, report, tick, session.began)
         finally:
             sweeping.clean(session.id)
 
@@ -98,6 +98,7 @@ def _run(
     shared: Shared,
     report: Report,
     tick: Tick | None,
+    began: int,
 ) -> Built:
     if parsed.syntax:
         report(
@@ -122,7 +123,7 @@ def _run(
         image = result.store_image(last, shared)
         named = "".join(f"\nnaming to {name}" for name in shared.request.tags)
         report(FINISH, {"event": "done", "text": f"writing image {image.id}{named}"}, b"")
-        pruning.limit()
+        pruning.limit(began)
         return Built(image, shown)
     report(FINISH, {"event": "start", "name": f"exporting to {shared.request.output.destination}"}, b"")
     result.write_files(last, shared)

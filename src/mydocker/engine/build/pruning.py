@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from time import time_ns
 
-from mydocker import state
+from mydocker import config, state
 from mydocker.engine.build import sweeping
 from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image import build_cache, removal, store, writer
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FILTERS = ("until", "id", "type", "description", "inuse", "shared")
 _TYPES = ("regular", "exec.cachemount")
-_MOST, _LARGEST = 2000, 20 * 10**9  # results, and bytes of their layers, that a build leaves
 
 
 @record
@@ -57,17 +56,21 @@ def prune(everything: bool, filters: list[str], keep: int = 0) -> tuple[list[str
     return _remove(gone)
 
 
-def limit() -> None:
-    """Remove the results that were used longest ago, if there are too many."""
-    if len(build_cache.names()) <= _MOST // 2:
-        return  # the usual case costs nothing
+def limit(began: int) -> None:
+    """Remove the results that were used longest ago, if there are too many. began: the time in ns when the build began;
+    if all came from the cache, it stays as it is."""
+    if not build_cache.grown_since(began):
+        return
+    settings = config.load()
+    results, largest = settings["build_cache_results"], settings["build_cache_size"]
     entries = sorted((each for each in _entries() if each.step), key=lambda entry: entry.used, reverse=True)
     bound, size, gone = build_cache.oldest_running(), 0, []
     for number, entry in enumerate(entries):
         size += entry.size
-        if (number >= _MOST or size > _LARGEST) and entry.used < bound:
+        if (number >= results or size > largest) and entry.used < bound:
             gone.append(entry)
-    _remove(gone)
+    if gone:
+        _remove(gone)
 
 
 def _entries() -> list[Entry]:
