@@ -36,6 +36,11 @@ def layer(chain_id: str, form: str = "") -> str:
     return f"{path}.{form}" if form else path
 
 
+def shared_layer(chain_id: str) -> str:
+    """Return the directory below which running containers share a mount of a layer that is not unpacked."""
+    return f"{RUN}/_layers/{chain_id.rpartition(':')[2]}"
+
+
 def volume(name: str) -> str:
     return f"{VOLUMES}/{name}"
 

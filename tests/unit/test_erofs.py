@@ -17,7 +17,7 @@ from mydocker.image.drivers import erofs
 from mydocker.image.erofs import filesystem, layers, nodes, places, tree
 from mydocker.image.erofs.nodes import BLOCK, Node
 from mydocker.image.tar_reader import Reader
-from mydocker.ops.erofs import MountIndex
+from mydocker.ops.erofs import CheckMounted, MountIndex, ShareIndexes
 
 SIZE = 40 * BLOCK
 
@@ -230,6 +230,19 @@ class TestDriver:
         assert f"lowerdir={top}:{bottom},upperdir=/c/upper," in root.data
         assert root.data.endswith(",xino=auto")
         assert erofs.view_ops("/c", stored)[-1].data.startswith(f"lowerdir=/c/upper:{top}:{bottom},")
+
+    def test_containers_share_the_mounts_of_indexes(self, stored):
+        (share,) = erofs.host_ops("/c/1a", stored)
+        assert isinstance(share, ShareIndexes)
+        shared = [paths.shared_layer(chain_id) for chain_id in stored]
+        assert share.user == "1a"
+        assert [(place, index) for place, index, _ in share.indexes] == [
+            (place, f"{places.directory(chain_id)}/index") for place, chain_id in zip(shared, stored)
+        ]
+        check, root = erofs.root_ops("/c/1a", stored, shared=True)
+        assert isinstance(check, CheckMounted)
+        assert check.targets == [f"{place}/root" for place in shared]
+        assert f"lowerdir={shared[1]}/root:{shared[0]}/root,upperdir=/c/1a/upper," in root.data
 
     def test_the_tar_is_not_copied(self, stored, tmp_path):
         for chain_id in stored:

@@ -23,7 +23,7 @@ from mydocker.ops.cgroup import (
     MakeCgroups,
     WriteCgroup,
 )
-from mydocker.ops.erofs import MountIndex
+from mydocker.ops.erofs import CheckMounted, MountIndex, ShareIndexes
 from mydocker.ops.namespaces import (
     AwaitMonitor,
     JoinNamespaces,
@@ -97,6 +97,8 @@ SAMPLES = [
     RootReadOnly(ODD),
     FillVolume("/r", ODD, "/volume"),
     MountIndex(ODD, [ODD, "/data"], "/r"),
+    ShareIndexes([[ODD, ODD, [ODD, "/data"]]], ODD),
+    CheckMounted([ODD]),
     MakeDevice("/r", ODD, "c", 1, 3, 0o666),
     MakeLink("/r", "pts/ptmx", ODD),
     MarkRoot(ODD),

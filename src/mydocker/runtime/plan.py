@@ -123,6 +123,7 @@ def plan(
     annotations = spec.get("annotations", {})
     driver = choice.named(annotations[DRIVER])
     layers = annotations[LAYERS].split(",")
+    host = [*driver.host_ops(directory, layers), *host]
     links: list[Op] = []
     published: list[Op] = []
     steps: list[Op] = [
@@ -155,7 +156,7 @@ def plan(
     if "network" in kinds:
         published.append(ShowNamespace(name, pid))
     steps += [WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
-    steps += rootfs.plan(spec, root, driver.root_ops(directory, layers), layout)
+    steps += rootfs.plan(spec, root, driver.root_ops(directory, layers, shared=True), layout)
     if spec["process"].get("terminal"):
         steps.append(OpenTerminal(root, *size, console=True))
     steps += rootfs.seal(spec, root)

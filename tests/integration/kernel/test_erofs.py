@@ -22,6 +22,7 @@ from mydocker.image.drivers import erofs, overlay
 from mydocker.image.erofs import places as indexed
 from mydocker.kernel import files, mounts, process
 from mydocker.ops.base import Context
+from mydocker.ops.erofs import CheckMounted
 
 pytestmark = [
     pytest.mark.local,
@@ -381,3 +382,68 @@ class TestDamage:
         os.utime(f"{indexed.directory(image.layers[0])}/data")
         monkeypatch.setattr("mydocker.image.drivers.choice.choose", lambda *_, **__: (erofs, ""))
         assert shown(erofs, lookup.find("img")) == expected
+
+
+class TestSharing:
+    """Containers of an image have one mount of each index, so that the page cache has a file once."""
+
+    @pytest.fixture
+    def image(self, monkeypatch, places):
+        monkeypatch.setattr(paths, "RUN", str(places / "run"))
+        return taken(BASE)
+
+    @pytest.fixture
+    def start(self, image):
+        """Do a container's steps on the host; those that are left are undone at the end."""
+        started = []
+
+        def start(name: str):
+            (op,) = erofs.host_ops(f"{paths.CONTAINERS}/{name}", image.layers)
+            started.append(op)
+            op.do(Context())
+            return op
+
+        yield start
+        for op in started:
+            op.undo()
+
+    def root(self, image) -> str:
+        return f"{paths.shared_layer(image.layers[0])}/root"
+
+    def test_the_last_container_unmounts_it(self, image, start, places):
+        one, first = start("one"), os.stat(self.root(image)).st_dev
+        two = start("two")
+        assert os.stat(self.root(image)).st_dev == first
+        one.undo()
+        one.undo()  # by two cleanups
+        CheckMounted([self.root(image)]).do(Context())
+        assert described(self.root(image))
+        two.undo()
+        assert os.listdir(places / "run/_layers") == []
+
+    def test_a_start_that_failed_leaves_nothing(self, image, places):
+        (op,) = erofs.host_ops(f"{paths.CONTAINERS}/one", image.layers)
+        op.undo()
+        os.truncate(f"{indexed.directory(image.layers[0])}/index", 0)
+        with pytest.raises(OSError, match="index"):
+            op.do(Context())
+        op.undo()
+        assert os.listdir(places / "run/_layers") == []
+
+    def test_an_index_that_was_made_again_is_mounted_anew(self, image, start):
+        start("one")
+        with open(f"{self.root(image)}/f") as file:
+            os.utime(f"{indexed.directory(image.layers[0])}/data")
+            intake.complete(image)
+            before = os.stat(self.root(image)).st_dev
+            start("two")
+            assert os.stat(self.root(image)).st_dev != before
+            assert file.read() == Path(self.root(image), "f").read_text()
+
+    def test_a_layer_that_is_not_mounted_is_not_an_empty_one(self, image, start):
+        start("one")
+        mounts.unmount(self.root(image))
+        with pytest.raises(OSError, match="not mounted"):
+            CheckMounted([self.root(image)]).do(Context())
+        start("two")
+        CheckMounted([self.root(image)]).do(Context())

@@ -37,7 +37,7 @@ def why_not(try_it: bool = True) -> str:
         return "" if "aufs" in table.read().split() else "the kernel has no aufs"
 
 
-missing, holds = overlay.missing, overlay.holds
+missing, holds, host_ops = overlay.missing, overlay.holds, overlay.host_ops
 
 
 def prepare(directory: str, layers: list[str]) -> None:
@@ -54,7 +54,7 @@ def prepare(directory: str, layers: list[str]) -> None:
         os.makedirs(f"{directory}/{path}", 0o755, exist_ok=True)
 
 
-def root_ops(directory: str, layers: list[str]) -> list[Op]:
+def root_ops(directory: str, layers: list[str], shared: bool = False) -> list[Op]:
     return [_mount(directory, ["rw", *["ro+wh"] * len(layers)], layers, 0)]
 
 

@@ -30,8 +30,13 @@ if TYPE_CHECKING:
         def prepare(self, directory: str, layers: list[str]) -> None:
             """Make the files that root_ops() needs. A second call changes nothing."""
 
-        def root_ops(self, directory: str, layers: list[str]) -> list[Op]:
-            """Plan the mounts of the root, in the container's mount namespace. The files need not be there yet."""
+        def host_ops(self, directory: str, layers: list[str]) -> list[Op]:
+            """Plan what containers share while they run, in the host's mount namespace. The files need not be there
+            yet."""
+
+        def root_ops(self, directory: str, layers: list[str], shared: bool = False) -> list[Op]:
+            """Plan the mounts of the root, in the container's mount namespace. The files need not be there yet. shared:
+            host_ops() have been done."""
 
         def view_ops(self, directory: str, layers: list[str]) -> list[Op]:
             """Plan the mounts that show the same root at <directory>/rootfs, in another mount namespace: read-only, and

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+from mydocker import shortcut
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument
 from mydocker.image.drivers import overlay, probe  # noqa: F401
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mydocker.image.drivers.base import Driver
 
 NAMES = ("overlay", "erofs", "aufs", "copy")  # the first that works is the default
@@ -16,8 +21,11 @@ def named(name: str) -> Driver:
     """Return the driver of a container. Raises CorruptRecord if there is no driver of that name."""
     if name not in NAMES:
         raise CorruptRecord(f"unknown storage driver '{name}'", f"one of {' '.join(NAMES)}")
-    driver: Driver = __import__(f"mydocker.image.drivers.{name}", fromlist=["name"])
-    return driver
+    path = f"mydocker.image.drivers.{name}"
+    if path not in sys.modules:
+        shortcut.bring(path)
+    driver: Any = sys.modules[path]
+    return driver  # type: ignore[no-any-return]
 
 
 def choose(configured: str | None, try_it: bool = True) -> tuple[Driver, str]:

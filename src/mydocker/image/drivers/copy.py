@@ -26,7 +26,7 @@ def why_not(try_it: bool = True) -> str:
     return ""
 
 
-missing, holds = overlay.missing, overlay.holds
+missing, holds, host_ops = overlay.missing, overlay.holds, overlay.host_ops
 
 
 def prepare(directory: str, layers: list[str]) -> None:
@@ -40,7 +40,7 @@ def prepare(directory: str, layers: list[str]) -> None:
     os.rename(unfinished, f"{directory}/rootfs")
 
 
-def root_ops(directory: str, layers: list[str]) -> list[Op]:
+def root_ops(directory: str, layers: list[str], shared: bool = False) -> list[Op]:
     from mydocker.ops.rootfs import Mount
 
     return [Mount(f"{directory}/rootfs", f"{directory}/rootfs", flags=FLAGS["bind"])]

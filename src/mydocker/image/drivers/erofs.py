@@ -1,12 +1,15 @@
 """erofs: layers are never unpacked. The kernel shows the files in a layer's tar by an index of them, and overlay stacks
 the layers; a container's changes go to its directory upper/.
 
-    mount -t erofs -o ro,device=TAR… INDEX LAYER
+    mount -t erofs -o ro,device=TAR… INDEX LAYER        once for all containers: ops/erofs.py
     mount -t overlay overlay -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK ROOTFS
 """
 
 from __future__ import annotations
 
+import os
+
+from mydocker import paths, shortcut
 from mydocker.errors import CorruptRecord
 from mydocker.image.drivers import overlay, probe
 from mydocker.image.erofs import places
@@ -51,17 +54,31 @@ def complete_layer(directory: str, bare: list[Any], below: list[str]) -> None:
 
 
 def prepare(directory: str, layers: list[str]) -> None:
-    damage = places.damage(layers)
+    damage, top = places.examine(layers)
     if damage:
         hint = "a new container of the image makes it again from the image's blobs"
         raise CorruptRecord(f"corrupt image store: {damage}", hint)
     if layers:
-        mode, uid, gid = places.about(places.directory(layers[-1]))["root"]
-        overlay.make_upper(directory, mode, uid, gid)
+        overlay.make_upper(directory, *top["root"])
 
 
-def root_ops(directory: str, layers: list[str]) -> list[Op]:
-    return [*_indexes(layers), overlay.writable(directory, _lowers(layers), more=_XINO)]
+def host_ops(directory: str, layers: list[str]) -> list[Op]:
+    shortcut.bring("mydocker.ops.erofs")
+    from mydocker.ops.erofs import ShareIndexes
+
+    if not layers:
+        return []
+    rows = [[place, f"{where}/index", data] for place, (where, data) in zip(_shared(layers), places.stack(layers))]
+    return [ShareIndexes(rows, os.path.basename(directory))]
+
+
+def root_ops(directory: str, layers: list[str], shared: bool = False) -> list[Op]:
+    if not shared:
+        return [*_indexes(layers), overlay.writable(directory, _lowers(layers), more=_XINO)]
+    from mydocker.ops.erofs import CheckMounted
+
+    lowers = [f"{place}/root" for place in _shared(layers)]
+    return [CheckMounted(lowers), overlay.writable(directory, lowers, more=_XINO)]
 
 
 def view_ops(directory: str, layers: list[str]) -> list[Op]:
@@ -79,6 +96,10 @@ def _indexes(layers: list[str]) -> list[Op]:
     from mydocker.ops.erofs import MountIndex
 
     return [MountIndex(f"{place}/index", data, f"{place}/root") for place, data in places.stack(layers)]
+
+
+def _shared(layers: list[str]) -> list[str]:
+    return [paths.shared_layer(layers[last]) for _, last in places.spans(len(layers))]
 
 
 def _lowers(layers: list[str]) -> list[str]:

@@ -75,7 +75,11 @@ def make_upper(directory: str, mode: int, uid: int, gid: int) -> None:
         os.chmod(f"{directory}/upper", mode)
 
 
-def root_ops(directory: str, layers: list[str]) -> list[Op]:
+def host_ops(directory: str, layers: list[str]) -> list[Op]:
+    return []
+
+
+def root_ops(directory: str, layers: list[str], shared: bool = False) -> list[Op]:
     return [writable(directory, *_lowers(directory, layers))]
 
 

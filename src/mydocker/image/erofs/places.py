@@ -62,19 +62,25 @@ def missing(layers: list[str]) -> list[int]:
 def damage(layers: list[str], last: bool = False) -> str:
     """Return what is missing or changed of the files that show the layers, "" if nothing is. last: look only at the
     uppermost index."""
+    return examine(layers, last)[0]
+
+
+def examine(layers: list[str], last: bool = False) -> tuple[str, dict[str, Any]]:
+    """Do what damage() does. Returns what is recorded of the uppermost index, too."""
+    recorded: dict[str, Any] = {}
     for place, data in stack(layers)[-1 if last else 0 :]:
         try:
-            recorded = about(place)["files"]
+            recorded = about(place)
         except (OSError, ValueError) as error:
-            return f"{place}/about.json: {getattr(error, 'strerror', '') or error}"
-        for path, known in zip([f"{place}/index", *data], recorded):
+            return f"{place}/about.json: {getattr(error, 'strerror', '') or error}", {}
+        for path, known in zip([f"{place}/index", *data], recorded["files"]):
             try:
                 actual = stamp(path)
             except OSError as error:
-                return f"{path}: {error.strerror}"
+                return f"{path}: {error.strerror}", {}
             if actual != known:
-                return f"{path}: it has been changed since it was made"
-    return ""
+                return f"{path}: it has been changed since it was made", {}
+    return "", recorded
 
 
 def stamp(path: str) -> list[int]:
