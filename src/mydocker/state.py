@@ -12,6 +12,7 @@ A status is derived, never trusted. Which question to ask:
     is_running(container)       its first process exists now: its PID has the recorded start time, in this boot
     has_monitor(container)      its monitor exists, which will record its end or restart it
     container.is_up()           it was started and no end is recorded: Up in `ps`. Its process may have just ended
+    container.is_paused()       it is up, and its processes are frozen
     container.is_restarting()   its monitor waits before it starts it again
     container.is_active()       one of these two: docker counts it as running; removing it takes force
 """

@@ -20,6 +20,8 @@ VERBS = {
     "stop": "lifecycle:stop",
     "kill": "lifecycle:kill",
     "restart": "lifecycle:restart",
+    "pause": "lifecycle:pause",
+    "unpause": "lifecycle:unpause",
     "update": "lifecycle:update",
     "rm": "lifecycle:rm",
     "wait": "lifecycle:wait",

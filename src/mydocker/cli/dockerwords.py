@@ -18,11 +18,9 @@ _CONTAINER = {
     "attach": "'mydocker logs -f CONTAINER' shows its output",
     "cp": _TAR,
     "diff": "",
-    "pause": "",
     "rename": "",
     "stats": _TOP,
     "top": _PS,
-    "unpause": "",
 }
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {

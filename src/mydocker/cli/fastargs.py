@@ -35,7 +35,7 @@ _BOOLEANS = {
 WORDS = {"explain": ("all",)}
 
 # keys of flags that are on when absent
-ON = ("human",)
+ON = ("human", "pause")
 
 # key of a flag that only confirms the default -> why it can't be turned off
 _NEVER_OFF = {

@@ -165,7 +165,8 @@ def _local_rfc3339(time: str) -> str:
 
 def _status(container: Container, now: int) -> str:
     if container.is_up():
-        return f"Up {human_duration(now - parse_rfc3339(container.started_at))}"
+        paused = " (Paused)" if container.is_paused() else ""
+        return f"Up {human_duration(now - parse_rfc3339(container.started_at))}{paused}"
     if container.is_restarting():
         return f"Restarting ({container.exit_code}) {ago(container.finished_at, now)}"
     if container.status == "exited":

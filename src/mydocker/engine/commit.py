@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from mydocker import state
 from mydocker.engine import bundle, export
 from mydocker.engine.images import new_name
+from mydocker.engine.pausing import paused
 from mydocker.errors import Conflict, NotFound
 from mydocker.image import archive, store
 from mydocker.image.changes import apply_changes
@@ -21,8 +24,8 @@ def commit(
     container: str, name: str | None, changes: list[str], message: str, author: str, output: str, pause: bool
 ) -> tuple[str, list[str]]:
     """Make an image of a container's changes. Returns its ID, and warnings for the user, as on files that were left out
-    because a layer can't hold them. output: a file that also gets the root file system as a tar. pause: a warning says
-    that a running container is not paused.
+    because a layer can't hold them. output: a file that also gets the root file system as a tar. pause: a running
+    container is paused meanwhile.
 
     Without `name`, `container` is a container, whose image gets no name; or, if only one container is running, the name
     for its image.
@@ -36,19 +39,18 @@ def commit(
     driver = choice.named(source.driver)
     config = apply_changes(_config(source, parent), changes)
     warnings: list[str] = []
-    image = archive.commit(
-        lambda out: warnings.extend(driver.changes(source.directory, source.layers, out)),
-        parent,
-        target,
-        config,
-        " ".join(source.command),
-        author,
-        message,
-    )
-    if output:
-        warnings += export.export(source.id, output)
-    if pause and state.is_running(source):
-        warnings.insert(0, f"container {source.name} was not paused: the image may have only a part of recent writes")
+    with paused(source) if pause else nullcontext():
+        image = archive.commit(
+            lambda out: warnings.extend(driver.changes(source.directory, source.layers, out)),
+            parent,
+            target,
+            config,
+            " ".join(source.command),
+            author,
+            message,
+        )
+        if output:
+            warnings += export.export(source.id, output)
     return image.id, warnings
 
 

@@ -99,6 +99,8 @@ def _open_running(container: Container) -> int:
     pidfd = open_pidfd(container)
     if container.is_restarting():
         raise Conflict(f"container {container.name} is restarting", "wait until it is running")
+    if container.is_paused():
+        raise Conflict(f"container {container.name} is paused", f"'mydocker unpause {container.name}' first")
     if pidfd < 0:
         raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
     # Keep it apart from the joiner's descriptors, 0 to 4.

@@ -40,6 +40,20 @@ def kill(container: Container, signal: int) -> None:
         pass  # it has just ended
     finally:
         os.close(pidfd)
+    if container.is_paused():
+        _wake(container, signal)
+
+
+def _wake(container: Container, signal: int) -> None:
+    """Unpause a container that has been sent a signal, if it is paused now."""
+    try:
+        paused = state.load(container.id).is_paused()
+    except NotFound:
+        return
+    if paused:
+        from mydocker.engine import pausing
+
+        pausing.wake(container, signal)
 
 
 def note_user_signal(container: Container, signal: int) -> tuple[Container, bool]:
@@ -60,10 +74,14 @@ def stop(
     pidfd = open_pidfd(container)
     if pidfd >= 0:
         try:
-            _signal.pidfd_send_signal(pidfd, container.stop_signal if signal is None else signal)
+            signal = container.stop_signal if signal is None else signal
+            _signal.pidfd_send_signal(pidfd, signal)
+            if container.is_paused():
+                _wake(container, signal)
             limit = container.stop_timeout if timeout is None else timeout
             if not process.ends_within(pidfd, None if limit < 0 else limit):
                 _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+                _wake(container, _signal.SIGKILL)  # in case that it has been paused meanwhile
                 _wait_killed(container, pidfd)
         except ProcessLookupError:
             pass
@@ -229,6 +247,9 @@ def _removed(container_id: str, reference: str, force: bool, volumes: bool) -> b
             raise
         _remove_unreadable(container_id)
         return True
+    if container.is_paused() and not force:
+        name = container.name
+        raise Conflict(f"container {name} is paused", f"'mydocker unpause {name}' and 'mydocker stop {name}', or rm -f")
     if container.is_active() and not force:
         raise Conflict(
             f"container {container.name} is {container.status}", f"'mydocker stop {container.name}' first, or rm -f"

@@ -112,6 +112,8 @@ def _check_status(container: Container, restarting: bool) -> None:
         if not container.is_restarting():
             raise Conflict(f"container {container.name} is no longer restarting", "it was stopped")
         return
+    if container.is_paused():
+        raise Conflict(f"container {container.name} is paused", f"'mydocker unpause {container.name}'")
     if container.is_active():
         raise Conflict(f"container {container.name} is already running", f"'mydocker stop {container.name}' first")
     container.restart_count, container.restart_delay, container.ended_by = 0, 0, ""
@@ -185,6 +187,7 @@ class _Follower:
 
 
 def _note_user_signal(container: Container, number: int) -> None:
-    from mydocker.engine import lifecycle
+    from mydocker.engine import lifecycle, pausing
 
     lifecycle.note_user_signal(container, number)
+    pausing.wake(container, number)

@@ -51,16 +51,17 @@ def info() -> dict[str, Any]:
     """Return docker's document as far as it is true here, and mydocker's own facts. Features that mydocker does not
     have have docker's empty value."""
     containers, broken = listing.containers(True, [])
-    running = sum(1 for container in containers if container.is_up())
+    up = sum(1 for container in containers if container.is_up())
+    paused = sum(1 for container in containers if container.is_paused())
     driver, why = choice.choose(config.load()["storage_driver"])
     layout = cgroups.layout()
     system = os.uname()
     release = _os_release()
     return {
         "Containers": len(containers) + len(broken),
-        "ContainersRunning": running,
-        "ContainersPaused": 0,
-        "ContainersStopped": len(containers) - running,
+        "ContainersRunning": up - paused,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(containers) - up,
         "ContainersUnreadable": len(broken),
         "Images": len(store.images()),
         "ServerVersion": __version__,

@@ -249,6 +249,18 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--timeout": "time",
         },
     ),
+    ("pause",): (
+        False,
+        (("containers", True, True),),
+        {},
+        {},
+    ),
+    ("unpause",): (
+        False,
+        (("containers", True, True),),
+        {},
+        {},
+    ),
     ("update",): (
         False,
         (("containers", True, True),),
@@ -409,8 +421,8 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--message": "message",
             "-o": "output",
             "--output": "output",
-            "-p": "pause",
             "--pause": "pause",
+            "-p": "pause",
         },
     ),
     ("export",): (
@@ -985,6 +997,8 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "stop"): ("stop",),
     ("container", "kill"): ("kill",),
     ("container", "restart"): ("restart",),
+    ("container", "pause"): ("pause",),
+    ("container", "unpause"): ("unpause",),
     ("container", "update"): ("update",),
     ("container", "rm"): ("rm",),
     ("container", "remove"): ("rm",),

@@ -31,6 +31,14 @@ class Layout:
 _known: list[Layout] = []
 
 
+def freezer(layout: Layout, path: str) -> str:
+    """Return the file that freezes and thaws the cgroup `path` (relative to the hierarchies' roots), "" if the host has
+    no freezer. A hybrid host has it in one of two hierarchies."""
+    if "freezer" in layout.mounts:
+        return f"{layout.mounts['freezer']}{path}/freezer.state"
+    return f"{layout.mounts['unified']}{path}/cgroup.freeze" if "unified" in layout.mounts else ""
+
+
 def layout() -> Layout:
     """Return this host's hierarchies, which are read once."""
     if not _known:
@@ -156,10 +164,11 @@ def kill(path: str) -> None:
         return
     except OSError:
         pass
-    try:
-        write(f"{path}/pids.max", "0")
-    except OSError:
-        pass
+    for file, value in (("pids.max", "0"), ("freezer.state", "THAWED")):  # v1: a frozen process does not end
+        try:
+            write(f"{path}/{file}", value)
+        except OSError:
+            pass
     for pid in processes(path):
         try:
             os.kill(pid, 9)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mydocker.model.network import Endpoint
 
 SCHEMA = 1
-STATUSES = ("created", "running", "restarting", "exited")
-ACTIVE = ("running", "restarting")
+STATUSES = ("created", "running", "paused", "restarting", "exited")
+UP = ("running", "paused")
+ACTIVE = (*UP, "restarting")
 
 
 @record
@@ -92,8 +93,11 @@ class Container:
         return [endpoint.as_requested().to_json() for endpoint in self.endpoints]
 
     def is_up(self) -> bool:
-        """docker's Up: it was started, and its end is not recorded yet."""
-        return self.status == "running"
+        """docker's Up: it was started, and its end is not recorded yet. It may be paused."""
+        return self.status in UP
+
+    def is_paused(self) -> bool:
+        return self.status == "paused"
 
     def is_restarting(self) -> bool:
         """True while it waits for a restart."""

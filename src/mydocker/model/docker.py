@@ -36,7 +36,7 @@ def container(record: Container, request: CreateRequest, spec: Json, networks: d
         "State": {
             "Status": record.status,
             "Running": running or restarting,  # docker says so of a restarting container too
-            "Paused": False,
+            "Paused": record.is_paused(),
             "Restarting": restarting,
             "OOMKilled": record.oom_killed,
             "Dead": False,

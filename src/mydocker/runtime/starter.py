@@ -33,7 +33,8 @@ def start(orders: messages.Orders, client: messages.Channel, layout: cgroups.Lay
     record = Container(**orders.record)
     try:
         supervise.show_title(record.id, record.name)
-        container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout)
+        freezer = cgroups.freezer(layout, orders.spec["linux"]["cgroupsPath"])
+        container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout, freezer)
         container.client, container.bound_sockets = Client(client), orders.bound_sockets
         container.dns, container.networks = orders.dns, orders.networks
         container.ends_with_client = bool(record.build)

@@ -45,14 +45,14 @@ _HELD_BACK = (_signal.SIGTERM, _signal.SIGALRM)
 class Supervised:
     """A running container, as its parent sees it.
 
-    container_id, name, stop_signal, stop_timeout: as in its record. outputs: descriptor -> b"stdout" or b"stderr".
-    stdin: the descriptor of its stdin, or -1; a terminal is both. ends_with_client: kill it if the
-    attached command line hangs up. bound_sockets: those of each published port. control:
-    the listening socket for requests, or -1. status: from waitpid, None while it runs.
+    container_id, name, stop_signal, stop_timeout: as in its record. freezer: as cgroups.freezer() names it. outputs:
+    descriptor -> b"stdout" or b"stderr". stdin: the descriptor of its stdin, or -1; a terminal is both.
+    ends_with_client: kill it if the attached command line hangs up. bound_sockets: those of each published port.
+    control: the listening socket for requests, or -1. status: from waitpid, None while it runs.
     """
 
-    def __init__(self, container_id: str, name: str, stop_signal: int, stop_timeout: int) -> None:
-        self.container_id, self.name = container_id, name
+    def __init__(self, container_id: str, name: str, stop_signal: int, stop_timeout: int, freezer: str = "") -> None:
+        self.container_id, self.name, self.freezer = container_id, name, freezer
         self.stop_signal, self.stop_timeout = stop_signal, stop_timeout
         self.pid = self.pidfd = self.stdin = self.control = -1
         self.running = self.stop_requested = self.ends_with_client = False
@@ -81,11 +81,20 @@ class Supervised:
             _signal.alarm(max(1, self.stop_timeout))
 
     def signal(self, number: int) -> None:
+        """Send a signal that is to end it; a paused container goes on, so that it can."""
         if self.pidfd >= 0 and self.status is None:
             try:
                 _signal.pidfd_send_signal(self.pidfd, number)
+                self._thaw()
             except OSError:
                 pass
+
+    def _thaw(self) -> None:
+        descriptor = os.open(self.freezer, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"0" if self.freezer.endswith("/cgroup.freeze") else b"THAWED")
+        finally:
+            os.close(descriptor)
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -210,7 +219,7 @@ class Supervised:
     def state(self) -> dict[str, Any]:
         """Return the whole state, for adopt()."""
         return {
-            "container": [self.container_id, self.name, self.stop_signal, self.stop_timeout],
+            "container": [self.container_id, self.name, self.stop_signal, self.stop_timeout, self.freezer],
             "process": [self.pid, self.pidfd, self.stdin, self.control],
             "status": [self.status, self.stop_requested],
             "outputs": [[descriptor, name.decode()] for descriptor, name in self.outputs.items()],

@@ -285,10 +285,9 @@ json.dump(index, open(f"{root}/index.json", "w"))
         mydocker.ok("export", "-o", f"{directory}/tar", name)
         assert "s390" in mydocker.fails("import", "--platform", "linux/s390", f"{directory}/tar", name, rc=125)
         mydocker.ok("import", "--platform", "linux", f"{directory}/tar", name)
-        assert mydocker("commit", "-p", name, name).stderr == ""  # what does not run needs no pause
+        for option in ("-p", "--pause=false"):  # what does not run needs no pause
+            assert mydocker("commit", option, name, name).stderr == ""
         mydocker.ok("start", name)
-        for option, said in (("--pause", f"container {name} was not paused"), ("--pause=false", "")):
-            assert said in mydocker("commit", option, name, name).stderr
         assert mydocker.ok("rmi", "--no-prune", name).startswith(f"Untagged: {name}:latest")
         mydocker.ok("rmi", "-f", *mydocker.ok("images", "-q", "--filter", "dangling=true").split())
 

@@ -90,6 +90,14 @@ def test_kill(mydocker, bird):
     assert mydocker.state(bird)["ExitCode"] == 137
 
 
+@command("pause", "unpause")
+def test_pause(mydocker, bird):
+    assert mydocker.ok("pause", bird) == bird
+    assert mydocker.state(bird)["Status"] == "paused"
+    assert mydocker.ok("unpause", bird) == bird
+    assert mydocker.ok("exec", bird, "echo", "on") == "on"
+
+
 @command("update")
 def test_update(mydocker, bird):
     assert mydocker.ok("update", "--restart", "on-failure:3", bird) == bird

@@ -5,7 +5,7 @@ from typing import Any, List, Optional
 
 import typer
 
-from mydocker.cli.declare.common import command, flag, many, optional, positional, text
+from mydocker.cli.declare.common import command, flag, many, optional, positional, switch, text
 from mydocker.cli.dispatch import dispatch
 
 app = typer.Typer()
@@ -184,6 +184,23 @@ def restart(
     return dispatch("restart", locals())
 
 
+@command(app, "pause", _PANEL)
+def pause(containers: List[str] = positional("CONTAINER...")) -> int:
+    """Freeze all processes of running containers
+
+    \b
+    mydocker pause web        its memory, files and connections stay as they are
+    mydocker unpause web      the processes go on
+    """
+    return dispatch("pause", locals())
+
+
+@command(app, "unpause", _PANEL)
+def unpause(containers: List[str] = positional("CONTAINER...")) -> int:
+    """Let the processes of paused containers go on"""
+    return dispatch("unpause", locals())
+
+
 @command(app, "update", _PANEL)
 def update(
     restart: Optional[str] = text(
@@ -296,7 +313,7 @@ def commit(
     change: List[str] = many("INSTRUCTION", "Apply a Dockerfile instruction, such as 'CMD top'", "-c", "--change"),
     message: Optional[str] = text("TEXT", "Message for the image's history", "-m", "--message"),
     output: Optional[str] = text("FILE", "Write its root file system to a tar file, too", "-o", "--output"),
-    pause: bool = flag("Accepted for compatibility: the container is not paused", "-p", "--pause"),
+    pause: bool = switch("Pause a running container meanwhile; --pause=false does not", "-p", "--pause"),
     container: str = positional("CONTAINER"),
     image: Optional[str] = optional("[IMAGE[:TAG]]"),
 ) -> int:

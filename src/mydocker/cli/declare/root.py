@@ -11,8 +11,8 @@ from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`. `container inspect` is missing: `inspect` looks up other objects, too.
 _SPELLINGS = {
-    "container": "run create start stop kill restart update rm remove=rm ls=ps list=ps ps logs exec wait port commit"
-    " export",
+    "container": "run create start stop kill restart pause unpause update rm remove=rm ls=ps list=ps ps logs exec wait"
+    " port commit export",
     "image": "ls=images list=images rm=rmi remove=rmi history tag import build save load pull push",
 }
 

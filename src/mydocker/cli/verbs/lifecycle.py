@@ -1,4 +1,4 @@
-"""start, stop, kill, restart, update, rm, wait.
+"""start, stop, kill, restart, pause, unpause, update, rm, wait.
 
 Each takes several containers. An error on one is reported and does not stop the others; the exit code is that of the
 last error. As with docker, only `run` has exit codes of its own for a command that is missing or can't be executed.
@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from mydocker.model.container import Container
 
 _MAX_TIMEOUT = 10**9
 
@@ -43,7 +45,7 @@ def start(params: dict[str, Any]) -> int:
     def one(reference: str) -> None:
         container = state.find(reference)
         # docker's start of a running container prints its name and does nothing else.
-        if not container.is_restarting() and not state.is_running(container):
+        if container.is_paused() or (not container.is_restarting() and not state.is_running(container)):
             starting.start(container)
         print(reference)
 
@@ -82,6 +84,23 @@ def restart(params: dict[str, Any]) -> int:
         print(reference)
 
     return _each(params["containers"], one)
+
+
+def pause(params: dict[str, Any]) -> int:
+    from mydocker.engine import pausing
+
+    return _each(params["containers"], lambda reference: _done(reference, pausing.pause))
+
+
+def unpause(params: dict[str, Any]) -> int:
+    from mydocker.engine import pausing
+
+    return _each(params["containers"], lambda reference: _done(reference, pausing.unpause))
+
+
+def _done(reference: str, action: Callable[[Container], None]) -> None:
+    action(state.find(reference))
+    print(reference)
 
 
 def update(params: dict[str, Any]) -> int:
