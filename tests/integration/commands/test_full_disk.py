@@ -21,7 +21,8 @@ DISKS = {
     "tmpfs, inodes": "mount -t tmpfs -o nr_inodes=900 tmpfs {0}",
 }
 GREEDY = {
-    "bytes": "cat /dev/zero >>greedy",
+    # A long file may need one more block for its tree of extents than the last free one: new files take that.
+    "bytes": "cat /dev/zero >>greedy; while echo >greedy.$i; do i=$((i+1)); done",
     "inodes": "while true >greedy.$i; do i=$((i+1)); done",  # `:` would end the shell
 }
 # Where the kernel can't make that directory in an upper directory, it may mount overlay read-only instead.
