@@ -11,8 +11,6 @@ _SWARM = "mydocker runs containers of one host"
 _PS = "'mydocker exec CONTAINER ps'"
 _TOP = "'mydocker exec CONTAINER top -b -n 1'"
 _TAR = "'mydocker exec CONTAINER tar -cf - PATH | tar -xf -', 'tar -cf - FILE | mydocker exec -i CONTAINER tar -xf -'"
-_PRUNE = "'mydocker rm $(mydocker ps -aq --filter status=exited)'"
-_INSPECT = "'mydocker inspect NAME'"
 
 _CONTAINER = {
     "attach": "'mydocker logs -f CONTAINER' shows its output",
@@ -26,12 +24,8 @@ _CONTAINER = {
 COMMANDS: dict[tuple[str, ...], str] = {
     **{(word,): instead for word, instead in _CONTAINER.items()},
     **{("container", word): instead for word, instead in _CONTAINER.items()},
-    ("container", "inspect"): _INSPECT,
-    ("container", "prune"): _PRUNE,
     ("system", "df"): f"'du -sh {paths.ROOT}/*'",
     ("system", "events"): "",
-    ("system", "info"): "'mydocker info'",
-    ("system", "prune"): f"{_PRUNE}, 'mydocker image prune', 'mydocker network prune', 'mydocker volume prune'",
     ("volume", "update"): "",
     ("buildx",): "'mydocker build'",
     ("completion",): "the packages bring completions",
@@ -110,6 +104,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
     ("logs",): {"--details": ""},
     ("inspect",): {"--size": "", "-s": ""},
+    ("container", "inspect"): {"--size": "", "-s": ""},
     ("build",): {
         **dict.fromkeys(("--attest", "--provenance", "--sbom"), "mydocker makes no attestations"),
         **dict.fromkeys(("--cache-from", "--cache-to"), "the cache is in the store: 'mydocker builder prune'"),

@@ -4,11 +4,10 @@ others are as quick as ps."""
 from __future__ import annotations
 
 import os
-from time import time_ns
 
 from mydocker import state
 from mydocker.engine import listing
-from mydocker.errors import FAILED, HostError, InvalidArgument, NotFound
+from mydocker.errors import HostError, InvalidArgument, NotFound
 from mydocker.image import lookup, removal, sizes, store, writer
 from mydocker.model.options import references, times
 
@@ -71,18 +70,6 @@ def _since(value: str) -> listing.Test:
     return lambda image: _created(image) > limit
 
 
-def _until(value: str) -> listing.Test:
-    try:
-        limit = times.moment(value, time_ns())
-    except InvalidArgument as error:
-        raise InvalidArgument(error.message, error.hint, FAILED) from None
-    return lambda image: _created(image) <= limit
-
-
-def _no_label(value: str) -> listing.Test:
-    return lambda image: not listing.has_label(image.labels, value)
-
-
 def _is_dangling(image: store.Image, value: str) -> bool:
     """docker lists an image that only has a registry's digest as both."""
     return not image.names if value in ("true", "1") else bool(image.names or image.repo_digests)
@@ -91,10 +78,10 @@ def _is_dangling(image: store.Image, value: str) -> bool:
 _FILTERS: dict[str, listing.Maker] = {
     "dangling": listing.choice("dangling", "true false 1 0", _is_dangling),
     "label": listing.label,
-    "label!": _no_label,
+    "label!": listing.no_label,
     "before": _before,
     "since": _since,
-    "until": _until,
+    "until": listing.until(_created),
     "reference": _reference,
 }
 _PRUNE_FILTERS: dict[str, listing.Maker] = {
@@ -125,15 +112,15 @@ def check_prune_filters(filters: list[str]) -> None:
     listing.parse(filters, _PRUNE_FILTERS)
 
 
-def prune(everything: bool, filters: list[str]) -> tuple[list[str], int]:
-    """Remove images that no container uses: those without a tag, or all. filters: KEY=VALUE as typed. Returns (lines
-    as remove() does, the bytes of the layers that are gone)."""
+def prune(everything: bool, filters: list[str], dry_run: bool = False) -> tuple[list[str], int]:
+    """Remove images that no container uses: those without a tag, or all. filters: KEY=VALUE as typed. dry_run: remove
+    nothing. Returns (lines as remove() does, the bytes of the layers that are gone)."""
     tests = listing.parse(filters, _PRUNE_FILTERS)
     if everything:
         tests.pop("dangling", None)
     else:
         tests.setdefault("dangling", [_PRUNE_FILTERS["dangling"]("true")])
-    return removal.prune(lambda image: listing.passes(image, tests), _users)
+    return removal.prune(lambda image: listing.passes(image, tests), _users, dry_run)
 
 
 def _users() -> list[removal.User]:

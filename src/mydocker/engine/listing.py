@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import time_ns
+
 from mydocker import state
 from mydocker.errors import FAILED, OWN, Conflict, CorruptRecord, InvalidArgument, NotFound
 
@@ -116,6 +118,25 @@ def truth(key: str, test: Test) -> Maker:
 
 def label(value: str) -> Test:
     return lambda thing: has_label(thing.labels, value)
+
+
+def no_label(value: str) -> Test:
+    return lambda thing: not has_label(thing.labels, value)
+
+
+def until(created: Callable[[Any], int]) -> Maker:
+    """Match what was made until a time. created: nanoseconds since 1970 of a thing."""
+
+    def make(value: str) -> Test:
+        from mydocker.model.options import times
+
+        try:
+            limit = times.moment(value, time_ns())
+        except InvalidArgument as error:
+            raise InvalidArgument(error.message, error.hint, FAILED) from None
+        return lambda thing: created(thing) <= limit
+
+    return make
 
 
 def has_label(labels: dict[str, str], text: str) -> bool:

@@ -700,6 +700,32 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--format": "format",
         },
     ),
+    ("container", "inspect"): (
+        False,
+        (("containers", True, True),),
+        {
+            "format": None,
+        },
+        {
+            "-f": "format",
+            "--format": "format",
+        },
+    ),
+    ("container", "prune"): (
+        False,
+        (),
+        {
+            "filter": [],
+            "force": False,
+            "dry_run": False,
+        },
+        {
+            "--filter": "filter",
+            "-f": "force",
+            "--force": "force",
+            "--dry-run": "dry_run",
+        },
+    ),
     ("image", "inspect"): (
         False,
         (("images", True, True),),
@@ -718,6 +744,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "all": False,
             "filter": [],
             "force": False,
+            "dry_run": False,
         },
         {
             "-a": "all",
@@ -725,6 +752,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--filter": "filter",
             "-f": "force",
             "--force": "force",
+            "--dry-run": "dry_run",
         },
     ),
     ("builder", "prune"): (
@@ -735,6 +763,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "filter": [],
             "keep_storage": None,
             "force": False,
+            "dry_run": False,
         },
         {
             "-a": "all",
@@ -743,6 +772,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--keep-storage": "keep_storage",
             "-f": "force",
             "--force": "force",
+            "--dry-run": "dry_run",
         },
     ),
     ("volume", "create"): (
@@ -803,6 +833,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "all": False,
             "filter": [],
             "force": False,
+            "dry_run": False,
         },
         {
             "-a": "all",
@@ -810,6 +841,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--filter": "filter",
             "-f": "force",
             "--force": "force",
+            "--dry-run": "dry_run",
         },
     ),
     ("system", "restore"): (
@@ -826,6 +858,26 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         },
         {
             "--networks": "networks",
+        },
+    ),
+    ("system", "prune"): (
+        False,
+        (),
+        {
+            "all": False,
+            "volumes": False,
+            "filter": [],
+            "force": False,
+            "dry_run": False,
+        },
+        {
+            "-a": "all",
+            "--all": "all",
+            "--volumes": "volumes",
+            "--filter": "filter",
+            "-f": "force",
+            "--force": "force",
+            "--dry-run": "dry_run",
         },
     ),
     ("network", "create"): (
@@ -924,11 +976,13 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         {
             "filter": [],
             "force": False,
+            "dry_run": False,
         },
         {
             "--filter": "filter",
             "-f": "force",
             "--force": "force",
+            "--dry-run": "dry_run",
         },
     ),
     ("network", "connect"): (
@@ -975,22 +1029,6 @@ COMMANDS: dict[tuple[str, ...], Command] = {
 }
 
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("image", "ls"): ("images",),
-    ("image", "list"): ("images",),
-    ("image", "rm"): ("rmi",),
-    ("image", "remove"): ("rmi",),
-    ("image", "history"): ("history",),
-    ("image", "tag"): ("tag",),
-    ("image", "import"): ("import",),
-    ("image", "build"): ("build",),
-    ("image", "save"): ("save",),
-    ("image", "load"): ("load",),
-    ("image", "pull"): ("pull",),
-    ("image", "push"): ("push",),
-    ("builder", "build"): ("build",),
-    ("volume", "remove"): ("volume", "rm"),
-    ("volume", "list"): ("volume", "ls"),
-    ("network", "remove"): ("network", "rm"),
     ("container", "run"): ("run",),
     ("container", "create"): ("create",),
     ("container", "start"): ("start",),
@@ -1011,4 +1049,21 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "port"): ("port",),
     ("container", "commit"): ("commit",),
     ("container", "export"): ("export",),
+    ("image", "ls"): ("images",),
+    ("image", "list"): ("images",),
+    ("image", "rm"): ("rmi",),
+    ("image", "remove"): ("rmi",),
+    ("image", "history"): ("history",),
+    ("image", "tag"): ("tag",),
+    ("image", "import"): ("import",),
+    ("image", "build"): ("build",),
+    ("image", "save"): ("save",),
+    ("image", "load"): ("load",),
+    ("image", "pull"): ("pull",),
+    ("image", "push"): ("push",),
+    ("builder", "build"): ("build",),
+    ("volume", "remove"): ("volume", "rm"),
+    ("volume", "list"): ("volume", "ls"),
+    ("system", "info"): ("info",),
+    ("network", "remove"): ("network", "rm"),
 }

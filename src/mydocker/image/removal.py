@@ -18,6 +18,7 @@ from mydocker.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Callable
 
     Rows = list[dict[str, Any]]  # the descriptors of the index
@@ -81,9 +82,11 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
     return lines
 
 
-def prune(is_unwanted: Callable[[store.Image], bool], users: Callable[[], list[User]]) -> tuple[list[str], int]:
-    """Remove the unwanted images that no container uses, with all their names. Returns (lines as remove() does, the
-    bytes of the layers that are gone)."""
+def prune(
+    is_unwanted: Callable[[store.Image], bool], users: Callable[[], list[User]], dry_run: bool = False
+) -> tuple[list[str], int]:
+    """Remove the unwanted images that no container uses, with all their names. dry_run: remove nothing. Returns (lines
+    as remove() does, the bytes of the layers that are gone)."""
     with writer.Workspace() as work, store.lock():
         containers = users()
         used = {user.image_id for user in containers}
@@ -94,7 +97,10 @@ def prune(is_unwanted: Callable[[store.Image], bool], users: Callable[[], list[U
         ids = {image.id for image in unwanted}
         index = store.read_index()
         index["manifests"] = [row for row in index["manifests"] if _image_id(row) not in ids]
-        gone = _collect(work, index, containers)
+        if dry_run:
+            gone = {each.chain_id for each in _unneeded_layers(_needed(index, containers)[1]) if each.own}
+        else:
+            gone = _collect(work, index, containers)
     lines = []
     left = set(gone)
     for image in unwanted:
@@ -140,16 +146,38 @@ def _top_first(image: store.Image, chain_ids: set[str]) -> list[str]:
 def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[User]) -> set[str]:
     """Write the index; remove the blobs that it does not refer to, and move the layers that neither it nor a container
     needs into the workspace. Returns their chain ids. Caller holds the lock."""
-    blobs, chains = _reachable(index["manifests"])
-    cached_blobs, cached_chains = build_cache.roots()
-    blobs |= cached_blobs
-    chains |= cached_chains
-    chains.update(chain_id for user in containers for chain_id in user.layers)
+    blobs, chains = _needed(index, containers)
     writer.write_index(index)
     for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):
         if f"sha256:{entry}" not in blobs:
             os.unlink(f"{paths.IMAGES}/blobs/sha256/{entry}")
     gone = set()
+    for each in _unneeded_layers(chains):
+        os.rename(f"{paths.LAYERS}/{each.entry}", f"{work.path}/{each.entry}")
+        if each.own:
+            gone.add(each.chain_id)
+    writer.cleanup()
+    return gone
+
+
+def _needed(index: dict[str, Any], containers: list[User]) -> tuple[set[str], set[str]]:
+    """Return (digests of the blobs, chain ids) that the index, the build cache or a container needs."""
+    blobs, chains = _reachable(index["manifests"])
+    cached_blobs, cached_chains = build_cache.roots()
+    containers_chains = (chain_id for user in containers for chain_id in user.layers)
+    return blobs | cached_blobs, chains.union(cached_chains, containers_chains)
+
+
+@record
+class _Layer:
+    """An entry of the layers' directory. own: the layer or a driver's form of it; else a link to it."""
+
+    entry: str
+    chain_id: str
+    own: bool
+
+
+def _unneeded_layers(chains: set[str]) -> Iterator[_Layer]:
     for entry in _entries(paths.LAYERS):
         if entry.startswith("."):
             continue
@@ -157,11 +185,7 @@ def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[Use
         name = os.readlink(path) if os.path.islink(path) else entry
         chain_id = f"sha256:{name.partition('.')[0]}"  # a driver's own form of a layer has a name with an end
         if chain_id not in chains:
-            os.rename(path, f"{work.path}/{entry}")
-            if entry == name:
-                gone.add(chain_id)
-    writer.cleanup()
-    return gone
+            yield _Layer(entry, chain_id, entry == name)
 
 
 def _reachable(rows: Rows) -> tuple[set[str], set[str]]:

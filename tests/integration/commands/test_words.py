@@ -134,7 +134,7 @@ class TestTheLineSaysWhatToType:
         mydocker.ok("rmi", image)
 
     def test_in_place_of_dockers_commands(self, machine, mydocker, name, path):
-        made = mydocker.detached("--name", name, "busybox", "sleep", "1000")
+        mydocker.detached("--name", name, "busybox", "sleep", "1000")
         machine.shell(f"echo in >{path}/FILE")
 
         def hints(*words: str) -> list[str]:
@@ -148,13 +148,10 @@ class TestTheLineSaysWhatToType:
         machine.shell(f"rm {path}/FILE")
         self.typed(machine, out, path, ("CONTAINER", name), ("PATH", "FILE"))
         assert machine.read(f"{path}/FILE") == "in\n"
-        (shown,), (disk,) = hints("container", "inspect"), hints("system", "df")
-        assert json.loads(self.typed(machine, shown, path, ("NAME", name)))[0]["Name"] == f"/{name}"
+        (disk,) = hints("system", "df")
         assert "containers" in self.typed(machine, disk, path)
         mydocker.ok("kill", name)
         mydocker.ok("wait", name)
-        (removing,) = hints("container", "prune")
-        assert self.typed(machine, removing, path) == f"{made[:12]}\n"
 
 
 def test_no_word_of_dockers_is_unknown(docker):

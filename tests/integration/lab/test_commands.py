@@ -163,6 +163,16 @@ def test_the_image_group(mydocker, name):
     assert mydocker.ok("image", "ls", "-q", image) == ""
 
 
+@command("container inspect", "container prune", "system prune")
+def test_containers_that_do_not_run_go(mydocker, name):
+    (inspected,) = json.loads(mydocker.ok("container", "inspect", mydocker.ok("create", "--name", name, "busybox")))
+    assert mydocker.ok("container", "prune", "--dry-run").splitlines()[1] == inspected["Id"]
+    assert mydocker.ok("container", "prune", "-f").splitlines()[1] == inspected["Id"]
+    mydocker.ok("create", "--name", name, "busybox")
+    mydocker.ok("system", "prune", "-f")
+    assert mydocker.ok("ps", "-aq") == ""
+
+
 @command("build", "builder prune")
 def test_build(mydocker, name):
     dockerfile = 'FROM busybox\nENV A=1\nRUN echo $A >/mark\nCMD ["cat", "/mark"]\n'

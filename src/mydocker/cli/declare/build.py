@@ -63,6 +63,7 @@ def prune(
     filter: List[str] = many("KEY=VALUE", "Filter what to remove: until=24h, id=ID, type=regular", "--filter"),
     keep_storage: Optional[str] = text("SIZE", "Keep the results used last, up to this size", "--keep-storage"),
     force: bool = flag("Don't ask for confirmation", "-f", "--force"),
+    dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
 ) -> int:
     """Remove the build cache"""
     return dispatch("builder prune", locals())

@@ -9,6 +9,7 @@ from mydocker.cli.declare.common import command, flag, many, optional, positiona
 from mydocker.cli.dispatch import dispatch
 
 app = typer.Typer()
+group = typer.Typer(help="Manage containers")
 
 _PANEL = "Containers"
 _STORAGE = "Storage"
@@ -328,3 +329,22 @@ def export(
 ) -> int:
     """Write a container's root file system as a tar archive"""
     return dispatch("export", locals())
+
+
+@command(group, "inspect", _PANEL)
+def inspect_containers(
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.State.Pid}}'", "-f", "--format"),
+    containers: List[str] = positional("CONTAINER..."),
+) -> int:
+    """Show details of containers"""
+    return dispatch("container inspect", locals())
+
+
+@command(group, "prune", _PANEL)
+def prune(
+    filter: List[str] = many("KEY=VALUE", "Filter the containers to remove, such as until=24h", "--filter"),
+    force: bool = flag("Don't ask for confirmation", "-f", "--force"),
+    dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
+) -> int:
+    """Remove all containers that do not run"""
+    return dispatch("container prune", locals())

@@ -84,6 +84,7 @@ def prune(
     all: bool = flag("Remove all images that no container uses, not only those without a tag", "-a", "--all"),
     filter: List[str] = many("KEY=VALUE", "Filter the images to remove, such as until=24h", "--filter"),
     force: bool = flag("Don't ask for confirmation", "-f", "--force"),
+    dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
 ) -> int:
     """Remove images that no container uses"""
     return dispatch("image prune", locals())

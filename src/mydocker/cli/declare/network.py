@@ -73,6 +73,7 @@ def rm(
 def prune(
     filter: List[str] = many("KEY=VALUE", "Filter the networks to remove, such as label=x", "--filter"),
     force: bool = flag("Don't ask for confirmation", "-f", "--force"),
+    dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
 ) -> int:
     """Remove all networks that no running container uses, except the default one"""
     return dispatch("network prune", locals())

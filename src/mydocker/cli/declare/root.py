@@ -9,10 +9,11 @@ from mydocker.cli.declare import archive, container, image, network, registry, s
 from mydocker.cli.declare import build as building
 from mydocker.cli.declare.common import Group
 
-# `mydocker container ls` is `mydocker ps`. `container inspect` is missing: `inspect` looks up other objects, too.
+# `mydocker container ls` is `mydocker ps`.
 _SPELLINGS = {
     "container": "run create start stop kill restart pause unpause update rm remove=rm ls=ps list=ps ps logs exec wait"
     " port commit export",
+    "system": "info",
     "image": "ls=images list=images rm=rmi remove=rmi history tag import build save load pull push",
 }
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for part in (container, image, building, archive, registry, system):
     app.registered_commands += part.app.registered_commands
+app.add_typer(container.group, name="container", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Containers")
 app.add_typer(image.group, name="image", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Images")
 app.add_typer(building.builder, name="builder", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Images")
 app.add_typer(volume.app, name="volume", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Volumes")

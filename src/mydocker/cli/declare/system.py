@@ -1,10 +1,10 @@
 """The commands on mydocker itself. Declarations only: each body passes its parameters on, unparsed."""
 
-from typing import Optional
+from typing import List, Optional
 
 import typer
 
-from mydocker.cli.declare.common import command, flag, text
+from mydocker.cli.declare.common import command, flag, many, text
 from mydocker.cli.dispatch import dispatch
 
 app = typer.Typer()
@@ -52,3 +52,15 @@ def shutdown(
 ) -> int:
     """Stop all containers; the next restore starts those with a restart policy"""
     return dispatch("system shutdown", locals())
+
+
+@command(host, "prune")
+def prune(
+    all: bool = flag("Remove all images that no container uses, not only those without a tag", "-a", "--all"),
+    volumes: bool = flag("Remove anonymous volumes that no container uses, too", "--volumes"),
+    filter: List[str] = many("KEY=VALUE", "Filter what to remove, such as until=24h or label=x", "--filter"),
+    force: bool = flag("Don't ask for confirmation", "-f", "--force"),
+    dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
+) -> int:
+    """Remove all that nothing uses: containers that do not run, networks, images, the build cache"""
+    return dispatch("system prune", locals())

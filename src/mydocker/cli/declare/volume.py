@@ -53,6 +53,7 @@ def prune(
     all: bool = flag("Remove named volumes, too, not only anonymous ones", "-a", "--all"),
     filter: List[str] = many("KEY=VALUE", "Filter the volumes to remove, such as label=x", "--filter"),
     force: bool = flag("Don't ask for confirmation", "-f", "--force"),
+    dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
 ) -> int:
     """Remove all volumes that no container uses"""
     return dispatch("volume prune", locals())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mydocker.cli import ask, buildview
+from mydocker.cli import buildview, removal
 from mydocker.cli.streams import note
 from mydocker.engine import host
 from mydocker.engine.build import build as engine
@@ -58,12 +58,10 @@ def _write_id(path: str, image_id: str) -> None:
 
 def prune(params: dict[str, Any]) -> int:
     what = "all build cache" if params["all"] else "all build cache that no image shares"
-    if not params["force"] and not ask.agreed(f"Remove {what}?"):
-        print(f"Total reclaimed space: {units.human_size(0)}")
-        return 0
     keep = units.size(params["keep_storage"], "size to keep") if params["keep_storage"] else 0
-    removed, reclaimed = pruning.prune(params["all"], params["filter"], keep)
-    if removed:
-        print("Deleted build cache objects:", *removed, "", sep="\n")
-    print(f"Total reclaimed space: {units.human_size(reclaimed)}")
+    removed, reclaimed = removal.pruned(
+        params, f"Remove {what}?", lambda dry_run: pruning.prune(params["all"], params["filter"], keep, dry_run)
+    )
+    removal.tell_pruned("build cache objects", removed, params["dry_run"])
+    removal.tell_reclaimed(reclaimed, params["dry_run"])
     return 0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from time import time_ns
 
-from mydocker.cli import ask, output, rows
+from mydocker.cli import output, removal, rows
 from mydocker.cli.streams import tell
 from mydocker.engine import images as engine
 from mydocker.errors import MydockerError, NotFound
-from mydocker.model.options.units import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,14 +48,16 @@ def prune(params: dict[str, Any]) -> int:
     engine.check_prune_filters(params["filter"])
     which = "all images without at least one container associated to them" if params["all"] else "all dangling images"
     question = f"WARNING! This will remove {which}.\nAre you sure you want to continue?"
-    lines: list[str] = []
-    reclaimed = 0
-    if params["force"] or ask.agreed(question):
-        lines, reclaimed = engine.prune(params["all"], params["filter"])
-    if lines:
-        print("Deleted Images:", *(line[0].lower() + line[1:] for line in lines), "", sep="\n")
-    print(f"Total reclaimed space: {human_size(reclaimed)}")
+    lines, reclaimed = removal.pruned(
+        params, question, lambda dry_run: engine.prune(params["all"], params["filter"], dry_run)
+    )
+    tell_pruned(lines, params["dry_run"])
+    removal.tell_reclaimed(reclaimed, params["dry_run"])
     return 0
+
+
+def tell_pruned(lines: list[str], dry_run: bool) -> None:
+    removal.tell_pruned("Images", [line[0].lower() + line[1:] for line in lines], dry_run)
 
 
 def tag(params: dict[str, Any]) -> int:

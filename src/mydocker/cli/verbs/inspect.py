@@ -18,6 +18,10 @@ def inspect(params: dict[str, Any]) -> int:
     return show(params["names"], params["format"], inspection.of_kind(kind) if kind else inspection.anything)
 
 
+def containers(params: dict[str, Any]) -> int:
+    return show(params["containers"], params["format"], inspection.of_kind("container"))
+
+
 def show(names: list[str], form: str | None, look: Callable[[str], output.Document]) -> int:
     """Print the objects of these names, and an error for each unknown name. Returns the last error's exit code."""
     documents, code = [], 0

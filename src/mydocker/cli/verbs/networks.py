@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mydocker import jsontext
-from mydocker.cli import ask, output, rows
-from mydocker.cli.removal import remove_each
+from mydocker.cli import output, removal, rows
 from mydocker.cli.streams import note, tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import builtin, listing
@@ -15,6 +14,7 @@ from mydocker.engine.network import lifecycle, networks
 from mydocker.engine.network import reload as reloading
 from mydocker.errors import Conflict, InvalidArgument, NotFound
 from mydocker.model.network import BUILTIN, DEFAULT, Network
+from mydocker.model.options import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,8 +51,8 @@ def _tell_broken() -> int:
     return max(map(tell, networks.broken().values()), default=0)
 
 
-def _filtered(filters: list[str]) -> list[Network]:
-    tests = listing.parse(filters, _FILTERS)
+def _filtered(filters: list[str], makers: dict[str, listing.Maker] | None = None) -> list[Network]:
+    tests = listing.parse(filters, makers or _FILTERS)
     known = sorted([*networks.networks(), *builtin.both()], key=lambda each: each.name)
     return [each for each in known if listing.passes(each, tests)]
 
@@ -74,6 +74,11 @@ _FILTERS: dict[str, listing.Maker] = {
     "type": listing.choice("type", "builtin custom", lambda network, value: _is_custom(network) == (value == "custom")),
     "dangling": listing.truth("dangling", lambda network: _is_idle(network)),
 }
+_PRUNE_FILTERS: dict[str, listing.Maker] = {
+    **_FILTERS,
+    "label!": listing.no_label,
+    "until": listing.until(lambda network: times.parse_rfc3339(network.created)),
+}
 
 
 def inspect(params: dict[str, Any]) -> int:
@@ -81,7 +86,7 @@ def inspect(params: dict[str, Any]) -> int:
 
 
 def rm(params: dict[str, Any]) -> int:
-    return remove_each(params["networks"], _remove, params["force"])
+    return removal.remove_each(params["networks"], _remove, params["force"])
 
 
 def _remove(name: str) -> None:
@@ -90,21 +95,30 @@ def _remove(name: str) -> None:
 
 
 def prune(params: dict[str, Any]) -> int:
-    idle = [each for each in _filtered(params["filter"]) if _is_idle(each)]
-    code = _tell_broken()
+    idle, code = find_idle(params["filter"])
     question = f"Remove {len(idle)} network{'s' if len(idle) > 1 else ''}?"
-    if idle and not params["force"] and not ask.agreed(question):
-        return code
+    deleted, _ = removal.pruned(params, question, lambda dry_run: delete(idle, dry_run)) if idle else ([], 0)
+    removal.tell_pruned("Networks", deleted, params["dry_run"])
+    return code
+
+
+def find_idle(filters: list[str]) -> tuple[list[Network], int]:
+    """Return (the networks that no running container uses, the exit code). Those that can't be read are reported."""
+    idle = [each for each in _filtered(filters, _PRUNE_FILTERS) if _is_idle(each)]
+    return idle, _tell_broken()
+
+
+def delete(idle: list[Network], dry_run: bool = False) -> tuple[list[str], int]:
+    """Remove networks that no running container uses. Returns (the names of those that are gone, 0 bytes)."""
     deleted = []
     for each in idle:
         try:
-            _remark(lifecycle.remove(each))
+            if not dry_run:
+                _remark(lifecycle.remove(each))
         except (Conflict, NotFound):
             continue  # a container has joined it, or another command removed it, meanwhile
         deleted.append(each.name)
-    if deleted:
-        print("Deleted Networks:", *deleted, "", sep="\n")
-    return code
+    return deleted, 0
 
 
 def connect(params: dict[str, Any]) -> int:

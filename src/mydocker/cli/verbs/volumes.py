@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
-from mydocker.cli import ask, output
-from mydocker.cli.removal import remove_each
+from mydocker.cli import output, removal
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
-from mydocker.model.options import keyvalue, names, units
+from mydocker.model.options import keyvalue, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +45,11 @@ def ls(params: dict[str, Any]) -> int:
     return max(map(tell, broken), default=0)
 
 
-def _filtered(filters: list[str]) -> tuple[list[volumes.Volume], list[CorruptRecord]]:
+def _filtered(
+    filters: list[str], makers: dict[str, listing.Maker] | None = None
+) -> tuple[list[volumes.Volume], list[CorruptRecord]]:
     """The volumes that match, and an error for each that can't be read."""
-    tests = listing.parse(filters, _FILTERS)
+    tests = listing.parse(filters, makers or _FILTERS)
     every, broken = volumes.volumes()
     return [each for each in every if listing.passes(each, tests)], broken
 
@@ -64,6 +65,7 @@ _FILTERS: dict[str, listing.Maker] = {
     "label": listing.label,
     "dangling": _dangling,
 }
+_PRUNE_FILTERS: dict[str, listing.Maker] = {**_FILTERS, "label!": listing.no_label}
 
 
 def inspect(params: dict[str, Any]) -> int:
@@ -71,27 +73,39 @@ def inspect(params: dict[str, Any]) -> int:
 
 
 def rm(params: dict[str, Any]) -> int:
-    return remove_each(params["volumes"], volumes.remove, params["force"])
+    return removal.remove_each(params["volumes"], volumes.remove, params["force"])
 
 
 def prune(params: dict[str, Any]) -> int:
-    used = volumes.users()
-    matching, broken = _filtered(params["filter"])
-    code = max(map(tell, broken), default=0)
-    unused = [each for each in matching if each.name not in used and (params["all"] or each.anonymous)]
+    unused, code = find_unused(params["filter"], params["all"])
     question = f"Remove {len(unused)} volume{'s' if len(unused) > 1 else ''} and all data in them?"
-    if unused and not params["force"] and not ask.agreed(question):
-        unused = []
+    deleted, reclaimed = (
+        removal.pruned(params, question, lambda dry_run: delete(unused, dry_run)) if unused else ([], 0)
+    )
+    removal.tell_pruned("Volumes", deleted, params["dry_run"])
+    removal.tell_reclaimed(reclaimed, params["dry_run"])
+    return code
+
+
+def find_unused(filters: list[str], everything: bool) -> tuple[list[volumes.Volume], int]:
+    """Return (the volumes that no container uses, the exit code). everything: named ones, too. Those that can't be read
+    are reported."""
+    used = volumes.users()
+    matching, broken = _filtered(filters, _PRUNE_FILTERS)
+    code = max(map(tell, broken), default=0)
+    return [each for each in matching if each.name not in used and (everything or each.anonymous)], code
+
+
+def delete(unused: list[volumes.Volume], dry_run: bool = False) -> tuple[list[str], int]:
+    """Remove volumes that no container uses. Returns (the names of those that are gone, their bytes)."""
     deleted, reclaimed = [], 0
     for each in unused:
         size = volumes.size(each.name)
         try:
-            volumes.remove(each.name)
+            if not dry_run:
+                volumes.remove(each.name)
         except (Conflict, NotFound):
             continue  # meanwhile a container uses it, or it has been removed
         deleted.append(each.name)
         reclaimed += size
-    if deleted:
-        print("Deleted Volumes:", *deleted, "", sep="\n")
-    print(f"Total reclaimed space: {units.human_size(reclaimed)}")
-    return code
+    return deleted, reclaimed

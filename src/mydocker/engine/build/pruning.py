@@ -37,9 +37,10 @@ class Entry:
         return "regular" if self.step else "exec.cachemount"
 
 
-def prune(everything: bool, filters: list[str], keep: int = 0) -> tuple[list[str], int]:
+def prune(everything: bool, filters: list[str], keep: int = 0, dry_run: bool = False) -> tuple[list[str], int]:
     """Remove what no running build uses. everything: also results whose layer an image has, which frees nothing but
-    their records. keep: bytes of what was used last that stay. Returns the IDs, and the bytes that are free now."""
+    their records. keep: bytes of what was used last that stay. dry_run: remove nothing. Returns the IDs, and the bytes
+    that are free now."""
     tests = [_test(text) for text in filters]
     sweeping.sweep()
     entries = sorted(_entries(), key=lambda entry: entry.used, reverse=True)
@@ -53,7 +54,13 @@ def prune(everything: bool, filters: list[str], keep: int = 0) -> tuple[list[str
             kept += entry.size
             continue
         gone.append(entry)
+    if dry_run:
+        return [entry.id for entry in gone], sum(map(_reclaimable, gone))
     return _remove(gone)
+
+
+def _reclaimable(entry: Entry) -> int:
+    return 0 if entry.shared else entry.size
 
 
 def limit(began: int) -> None:
@@ -103,7 +110,7 @@ def _remove(entries: list[Entry]) -> tuple[list[str], int]:
             if not (build_cache.discard(entry.step) if entry.step else _take_mount(entry.id, work)):
                 continue
             removed.append(entry.id)
-            reclaimed += 0 if entry.shared else entry.size
+            reclaimed += _reclaimable(entry)
         removal.collect([removal.User(each.id, each.image_id, each.layers, False) for each in state.readable()], work)
     return removed, reclaimed
 
