@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mydocker.build import config, dockerfile, expansion, stages
 from mydocker.build.failure import DockerfileError, Malformed
 from mydocker.build.ignore import Ignore
+from mydocker.image import config_types
 
 BASE = {"config": {}, "history": [{"created_by": "", "comment": "Imported from -"}]}
 PIECES = r"""
@@ -119,13 +120,41 @@ def test_a_long_line_takes_no_time(piece):
     assert time.process_time() - begin < 5
 
 
-@pytest.mark.parametrize(
-    "line", ["ENV A=$A", "RUN true", "LABEL a=b", "\\", "# a", "RUN <<E\nE", "FROM bb", "a\\", "ARG A", "ARG A=1"]
-)
+LINES = ["ENV A=$A", "RUN true", "LABEL a=b", "\\", "# a", "RUN <<E\nE", "FROM bb", "a\\", "ARG A", "ARG A=1"]
+LINES += ["ENV A@=1", "ARG A@=1\nRUN true", "LABEL a@=$A@", "VOLUME /a@", "ARG A@\nENV B=$U@", "ONBUILD ENV A=@"]
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_many_lines_take_no_time(line):
+    """@: the line's number."""
     begin = time.process_time()
-    outcome(b"FROM bb\n" + f"{line}\n".encode() * 5000)
+    outcome(b"FROM bb\n" + "".join(f"{line}\n".replace("@", str(at)) for at in range(5000)).encode())
     assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("line", ["ENV A=$A$A", "ARG A=$A$A", "ENV A=${A//x/$A}", "ENV A=$A$A B=$A C=$A"])
+def test_what_doubles_is_refused(line):
+    begin = time.process_time()
+    with pytest.raises(DockerfileError, match="characters"):
+        build(f"FROM bb\nARG A=xxxxxxxx\n{line}\n".encode() + f"{line}\n".encode() * 40)
+    assert time.process_time() - begin < 5
+
+
+def test_the_config_of_a_base_has_the_types_that_go_reads():
+    right = {"config": {"Env": ["A=1"], "Volumes": {"/v": {}}, "Healthcheck": {"Test": ["NONE"], "Retries": 3}}}
+    config_types.check({**right, "history": [{"created_by": "x", "empty_layer": True}], "author": None, "x": [1]})
+    for value in (0, 1.5, True, "x", [], ["x"], [None], [[]], {}, {"x": 1}, {"x": "x"}, {"x": {}}, 1 << 63):
+        for place, right in (
+            ("Env", value in ([], ["x"])),
+            ("User", value == "x"),
+            ("Tty", value is True),
+            ("StopTimeout", value == 0 and value is not False),
+            ("Labels", value in ({}, {"x": "x"})),
+            ("Volumes", value in ({}, {"x": {}})),
+            ("Healthcheck", isinstance(value, dict)),
+        ):
+            with contextlib.nullcontext() if right else pytest.raises(ValueError, match=f"its config.{place} is "):
+                config_types.check({"config": {place: value}})
 
 
 @given(st.lists(st.sampled_from(["${", "}", "${A", "${U:-", *"$AEU:-+?#%/*ab'\"\\ "]), max_size=9).map("".join))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
+import tarfile
 import threading
 
 import pytest
@@ -348,6 +350,14 @@ class TestHostile:
     def test_too_many_bytes(self, tmp_path):
         data = packed({**oci(ONE), "bomb": bytes(4 << 20)}, "gzip")
         assert f"more than {1 << 20} bytes" in refusal(data, tmp_path, limit=1 << 20)
+
+    def test_a_bomb_in_what_is_read_and_not_kept(self, tmp_path, monkeypatch):
+        """A member of an unknown type has content, too."""
+        monkeypatch.setattr(archives, "MAX_MEMBERS", 20)
+        info = tarfile.TarInfo("bomb")
+        info.type, info.size = b"V", 1 << 20
+        data = gzip.compress(info.tobuf() + bytes(1 << 20), 1)
+        assert "more than 1000 bytes" in refusal(data, tmp_path, limit=1000)
 
     def test_too_large_documents(self, tmp_path, monkeypatch):
         image = Image([LAYERS[0]], ["a:1"], {"author": "x" * (9 << 20)})

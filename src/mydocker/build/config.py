@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where a base has none
 COMMENT = "buildkit.dockerfile.v0"  # of each row of the history, so that other tools know what made it
+_LARGEST = 8 << 20  # characters of an instruction, and of the history: a config has no more (store.LARGEST_JSON)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
@@ -61,18 +62,22 @@ class State:
 
     config: the image config's "config". author: its "author". history: its "history", the base's rows first; ours lack
     "created". variables: of ENV and ARG, in force for expansion and RUN. arguments: the ARGs declared, a parent stage's
-    too, in order: key and value. has_cmd: there was a CMD in this stage. warnings: those that came up.
+    too, in order, with their values. has_cmd: there was a CMD in this stage. warnings: those that came up. env: the
+    config's "Env" as soon as an ENV has changed it, which is then not in `config`. said: characters of the new rows of
+    history.
     """
 
     config: dict[str, Any]
     author: str
     history: list[dict[str, Any]]
     variables: dict[str, str]
-    arguments: list[tuple[str, str | None]]
+    arguments: dict[str, str | None]
     escape: str
     has_cmd: bool = False
     has_workdir: bool = False
     warnings: list[BuildWarning] = []
+    env: dict[str, str] | None = None
+    said: int = 0
 
     @property
     def directory(self) -> str:
@@ -91,43 +96,52 @@ def begin(image: dict[str, Any] | None, escape: str = "\\") -> State:
     The image's OnBuild is left out: dockerfile.triggers() reads it, and they are the first instructions of the stage.
     """
     image = image or {"config": {"WorkingDir": "/"}}
-    config = dict(image.get("config") or {})
-    config.pop("OnBuild", None)
+    config = _owned(image.get("config") or {})
     rows = list(config.get("Env") or [])
     if not any(row.startswith("PATH=") for row in rows):
         config["Env"] = rows = [*rows, f"PATH={PATH}"]
     variables = dict(row.partition("=")[::2] for row in rows)
-    return State(config, image.get("author") or "", list(image.get("history") or []), variables, [], escape)
+    return State(config, image.get("author") or "", list(image.get("history") or []), variables, {}, escape)
 
 
 def inherit(parent: State) -> State:
     """Return the state after a FROM of another stage: with its variables and ARGs, without its OnBuild."""
-    config = {key: value for key, value in parent.config.items() if key != "OnBuild"}
     return State(
-        config,
+        _owned(parent.config),
         parent.author,
         list(parent.history),
         dict(parent.variables),
-        list(parent.arguments),
+        dict(parent.arguments),
         parent.escape,
         has_workdir=parent.has_workdir,
+        env=None if parent.env is None else dict(parent.env),
+        said=parent.said,
     )
+
+
+def _owned(config: dict[str, Any]) -> dict[str, Any]:
+    """Copy a config without its OnBuild. Its objects are copied, too, as instructions add to them."""
+    copied = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
+    copied.pop("OnBuild", None)
+    return copied
 
 
 def advance(state: State, instruction: Instruction, arguments: Arguments) -> tuple[Instruction, State]:
     """Return the instruction with its variables expanded, and the state behind it. Raises Malformed.
 
     The row of the history says with `empty_layer` if the instruction makes no layer. The state that is given is used
-    up: both have the same lists, of which this one is longer.
+    up: both have the same lists and objects, to which this one has added. Copies would make the time of a long
+    Dockerfile grow with the square of its length.
     """
     expander = _Expander(state, instruction)
     instruction = expander.expanded(instruction)
     after = copy.copy(state)
-    after.config = dict(state.config)
-    after.variables = dict(state.variables)
     after.warnings += expander.warnings
     row = _apply(after, instruction, arguments)
     if row:
+        after.said += len(row[0])
+        if after.said > _LARGEST:
+            raise Malformed(f"the image's history would have more than {_LARGEST >> 20} MB", "fewer or shorter ARGs")
         after.history.append({"created_by": row[0], "comment": COMMENT, **({} if row[1] else {"empty_layer": True})})
     return instruction, after
 
@@ -145,7 +159,10 @@ def proxies(arguments: Arguments) -> dict[str, str]:
 
 def image_config(state: State) -> dict[str, Any]:
     """Return the "config" as it is stored: without keys that have no value, as Go leaves them out."""
-    return {key: value for key, value in state.config.items() if value not in ("", [], {}, None, False, 0)}
+    config = dict(state.config)
+    if state.env is not None:
+        config["Env"] = [f"{key}={value}" for key, value in state.env.items()]
+    return {key: value for key, value in config.items() if value not in ("", [], {}, None, False, 0)}
 
 
 class _Expander:
@@ -154,6 +171,7 @@ class _Expander:
     def __init__(self, state: State, instruction: Instruction) -> None:
         self._state = state
         self._line = instruction.first
+        self._size = 0
         self.warnings: list[BuildWarning] = []
 
     def expanded(self, instruction: Instruction) -> Instruction:
@@ -202,8 +220,11 @@ class _Expander:
         return self._noted(expansion.process(text, self._state.variables, self._state.escape))
 
     def _noted(self, result: expansion.Expanded) -> expansion.Expanded:
+        self._size += len(result.text)
+        if self._size > _LARGEST:
+            raise Malformed(f"more than {_LARGEST >> 20} MB after expansion")
         for name in result.missing:
-            if all(key != name for key, _ in self._state.arguments):
+            if name not in self._state.arguments:
                 hint = did_you_mean(name, self._state.variables, "$")
                 message = f"Usage of undefined variable '${name}'" + (f" ({hint})" if hint else "")
                 self.warnings.append(BuildWarning("UndefinedVar", message, self._line))
@@ -219,7 +240,7 @@ def _apply(after: State, one: Instruction, arguments: Arguments) -> tuple[str, b
     if isinstance(one, Workdir):
         return _workdir(after, one)
     if isinstance(one, Onbuild):
-        after.config["OnBuild"] = [*(after.config.get("OnBuild") or []), one.trigger_text]
+        after.config.setdefault("OnBuild", []).append(one.trigger_text)
         return None
     return _metadata(after, one, arguments), False
 
@@ -233,7 +254,7 @@ def _metadata(after: State, one: Instruction, arguments: Arguments) -> str:
     elif isinstance(one, Arg):
         text = _arg(after, one, arguments)
     elif isinstance(one, Label):
-        config["Labels"] = {**(config.get("Labels") or {}), **dict(one.pairs)}
+        _add(config, "Labels", one.pairs)
         text = " ".join(f"{key}={value}" for key, value in one.pairs)
     elif isinstance(one, (Cmd, Entrypoint)):
         text = _command(after, one)
@@ -241,14 +262,14 @@ def _metadata(after: State, one: Instruction, arguments: Arguments) -> str:
         text = _healthcheck(config, one)
     elif isinstance(one, Expose):
         ports = portspecs.exposed(one.ports)
-        config["ExposedPorts"] = {**(config.get("ExposedPorts") or {}), **{port: {} for port in ports}}
+        _add(config, "ExposedPorts", [(port, {}) for port in ports])
         text = f"[{' '.join(ports)}]"
     elif isinstance(one, User):
         config["User"] = text = one.user
     elif isinstance(one, Volume):
         if not all(one.paths):
             raise Malformed("VOLUME specified can not be an empty string")
-        config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in one.paths}}
+        _add(config, "Volumes", [(path, {}) for path in one.paths])
         text = f"[{' '.join(one.paths)}]"
     elif isinstance(one, Stopsignal):
         _check_signal(one.signal)
@@ -261,14 +282,19 @@ def _metadata(after: State, one: Instruction, arguments: Arguments) -> str:
     return f"{one.word} {text}"
 
 
+def _add(config: dict[str, Any], name: str, pairs: list[tuple[str, Any]]) -> None:
+    config[name] = config.get(name) or {}  # null in a base
+    config[name].update(pairs)
+
+
 def _env(after: State, one: Env) -> str:
-    rows = dict(row.partition("=")[::2] for row in after.config.get("Env") or [])
+    if after.env is None:
+        after.env = dict(row.partition("=")[::2] for row in after.config.pop("Env", None) or [])
     for key, value in one.pairs:
         if not key or "=" in key:
             raise Malformed(f"ENV names can not be blank or have a =: {quote(key)}")
-        rows[key] = after.variables[key] = value
+        after.env[key] = after.variables[key] = value
         after.warnings += lint.secrets("ENV", key, one.first)
-    after.config["Env"] = [f"{key}={value}" for key, value in rows.items()]
     return " ".join(f"{key}={value}" for key, value in one.pairs)
 
 
@@ -287,7 +313,7 @@ def _arg(after: State, one: Arg, arguments: Arguments) -> str:
         if value is not None:
             after.variables[key] = value
         after.warnings += lint.secrets("ARG", key, one.first)
-        after.arguments.append((key, value))
+        after.arguments[key] = value
         texts.append(key if value is None else f"{key}={value}")
     return " ".join(texts)
 
@@ -348,7 +374,7 @@ def _check_signal(text: str) -> None:
 
 def _run_text(after: State, one: Run) -> str:
     """Return the ARGs and the command: `|1 X=1 /bin/sh -c echo $X`."""
-    values = {key: after.variables.get(key, value or "") for key, value in after.arguments}
+    values = {key: after.variables.get(key, value or "") for key, value in after.arguments.items()}
     shown = [f"|{len(values)}"] if values else []
     shown += [f"{key}={value}" for key, value in values.items()]
     return " ".join([*shown, *commands.run_command(one, after.shell).argv])

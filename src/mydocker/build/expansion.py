@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SPECIAL = "@*#?-$!"  # the names of a shell's own parameters, which are never set here
 _DEEPEST = 100  # ${a:-${b:-…}}
+_LARGEST = 1 << 20  # characters that the variables of a text may bring: of `ENV A=$A$A`, each is twice the one before
 
 
 @record
@@ -94,6 +95,7 @@ class _Lexer:
         self._raw_escapes = raw
         self._depth = 0
         self._missing: dict[str, None] = {}
+        self._brought = 0
 
     def run(self) -> Expanded:
         words = _Words()
@@ -235,7 +237,10 @@ class _Lexer:
         self._at += everywhere
         pattern = self._inner("/", "syntax error: missing '/' in ${}", raw=True)
         replacement = self._inner("}", "syntax error: missing '}'", raw=True)
-        return patterns.replaced(self._value(name) or "", pattern, replacement, everywhere)
+        value = self._value(name) or ""
+        result = patterns.replaced(value, pattern, replacement, everywhere, _LARGEST)
+        self._bring(max(len(result) - len(value), 0))
+        return result
 
     def _inner(self, stop: str, missing: str, raw: bool) -> str:
         """Expand the inside of `${…}`. missing: the message if the stop character is. raw: keep escapes."""
@@ -268,7 +273,14 @@ class _Lexer:
         value = self._variables.get(name)
         if value is None:
             self._missing[name] = None
+        else:
+            self._bring(len(value))
         return value
+
+    def _bring(self, count: int) -> None:
+        self._brought += count
+        if self._brought > _LARGEST:
+            raise Malformed(f"its variables expand to more than {_LARGEST} characters")
 
 
 def _shortened(text: str) -> str:

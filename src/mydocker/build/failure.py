@@ -87,9 +87,10 @@ def _printable(line: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     """Return a hint that names the known word that is most like this one, or "". prefix: put before it."""
-    known = [each for each in known if abs(len(each) - len(word)) < _FARTHEST]
+    known = list(known)
     if len(word) > _LONGEST or len(known) > _MOST:
         return ""
+    known = [each for each in known if abs(len(each) - len(word)) < _FARTHEST]
     nearest = min(((_distance(word, each), each) for each in sorted(known)), default=(_FARTHEST, ""))
     return f"did you mean {prefix}{nearest[1]}?" if 0 < nearest[0] < _FARTHEST else ""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from mydocker.build.failure import Malformed
 
+_LONGEST = 4096  # characters of a pattern: each takes a bit in each step
+
 
 class Pattern:
     """characters: those of the pattern, None for a `?`. stars: bit i is set if there is a `*` before character i."""
@@ -57,6 +59,8 @@ class Pattern:
 
 def compile_pattern(text: str) -> Pattern:
     """Read a pattern. A backslash escapes `*`, `?` and itself; before `}` and `/` it is left out."""
+    if len(text) > _LONGEST:
+        raise Malformed(f"a pattern of {len(text)} characters in substitution, more than {_LONGEST}")
     characters: list[str | None] = []
     stars, at = 0, 0
     while at < len(text):
@@ -88,8 +92,9 @@ def without_suffix(value: str, pattern: str, longest: bool) -> str:
     return value[: len(value) - reach[longest]] if reach else value
 
 
-def replaced(value: str, pattern: str, replacement: str, everywhere: bool) -> str:
-    """Replace the first match, the longest from there, or every match. An empty match right behind another is none."""
+def replaced(value: str, pattern: str, replacement: str, everywhere: bool, room: int) -> str:
+    """Replace the first match, the longest from there, or every match. An empty match right behind another is none.
+    room: characters that the replacements may have together."""
     compiled = compile_pattern(pattern)
     parts, at, behind = [], 0, -1
     starts = compiled.starts(value)
@@ -100,6 +105,9 @@ def replaced(value: str, pattern: str, replacement: str, everywhere: bool) -> st
         end = reach[1] if reach else start
         if end == start == behind:
             continue
+        room -= len(replacement)
+        if room < 0:
+            raise Malformed("the replacements have too many characters")
         parts += [value[at:start], replacement]
         at = behind = end
         if not everywhere:

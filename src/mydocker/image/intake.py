@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, cast
 from mydocker import config as config_file
 from mydocker import jsontext, paths
 from mydocker.errors import CorruptRecord, HostError
-from mydocker.image import store, unpacking, workers, writer
+from mydocker.image import config_types, store, unpacking, workers, writer
 from mydocker.image.drivers import choice
 from mydocker.image.limits import Budget
 from mydocker.image.streams import CHUNK, Tee
@@ -167,6 +167,7 @@ def diff_ids_of(config: bytes) -> list[str]:
     document = parsed(config, "config")
     try:
         store.check_config(document)
+        config_types.check(document)
         diff_ids: list[str] = document["rootfs"]["diff_ids"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise refused(f"its config is malformed: {error}") from None

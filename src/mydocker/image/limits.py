@@ -62,8 +62,11 @@ class Meter:
         self._entries = self._size = 0
         self._told = 0, 0
 
-    def take(self, path: str, entry: tar.Entry) -> None:
-        """Count an entry of an archive. path: its plain name. Raises InvalidArgument."""
+    def take(self, path: str, entry: tar.Entry, position: int) -> None:
+        """Count an entry of an archive. path: its plain name. position: bytes of the archive before its content. Raises
+        InvalidArgument."""
+        if position > self.tar:
+            raise over(f"an archive of more than {self.tar} bytes", "image_size")
         if path.count("/") > self.depth:
             raise over(f"a path of more than {self.depth} directories", "image_depth")
         self.count(entry.size if entry.data is None else sum(length for _, length in entry.data))

@@ -159,7 +159,7 @@ class _Unpacker:
     def _entry(self, reader: Reader, entry: tar.Entry) -> None:
         path = safe_path(entry.name)
         above, _, name = path.rpartition("/")
-        self.meter.take(path, entry)
+        self.meter.take(path, entry, reader.position)
         if self.merges and path == "." and entry.type == tar.DIR:
             return
         if self.owner:

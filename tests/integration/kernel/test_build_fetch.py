@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from mydocker import paths
 from mydocker.build.instructions import Add
 from mydocker.engine.build import fetching
 from mydocker.engine.build.steps import Download, Origin, Step
@@ -129,6 +130,14 @@ def test_refused(server, tmp_path, source, checksum, message):
     with pytest.raises(MydockerError, match=message) as error:
         fetch(tmp_path, source.format(server), checksum=checksum)
     assert error.value.exit_code == 1
+
+
+def test_a_file_has_the_limit_of_images(server, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("image_size: 5\n")
+    monkeypatch.setattr(paths, "CONFIG", str(tmp_path / "config.yaml"))
+    monkeypatch.setattr(paths, "ROOT", str(tmp_path / "store"))
+    with pytest.raises(MydockerError, match=r"refused image: it has a file of more than 5 bytes from http:"):
+        fetch(tmp_path, f"http://{server}/a")
 
 
 def test_one_checksum_is_for_one_source(server, tmp_path):

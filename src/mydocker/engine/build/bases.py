@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mydocker.engine.build import layers
-from mydocker.errors import MydockerError, NotFound
-from mydocker.image import lookup, platform, store
+from mydocker.errors import FAILED, InvalidArgument, MydockerError, NotFound
+from mydocker.image import config_types, lookup, platform, store
 from mydocker.model.options import references
 from mydocker.model.options.references import BUSYBOX
 
@@ -48,6 +48,10 @@ class Images:
         """Return an image, from the store or a registry. wanted: the platform of the FROM, or ""."""
         if reference not in self._known:
             image = self._find(reference, wanted)
+            try:
+                config_types.check(image.config)
+            except ValueError as error:
+                raise InvalidArgument(f"image '{reference}': {error}", "import or build it again", FAILED) from None
             self._session.hold(image, self._driver)
             self._known[reference] = image
         image = self._known[reference]

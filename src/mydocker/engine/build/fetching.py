@@ -8,10 +8,11 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from mydocker import __version__
+from mydocker import __version__, config
 from mydocker.engine.build.failures import refused
 from mydocker.engine.build.steps import Download
 from mydocker.errors import HostError
+from mydocker.image.limits import over
 from mydocker.kernel import files
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60  # seconds without a byte
 _LONGEST = 3600  # seconds for a file
-_LARGEST = 64 << 30  # bytes
 _CHUNK = 1 << 20
 _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}  # digits of a checksum
 _GIT = re.compile(r"git@|(git|ssh)://|https?://[^#?]*\.git(?:[#?].*)?$")
@@ -110,14 +110,16 @@ def _store(response: Any, path: str, url: str, kind: str) -> str:
     """Write the body into a new file. Returns its checksum. Raises HostError if it is cut short."""
     announced = response.headers.get("Content-Length", "")
     total = hashlib.new(kind)
-    size = 0
+    size, limit = 0, config.load()["image_size"]
     end = time.monotonic() + _LONGEST
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         while piece := response.read1(_CHUNK):
             size += len(piece)
-            if size > _LARGEST or time.monotonic() > end:
-                raise refused(f"can't fetch {url}: more than {_LARGEST >> 30} GB, or than {_LONGEST // 60} minutes")
+            if size > limit:
+                raise over(f"a file of more than {limit} bytes from {url}", "image_size")
+            if time.monotonic() > end:
+                raise refused(f"can't fetch {url}: it takes more than {_LONGEST // 60} minutes")
             total.update(piece)
             files.write_all(descriptor, piece)
     finally:

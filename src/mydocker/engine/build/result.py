@@ -56,9 +56,7 @@ def result_of(builder: Builder, extra: Json) -> Json:
 
 
 def state_of(result: Json) -> config.State:
-    fields = dict(result["state"])
-    fields["arguments"] = [(key, value) for key, value in fields["arguments"]]
-    return config.State(**fields)
+    return config.State(**result["state"])
 
 
 def layers_of(result: Json) -> list[Layer]:

@@ -69,7 +69,7 @@ class _Tree:
         path = safe_path(entry.name)
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise OSError(errno.ENAMETOOLONG, "")
-        self.meter.take(path, entry)
+        self.meter.take(path, entry, position)
         above, _, name = path.rpartition("/")
         if not (0 <= entry.uid < NO_OWNER and 0 <= entry.gid < NO_OWNER):
             raise refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")

@@ -20,9 +20,11 @@ from mydocker.kernel import files
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.errors import InvalidArgument
     from mydocker.image.streams import Stream
 
 MAX_MEMBERS = 20_000  # of an archive; docker's have four for each layer
+_OVERHEAD = 4096  # bytes of a member beside its content: header, extended headers, padding
 _BUFFER = 64 << 10  # bytes: more would be read for nothing between two members
 
 
@@ -64,6 +66,9 @@ class Archive:
         for number, entry in enumerate(reader):
             if number == MAX_MEMBERS:
                 raise refused(f"it has more than {MAX_MEMBERS} members")
+            stored = entry.size if entry.data is None else sum(length for _, length in entry.data)
+            if not in_place and reader.position + stored > self._limit + _OVERHEAD * MAX_MEMBERS:
+                raise self._too_large()
             name = safe_path(entry.name)
             if entry.type == tar.FILE:
                 # A sparse file has no content of its own in the archive that could be read as it is.
@@ -95,7 +100,7 @@ class Archive:
         """Write a member's content to a file. Raises HostError if the disk is full."""
         self._left -= entry.size if entry.data is None else sum(length for _, length in entry.data)
         if self._left < 0:
-            raise refused(f"it has more than {self._limit} bytes: image_size in the configuration")
+            raise self._too_large()
         path = f"{self._directory}/{number}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -107,6 +112,9 @@ class Archive:
         finally:
             os.close(descriptor)
         return File(name, entry.size, lambda: io.FileIO(path))
+
+    def _too_large(self) -> InvalidArgument:
+        return refused(f"it has more than {self._limit} bytes: image_size in the configuration")
 
 
 class _Part(io.RawIOBase):

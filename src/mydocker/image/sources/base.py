@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LARGEST_SUM = 64 << 20  # bytes of all indexes, manifests and configs, which are in memory together
 _MAX_LINKS = 40  # on the way to one file, as in the kernel
-_LONGEST_NAME = 65536  # letters; a path of Linux has 4096 bytes at most
+_LONGEST_NAME = 4096  # letters: a path of Linux has as many bytes at most
 
 
 @record
@@ -119,18 +119,18 @@ def safe_path(name: str, about: str = "") -> str:
 def resolve(name: str, link: Callable[[str], str | None]) -> str:
     """Follow the links in a name. link: returns the target of the link with that name, as a name; None if it is not a
     link. Raises InvalidArgument for a loop of links."""
-    todo = safe_path(name).split("/")
+    todo = safe_path(name).split("/")[::-1]
     path = ""
     links = 0
     while todo:
-        part, *todo = todo
+        part = todo.pop()
         path = f"{path}/{part}" if path else part
         target = link(path)
         if target is not None:
             links += 1
             if links > _MAX_LINKS:
                 raise refused(f"'{name[:100]}' leads through a loop of links")
-            todo = [*filter(None, target.split("/")), *todo]
+            todo += filter(None, target.split("/")[::-1])
             path = ""
     return path
 
