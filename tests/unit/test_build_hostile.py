@@ -143,7 +143,23 @@ def test_what_doubles_is_refused(line):
 def test_the_config_of_a_base_has_the_types_that_go_reads():
     right = {"config": {"Env": ["A=1"], "Volumes": {"/v": {}}, "Healthcheck": {"Test": ["NONE"], "Retries": 3}}}
     config_types.check({**right, "history": [{"created_by": "x", "empty_layer": True}], "author": None, "x": [1]})
-    for value in (0, 1.5, True, "x", [], ["x"], [None], [[]], {}, {"x": 1}, {"x": "x"}, {"x": {}}, 1 << 63):
+    for value in (
+        0,
+        1.5,
+        True,
+        "x",
+        [],
+        ["x"],
+        [None],
+        [[]],
+        {},
+        {"x": 1},
+        {"x": "x"},
+        {"x": {}},
+        1 << 63,
+        "\0",
+        "\ud800",
+    ):
         for place, right in (
             ("Env", value in ([], ["x"])),
             ("User", value == "x"),

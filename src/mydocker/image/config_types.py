@@ -42,6 +42,8 @@ def _wrong(value: Any, kind: Any, optional: bool = True) -> str:
     """Return the place of a value that is not of its kind, such as `.config.Env`; "" if there is none."""
     if value is None and optional:
         return ""
+    if kind is str:
+        return "" if isinstance(value, str) and _is_text(value) else "."
     if isinstance(kind, type):
         right = type(value) is kind and (kind is not int or value in _NUMBERS)
         return "" if right else "."
@@ -52,9 +54,20 @@ def _wrong(value: Any, kind: Any, optional: bool = True) -> str:
     if not isinstance(value, dict):
         return "."
     if isinstance(kind, tuple):
-        return "." if any(_wrong(item, kind[0], False) for item in value.values()) else ""
+        right = all(_is_text(key) and not _wrong(item, kind[0], False) for key, item in value.items())
+        return "" if right else "."
     for key, inner in kind.items():
         wrong = _wrong(value.get(key), inner)
         if wrong:
             return f".{key}{'' if wrong == '.' else wrong}"
     return ""
+
+
+def _is_text(value: str) -> bool:
+    """False for a NUL, which neither a path nor an argument can have, and for half a surrogate pair, which is no
+    character: JSON can hold both."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value

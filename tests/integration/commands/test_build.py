@@ -13,6 +13,22 @@ import pytest
 EPOCH = "SOURCE_DATE_EPOCH=1000000000"
 
 
+# Links to namespaces and the like differ between any two containers; what they are is seen from their names.
+LOOK = r"""
+grep -vE '^(Name|Pid|PPid|Tgid|Vm|Rss|Hugetlb|.*ctxt|Cpus|Mems|NS.*id|State|FDSize|Sig|Ngid)' /proc/self/status
+cd /proc/self; ls ns; cat limits oom_score_adj uid_map gid_map attr/current timerslack_ns coredump_filter personality
+sed 's/[0-9a-f]\{64\}/ID/g' cgroup
+sed -E 's/^([0-9]+ ){2}[0-9]+:[0-9]+ //; s/lowerdir=[^,]*//; s/[0-9a-f]{64}/ID/g; s/ (shared|master):[0-9]+//' mountinfo
+cut -d' ' -f5-8,18-19,41 stat
+ls -ln /dev /dev/pts /dev/shm /dev/mqueue | sed -E 's/ [A-Z][a-z]{2} +[0-9]+ +[0-9:]+ / /'
+cat /sys/fs/cgroup/*/devices.list /sys/fs/cgroup/*/pids.max /sys/fs/cgroup/*/memory.limit_in_bytes
+cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max
+cat /proc/sys/net/ipv4/ping_group_range /proc/sys/kernel/shmmax /proc/keys /proc/timer_list; ls /sys/firmware /proc/acpi
+id; umask; for link in ns/*; do [ "$(readlink $link)" = "$(readlink /proc/1/$link)" ]; echo $?; done
+mount -t tmpfs x /mnt; unshare -m true; chroot / true; mknod /dev/sda b 8 0; echo 1 >/proc/sys/kernel/panic
+"""
+
+
 def write(machine, path: str, text: str) -> None:
     machine.run("sh", "-c", 'cat >"$0"', path, input=text.encode())
 
@@ -90,6 +106,18 @@ CMD ["cat", "a.txt", "b.txt", "/c.txt", "/d.txt"]
         assert {"A=1", "B=2", "HOME=/root", "0", "buildkitsandbox", "0022", "CapBnd:\t00000000a80425fb"} <= set(seen)
         assert not [row for row in seen if row.startswith("HOSTNAME") or row == "not for the step"]
         assert "Seccomp:\t2" in seen
+
+    def test_it_is_as_isolated_as_run(self, build, mydocker, name):
+        """All that a process sees of its rights and surroundings, once from a RUN and once from `run`."""
+        text = "FROM busybox\nCOPY look /\nRUN --network=none sh /look >/seen 2>&1 || true\n"
+        built(build(text, files={"look": LOOK}))
+        step = mydocker.ok("run", "--rm", "--net", "none", name, "cat", "/seen").splitlines()
+        run = mydocker.ok("run", "--rm", "--net", "none", name, "sh", "-c", "sh /look >/seen 2>&1; cat /seen")
+        seen = run.splitlines()
+        assert len(seen) > 100
+        (mount,) = [line for line in seen if "/hostname /etc/hostname " in line]
+        seen.remove(mount)  # a RUN may write the file, so it is not mounted
+        assert step == seen
 
     def test_from_scratch(self, build, mydocker, name):
         text = (
@@ -251,6 +279,7 @@ class TestErrors:
             ("FROM busybox\nUSER nosuch\nRUN true\n", "unable to find user nosuch"),
             ('FROM busybox\nRUN ["nosuch"]\n', "executable file not found"),
             ("FROM busybox\nRUN --mount=type=ssh true\n", "--mount=type=ssh is not supported"),
+            ("FROM busybox\n" + "RUN true\n" * 500, "refused image: it has 501 layers, more than 500"),
         ],
     )
     def test_an_error_names_the_line(self, build, text, says):

@@ -8,6 +8,7 @@ import os
 from mydocker import config as settings
 from mydocker.build import config, dockerfile, ignore, stages
 from mydocker.build.failure import Malformed
+from mydocker.build.instructions import Run, Transfer
 from mydocker.engine import host
 from mydocker.engine.build import bases, context, pruning, result, sweeping, workers
 from mydocker.engine.build.stage import Builder, Shared
@@ -15,6 +16,7 @@ from mydocker.engine.build.steps import Origin
 from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image import build_cache, platform, store
 from mydocker.image.drivers import choice
+from mydocker.image.limits import over
 from mydocker.record import record
 
 TYPE_CHECKING = False
@@ -104,6 +106,7 @@ def _run(
         report(
             FINISH, {"event": "note", "text": f"# syntax={parsed.syntax} is ignored: this is the only front end"}, b""
         )
+    _check_layers(parsed, plan, images)
     several = len(parsed.stages) > 1
     planned = {str(each.stage.index): each for each in plan.stages}
 
@@ -129,6 +132,23 @@ def _run(
     result.write_files(last, shared)
     report(FINISH, {"event": "done"}, b"")
     return Built(None, shown)
+
+
+def _check_layers(parsed: Dockerfile, plan: Plan, images: bases.Images) -> None:
+    """Refuse stages of too many layers before anything is run: a base may bring thousands of ONBUILD RUN."""
+    maximum = settings.load()["image_layers"]
+    counts: dict[int, int] = {}
+    for planned in plan.stages:
+        count = sum(isinstance(one, (Run, Transfer)) for one in planned.instructions)
+        if planned.base_stage is not None:
+            count += counts[planned.base_stage]
+        elif planned.base_image != stages.SCRATCH:
+            count += len(images.of(planned.base_image, planned.platform).layers)
+        counts[planned.stage.index] = count
+        if count > maximum:
+            error = over(f"{count} layers, more than {maximum}", "image_layers")
+            start = planned.stage.start
+            raise parsed.source.error(error.message, error.hint, start.first, start.last)
 
 
 def _build_stage(
