@@ -205,7 +205,15 @@ def _shared(request: CreateRequest) -> tuple[str, str, str] | None:
 
 def _is_default_command(word: str, driver: Driver) -> bool:
     """True if the default image has an executable of that name in its PATH."""
-    image = lookup.find(references.BUSYBOX, driver=driver)
+    while True:
+        image = lookup.find(references.BUSYBOX, driver=driver)
+        try:
+            return _has_command(image, word, driver)
+        except FileNotFoundError:
+            continue  # an `image prune -a` has just removed it: it is made anew
+
+
+def _has_command(image: Image, word: str, driver: Driver) -> bool:
     rows = (image.config.get("config") or {}).get("Env") or []
     path = next((row[5:] for row in rows if row.startswith("PATH=")), spec.PATH)
     candidates = [word] if "/" in word else [f"{directory}/{word}" for directory in path.split(":")]
@@ -222,7 +230,7 @@ def create(draft: Draft) -> Container:
             try:
                 with store.keep(draft.image, draft.driver):
                     container = _write(draft, name)
-                state.commit(draft.id)
+                    state.commit(draft.id)  # from here on, the record keeps the image
             except BaseException:
                 state.remove(draft.id, name, draft.own_volumes)
                 raise

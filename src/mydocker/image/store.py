@@ -339,9 +339,9 @@ def lock(shared: bool = False) -> Lock:
 
 def keep(image: Image, driver: Driver) -> Lock:
     """Lock the store so that the image is not removed, until a container's record refers to it. Raises NotFound if it
-    has been removed since it was looked up. The top layer tells: it goes with the image, and others with it."""
+    has been removed since it was looked up. Each layer is looked for: the build cache may have kept the top one."""
     shared = lock(shared=True)
-    if image.layers and not os.path.isdir(paths.layer(image.layers[-1], driver.form)):
+    if not all(os.path.isdir(paths.layer(chain_id, driver.form)) for chain_id in image.layers):
         shared.release()
         raise NotFound(f"image {image.id[:19]} has just been removed", "import it again")
     return shared

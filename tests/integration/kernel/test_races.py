@@ -11,7 +11,9 @@ import pytest
 from mydocker import paths
 from mydocker.build.instructions import Mount
 from mydocker.engine.build import mounts
+from mydocker.errors import NotFound
 from mydocker.image import build_cache, store
+from mydocker.image.drivers import overlay
 from mydocker.kernel import files
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -76,3 +78,16 @@ def test_a_result_that_a_build_uses_is_not_pruned(places):
         assert build_cache.discard(step)
         assert not build_cache.discard(step)
     assert os.listdir(build_cache.STEPS) == [".k2"]
+
+
+class TestImagePrune:
+    """image prune -a, while a container is made."""
+
+    def test_that_leaves_the_top_layer_to_the_build_cache(self, places):
+        image = store.Image("sha256:1", "sha256:2", [], {}, ["sha256:low", "sha256:top"], 0, "")
+        Path(paths.IMAGES).mkdir(parents=True)
+        Path(paths.layer("sha256:top")).mkdir(parents=True)
+        with pytest.raises(NotFound, match="has just been removed"):
+            store.keep(image, overlay)
+        Path(paths.layer("sha256:low")).mkdir()
+        store.keep(image, overlay).release()
