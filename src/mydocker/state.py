@@ -251,7 +251,7 @@ def reserve(container_id: str, name: str) -> Lock:
         os.write(lock.descriptor, b"\n")  # room for leave_code(), also when the disk is full by then
         os.mkdir(staging_dir(container_id), 0o700)
         os.rename(path, f"{staging_dir(container_id)}/lock")  # never in there without being held: see cleanup()
-        _take_name(container_id, name)
+        take_name(container_id, name)
     except BaseException:
         unlist(container_id, name)  # an interrupt may have come after the name was taken
         remove_tree(staging_dir(container_id))
@@ -266,7 +266,8 @@ def commit(container_id: str) -> None:
     os.rename(staging_dir(container_id), paths.container(container_id))
 
 
-def _take_name(container_id: str, name: str) -> None:
+def take_name(container_id: str, name: str) -> None:
+    """Make a name lead to the container; it may have another, too. Raises Conflict if the name is taken."""
     link = f"{paths.NAMES}/{name}"
     try:
         os.symlink(_LINK + container_id, link)
@@ -281,9 +282,8 @@ def _take_name(container_id: str, name: str) -> None:
         try:
             os.symlink(_LINK + container_id, link)
         except FileExistsError:
-            raise Conflict(
-                f"the name '{name}' is taken by container {holder[:12]}", f"'mydocker rm {name}', or use another name"
-            ) from None
+            said = f"the name '{name}' is taken by container {holder[:12]}"
+            raise Conflict(said, f"'mydocker rm {name}', or use another name") from None
 
 
 def _linked_id(link: str) -> str:
@@ -403,10 +403,15 @@ def unlist(container_id: str, name: str) -> None:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise  # on a full disk, which has no room for one more name, the container is removed in its place
-    for link, target in ((f"{paths.RUN}/{name}", directory), (f"{paths.NAMES}/{name}", _LINK + container_id)):
+    free_name(container_id, name)
+
+
+def free_name(container_id: str, name: str) -> None:
+    """Free a name, if it leads to the container."""
+    for directory, target in ((paths.RUN, paths.container(container_id)), (paths.NAMES, _LINK + container_id)):
         try:
-            if os.readlink(link) == target:
-                os.unlink(link)
+            if os.readlink(f"{directory}/{name}") == target:
+                os.unlink(f"{directory}/{name}")
         except OSError:
             pass
 
@@ -438,22 +443,18 @@ def ids() -> list[str]:
         return []
 
 
-def containers() -> Iterator[Container]:
+def containers(left_out: tuple[type[Exception], ...] = (NotFound,)) -> Iterator[Container]:
     """Yield all containers, in no order. Containers that vanish meanwhile are left out. Raises CorruptRecord."""
     for container_id in ids():
         try:
             yield load(container_id)
-        except NotFound:
+        except left_out:
             continue
 
 
 def readable() -> Iterator[Container]:
     """Like containers(), but leave out those with a corrupt record."""
-    for container_id in ids():
-        try:
-            yield load(container_id)
-        except (NotFound, CorruptRecord):
-            continue
+    return containers((NotFound, CorruptRecord))
 
 
 def find_id(reference: str) -> str:

@@ -8,17 +8,11 @@ from __future__ import annotations
 from mydocker import paths
 
 _SWARM = "mydocker runs containers of one host"
-_PS = "'mydocker exec CONTAINER ps'"
 _TOP = "'mydocker exec CONTAINER top -b -n 1'"
-_TAR = "'mydocker exec CONTAINER tar -cf - PATH | tar -xf -', 'tar -cf - FILE | mydocker exec -i CONTAINER tar -xf -'"
 
 _CONTAINER = {
     "attach": "'mydocker logs -f CONTAINER' shows its output",
-    "cp": _TAR,
-    "diff": "",
-    "rename": "",
     "stats": _TOP,
-    "top": _PS,
 }
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {
@@ -103,8 +97,6 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ),
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
     ("logs",): {"--details": ""},
-    ("inspect",): {"--size": "", "-s": ""},
-    ("container", "inspect"): {"--size": "", "-s": ""},
     ("build",): {
         **dict.fromkeys(("--attest", "--provenance", "--sbom"), "mydocker makes no attestations"),
         **dict.fromkeys(("--cache-from", "--cache-to"), "the cache is in the store: 'mydocker builder prune'"),

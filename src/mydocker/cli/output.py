@@ -257,6 +257,11 @@ def _for_terminal(text: str) -> str:
     return printable(text, "\n\t")
 
 
+def aligned(lines: list[list[str]], minimum: int) -> str:
+    """Align cells in columns that are at least `minimum` wide, the gap included."""
+    return _aligned(lines, _GAP, minimum)
+
+
 def _aligned(lines: list[list[str]], gap: int, minimum: int) -> str:
     """Align cells in columns, as Go's tabwriter: a column spans consecutive lines that have a cell after it."""
     out = [""] * len(lines)

@@ -34,6 +34,20 @@ def of_kind(kind: str) -> Callable[[str], tuple[str, dict[str, Any]]]:
     return lambda name: (kind, describers[kind](name))
 
 
+def with_sizes(look: Callable[[str], tuple[str, dict[str, Any]]]) -> Callable[[str], tuple[str, dict[str, Any]]]:
+    """Return what describes objects as `look` does, and containers with docker's SizeRw and SizeRootFs."""
+    from mydocker.engine import sizes
+
+    def sized(name: str) -> tuple[str, dict[str, Any]]:
+        kind, document = look(name)
+        if kind == "container":
+            written, image = sizes.of(state.load(document["Id"]))
+            document.update(SizeRw=written, SizeRootFs=written + image)
+        return kind, document
+
+    return sized
+
+
 def _describers() -> dict[str, Callable[[str], dict[str, Any]]]:
     return {"container": container, "image": image, "volume": volume, "network": network}
 

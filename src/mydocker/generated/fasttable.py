@@ -271,6 +271,12 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--restart": "restart",
         },
     ),
+    ("rename",): (
+        False,
+        (("container", True, False), ("name", True, False)),
+        {},
+        {},
+    ),
     ("rm",): (
         False,
         (("containers", True, True),),
@@ -336,6 +342,35 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--timestamps": "timestamps",
         },
     ),
+    ("top",): (
+        True,
+        (("container_and_options", True, True),),
+        {},
+        {},
+    ),
+    ("diff",): (
+        False,
+        (("container", True, False),),
+        {},
+        {},
+    ),
+    ("cp",): (
+        False,
+        (("source", True, False), ("destination", True, False)),
+        {
+            "archive": False,
+            "follow_link": False,
+            "quiet": False,
+        },
+        {
+            "-a": "archive",
+            "--archive": "archive",
+            "-L": "follow_link",
+            "--follow-link": "follow_link",
+            "-q": "quiet",
+            "--quiet": "quiet",
+        },
+    ),
     ("port",): (
         False,
         (("container_and_ports", True, True),),
@@ -382,11 +417,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         {
             "format": None,
             "type": None,
+            "size": False,
         },
         {
             "-f": "format",
             "--format": "format",
             "--type": "type",
+            "-s": "size",
+            "--size": "size",
         },
     ),
     ("explain",): (
@@ -705,10 +743,13 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         (("containers", True, True),),
         {
             "format": None,
+            "size": False,
         },
         {
             "-f": "format",
             "--format": "format",
+            "-s": "size",
+            "--size": "size",
         },
     ),
     ("container", "prune"): (
@@ -1038,6 +1079,7 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "pause"): ("pause",),
     ("container", "unpause"): ("unpause",),
     ("container", "update"): ("update",),
+    ("container", "rename"): ("rename",),
     ("container", "rm"): ("rm",),
     ("container", "remove"): ("rm",),
     ("container", "ls"): ("ps",),
@@ -1047,6 +1089,9 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "exec"): ("exec",),
     ("container", "wait"): ("wait",),
     ("container", "port"): ("port",),
+    ("container", "top"): ("top",),
+    ("container", "diff"): ("diff",),
+    ("container", "cp"): ("cp",),
     ("container", "commit"): ("commit",),
     ("container", "export"): ("export",),
     ("image", "ls"): ("images",),

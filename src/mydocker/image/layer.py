@@ -17,6 +17,7 @@ from mydocker.kernel import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Callable
 
 WHITEOUT = ".wh."
 OPAQUE_MARK = ".wh..wh..opq"
@@ -38,18 +39,24 @@ class Entry(NamedTuple):
         return f"/proc/self/fd/{self.parent}/{self.name}"
 
 
-def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
+def walk(
+    root: int,
+    too_deep: list[str] | None = None,
+    resolve: int = IN_PLACE,
+    barred: Callable[[os.stat_result], bool] | None = None,
+) -> Iterator[Entry]:
     """Yield everything below a directory in a fixed order, each directory before its content. tar(1) relies on that
     for directories' times.
 
-    Mounts are not entered. The tree may change meanwhile: what vanishes is left out. So is the content of a directory
-    whose path is too long for the kernel; that path is added to `too_deep`."""
+    Mounts are entered only if `resolve` lets openat2(2) do so, and no directory that is `barred`. The tree may change
+    meanwhile: what vanishes is left out. So is the content of a directory whose path is too long for the kernel; that
+    path is added to `too_deep`."""
     # The directories from the root down to the current one, each with the names that are left to visit.
     todo: list[tuple[str, Iterator[str] | None]] = [("", None)]
     while todo:
         above, names = todo[-1]
         try:
-            parent = files.open_in_root(root, above or ".", files.DIR, resolve=IN_PLACE)
+            parent = files.open_in_root(root, above or ".", files.DIR, resolve=resolve)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 if too_deep is not None:
@@ -60,7 +67,8 @@ def walk(root: int, too_deep: list[str] | None = None) -> Iterator[Entry]:
             continue
         try:
             if names is None:
-                names = iter(sorted(os.listdir(parent)))
+                is_barred = barred is not None and barred(os.fstat(parent))
+                names = iter(() if is_barred else sorted(os.listdir(parent)))
                 todo[-1] = above, names
             for name in names:
                 try:

@@ -12,7 +12,7 @@ from mydocker.image.tar_writer import LONGEST_ATTRIBUTES, Writer
 from mydocker.kernel import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 _LONGEST_PATH = os.pathconf("/", "PC_PATH_MAX")
@@ -40,9 +40,18 @@ def pack_changes(upper: str, out: BinaryIO) -> list[str]:
     return packer.left_out
 
 
+def pack_entries(entries: Iterable[layer.Entry], out: BinaryIO) -> list[str]:
+    """Write a tar of these entries only. Returns what was left out, as `pack` does."""
+    with Packer("", out) as packer:
+        for entry in entries:
+            packer.add(entry)
+    return packer.left_out
+
+
 class Packer:
     """`with Packer(directory, out) as packer:` writes a tar of the entries that are added; after an error its end mark
-    is missing. left_out: afterwards, a sentence for each file that a tar or layer can't hold."""
+    is missing. directory: its own entry is the first; "" for none. left_out: afterwards, a sentence for each file that
+    a tar or layer can't hold."""
 
     def __init__(self, directory: str, out: BinaryIO) -> None:
         self._writer = Writer(out)
@@ -52,12 +61,14 @@ class Packer:
         self.left_out: list[str] = []
 
     def __enter__(self) -> Packer:
-        self._root = os.open(self._directory, files.DIR)
-        self._writer.add("./", os.fstat(self._root), xattrs=layer.attributes(self._root))
+        if self._directory:
+            self._root = os.open(self._directory, files.DIR)
+            self._writer.add("./", os.fstat(self._root), xattrs=layer.attributes(self._root))
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        os.close(self._root)
+        if self._directory:
+            os.close(self._root)
         if kind is None:
             self._writer.finish()
         for path in self._too_deep:

@@ -20,6 +20,7 @@ from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Callable
 
     from mydocker.image.limits import Meter
@@ -66,16 +67,25 @@ def unpack_layer(stream: Stream, directory: str, meter: Meter | None = None) -> 
     return _unpack(stream, directory, True, meter)
 
 
-def unpack_into(stream: Stream, directory: int, owner: tuple[int, int] | None, time: int | None) -> None:
+def unpack_into(
+    stream: Stream,
+    directory: int,
+    owner: tuple[int, int] | None,
+    time: int | None,
+    resolve: int = _IN_ROOT,
+    barred: Collection[int] = (),
+) -> None:
     """Unpack a plain tar, without whiteouts, into a directory that may have files, and whose links may be anybody's.
     Files are replaced; directories are merged, and get the archive's owners, modes and times.
 
     directory: a descriptor. It is the root for all links, and keeps its own owner and mode. owner: (uid, gid) of
     everything, instead of the archive's. time: of directories without an entry that are made or changed, in
-    nanoseconds, or None for now.
+    nanoseconds, or None for now. resolve: how openat2(2) finds directories; without RESOLVE_NO_XDEV also in mounts, but
+    never in those of the devices `barred`.
     """
     unpacker = _Unpacker(directory, False, Budget().meter())
     unpacker.merges, unpacker.owner, unpacker.time = True, owner, time
+    unpacker.resolve, unpacker.barred = resolve, barred
     unpacker.run(Reader(stream))
 
 
@@ -118,6 +128,8 @@ class _Unpacker:
         self.meter = meter
         self.is_layer = is_layer
         self.merges = False  # the root is a directory that has been in use
+        self.resolve = _IN_ROOT
+        self.barred: Collection[int] = ()
         self.owner: tuple[int, int] | None = None
         self.time: int | None = None
         self.bare = {".": None}  # the directories that the archive lacks, in the order in which they were made
@@ -266,7 +278,11 @@ class _Unpacker:
                 _set_opaque(directory, hidden)
 
     def _open(self, path: str, flags: int) -> int:
-        return files.open_in_root(self.root, path or ".", flags, resolve=_IN_ROOT)
+        descriptor = files.open_in_root(self.root, path or ".", flags, resolve=self.resolve)
+        if self.barred and os.fstat(descriptor).st_dev in self.barred:
+            os.close(descriptor)
+            raise refused(path, "it is a directory of the kernel's")
+        return descriptor
 
     def _directory(self, path: str) -> int:
         """Return a descriptor of a directory in the archive's tree, valid until the next call. Makes the directory if

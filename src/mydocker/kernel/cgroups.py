@@ -23,6 +23,10 @@ class Layout:
     controllers: list[str]
     swap: bool = True
 
+    def directory(self, controller: str) -> str:
+        """Return the mount point of the hierarchy that has a controller; without one, that of another hierarchy."""
+        return self.mounts.get("unified" if self.version == 2 else controller) or self.directories()[0]
+
     def directories(self) -> list[str]:
         """List every hierarchy's mount point once, in a fixed order (cpu and cpuacct often share one)."""
         return sorted(set(self.mounts.values()))
@@ -154,6 +158,18 @@ def processes(path: str) -> list[int]:
         return [int(word) for word in read(f"{path}/cgroup.procs").split()]
     except OSError:
         return []
+
+
+def all_processes(path: str) -> list[int]:
+    """List the processes in the cgroup and in those below it."""
+    directories, pids = [path], []
+    for directory in directories:  # the list grows meanwhile. No recursion: the container chooses the depth
+        pids += processes(directory)
+        try:
+            directories += [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            pass
+    return pids
 
 
 def kill(path: str) -> None:

@@ -14,6 +14,7 @@ from mydocker.kernel.locks import DIRECTORY, Lock
 
 # <linux/openat2.h>
 RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10

@@ -76,6 +76,9 @@ class Attachments:
     def with_ports(self, bindings: list[Port]) -> Attachments:
         return Attachments(self.id, self.name, self.endpoints, self.networks, bindings)
 
+    def renamed(self, name: str) -> Attachments:
+        return Attachments(self.id, name, self.endpoints, self.networks, self.bindings)
+
 
 def recorded(container: Container, networks: Iterable[Network] = ()) -> Attachments:
     """The attachments on a record. networks: the container's, and possibly others; without them, the value is good for

@@ -60,7 +60,6 @@ def take(network: Network, container_id: str, names: list[str], requested: str =
     container runs, the caller holds its lock. Raises InvalidArgument, Conflict if there is no free address, or NotFound
     if the network has been removed meanwhile.
     """
-    directory = paths.leases(network.name)
     requested = requested and ipam.check(network, requested)
     with lock(network.name):
         check_exists(network)
@@ -74,7 +73,7 @@ def take(network: Network, container_id: str, names: list[str], requested: str =
         if not address:
             raise full(network)
         before = _read(network.name, address) if address in taken else None
-        write_atomic(f"{directory}/{address}", f"{' '.join([container_id, *names])}\n".encode())
+        _write(network.name, Lease(address, container_id, names))
         return address, before.container_id if before and before.container_id != container_id else ""
 
 
@@ -115,6 +114,14 @@ def _is_stale(lease: Lease | None) -> bool:
     except (BlockingIOError, CorruptRecord):
         return False
     return True
+
+
+def rename(network_name: str, address: str, container_id: str, names: list[str]) -> None:
+    """Replace the names of a container's lease. Harmless if another container, or none, has the address."""
+    with lock(network_name):
+        lease = _read(network_name, address)
+        if lease and lease.container_id == container_id:
+            _write(network_name, Lease(address, container_id, names))
 
 
 def release(network_name: str, address: str, container_id: str) -> None:
@@ -163,6 +170,11 @@ def _addresses(network_name: str) -> set[str]:
         return {entry for entry in os.listdir(paths.leases(network_name)) if entry[0] in "0123456789"}
     except FileNotFoundError:
         return set()
+
+
+def _write(network_name: str, lease: Lease) -> None:
+    text = " ".join([lease.container_id, *lease.names])
+    write_atomic(f"{paths.leases(network_name)}/{lease.address}", f"{text}\n".encode())
 
 
 def _read(network_name: str, address: str) -> Lease | None:

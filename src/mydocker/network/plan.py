@@ -103,7 +103,7 @@ def _rules(before: Attachments | None, after: Attachments | None) -> tuple[list[
     redirect: list[Op] = []
     if was and was.address6 and not (now and now.address6):  # PublishPorts would leave the rules of IPv6 as they are
         redirect.append(remove_ports(before.name, before.id, [6], before.ports))
-    if was != now or kept.bindings != before.bindings:
+    if was != now or kept.bindings != before.bindings or after.name != before.name:
         redirect += _publish(kept, before.ports) or [_remove(before)]
     return redirect, _publish(after, kept.ports) if after.bindings != kept.bindings else []
 

@@ -5,7 +5,7 @@ monitor that wakes up later gets no COMMIT, and does nothing. The rules of `port
 Those of ports that are removed, moved or restored are changed before it: while there is a rule, its port is bound.
 UPDATE is
 
-    {"networks", "requested_ports", "bound_ports"}   as in the record
+    {"name", "networks", "requested_ports", "bound_ports"}   as in the record
     {"network_records"}                              the Network of each endpoint
     {"bound_sockets"}                                [[text of a port, number of its descriptors], …]
 
@@ -102,6 +102,7 @@ def tell(record: Container, networks: list[Network], bound_sockets: dict[str, li
     """Tell the monitor the record's networks and ports, and give it copies of the descriptors. Raises Conflict if the
     monitor no longer answers."""
     update = {
+        "name": record.name,
         "networks": record.networks,
         "requested_ports": record.requested_ports,
         "bound_ports": record.bound_ports,

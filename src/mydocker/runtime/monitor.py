@@ -117,11 +117,12 @@ class Monitor:
         self.container.control, self.control = descriptor, Control(descriptor, self)
 
     def update(self, message: dict[str, Any], networks: list[Network], descriptors: list[int]) -> None:
-        """Adopt a command line's change: the current networks and ports, and the sockets that are bound to the
+        """Adopt a command line's change: the current name, networks and ports, and the sockets that are bound to the
         ports."""
         from mydocker.model.attachments import recorded
 
         record, container = self.record, self.container
+        self._take_name(message["name"])
         record.networks, record.requested_ports = message["networks"], message["requested_ports"]
         record.bound_ports = message["bound_ports"]
         self.attachments, container.networks = recorded(record, networks), message["network_records"]
@@ -148,9 +149,20 @@ class Monitor:
         }
         return descriptors
 
+    def _take_name(self, name: str) -> None:
+        """Note that the container has been renamed."""
+        if name == self.record.name:
+            return
+        from mydocker.ops.namespaces import ShowNamespace
+
+        self.record.name = self.container.name = name
+        self.trace.adopt([ShowNamespace(name, self.container.pid)])
+        supervise.show_title(self.container.container_id, name)
+
     # --- at its end ---------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
+        self._take_name(self._recorded_name())  # without a network, no command line tells it
         oom = cgroups.oom_kills(self.layout, self.plan.spec["linux"]["cgroupsPath"])
         self.record.oom_killed = oom > 0
         problems = self._cleanup()  # also ends processes that outlive the first one (--pid host)
@@ -161,6 +173,12 @@ class Monitor:
             problems.append(f"{log.dropped} bytes of its output could not be logged: {log.why}")
         assert status is not None
         self._record_end(init.exit_code(status), "; ".join(problems))
+
+    def _recorded_name(self) -> str:
+        try:
+            return state.stored(self.record.id).name
+        except MydockerError:
+            return self.record.name  # damaged, or gone
 
     def abort(self) -> None:
         """Kill the child, and undo the host's steps."""
@@ -249,7 +267,7 @@ class Monitor:
         record = self.record
         try:
             on_disk = state.stored(record.id)
-            record.restart, record.ended_by = on_disk.restart, on_disk.ended_by
+            record.name, record.restart, record.ended_by = on_disk.name, on_disk.restart, on_disk.ended_by
             # Networks and ports that came too late for this run are for the next.
             record.networks = on_disk.requested_networks
             record.requested_ports = on_disk.requested_ports

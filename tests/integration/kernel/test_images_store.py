@@ -1110,6 +1110,15 @@ rm -r c; mkdir c; echo fresh >c/new; rm -r e; echo 'now a file' >e; rm f; mkdir 
 ln a/b/one linked; ln -s a/b soft; mkfifo fifo; rm -r g/h; touch -d @5 g; mkdir -p "deep/new/directory"; echo '
 ' >"$(printf 'new\\nline')"
 """
+MORE_CHANGES = """
+rm -r c; mkdir c; echo >c/d; rm -r f; mkdir f; rm -r g; echo >g; echo 3 >e
+mkdir a/b/four; chmod 700 deep; touch x; rm x
+"""
+CHANGED = (
+    "C/a C/a/b D/a/b/five D/a/b/four C/a/b/one C/a/b/three C/a/b/two A/a/six C/c D/c/d A/c/new D/c/old A/deep"
+    " A/deep/new A/deep/new/directory C/e C/f A/f/in A/fifo A/file2 C/g D/g/h A/linked A/new\nline A/soft"
+)
+CHANGED_AGAIN = "C/a C/a/b A/a/b/four C/c A/c/d D/c/new C/deep C/e C/f D/f/in C/g"
 BASE = [
     ("a", None), ("a/b", None), *((f"a/b/{name}", name.encode()) for name in ("one", "two", "three", "four", "five")),
     ("c", None), ("c/old", b"x"), ("c/d", None), ("c/d/x", b""), ("e", None), ("e/x", b""), ("f", b"file"),
@@ -1118,6 +1127,11 @@ BASE = [
 
 
 NOTED = '("noted", "directory")'
+
+
+def differences(container: Container) -> str:
+    rows = container.driver.differences(container.directory, container.image.layers)
+    return " ".join(f"{kind}{path}" for kind, path in rows)
 
 
 class TestDrivers:
@@ -1141,6 +1155,16 @@ class TestDrivers:
         assert [row.get("empty_layer", False) for row in made.config["history"]] == [False, False]
         assert Container(places, overlay, made, "by overlay").run(LISTING) == expected
         assert Container(places, copy, made, "by copy").run(LISTING) == expected
+
+    def test_differences(self, places, driver):
+        """The second container's image has removals, an opaque directory, and a file in the place of a directory."""
+        container = Container(places, driver, imported(*BASE))
+        container.run(CHANGES)
+        assert differences(container) == CHANGED
+        second = Container(places, driver, container.commit("two:latest"), "c2")
+        assert differences(second) == ""
+        second.run(MORE_CHANGES)
+        assert differences(second) == CHANGED_AGAIN
 
     def test_commit_s_unpacked_layer_equals_its_blob(self, places, driver):
         container = Container(places, driver, imported(*BASE))

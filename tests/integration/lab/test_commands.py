@@ -104,6 +104,24 @@ def test_update(mydocker, bird):
     assert mydocker.inspect(bird, "HostConfig", "RestartPolicy") == {"Name": "on-failure", "MaximumRetryCount": 3}
 
 
+@command("rename", "top", "diff")
+def test_another_look(mydocker, bird):
+    mydocker.ok("rename", bird, f"{bird}-new")
+    mydocker.ok("exec", f"{bird}-new", "touch", "/egg")
+    assert mydocker.ok("diff", f"{bird}-new") == "A /egg"
+    assert mydocker.ok("top", f"{bird}-new", "-o", "pid,args").endswith("sleep 600")
+    mydocker.ok("rename", f"{bird}-new", bird)
+
+
+@command("cp")
+def test_cp(machine, mydocker, bird, directory):
+    mydocker.ok("exec", bird, "sh", "-c", "mkdir /nest; echo egg >/nest/one")
+    mydocker.ok("cp", f"{bird}:/nest", directory)
+    assert machine.read(f"{directory}/nest/one") == "egg\n"
+    mydocker.ok("cp", f"{directory}/nest/.", f"{bird}:/tmp")
+    assert mydocker.ok("exec", bird, "cat", "/tmp/one") == "egg"
+
+
 @command("explain")
 def test_explain(mydocker, bird):
     steps = json.loads(mydocker.ok("explain", "--format", "json", bird))

@@ -213,6 +213,16 @@ def update(
     return dispatch("update", locals())
 
 
+@command(app, "rename", _PANEL)
+def rename(container: str = positional("CONTAINER"), name: str = positional("NEW_NAME")) -> int:
+    """Rename a container, also while it runs
+
+    \b
+    mydocker rename web web-old       web's name is free for another container
+    """
+    return dispatch("rename", locals())
+
+
 @command(app, "rm", _PANEL)
 def rm(
     force: bool = flag("Kill a running container, then remove it", "-f", "--force"),
@@ -249,6 +259,47 @@ def logs(
 ) -> int:
     """Show the output of a container"""
     return dispatch("logs", locals())
+
+
+@command(app, "top", _PANEL, stop_at_positional=True)
+def top(container_and_options: List[str] = positional("CONTAINER [PS_OPTION...]")) -> int:
+    """Show the processes of a container, by the host's ps
+
+    \b
+    mydocker top web                  as 'ps -ef' shows them
+    mydocker top web -o pid,user,args
+    """
+    return dispatch("top", locals())
+
+
+@command(app, "diff", _PANEL)
+def diff(container: str = positional("CONTAINER")) -> int:
+    """List the files that a container has added (A), changed (C) and deleted (D)
+
+    \b
+    mydocker diff web
+    """
+    return dispatch("diff", locals())
+
+
+@command(app, "cp", _PANEL)
+def cp(
+    archive: bool = flag("Accepted for compatibility: owners are always kept", "-a", "--archive"),
+    follow_link: bool = flag("If the source is a symbolic link, copy what it leads to", "-L", "--follow-link"),
+    quiet: bool = flag("Print no summary; without a terminal there is none", "-q", "--quiet"),
+    source: str = positional("[CONTAINER:]SOURCE|-"),
+    destination: str = positional("[CONTAINER:]DESTINATION|-"),
+) -> int:
+    """Copy files between a container, running or not, and the host
+
+    One of the two is in a container; - is a tar archive on stdin or stdout.
+
+    \b
+    mydocker cp web:/etc/nginx .      a directory, to ./nginx
+    mydocker cp site/. web:/srv       what is in a directory
+    mydocker cp web:/srv - | gzip     as a tar archive
+    """
+    return dispatch("cp", locals())
 
 
 @command(app, "port", _PANEL)
@@ -292,6 +343,7 @@ def wait(containers: List[str] = positional("CONTAINER...")) -> int:
 def inspect_(
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.State.Pid}}'", "-f", "--format"),
     type: Optional[str] = text("TYPE", "container, image, volume or network only", "--type"),
+    size: bool = flag("Show the sizes of a container's files", "-s", "--size"),
     names: List[str] = positional("NAME..."),
 ) -> int:
     """Show details of containers, images or volumes"""
@@ -334,6 +386,7 @@ def export(
 @command(group, "inspect", _PANEL)
 def inspect_containers(
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.State.Pid}}'", "-f", "--format"),
+    size: bool = flag("Show the sizes of the containers' files", "-s", "--size"),
     containers: List[str] = positional("CONTAINER..."),
 ) -> int:
     """Show details of containers"""

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 def inspect(params: dict[str, Any]) -> int:
     kind = params["type"]
-    return show(params["names"], params["format"], inspection.of_kind(kind) if kind else inspection.anything)
+    return _show(params, "names", inspection.of_kind(kind) if kind else inspection.anything)
 
 
 def containers(params: dict[str, Any]) -> int:
-    return show(params["containers"], params["format"], inspection.of_kind("container"))
+    return _show(params, "containers", inspection.of_kind("container"))
+
+
+def _show(params: dict[str, Any], names: str, look: Callable[[str], output.Document]) -> int:
+    return show(params[names], params["format"], inspection.with_sizes(look) if params["size"] else look)
 
 
 def show(names: list[str], form: str | None, look: Callable[[str], output.Document]) -> int:

@@ -1,4 +1,4 @@
-"""start, stop, kill, restart, pause, unpause, update, rm, wait.
+"""start, stop, kill, restart, pause, unpause, update, rename, rm, wait.
 
 Each takes several containers. An error on one is reported and does not stop the others; the exit code is that of the
 last error. As with docker, only `run` has exit codes of its own for a command that is missing or can't be executed.
@@ -113,6 +113,17 @@ def update(params: dict[str, Any]) -> int:
         print(reference)
 
     return _each(params["containers"], one)
+
+
+def rename(params: dict[str, Any]) -> int:
+    from mydocker.engine import renaming
+
+    try:
+        renaming.rename(params["container"], params["name"])
+    except InvalidArgument as error:
+        error.exit_code = FAILED
+        raise
+    return 0
 
 
 def rm(params: dict[str, Any]) -> int:

@@ -20,6 +20,8 @@ from mydocker.kernel import files
 from mydocker.kernel.copying import copy_data
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mydocker.engine.build.ownership import Mode
 
 _SMALL = 128 << 10  # bytes; a larger file is copied inside the kernel
@@ -32,6 +34,9 @@ class Target:
     for now. replace: a link in the way of a directory is replaced (--link), not followed.
 
     Paths are resolved: relative to the root, without links."""
+
+    for_layer = True  # a layer can't hold everything, and must have each file as it was when it was hashed
+    barred: Collection[int] = ()  # devices in which nothing is written
 
     def __init__(
         self, root: int, owner: Owner | None, mode: Mode | None, time: int | None = None, replace: bool = False
@@ -84,10 +89,13 @@ class Target:
     def _directory_of(self, path: str) -> tuple[int, str]:
         """Return (a descriptor of the directory that holds `path`, valid until the next call; the last name)."""
         above, _, name = path.rpartition("/")
-        if name.startswith(layer.WHITEOUT):
+        if self.for_layer and name.startswith(layer.WHITEOUT):
             raise refused(f"cannot copy to /{path}: in a layer, a name that begins with .wh. marks a removal")
         if above != self._parent:
             descriptor = files.open_in_root(self.root, above or ".", files.DIR, resolve=files.STRICT)
+            if self.barred and os.fstat(descriptor).st_dev in self.barred:
+                os.close(descriptor)
+                raise refused(f"cannot copy to /{path}: it is in a directory of the kernel's")
             os.close(self._parent_fd)
             self._parent, self._parent_fd = above, descriptor
         if above not in self._copied:
@@ -106,9 +114,9 @@ class Target:
                 self._set_metadata(directory, name, 0o755, self.owner or Owner(0, 0), mode or self.mode)
                 self._times[here] = self.time
 
-    def put_directory(self, path: str, place: int, info: os.stat_result, overwrite: bool) -> None:
-        """Copy a directory, without its content. place: a descriptor of it. overwrite: an existing one gets its owner,
-        mode, attributes and time."""
+    def put_directory(self, path: str, place: int | str, info: os.stat_result, overwrite: bool) -> None:
+        """Copy a directory, without its content. place: a descriptor of it, or a path whose last part is not followed.
+        overwrite: an existing one gets its owner, mode, attributes and time."""
         if self._make_directory(path) or overwrite:
             directory, name = self._directory_of(path)
             self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), self.owner or _owner_of(info), self.mode)
@@ -153,7 +161,7 @@ class Target:
             else:
                 copy_data(content, descriptor, info.st_size)
                 size = os.fstat(descriptor).st_size
-            if stamp(os.fstat(content)) != stamp(info) or size != info.st_size:
+            if self.for_layer and (stamp(os.fstat(content)) != stamp(info) or size != info.st_size):
                 raise OSError(errno.ESTALE, "it changed while it was copied")
             owner = self.owner or _owner_of(info)
             os.fchown(descriptor, owner.uid, owner.gid)
@@ -195,7 +203,7 @@ class Target:
             os.symlink(os.readlink(entry.name, dir_fd=entry.parent), name, dir_fd=directory)
             os.chown(name, owner.uid, owner.gid, dir_fd=directory, follow_symlinks=False)
         else:
-            if files.is_whiteout(info):
+            if self.for_layer and files.is_whiteout(info):
                 raise refused(f"cannot copy to /{path}: in a layer, a device 0:0 marks a removal")
             os.mknod(name, stat.S_IFMT(info.st_mode) | 0o600, info.st_rdev, dir_fd=directory)
             self._set_metadata(directory, name, stat.S_IMODE(info.st_mode), owner, self.mode)

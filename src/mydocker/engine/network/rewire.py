@@ -138,6 +138,7 @@ class _Change:
                 attempt(plan.transition(attachments, None).redirect)
 
     def _save(self, attachments: Attachments, requested_ports: list[str]) -> None:
+        self.container.name = attachments.name
         self.container.networks = [endpoint.to_json() for endpoint in attachments.endpoints]
         self.container.requested_ports, self.container.bound_ports = requested_ports, attachments.ports
         state.save(self.container)

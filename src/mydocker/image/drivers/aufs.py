@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from mydocker.image.comparison import Change
     from mydocker.ops.base import Op
     from mydocker.ops.rootfs import Mount
 
@@ -56,6 +57,14 @@ def prepare(directory: str, layers: list[str]) -> None:
 
 def root_ops(directory: str, layers: list[str], shared: bool = False) -> list[Op]:
     return [_mount(directory, ["rw", *["ro+wh"] * len(layers)], layers, 0)]
+
+
+def differences(directory: str, layers: list[str]) -> list[Change]:
+    from mydocker.image import comparison
+    from mydocker.image.stack import Directory, Stack
+
+    stack = Stack([Directory(paths.layer(chain_id)) for chain_id in layers])
+    return comparison.marked_changes(f"{directory}/rw", stack, _OWN)
 
 
 def view_ops(directory: str, layers: list[str]) -> list[Op]:

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Protocol
 
+    from mydocker.image.comparison import Change
     from mydocker.image.limits import Meter
     from mydocker.ops.base import Op
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
         def view_ops(self, directory: str, layers: list[str]) -> list[Op]:
             """Plan the mounts that show the same root at <directory>/rootfs, in another mount namespace: read-only, and
             without what a running container has mounted in it."""
+
+        def differences(self, directory: str, layers: list[str]) -> list[Change]:
+            """List what the container has added, changed and deleted, sorted by path."""
 
         def upper(self, directory: str) -> str:
             """Return the directory that holds the container's changes and nothing else, in the form that unpacked

@@ -13,8 +13,10 @@ from mydocker.kernel.mounts import FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, BinaryIO
 
+    from mydocker.image.comparison import Change
     from mydocker.image.layer import Entry
     from mydocker.ops.base import Op
 
@@ -62,10 +64,7 @@ def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
 
     before = _merged(layers)
     with Packer(f"{directory}/rootfs", out) as packer:
-        after = {entry.path: _signature(entry) for entry in packer.entries() if not files.is_whiteout(entry.info)}
-        directories = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
-        gone = [path for path in before if path not in after and os.path.dirname(path) in directories]
-        changed = {path for path, signature in after.items() if before.get(path) != signature}
+        changed, gone = _compare(before, packer.entries())
         for path in [*changed, *gone]:
             while path := os.path.dirname(path):
                 changed.add(path)
@@ -75,6 +74,28 @@ def changes(directory: str, layers: list[str], out: BinaryIO) -> list[str]:
         for path in sorted(gone):
             packer.whiteout(path)
     return packer.left_out
+
+
+def _compare(before: dict[str, tuple[Any, ...]], entries: Iterable[Entry]) -> tuple[set[str], list[str]]:
+    """Return (the paths that are new or look otherwise than before, those that are gone, each without its content)."""
+    after = {entry.path: _signature(entry) for entry in entries if not files.is_whiteout(entry.info)}
+    directories = {"", *(path for path, (mode, *_) in after.items() if stat.S_ISDIR(mode))}
+    gone = [path for path in before if path not in after and os.path.dirname(path) in directories]
+    return {path for path, signature in after.items() if before.get(path) != signature}, gone
+
+
+def differences(directory: str, layers: list[str]) -> list[Change]:
+    from mydocker.image import comparison, layer
+
+    before = _merged(layers)
+    root = os.open(f"{directory}/rootfs", files.DIR)
+    try:
+        entries = (each for each in layer.walk(root) if each.path in before or not comparison.is_made(each))
+        changed, gone = _compare(before, entries)
+    finally:
+        os.close(root)
+    kinds = {path: comparison.CHANGED if path in before else comparison.ADDED for path in changed}
+    return comparison.listed({**kinds, **dict.fromkeys(gone, comparison.DELETED)})
 
 
 def _merged(layers: list[str]) -> dict[str, tuple[Any, ...]]:

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
+    from mydocker.image.comparison import Change
     from mydocker.image.limits import Meter
     from mydocker.ops.base import Op
 
@@ -83,6 +84,14 @@ def root_ops(directory: str, layers: list[str], shared: bool = False) -> list[Op
 
 def view_ops(directory: str, layers: list[str]) -> list[Op]:
     return [*_indexes(layers), overlay.view(directory, _lowers(layers), more=_XINO)]
+
+
+def differences(directory: str, layers: list[str]) -> list[Change]:
+    from mydocker.image import comparison
+    from mydocker.image.erofs.layers import open_index
+    from mydocker.image.stack import Stack
+
+    return comparison.changes(f"{directory}/upper", Stack([open_index(place) for place, _ in places.stack(layers)]))
 
 
 upper = overlay.upper

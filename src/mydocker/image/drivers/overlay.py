@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from mydocker.image.comparison import Change
     from mydocker.ops.base import Op
     from mydocker.ops.rootfs import Mount
 
@@ -103,6 +104,13 @@ def view(directory: str, lowers: list[str], start: str = "", more: str = "") -> 
     flags = FLAGS["ro"] | FLAGS["nodev"] | FLAGS["nosuid"] | FLAGS["noexec"]
     options = _checked(f"{_stack([*lowers, f'{directory}/upper'])},{_PLAIN}{more and ','}{more}", lowers)
     return Mount("overlay", f"{directory}/rootfs", "overlay", flags, options, directory=start)
+
+
+def differences(directory: str, layers: list[str]) -> list[Change]:
+    from mydocker.image import comparison
+    from mydocker.image.stack import Directory, Stack
+
+    return comparison.changes(f"{directory}/upper", Stack([Directory(paths.layer(layer)) for layer in layers]))
 
 
 def upper(directory: str) -> str:

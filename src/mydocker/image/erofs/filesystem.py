@@ -16,7 +16,7 @@ import stat
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from mydocker.image.erofs.nodes import BLOCK, Node
+from mydocker.image.erofs.nodes import BLOCK, Node, is_whiteout
 from mydocker.kernel.files import OPAQUE
 
 if TYPE_CHECKING:
@@ -351,6 +351,24 @@ class Image:
     def has(self, path: str) -> bool:
         """True if there is a file of any type at a path; links on the way are not followed."""
         return bool(self._place(path))
+
+    def look(self, path: str) -> tuple[int, int, int] | None:
+        """Return (mode, uid, gid) of a file of any type; None if there is none."""
+        at = self._place(path)
+        if not at:
+            return None
+        node = self._node(at)
+        return node.mode, node.uid, node.gid
+
+    def is_removal(self, path: str) -> bool:
+        return is_whiteout(self._node(self._place(path)))
+
+    def is_opaque(self, path: str) -> bool:
+        return self._node(self._place(path)).opaque
+
+    def names(self, path: str) -> list[str]:
+        """List the directory at a path."""
+        return [os.fsdecode(name) for name, _ in self._entries(self._place(path))]
 
     def _place(self, path: str) -> int:
         at: int = self._root

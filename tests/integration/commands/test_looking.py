@@ -1,0 +1,147 @@
+"""rename, top, diff, and sizes: what a user asks of a container every day."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from machine import until
+from networks import address, network, rules
+
+SLEEPS = ("busybox", "sleep", "100")
+
+
+@pytest.fixture
+def net(mydocker, name):
+    with network(mydocker, f"n{name}") as made:
+        yield made
+
+
+class TestRename:
+    def test_everything_of_a_running_container_has_the_new_name(self, mydocker, machine, name, net):
+        new = f"{name}-new"
+        mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", "127.0.0.1::80", *SLEEPS)
+        mydocker.ok("run", "-d", "--name", f"{name}-other", "--net", net, *SLEEPS)
+        assert mydocker.ok("rename", name, f"/{new}") == ""
+        assert mydocker.ok("exec", f"{name}-other", "nslookup", new).count(address(mydocker, new, net))
+        assert mydocker("exec", f"{name}-other", "nslookup", name).rc != 0
+        assert mydocker.inspect(new, "Name") == f"/{new}"
+        assert rules(machine, f"container {new} ")
+        assert f"monitor of {new} " in machine.read(f"/proc/{mydocker.monitor(new)}/cmdline")
+        assert mydocker.ok("network", "check") == "everything is as recorded"
+        assert machine.run("ip", "netns", "exec", new, "true").rc == 0
+        assert not machine.exists(f"/run/netns/{name}")
+        assert not machine.exists(f"{machine.store}/run/{name}")
+        mydocker.fails("port", name)
+        mydocker.ok("stop", "-t", "0", new)  # its monitor removes the rules of the new name
+        assert not rules(machine, f"container {new} ")
+        assert not machine.exists(f"/run/netns/{new}")
+        mydocker.ok("rename", new, name)
+        mydocker.ok("start", name)
+
+    @pytest.mark.parametrize(("net", "bare"), [("none", False), ("host", False), ("bridge", False), ("none", True)])
+    def test_the_end_is_recorded_under_the_new_name(self, mydocker, machine, name, net, bare):
+        mydocker.ok("run", "-d", "--rm", "--name", name, "--net", net, *SLEEPS)
+        if bare:
+            monitor = mydocker.monitor(name)
+            until(lambda: machine.is_bare(monitor), "a bare monitor")
+        mydocker.ok("rename", name, f"{name}-new")
+        mydocker.detached("--name", name, *SLEEPS)  # the old name is free
+        mydocker.ok("kill", f"{name}-new")
+        until(lambda: f"{name}-new" not in mydocker.ok("ps", "-a", "--format", "{{.Names}}"), "its removal")
+        assert not machine.exists(f"/run/netns/{name}-new")
+        assert machine.exists(f"/run/netns/{name}")
+
+    def test_while_it_waits_for_a_restart(self, mydocker, name):
+        mydocker.detached("--name", name, "--restart", "always", "busybox", "false")
+        until(lambda: mydocker.state(name)["Restarting"], "a restart")
+        mydocker.ok("rename", name, f"{name}-new")
+        before = mydocker.inspect(f"{name}-new", "RestartCount")
+        until(lambda: mydocker.inspect(f"{name}-new", "RestartCount") > before, "another restart")
+        mydocker.ok("rm", "-f", f"{name}-new")
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("{name}", "{other}"), "is taken by container"),
+            (("{name}", "{name}"), "already has that name"),
+            (("{name}", "x y"), "invalid container name 'x y'"),
+            (("{name}", ""), "invalid container name ''"),
+            (("nope", "other"), "no such container: nope"),
+        ],
+    )
+    def test_is_refused(self, mydocker, name, words, says):
+        for each in (name, f"{name}-other"):
+            mydocker.ok("create", "--name", each, "busybox", "true")
+        mydocker._note(("--name", f"{name}-other"))
+        assert says in mydocker.fails(
+            "rename", *(word.format(name=name, other=f"{name}-other") for word in words), rc=1
+        )
+        assert set(mydocker.ok("ps", "-a", "--format", "{{.Names}}").split()) >= {name, f"{name}-other"}
+
+    def test_a_fault_leaves_the_old_name(self, mydocker, name, net):
+        """The first step is the change of the firewall's rules."""
+        mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", "127.0.0.1::80", *SLEEPS)
+        mydocker.fails("rename", name, f"{name}-new", rc=1, env={"MYDOCKER_FAULT": "1"})
+        mydocker.fails("port", f"{name}-new")
+        assert mydocker.ok("network", "check") == "everything is as recorded"
+
+
+class TestTop:
+    def test_columns_and_rows(self, mydocker, name):
+        mydocker.detached("--name", name, *SLEEPS)
+        mydocker.ok("exec", "-d", name, "sleep", "77")
+        heading, *rows = mydocker.ok("top", name).splitlines()
+        assert heading.split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+        assert heading.startswith("UID" + 17 * " " + "PID" + 17 * " " + "PPID")
+        assert [row.split(None, 7)[7] for row in rows] == ["sleep 100", "sleep 77"]
+        assert mydocker.ok("top", name, "-o", "pid,args").splitlines()[1] == f"{mydocker.pid(name):<20}sleep 100"
+
+    def test_with_the_hosts_processes(self, mydocker, name):
+        mydocker.detached("--name", name, "--pid", "host", *SLEEPS)
+        assert [row.split(None, 1)[1] for row in mydocker.ok("top", name, "ax", "-o", "pid,args").splitlines()[1:]] == [
+            "sleep 100"
+        ]
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("-o", "comm"), "no column PID"),
+            (("-o", "uid=PID"), "'uid=PID' is not allowed"),
+            (("-q",), "ps: "),
+        ],
+    )
+    def test_wrong_options(self, mydocker, name, words, says):
+        mydocker.detached("--name", name, *SLEEPS)
+        assert says in mydocker.fails("top", name, *words, rc=1)
+
+    def test_a_stopped_container(self, mydocker, name):
+        mydocker.ok("create", "--name", name, "busybox", "true")
+        assert "is not running" in mydocker.fails("top", name, rc=1)
+
+
+CHANGES = "mkdir /n; echo a >/n/f; rm /etc/passwd; chmod 700 /home; touch /etc/group; mkfifo /p; rm /bin/wget"
+
+
+class TestDiff:
+    def test_as_docker(self, mydocker, docker, name):
+        command = ("-v", "/data/x", "busybox", "sh", "-c", CHANGES)
+        mydocker.ok("run", "--name", name, *command)
+        docker.ok("run", "--name", "dd", *command)
+        assert mydocker.ok("diff", name).splitlines() == sorted(
+            docker.ok("diff", "dd").splitlines(), key=lambda row: row[2:]
+        )
+        size = ("inspect", "--size", "-f", "{{.SizeRw}} {{.SizeRootFs}}")
+        assert mydocker.ok(*size, name) == docker.ok(*size, "dd")
+        shown = ("ps", "-as", "--format", "{{.Size}}")
+        assert mydocker.ok(*shown, "--filter", f"name={name}") == docker.ok(*shown)
+
+    def test_nothing_for_what_a_start_makes(self, mydocker, name, make):
+        """docker has the files of an empty image in a layer of its own."""
+        mydocker.detached("--name", name, *SLEEPS)
+        assert mydocker.ok("diff", name) == ""
+        mydocker.ok("exec", name, "touch", "/x")
+        assert mydocker.ok("diff", name) == "A /x"
+
+    def test_no_such_container(self, mydocker):
+        assert re.search("no such container: nope", mydocker.fails("diff", "nope", rc=1))
