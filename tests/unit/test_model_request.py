@@ -17,17 +17,19 @@ from mydocker.model.options import request
 MIB = 1 << 20
 HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
 LISTS = (
-    "add_host cap_add cap_drop device dns dns_option dns_search env env_file expose label label_file log_opt mount "
+    "add_host blkio_weight_device cap_add cap_drop device device_cgroup_rule device_read_bps device_read_iops "
+    "device_write_bps device_write_iops dns dns_option dns_search env env_file expose label label_file log_opt mount "
     "network network_alias publish security_opt sysctl tmpfs ulimit volume"
 ).split()
 FLAGS = (
-    "detach disable_content_trust dry_run explain init interactive no_healthcheck privileged publish_all quiet "
-    "read_only rm sig_proxy tty"
+    "detach disable_content_trust dry_run explain init interactive no_healthcheck oom_kill_disable privileged "
+    "publish_all quiet read_only rm sig_proxy tty"
 ).split()
 TEXTS = (
-    "cgroupns cidfile cpu_shares cpus cpuset_cpus cpuset_mems entrypoint format hostname ip ipc isolation log_driver "
-    "mac_address memory memory_swap name oom_score_adj pid pids_limit platform pull restart runtime shm_size "
-    "stop_signal stop_timeout user userns uts volume_driver workdir"
+    "blkio_weight cgroup_parent cgroupns cidfile cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus "
+    "cpuset_cpus cpuset_mems entrypoint format hostname ip ipc isolation log_driver mac_address memory "
+    "memory_reservation memory_swap memory_swappiness name oom_score_adj pid pids_limit platform pull restart runtime "
+    "shm_size stop_signal stop_timeout user userns uts volume_driver workdir"
 ).split()
 
 
@@ -129,6 +131,23 @@ def test_create_has_fewer_options_than_run():
         ("pids_limit", "50", "pids_limit", 50),
         ("pids_limit", "4194304", "pids_limit", 4194304),
         ("pids_limit", "-1", "pids_limit", 0),
+        ("pids_limit", "-7", "pids_limit", 0),
+        ("cpu_period", "1000", "cpu_period", 1000),
+        ("cpu_quota", "-1", "cpu_quota", -1),
+        ("cpu_rt_runtime", "50000", "cpu_rt_runtime", 50000),
+        ("memory_reservation", "6m", "memory_reservation", 6 * MIB),
+        ("memory_swappiness", "0", "memory_swappiness", 0),
+        ("memory_swappiness", "-1", "memory_swappiness", -1),
+        ("oom_kill_disable", True, "oom_kill_disable", True),
+        ("blkio_weight", "0", "blkio_weight", 0),
+        ("blkio_weight_device", ["/dev/sda:10", "/dev/sdb:0"], "block_limits", [
+            {"kind": "weight", "path": "/dev/sda", "value": 10}, {"kind": "weight", "path": "/dev/sdb", "value": 0},
+        ]),
+        ("device_write_bps", ["/dev/sda:1kb"], "block_limits",
+         [{"kind": "write_bps", "path": "/dev/sda", "value": 1024}]),
+        ("device_read_iops", ["/dev/sda:7"], "block_limits", [{"kind": "read_iops", "path": "/dev/sda", "value": 7}]),
+        ("device_cgroup_rule", ["c 42:* rmw", "a *:* r"], "device_rules", ["c 42:* rmw", "a *:* r"]),
+        ("cgroup_parent", "/jobs/night", "cgroup_parent", "/jobs/night"),
         ("cap_add", ["sys_time", "all"], "cap_add", ["CAP_SYS_TIME", "ALL"]),
         ("cap_drop", ["CAP_KILL"], "cap_drop", ["CAP_KILL"]),
         ("security_opt", ["no-new-privileges"], "no_new_privileges", True),
@@ -199,6 +218,30 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"cpu_shares": "262145"}, "invalid CPU shares '262145'"),
         ({"pids_limit": "x"}, "invalid PIDs limit 'x'"),
         ({"pids_limit": "4194305"}, "invalid PIDs limit '4194305'"),
+        ({"cpu_period": "999"}, "CPU period '999' is out of range"),
+        ({"cpu_period": "1000001"}, "CPU period '1000001' is out of range"),
+        ({"cpu_quota": "999"}, "CPU quota '999' is too small"),
+        ({"cpu_quota": "1.5"}, "invalid CPU quota '1.5'"),
+        ({"cpus": "1", "cpu_period": "1000"}, "conflicting options: --cpus and --cpu-period"),
+        ({"cpus": "1", "cpu_quota": "1000"}, "conflicting options: --cpus and --cpu-quota"),
+        ({"cpu_rt_runtime": "-1"}, "are not negative"),
+        ({"cpu_rt_period": "5", "cpu_rt_runtime": "6"}, "runtime is longer than the real-time period"),
+        ({"memory_reservation": "5m"}, "the memory reservation is too small"),
+        ({"memory": "10m", "memory_reservation": "11m"}, "--memory is less than --memory-reservation"),
+        ({"memory_swappiness": "101"}, "invalid memory swappiness '101'"),
+        ({"blkio_weight": "9"}, "block I/O weight '9' is too small"),
+        ({"blkio_weight": "1001"}, "invalid block I/O weight '1001'"),
+        ({"blkio_weight_device": ["/dev/sda:9"]}, "invalid weight of a device '9'"),
+        ({"device_read_bps": ["sda:1m"]}, "invalid --device-read-bps 'sda:1m'"),
+        ({"device_read_bps": ["/dev/sda"]}, "invalid --device-read-bps '/dev/sda'"),
+        ({"device_read_bps": ["/dev/sda:x"]}, "invalid bytes a second 'x'"),
+        ({"device_write_iops": ["/dev/sda:1k"]}, "invalid operations a second '1k'"),
+        ({"device_cgroup_rule": ["c 42 r"]}, "invalid device cgroup rule 'c 42 r'"),
+        ({"device_cgroup_rule": ["x 1:1 r"]}, "invalid device cgroup rule 'x 1:1 r'"),
+        ({"device_cgroup_rule": ["c 1:1 "]}, "invalid device cgroup rule 'c 1:1 '"),
+        ({"device_cgroup_rule": ["c 1:-1 r"]}, "invalid device cgroup rule 'c 1:-1 r'"),
+        ({"cgroup_parent": "../x"}, "invalid cgroup parent '../x'"),
+        ({"cgroup_parent": "a//b"}, "invalid cgroup parent 'a//b'"),
         ({"oom_score_adj": "-1001"}, "invalid OOM score adjustment '-1001'"),
         ({"stop_timeout": "1000000001"}, "invalid stop timeout '1000000001'"),
         ({"stop_timeout": "-2"}, "invalid stop timeout '-2'"),

@@ -463,3 +463,37 @@ class TestHost:
         paths = {node["path"] for node in host.nodes([], privileged=True)}
         assert not {"/dev/null", "/dev/tty", "/dev/ptmx", "/dev/console"} & paths
         assert not any(path.startswith(("/dev/pts/", "/dev/shm/")) for path in paths)
+
+
+class TestBlockLimits:
+    BLOCKS = [
+        {"kind": "weight", "major": 8, "minor": 0, "value": 10},
+        {"kind": "read_bps", "major": 8, "minor": 16, "value": 1024},
+        {"kind": "read_bps", "major": 8, "minor": 0, "value": 0},
+        {"kind": "write_iops", "major": 8, "minor": 0, "value": 7},
+    ]
+
+    def test_are_in_the_lists_of_the_spec(self):
+        made = spec.resources(request.CreateRequest([], blkio_weight=300), HostFacts(), [], self.BLOCKS)
+        assert made["blockIO"] == {
+            "weight": 300,
+            "weightDevice": [{"major": 8, "minor": 0, "weight": 10}],
+            "throttleReadBpsDevice": [{"major": 8, "minor": 16, "rate": 1024}, {"major": 8, "minor": 0, "rate": 0}],
+            "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 7}],
+        }
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("c 42:* rmw", [{"allow": True, "type": "c", "access": "rmw", "major": 42}]),
+        ("b 8:1 r", [{"allow": True, "type": "b", "access": "r", "major": 8, "minor": 1}]),
+        ("a *:* rwm", [{"allow": True, "access": "rwm"}]),
+        # The kernel's own `a` would allow everything.
+        ("a 1:* rwm", [{"allow": True, "type": kind, "access": "rwm", "major": 1} for kind in "bc"]),
+        ("a *:* r", [{"allow": True, "type": kind, "access": "r"} for kind in "bc"]),
+    ],
+)
+def test_a_device_rule(text, rules):
+    made = spec.resources(request.CreateRequest([], device_rules=[text]), HostFacts(), [])
+    assert made["devices"][-len(rules) :] == rules

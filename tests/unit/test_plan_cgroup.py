@@ -18,6 +18,7 @@ from mydocker.ops.cgroup import (
     WriteCgroup,
 )
 from mydocker.ops.namespaces import Unshare
+from mydocker.ops.resources import ShareRealtime, WriteEither
 from mydocker.runtime import cgroup, limits
 
 TOP = "/sys/fs/cgroup"
@@ -272,3 +273,84 @@ class TestDeviceRules:
     def test_only_a_list_that_begins_by_denying_all_can_be_said(self, devices):
         with pytest.raises(HostError, match="deny after"):
             limits.device_rules(devices)
+
+
+BLOCK_IO = {
+    "weight": 300,
+    "weightDevice": [{"major": 8, "minor": 0, "weight": 10}],
+    "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}],
+    "throttleWriteIOPSDevice": [{"major": 8, "minor": 16, "rate": 0}],
+}
+RARE = {
+    "cpu": {"realtimePeriod": 100_000, "realtimeRuntime": 5_000, "quota": -1},
+    "memory": {"swappiness": 0, "disableOOMKiller": True},
+}
+
+
+class TestRareLimits:
+    def test_of_block_io_on_v1(self):
+        disks = Layout(1, {**SEPARATE.mounts, "blkio": f"{TOP}/blkio"}, [*NAMES, "blkio"])
+        at = f"{TOP}/blkio{PATH}"
+        assert host({"blockIO": BLOCK_IO}, disks)[2:] == [
+            WriteCgroup(f"{at}/blkio.throttle.read_bps_device", "8:0 1024"),
+            WriteCgroup(f"{at}/blkio.throttle.write_iops_device", "8:16 0"),
+            WriteEither([f"{at}/blkio.weight", f"{at}/blkio.bfq.weight"], ["300", "300"]),
+            WriteEither([f"{at}/blkio.weight_device", f"{at}/blkio.bfq.weight_device"], ["8:0 10", "8:0 10"]),
+        ]
+
+    def test_of_block_io_on_v2(self):
+        at = f"{TOP}{PATH}"
+        assert host({"blockIO": BLOCK_IO})[2:] == [
+            WriteCgroup(f"{at}/io.max", "8:0 rbps=1024"),
+            WriteCgroup(f"{at}/io.max", "8:16 wiops=max"),
+            WriteEither([f"{at}/io.bfq.weight", f"{at}/io.weight"], ["300", "2930"]),
+            WriteEither([f"{at}/io.bfq.weight", f"{at}/io.bfq.weight"], ["8:0 10", "8:0 10"]),
+        ]
+
+    @pytest.mark.parametrize(("weight", "converted"), [(10, "1"), (100, "910"), (1000, "10000")])
+    def test_a_weight_is_converted_as_runc_does(self, weight, converted):
+        [(_, (file, value))] = limits.weights({"blockIO": {"weight": weight}}, 2)
+        assert (file, value) == ("io.weight", converted)
+
+    def test_of_v1(self):
+        at = {file.rpartition("/")[2]: value for file, value in written(RARE, SEPARATE).items()}
+        assert at == {
+            "cpu.cfs_quota_us": "-1",
+            "memory.swappiness": "0",
+            "memory.oom_control": "1",
+            "cpu.rt_period_us": "100000",
+            "cpu.rt_runtime_us": "5000",
+        }
+        [share] = [op for op in host(RARE, SEPARATE) if isinstance(op, ShareRealtime)]
+        assert share == ShareRealtime([f"{TOP}/cpu/mydocker"], 5_000, 100_000)
+
+    @pytest.mark.parametrize(
+        "resources", [{key: {name: value}} for key, of in RARE.items() for name, value in of.items()]
+    )
+    def test_v2_does_not_have_those(self, resources):
+        if "quota" in resources.get("cpu", {}):
+            assert on_v2(**resources) == {"cpu.max": "max 100000"}
+            return
+        with pytest.raises(HostError, match="only cgroup v1 has this"):
+            host(resources)
+
+    @pytest.mark.parametrize("layout", [SEPARATE, BARE_V2])
+    def test_a_host_without_the_controller(self, layout):
+        with pytest.raises(HostError, match="needs the cgroup controller"):
+            host({"blockIO": {"weight": 300}}, layout)
+
+
+def test_real_time_is_passed_on_level_by_level(tmp_path):
+    """A cgroup above has what those in it have together; a second start of the same adds nothing."""
+
+    def level(path, runtime):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "cpu.rt_runtime_us").write_text(str(runtime))
+        (path / "cpu.rt_period_us").write_text("1000000")
+
+    for path, runtime in (("a", 70_000), ("a/other", 70_000), ("a/b", 0), ("a/b/one", 10_000), ("a/b/new", 0)):
+        level(tmp_path / path, runtime)
+    share = ShareRealtime([str(tmp_path / "a"), str(tmp_path / "a/b")], 5_000, 100_000)
+    for _ in range(2):
+        share.do(None)
+        assert [(tmp_path / path / "cpu.rt_runtime_us").read_text() for path in ("a", "a/b")] == ["130000", "60000"]

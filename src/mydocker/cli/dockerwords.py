@@ -39,26 +39,11 @@ COMMANDS: dict[tuple[str, ...], str] = {
 }
 
 _DETACH = "a foreground container is left by a signal; -d starts one in the background"
-_SHARES = "'--cpu-shares NUMBER'"
-_CPUS = "'--cpus NUMBER'"
 _HEALTH = "mydocker runs no health checks"
 _RUN = {
     "--attach": "without -d, all of its output is shown",
     "-a": "without -d, all of its output is shown",
-    "--blkio-weight": "",
-    "--blkio-weight-device": "",
-    "--cgroup-parent": f"cgroup_parent in {paths.CONFIG}",
-    "-c": _SHARES,
-    "--cpu-period": _CPUS,
-    "--cpu-quota": _CPUS,
-    "--cpu-rt-period": "",
-    "--cpu-rt-runtime": "",
     "--detach-keys": _DETACH,
-    "--device-cgroup-rule": "'--device PATH'",
-    "--device-read-bps": "",
-    "--device-read-iops": "",
-    "--device-write-bps": "",
-    "--device-write-iops": "",
     "--domainname": "'--hostname NAME.DOMAIN'",
     "--gpus": "'--device PATH'",
     "--group-add": "'--user USER:GROUP'",
@@ -71,9 +56,6 @@ _RUN = {
     "--kernel-memory": "'--memory SIZE'",
     "--link": "containers on one network find each other by name: 'mydocker network create NAME', '--network NAME'",
     "--link-local-ip": "",
-    "--memory-reservation": "'--memory SIZE'",
-    "--memory-swappiness": "'--memory-swap SIZE'",
-    "--oom-kill-disable": "'--oom-score-adj NUMBER'",
     "--storage-opt": "",
     "--volumes-from": "'--volume NAME:TARGET' for each of its volumes",
 }

@@ -20,8 +20,20 @@ _TEXTS, _MAP, _MAYBE = [str], {"": str}, type(None)
 _CAPABILITIES = {f"{kind}?": _TEXTS for kind in ("bounding", "permitted", "effective", "inheritable", "ambient")}
 _DEVICE = {"path": str, "type": str, "major": int, "minor": int, "fileMode?": int, "uid?": int, "gid?": int}
 _ACCESS = {"allow": bool, "access?": str, "type?": str, "major?": int, "minor?": int}
-_CPU = {"quota?": int, "period?": int, "shares?": int, "cpus?": str, "mems?": str}
-_RESOURCES = {"devices?": [_ACCESS], "memory?": {"limit?": int, "swap?": int}, "cpu?": _CPU, "pids?": {"limit?": int}}
+_CPU = {
+    "quota?": int, "period?": int, "shares?": int, "cpus?": str, "mems?": str, "realtimeRuntime?": int,
+    "realtimePeriod?": int,
+}  # fmt: skip
+_MEMORY = {"limit?": int, "swap?": int, "reservation?": int, "swappiness?": int, "disableOOMKiller?": bool}
+_RATE = {"major": int, "minor": int, "rate": int}
+_BLOCK_IO = {
+    "weight?": int,
+    "weightDevice?": [{"major": int, "minor": int, "weight": int}],
+    **{f"throttle{kind}Device?": [_RATE] for kind in ("ReadBps", "WriteBps", "ReadIOPS", "WriteIOPS")},
+}
+_RESOURCES = {
+    "devices?": [_ACCESS], "memory?": _MEMORY, "cpu?": _CPU, "pids?": {"limit?": int}, "blockIO?": _BLOCK_IO,
+}  # fmt: skip
 _ARGUMENT = {"index": int, "value": int, "valueTwo?": int, "op": str}
 _CALLS = {"names": _TEXTS, "action": str, "args?": [_ARGUMENT], "errnoRet?": int}
 _SECCOMP = {
@@ -61,7 +73,10 @@ _MOUNT = {
 }  # fmt: skip
 _REQUEST = {  # request.from_json() looks at the fields themselves
     **{f"{key}?": _TEXTS for key in ("words", "command", "env", "exposed_ports", "published", "dns", "dns_search")},
-    **{f"{key}?": _TEXTS for key in ("dns_options", "extra_hosts", "cap_add", "cap_drop", "security_opt")},
+    **{
+        f"{key}?": _TEXTS
+        for key in ("dns_options", "extra_hosts", "cap_add", "cap_drop", "security_opt", "device_rules")
+    },
     "entrypoint?": (_TEXTS, _MAYBE),
     "stop_timeout?": (int, _MAYBE),
     **{f"{key}?": _MAP for key in ("labels", "sysctls", "log_options", "anyway")},
@@ -69,6 +84,7 @@ _REQUEST = {  # request.from_json() looks at the fields themselves
     "networks?": [{"network": str, "aliases?": _TEXTS, "": (str, _TEXTS)}],
     "mounts?": [_MOUNT],
     "devices?": [{"source": str, "target": str, "access": str}],
+    "block_limits?": [{"kind": str, "path": str, "value": int}],
 }
 
 

@@ -168,7 +168,8 @@ def draft_of(
             )
     nodes = host.nodes(request.devices, request.privileged)
     directory, parent = paths.container(container_id), settings["cgroup_parent"]
-    bundle = spec.build(request, container_id, directory, facts, sources, nodes, shared, parent)
+    blocks = host.block_devices(request.block_limits) if request.block_limits else ()
+    bundle = spec.build(request, container_id, directory, facts, sources, nodes, shared, parent, blocks)
     bundle["annotations"].update(
         {
             DRIVER: driver.name,
@@ -177,7 +178,18 @@ def draft_of(
         }
     )
     limits.files(bundle["linux"]["resources"], cgroups.layout())  # raises now for a limit that this machine can't set
+    if limits.are_rare(bundle["linux"]["resources"]):
+        notes += _check_rare(request, bundle["linux"]["resources"])
     return Draft(container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes)
+
+
+def _check_rare(request: CreateRequest, resources: dict[str, Any]) -> list[str]:
+    """Check limits that not every kernel has. Returns warnings. Raises HostError."""
+    from mydocker.engine import cgroup_support
+    from mydocker.model.options.resources import warnings
+
+    cgroup_support.check(resources, cgroups.layout())
+    return warnings(request)
 
 
 def _busybox_note(request: CreateRequest) -> list[str]:

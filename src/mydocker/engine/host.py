@@ -12,8 +12,9 @@ from mydocker.model.options import units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mydocker.model.host import Node
+    from mydocker.model.host import BlockDevice, Node
     from mydocker.model.options.mounts import Device
+    from mydocker.model.options.resources import BlockLimit
 
 # The rows of /proc/PID/limits, in their order; "as" is not a ulimit of docker's.
 _LIMITS = "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime"
@@ -105,6 +106,33 @@ def nodes(devices: list[Device], privileged: bool = False) -> list[Node]:
             raise HostError(f"'{source}' is not a device", "--device takes a device node or a directory of them")
         result += more
     return list({node["path"]: node for node in result}.values())
+
+
+def block_devices(limits: list[BlockLimit]) -> list[BlockDevice]:
+    """Return the numbers of the disks that limits name. Raises HostError for what the kernel does not limit."""
+    result: list[BlockDevice] = []
+    for limit in limits:
+        path = limit["path"]
+        try:
+            about = os.stat(path)
+        except OSError as error:
+            raise HostError(f"device '{path}': {os.strerror(error.errno or 0)}", "see 'lsblk'") from None
+        if not stat.S_ISBLK(about.st_mode):
+            raise HostError(f"'{path}' is not a block device", "see 'lsblk'")
+        major, minor = os.major(about.st_rdev), os.minor(about.st_rdev)
+        sysfs = f"/sys/dev/block/{major}:{minor}"
+        if os.path.exists(f"{sysfs}/partition"):
+            raise HostError(f"'{path}' is a partition: only a whole disk can be limited", "see 'lsblk'")
+        if limit["kind"] == "weight" and limit["value"] and not _has_weights(sysfs):
+            hint = f"'echo bfq > /sys/block/{os.path.basename(path)}/queue/scheduler', if the kernel has it"
+            raise HostError(f"'{path}' has no weights: its I/O scheduler is not bfq", hint)
+        result.append({"kind": limit["kind"], "major": major, "minor": minor, "value": limit["value"]})
+    return result
+
+
+def _has_weights(sysfs: str) -> bool:
+    scheduler = _read(f"{sysfs}/queue/scheduler")
+    return "[bfq]" in scheduler or "[cfq]" in scheduler
 
 
 def _below(directory: str, target: str, access: str) -> list[Node]:

@@ -32,6 +32,10 @@ class Layout:
         return sorted(set(self.mounts.values()))
 
 
+OWN_PARENTS = (
+    "mydocker",
+    "containers",
+)  # model.oci.spec.cgroup_parent() ends with one of them, unless a user says where
 _known: list[Layout] = []
 
 
@@ -117,7 +121,8 @@ def make(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Kill the processes in the cgroup, then remove it and, if no other container is there, its parent."""
+    """Kill the processes in the cgroup, then remove it and, if no other container is there, its parent. Only one that
+    is mydocker's own: another that a user has made may have limits, which later containers must not lose."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -130,8 +135,11 @@ def remove(path: str) -> None:
                 raise
         _empty(path)
         time.sleep(0.001)
+    parent = os.path.dirname(path)
+    if os.path.basename(parent) not in OWN_PARENTS:
+        return
     try:
-        os.rmdir(os.path.dirname(path))
+        os.rmdir(parent)
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
             raise

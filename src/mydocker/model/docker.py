@@ -171,17 +171,17 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         "CpuShares": request.cpu_shares,
         "Memory": request.memory,
         "NanoCpus": request.nano_cpus,
-        "CgroupParent": "",
-        "BlkioWeight": 0,
-        "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": None,
-        "BlkioDeviceWriteBps": None,
-        "BlkioDeviceReadIOps": None,
-        "BlkioDeviceWriteIOps": None,
-        "CpuPeriod": 0,
-        "CpuQuota": 0,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
+        "CgroupParent": request.cgroup_parent,
+        "BlkioWeight": request.blkio_weight,
+        "BlkioWeightDevice": _block_limits(request, "weight") or [],
+        "BlkioDeviceReadBps": _block_limits(request, "read_bps"),
+        "BlkioDeviceWriteBps": _block_limits(request, "write_bps"),
+        "BlkioDeviceReadIOps": _block_limits(request, "read_iops"),
+        "BlkioDeviceWriteIOps": _block_limits(request, "write_iops"),
+        "CpuPeriod": request.cpu_period,
+        "CpuQuota": request.cpu_quota,
+        "CpuRealtimePeriod": request.cpu_rt_period,
+        "CpuRealtimeRuntime": request.cpu_rt_runtime,
         "CpusetCpus": request.cpuset_cpus,
         "CpusetMems": request.cpuset_mems,
         "Devices": [
@@ -192,14 +192,14 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
             }
             for device in request.devices
         ],
-        "DeviceCgroupRules": None,
+        "DeviceCgroupRules": request.device_rules or None,
         "DeviceRequests": None,
         "KernelMemory": 0,
         "KernelMemoryTCP": 0,
-        "MemoryReservation": 0,
+        "MemoryReservation": request.memory_reservation,
         "MemorySwap": spec["linux"]["resources"].get("memory", {}).get("swap", request.memory_swap),
-        "MemorySwappiness": None,
-        "OomKillDisable": False,
+        "MemorySwappiness": None if request.memory_swappiness < 0 else request.memory_swappiness,
+        "OomKillDisable": request.oom_kill_disable,
         "PidsLimit": request.pids_limit or None,
         "Ulimits": [{"Name": limit["name"], "Hard": limit["hard"], "Soft": limit["soft"]} for limit in request.ulimits]
         or None,
@@ -220,6 +220,12 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
     if request.init:
         shown["Init"] = True
     return shown
+
+
+def _block_limits(request: CreateRequest, kind: str) -> list[Json] | None:
+    """Return docker's list of limits of one kind; None if there are none."""
+    key = "Weight" if kind == "weight" else "Rate"
+    return [{"Path": each["path"], key: each["value"]} for each in request.block_limits if each["kind"] == kind] or None
 
 
 def _config(record: Container, request: CreateRequest, spec: Json) -> Json:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
         gid: int
         access: str
 
+    class BlockDevice(TypedDict):
+        """A limit on a block device. kind, value: as in options.resources.BlockLimit."""
+
+        kind: str
+        major: int
+        minor: int
+        value: int
+
 
 @record
 class HostFacts:

@@ -40,7 +40,11 @@ def _plan_v1(
     host: list[Op] = [MakeCgroups(directories)]
     if "cpuset" in layout.mounts:
         host.append(FillCpuset(layout.mounts["cpuset"] + path))
+    if (resources.get("cpu") or {}).get("realtimeRuntime"):
+        host.append(_share_realtime(layout.mounts["cpu"], path, resources["cpu"]))
     host += [WriteCgroup(f"{layout.mounts[controller]}{path}/{file}", value) for controller, file, value in values]
+    if "blockIO" in resources:
+        host += _weights(layout.mounts["blkio"] + path, resources, layout)
     if resources.get("devices"):
         host.append(AllowDevices(layout.mounts["devices"] + path, limits.device_rules(resources["devices"])))
     unified = clone_cgroup(path, layout)
@@ -64,9 +68,27 @@ def _plan_v2(
     if usable:
         host.append(EnableControllers(above, usable))
     host += [WriteCgroup(f"{directory}/{file}", value) for _, file, value in values]
+    if "blockIO" in resources:
+        host += _weights(directory, resources, layout)
     if resources.get("devices"):
         host.append(FilterDevices(directory, resources["devices"]))
     return host, [_own_view()]
+
+
+def _weights(directory: str, resources: dict[str, Any], layout: Layout) -> list[Op]:
+    from mydocker.ops.resources import WriteEither
+
+    return [
+        WriteEither([f"{directory}/{file}" for file, _ in both], [value for _, value in both])
+        for both in limits.weights(resources, layout.version)
+    ]
+
+
+def _share_realtime(mount: str, path: str, cpu: dict[str, Any]) -> Op:
+    from mydocker.ops.resources import ShareRealtime
+
+    above = [mount + path[:at] for at in range(1, len(path)) if path[at] == "/"]
+    return ShareRealtime(above, cpu["realtimeRuntime"], cpu.get("realtimePeriod") or limits.REALTIME_PERIOD)
 
 
 def clone_cgroup(path: str, layout: Layout) -> str:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
     from mydocker.kernel.cgroups import Layout
 
+REALTIME_PERIOD = 1_000_000  # µs, the kernel's default
 _HINT = "this host's kernel or cgroup set-up does not offer it; leave the limit out"
 
 
 def files(resources: dict[str, Any], layout: Layout) -> list[tuple[str, str, str]]:
-    """List (controller, file, value) for each limit, in the order in which they are set.
+    """List (controller, file, value) for each limit, in the order in which they are set; weights() for the others.
 
     Raises HostError for a limit whose controller the host lacks, and for device rules that can't be enforced.
     """
@@ -32,7 +33,9 @@ def files(resources: dict[str, Any], layout: Layout) -> list[tuple[str, str, str
     else:
         raise HostError("no cgroup file system is mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
     limits = [(controller, file, str(value)) for controller, file, value in rows if value]
-    for controller, file, _ in limits:
+    if "blockIO" in resources:
+        limits += _rates(resources["blockIO"], layout.version)
+    for controller, file, _ in [*limits, *_weights_of(resources, layout.version)]:
         if controller not in controllers:
             raise HostError(f"the limit {file} needs the cgroup controller '{controller}'", _HINT)
     return limits
@@ -49,6 +52,10 @@ def _v1(resources: dict[str, Any], layout: Layout) -> list[tuple[str, str, Any]]
         ("memory", "memory.limit_in_bytes", memory.get("limit")),
         ("memory", "memory.soft_limit_in_bytes", memory.get("reservation")),
         ("memory", "memory.memsw.limit_in_bytes", _swap(memory, layout)),
+        ("memory", "memory.swappiness", _given(memory.get("swappiness"))),
+        ("memory", "memory.oom_control", 1 if memory.get("disableOOMKiller") else None),
+        ("cpu", "cpu.rt_period_us", cpu.get("realtimePeriod")),
+        ("cpu", "cpu.rt_runtime_us", cpu.get("realtimeRuntime")),
         ("pids", "pids.max", _or_max(pids.get("limit"))),
     ]
 
@@ -63,6 +70,7 @@ def _swap(memory: dict[str, Any], layout: Layout) -> int | None:
 
 def _v2(resources: dict[str, Any]) -> list[tuple[str, str, Any]]:
     memory, cpu, pids = (resources.get(key) or {} for key in ("memory", "cpu", "pids"))
+    _refuse_v1(memory, cpu)
     swap, limit = memory.get("swap"), memory.get("limit")
     if swap and swap > 0 and not 0 < (limit or 0) <= swap:
         raise HostError("the limit of memory and swap together is less than that of memory", "give it at least as much")
@@ -78,6 +86,78 @@ def _v2(resources: dict[str, Any]) -> list[tuple[str, str, Any]]:
         ("memory", "memory.swap.max", str(_or_max(swap if swap < 0 else swap - (limit or 0))) if swap else None),
         ("pids", "pids.max", _or_max(pids.get("limit"))),
     ]
+
+
+def _refuse_v1(memory: dict[str, Any], cpu: dict[str, Any]) -> None:
+    for value, option in (
+        (memory.get("swappiness") is not None, "--memory-swappiness"),
+        (memory.get("disableOOMKiller"), "--oom-kill-disable"),
+        (cpu.get("realtimeRuntime") or cpu.get("realtimePeriod"), "--cpu-rt-period and --cpu-rt-runtime"),
+    ):
+        if value:
+            raise HostError(f"{option}: only cgroup v1 has this, and this host has v2", "leave it out")
+
+
+_RATES = {  # the spec's list -> the file of v1, the key in v2's io.max
+    "throttleReadBpsDevice": ("blkio.throttle.read_bps_device", "rbps"),
+    "throttleWriteBpsDevice": ("blkio.throttle.write_bps_device", "wbps"),
+    "throttleReadIOPSDevice": ("blkio.throttle.read_iops_device", "riops"),
+    "throttleWriteIOPSDevice": ("blkio.throttle.write_iops_device", "wiops"),
+}
+
+
+def _rates(block_io: dict[str, Any], version: int) -> list[tuple[str, str, str]]:
+    """A rate of 0 is none."""
+    rows = []
+    for key, (file, word) in _RATES.items():
+        for each in block_io.get(key) or []:
+            device, rate = f"{each['major']}:{each['minor']}", each["rate"]
+            if version == 2:
+                rows.append(("io", "io.max", f"{device} {word}={rate or 'max'}"))
+            else:
+                rows.append(("blkio", file, f"{device} {rate}"))
+    return rows
+
+
+def _weights_of(resources: dict[str, Any], version: int) -> list[tuple[str, str, str]]:
+    return [("io" if version == 2 else "blkio", *first) for first, _ in weights(resources, version)]
+
+
+def weights(resources: dict[str, Any], version: int) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """List the weights of block I/O as two (file, value): the second if the kernel does not have the first file.
+
+    v1: the file of cfq (before Linux 5.0), or bfq's. v2: bfq's, or io.weight, converted as runc does."""
+    rows = []
+    block_io = resources.get("blockIO") or {}
+    weight = block_io.get("weight")
+    if weight and version == 2:
+        rows.append((("io.bfq.weight", str(weight)), ("io.weight", str(1 + (weight - 10) * 9999 // 990))))
+    elif weight:
+        rows.append((("blkio.weight", str(weight)), ("blkio.bfq.weight", str(weight))))
+    for each in block_io.get("weightDevice") or []:
+        value = f"{each['major']}:{each['minor']} {each['weight']}"
+        if version == 2:
+            rows.append((("io.bfq.weight", value),) * 2)
+        else:
+            rows.append((("blkio.weight_device", value), ("blkio.bfq.weight_device", value)))
+    return rows
+
+
+def are_rare(resources: dict[str, Any]) -> bool:
+    """True if there are limits whose files not every kernel has."""
+    memory, cpu = resources.get("memory") or {}, resources.get("cpu") or {}
+    return bool(
+        "blockIO" in resources
+        or "realtimeRuntime" in cpu
+        or "realtimePeriod" in cpu
+        or "swappiness" in memory
+        or "disableOOMKiller" in memory
+    )
+
+
+def _given(value: int | None) -> str | None:
+    """Write 0, too."""
+    return None if value is None else str(value)
 
 
 def _or_max(value: int | None) -> int | str | None:

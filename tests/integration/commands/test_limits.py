@@ -23,6 +23,9 @@ import pytest
         (["--cpuset-mems", "0"], "cpuset.mems", "cpuset.mems", ["0"]),
         (["--pids-limit", "17"], "pids.max", "pids.max", ["17"]),
         (["--pids-limit", "-1"], "pids.max", "pids.max", ["max"]),
+        (["--cpu-quota", "25000"], "cpu.cfs_quota_us", "cpu.max", ["25000", "25000 100000"]),
+        (["-c", "512"], "cpu.shares", "cpu.weight", ["512", "59"]),
+        (["--memory-reservation", "64m"], "memory.soft_limit_in_bytes", "memory.low", [str(64 * 2**20)]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -76,9 +79,65 @@ def test_the_container_sees_its_own_part_of_the_cgroups(machine, mydocker, scrip
         ["--cpuset-cpus", "0-"],
         ["--cpuset-mems", "77"],
         ["--pids-limit", "x"],
+        ["--cpu-rt-runtime", "1000000"],
+        ["--device-read-bps", "/dev/null:1mb"],
+        ["--device-read-bps", "/dev/not-there:1mb"],
     ],
     ids=" ".join,
 )
 def test_one_that_the_kernel_cannot_give_is_an_error_before_the_start(mydocker, options):
     mydocker.fails("run", "--rm", *options, "busybox", "touch", "/proc/1/never")
     assert mydocker.ok("ps", "-aq") == ""
+
+
+@pytest.fixture
+def v1(machine):
+    if machine.exists("/sys/fs/cgroup/cgroup.controllers"):
+        pytest.skip("needs cgroup v1")
+
+
+@pytest.mark.parametrize(
+    ("options", "file", "begins"),
+    [
+        (["--cpu-period", "50000"], "cpu.cfs_period_us", "50000"),
+        (["--memory-swappiness", "0"], "memory.swappiness", "0"),
+        (["--oom-kill-disable", "-m", "64m"], "memory.oom_control", "oom_kill_disable 1"),
+        (["--blkio-weight", "300"], "blkio.bfq.weight", "300"),
+        (["--device-read-bps", "DISK:1mb"], "blkio.throttle.read_bps_device", "N 1048576"),
+        (["--device-write-iops", "DISK:20"], "blkio.throttle.write_iops_device", "N 20"),
+        (["--device-cgroup-rule", "c 42:* rmw"], "devices.list", "c *:* m\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_rare_ones_on_v1(v1, machine, mydocker, options, file, begins):
+    disks = machine.shell("for d in /sys/block/*; do [ -e $d/device ] && echo ${d##*/} $(cat $d/dev); done").lines
+    if "DISK" in options[1] and not disks:
+        pytest.skip("needs a disk")
+    name, number = (disks or ["none 0:0"])[0].split()
+    if (
+        "blkio.bfq" in file
+        and "bfq" not in machine.shell("cat /sys/fs/cgroup/blkio/*/blkio.bfq.weight && echo bfq").stdout
+    ):
+        pytest.skip("needs a kernel with bfq")
+    options = [word.replace("DISK", f"/dev/{name}") for word in options]
+    made = mydocker.detached(*options, "busybox", "top", "-b")
+    assert mydocker.cgroup(made, file, file).startswith(begins.replace("N", number))
+    if file == "devices.list":
+        assert "c 42:* rwm" in mydocker.cgroup(made, file, file)
+
+
+def test_a_cgroup_that_the_user_has_made_stays(machine, mydocker, name):
+    """It may have limits, which later containers must not lose."""
+    hierarchies = machine.shell(
+        "ls -d /sys/fs/cgroup/*/tasks /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs"
+    )
+    tops = sorted({line.rpartition("/")[0] for line in hierarchies.lines})
+    made = [f"{top}/test-{name}" for top in tops]
+    machine.run("mkdir", *made)
+    try:
+        mydocker.detached("--cgroup-parent", f"test-{name}", "--name", name, "busybox", "top", "-b")
+        assert f"/test-{name}/" in machine.read(f"/proc/{mydocker.pid(name)}/cgroup")
+        mydocker.ok("rm", "-f", name)
+        assert machine.run("ls", "-d", *made).rc == 0
+    finally:
+        machine.run("rmdir", *made)

@@ -88,9 +88,30 @@ def run(
     memory_swap: Optional[str] = text(
         "SIZE", "Limit of memory plus swap; -1 for no limit", "--memory-swap", panel=_RESOURCES
     ),
+    memory_reservation: Optional[str] = text(
+        "SIZE", "Soft limit: memory above it is reclaimed first", "--memory-reservation", panel=_RESOURCES
+    ),
+    memory_swappiness: Optional[str] = text(
+        "NUMBER", "Tendency to swap, 0 to 100; cgroup v1 only", "--memory-swappiness", panel=_RESOURCES
+    ),
+    oom_kill_disable: bool = flag(
+        "Let processes wait for memory instead of killing one; cgroup v1 only", "--oom-kill-disable", panel=_RESOURCES
+    ),
     cpus: Optional[str] = text("NUMBER", "Number of CPUs, such as 1.5", "--cpus", panel=_RESOURCES),
     cpu_shares: Optional[str] = text(
-        "NUMBER", "Relative CPU weight (1024)", "--cpu-shares", "--cpushare", panel=_RESOURCES
+        "NUMBER", "Relative CPU weight (1024)", "-c", "--cpu-shares", "--cpushare", panel=_RESOURCES
+    ),
+    cpu_period: Optional[str] = text(
+        "MICROSECONDS", "Period of the CPU quota (100000)", "--cpu-period", panel=_RESOURCES
+    ),
+    cpu_quota: Optional[str] = text(
+        "MICROSECONDS", "CPU time in each period; -1 for no limit", "--cpu-quota", panel=_RESOURCES
+    ),
+    cpu_rt_period: Optional[str] = text(
+        "MICROSECONDS", "Period of the real-time runtime; cgroup v1 only", "--cpu-rt-period", panel=_RESOURCES
+    ),
+    cpu_rt_runtime: Optional[str] = text(
+        "MICROSECONDS", "Real-time CPU time in each period; cgroup v1 only", "--cpu-rt-runtime", panel=_RESOURCES
     ),
     cpuset_cpus: Optional[str] = text(
         "CPUS", "CPUs that may be used, such as 0-2,4", "--cpuset-cpus", "--cpuset", panel=_RESOURCES
@@ -99,6 +120,27 @@ def run(
         "NODES", "Memory nodes that may be used, such as 0,1", "--cpuset-mems", panel=_RESOURCES
     ),
     pids_limit: Optional[str] = text("NUMBER", "Limit of processes; -1 for no limit", "--pids-limit", panel=_RESOURCES),
+    blkio_weight: Optional[str] = text(
+        "NUMBER", "Relative weight of block I/O, 10 to 1000", "--blkio-weight", panel=_RESOURCES
+    ),
+    blkio_weight_device: List[str] = many(
+        "DEVICE:NUMBER", "The same for one disk, such as /dev/sda:300", "--blkio-weight-device", panel=_RESOURCES
+    ),
+    device_read_bps: List[str] = many(
+        "DEVICE:SIZE", "Limit of bytes read a second, such as /dev/sda:1mb", "--device-read-bps", panel=_RESOURCES
+    ),
+    device_read_iops: List[str] = many(
+        "DEVICE:NUMBER", "Limit of reads a second", "--device-read-iops", panel=_RESOURCES
+    ),
+    device_write_bps: List[str] = many(
+        "DEVICE:SIZE", "Limit of bytes written a second", "--device-write-bps", panel=_RESOURCES
+    ),
+    device_write_iops: List[str] = many(
+        "DEVICE:NUMBER", "Limit of writes a second", "--device-write-iops", panel=_RESOURCES
+    ),
+    cgroup_parent: Optional[str] = text(
+        "CGROUP", "Cgroup or slice in which the container's is made", "--cgroup-parent", panel=_RESOURCES
+    ),
     ulimit: List[str] = many(
         "NAME=SOFT[:HARD]", "Set a resource limit, such as nofile=1024", "--ulimit", panel=_RESOURCES
     ),
@@ -115,6 +157,9 @@ def run(
     cap_add: List[str] = many("CAPABILITY", "Add a capability", "--cap-add", panel=_ISOLATION),
     cap_drop: List[str] = many("CAPABILITY", "Drop a capability", "--cap-drop", panel=_ISOLATION),
     device: List[str] = many("PATH[:TARGET[:rwm]]", "Add a device of the host", "--device", panel=_ISOLATION),
+    device_cgroup_rule: List[str] = many(
+        "RULE", "Allow devices that may come later, such as 'c 189:* rmw'", "--device-cgroup-rule", panel=_ISOLATION
+    ),
     security_opt: List[str] = many(
         "OPTION", "no-new-privileges or seccomp=unconfined", "--security-opt", panel=_ISOLATION
     ),

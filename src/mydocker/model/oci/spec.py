@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from mydocker.model.host import HostFacts, Node
+    from mydocker.model.host import BlockDevice, HostFacts, Node
     from mydocker.model.options.mounts import Mount
     from mydocker.model.options.request import CreateRequest
 
@@ -26,6 +26,15 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534  # the user of a process until the name of its user is resolved
 _CPU_PERIOD = 100_000  # µs, the kernel's default
 _RLIM_INFINITY = 2**64 - 1  # OCI's limits are unsigned
+
+# A kind of options.resources -> the list in linux.resources.blockIO.
+_BLOCK_IO = {
+    "weight": "weightDevice",
+    "read_bps": "throttleReadBpsDevice",
+    "write_bps": "throttleWriteBpsDevice",
+    "read_iops": "throttleReadIOPSDevice",
+    "write_iops": "throttleWriteIOPSDevice",
+}
 
 # moby's daemon/pkg/oci/defaults.go. HostFacts.masked adds the thermal counters of the machine.
 MASKED = [
@@ -102,10 +111,11 @@ def build(
     nodes: Iterable[Node] = (),
     shared: tuple[str, str, str] | None = None,
     parent: str = "",
+    blocks: Iterable[BlockDevice] = (),
 ) -> Json:
-    """Return config.json. request: a complete() one. directory: the container's. volumes: name -> path. nodes: from
-    host.nodes(). shared: name, host name and directory of the container whose network it shares, and whose /etc/hosts,
-    /etc/hostname and /etc/resolv.conf. parent: config.yaml's cgroup_parent.
+    """Return config.json. request: a complete() one. directory: the container's. volumes: name -> path. nodes, blocks:
+    from host.nodes(), host.block_devices(). shared: name, host name and directory of the container whose network it
+    shares, and whose /etc/hosts, /etc/hostname and /etc/resolv.conf. parent: config.yaml's cgroup_parent.
 
     Raises InvalidArgument for capabilities that mydocker does not have, and for an invalid seccomp profile.
     """
@@ -122,8 +132,8 @@ def build(
         "annotations": {},
         "linux": {
             "namespaces": _namespaces(request, name),
-            "cgroupsPath": f"{cgroup_parent(host.systemd, parent)}/{container_id}",
-            "resources": _resources(request, host, nodes),
+            "cgroupsPath": f"{cgroup_parent(host.systemd, request.cgroup_parent or parent)}/{container_id}",
+            "resources": resources(request, host, nodes, blocks),
             "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
             "sysctl": _sysctls(request),
             "maskedPaths": [] if request.privileged else MASKED + host.masked,
@@ -271,27 +281,57 @@ def _namespaces(request: CreateRequest, sharer: str) -> list[Json]:
     return namespaces
 
 
-def _resources(request: CreateRequest, host: HostFacts, nodes: list[Node]) -> Json:
+def resources(request: CreateRequest, host: HostFacts, nodes: list[Node], blocks: Iterable[BlockDevice] = ()) -> Json:
+    """Return linux.resources."""
     resources: Json = {"devices": _device_rules(request, nodes)}
+    memory: Json = {}
     if request.memory:
-        resources["memory"] = {"limit": request.memory}
+        memory["limit"] = request.memory
         if host.swap:  # docker's default is as much swap as memory
-            resources["memory"]["swap"] = request.memory_swap or 2 * request.memory
+            memory["swap"] = request.memory_swap or 2 * request.memory
+    if request.memory_reservation:
+        memory["reservation"] = request.memory_reservation
+    if request.memory_swappiness >= 0:
+        memory["swappiness"] = request.memory_swappiness
+    if request.oom_kill_disable:
+        memory["disableOOMKiller"] = True
     cpu: Json = {}
     if request.cpu_shares:
         cpu["shares"] = request.cpu_shares
     if request.nano_cpus:
         cpu["quota"] = request.nano_cpus * _CPU_PERIOD // 10**9
         cpu["period"] = _CPU_PERIOD
+    for key, value in (
+        ("quota", request.cpu_quota),
+        ("period", request.cpu_period),
+        ("realtimeRuntime", request.cpu_rt_runtime),
+        ("realtimePeriod", request.cpu_rt_period),
+    ):
+        if value:
+            cpu[key] = value
     if request.cpuset_cpus:
         cpu["cpus"] = request.cpuset_cpus
     if request.cpuset_mems:
         cpu["mems"] = request.cpuset_mems
+    if memory:
+        resources["memory"] = memory
     if cpu:
         resources["cpu"] = cpu
     if request.pids_limit:
         resources["pids"] = {"limit": request.pids_limit}
+    if request.blkio_weight or blocks:
+        resources["blockIO"] = _block_io(request.blkio_weight, blocks)
     return resources
+
+
+def _block_io(weight: int, blocks: Iterable[BlockDevice]) -> Json:
+    shown: Json = {"weight": weight} if weight else {}
+    for block in blocks:
+        value = {"weight" if block["kind"] == "weight" else "rate": block["value"]}
+        shown.setdefault(_BLOCK_IO[block["kind"]], []).append(
+            {"major": block["major"], "minor": block["minor"], **value}
+        )
+    return shown
 
 
 def _device_rules(request: CreateRequest, nodes: list[Node]) -> list[Json]:
@@ -306,7 +346,18 @@ def _device_rules(request: CreateRequest, nodes: list[Node]) -> list[Json]:
         if minor is not None:
             rule["minor"] = minor
         rules.append(rule)
-    return rules
+    return rules + [rule for text in request.device_rules for rule in _typed_rules(text)]
+
+
+def _typed_rules(text: str) -> list[Json]:
+    """Translate --device-cgroup-rule. `a` with a number or without an access is two rules: the kernel's own `a` ignores
+    both, and would allow everything."""
+    kind, numbers, access = text.split(" ")
+    if text.startswith("a *:* ") and set(access) == set("rwm"):
+        return [{"allow": True, "access": "rwm"}]
+    pairs = zip(("major", "minor"), numbers.split(":"))
+    given = {key: int(value) for key, value in pairs if value != "*"}
+    return [{"allow": True, "type": each, "access": access, **given} for each in ("bc" if kind == "a" else kind)]
 
 
 def _sysctls(request: CreateRequest) -> dict[str, str]:

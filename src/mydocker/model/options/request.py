@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mydocker.model.host import HostFacts
     from mydocker.model.options.mounts import Device, Mount
+    from mydocker.model.options.resources import BlockLimit
     from mydocker.model.options.units import Ulimit
 
 SCHEMA = 1
@@ -36,6 +37,12 @@ _ANYWAY = {
     "volume_driver": (("local",), "local: volumes are directories of this host"),
 }
 PULL = ("always", "missing", "never")  # --pull: when a registry is asked for the image
+# Options that few containers have: options.resources parses and checks them, and is loaded for them only.
+_RARE = (
+    "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "memory_reservation", "memory_swappiness",
+    "oom_kill_disable", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_write_bps",
+    "device_read_iops", "device_write_iops", "device_cgroup_rule", "cgroup_parent",
+)  # fmt: skip
 _MAX_LOGS = 1000
 _MAX_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
@@ -104,6 +111,17 @@ class CreateRequest:
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int = 0
+    cpu_period: int = 0  # µs, likewise the next three
+    cpu_quota: int = 0  # -1: none
+    cpu_rt_period: int = 0
+    cpu_rt_runtime: int = 0
+    memory_reservation: int = 0  # bytes
+    memory_swappiness: int = -1  # -1: the kernel's
+    oom_kill_disable: bool = False
+    blkio_weight: int = 0
+    block_limits: list[BlockLimit] = []
+    device_rules: list[str] = []  # "c 42:* rwm"
+    cgroup_parent: str = ""  # as typed
     # Its privileges
     privileged: bool = False
     cap_add: list[str] = []
@@ -169,6 +187,7 @@ def from_params(
     ipc = _namespace("ipc", text("ipc"), ("host", "private"))
     no_new_privileges, seccomp = _security(several("security_opt"), read)
     log_size, log_files = _log_options(several("log_opt"))
+    rare = {key: value for key in _RARE if (value := params.get(key)) not in (None, False, [])}
     request = CreateRequest(
         words=list(params["image_and_command"]),
         name="" if params.get("name") is None else names.container_name(text("name")),
@@ -222,7 +241,7 @@ def from_params(
         cpu_shares=number("cpu_shares", "CPU shares", 0, 262144),
         cpuset_cpus=units.cpuset(text("cpuset_cpus"), host.cpus) if text("cpuset_cpus") else "",
         cpuset_mems=units.cpuset(text("cpuset_mems"), host.nodes, "memory nodes") if text("cpuset_mems") else "",
-        pids_limit=max(0, number("pids_limit", "PIDs limit", -1, _MAX_PIDS)),
+        pids_limit=max(0, number("pids_limit", "PIDs limit", -_MAX_PIDS, _MAX_PIDS)),
         privileged=bool(params.get("privileged")),
         cap_add=capabilities.parse(several("cap_add")),
         cap_drop=capabilities.parse(several("cap_drop")),
@@ -230,10 +249,20 @@ def from_params(
         no_new_privileges=no_new_privileges,
         seccomp=seccomp,
     )
+    if rare:
+        _add_rare(request, rare)
     if 0 < request.memory < MIN_MEMORY:
         raise InvalidArgument(f"memory limit '{text('memory')}' is too small", "the minimum is 6 MB")
     _check(request, host)
     return request
+
+
+def _add_rare(request: CreateRequest, given: Mapping[str, Any]) -> None:
+    from mydocker.model.options import resources
+
+    for field, value in resources.parse(given).items():
+        setattr(request, field, value)
+    resources.check(request)
 
 
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
