@@ -12,14 +12,15 @@ from mydocker.generated.fasttable import COMMANDS
 from mydocker.model.host import HostFacts
 from mydocker.model.network import Endpoint
 from mydocker.model.oci.capabilities import ALL, SYS_RESOURCE
-from mydocker.model.options import request
+from mydocker.model.options import isolation, mounts, request
 
 MIB = 1 << 20
 HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
 LISTS = (
-    "add_host blkio_weight_device cap_add cap_drop device device_cgroup_rule device_read_bps device_read_iops "
-    "device_write_bps device_write_iops dns dns_option dns_search env env_file expose label label_file log_opt mount "
-    "network network_alias publish security_opt sysctl tmpfs ulimit volume"
+    "add_host annotation blkio_weight_device cap_add cap_drop device device_cgroup_rule device_read_bps "
+    "device_read_iops device_write_bps device_write_iops dns dns_option dns_search env env_file expose group_add "
+    "label label_file log_opt mount network network_alias publish security_opt sysctl tmpfs ulimit volume "
+    "volumes_from"
 ).split()
 FLAGS = (
     "detach disable_content_trust dry_run explain init interactive no_healthcheck oom_kill_disable privileged "
@@ -27,9 +28,9 @@ FLAGS = (
 ).split()
 TEXTS = (
     "blkio_weight cgroup_parent cgroupns cidfile cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus "
-    "cpuset_cpus cpuset_mems entrypoint format hostname ip ipc isolation log_driver mac_address memory "
+    "cpuset_cpus cpuset_mems domainname entrypoint format hostname ip ipc isolation log_driver mac_address memory "
     "memory_reservation memory_swap memory_swappiness name oom_score_adj pid pids_limit platform pull restart runtime "
-    "shm_size stop_signal stop_timeout user userns uts volume_driver workdir"
+    "shm_size stop_signal stop_timeout umask user userns uts volume_driver workdir"
 ).split()
 
 
@@ -148,6 +149,18 @@ def test_create_has_fewer_options_than_run():
         ("device_read_iops", ["/dev/sda:7"], "block_limits", [{"kind": "read_iops", "path": "/dev/sda", "value": 7}]),
         ("device_cgroup_rule", ["c 42:* rmw", "a *:* r"], "device_rules", ["c 42:* rmw", "a *:* r"]),
         ("cgroup_parent", "/jobs/night", "cgroup_parent", "/jobs/night"),
+        ("ipc", "shareable", "ipc", "shareable"),
+        ("ipc", "none", "ipc", "none"),
+        ("cgroupns", "host", "cgroupns", "host"),
+        ("cgroupns", "private", "cgroupns", ""),
+        ("domainname", "lab.example", "domainname", "lab.example"),
+        ("group_add", ["video", "7"], "group_add", ["video", "7"]),
+        ("umask", "27", "umask", 0o27),
+        ("umask", "0", "umask", 0),
+        ("annotation", ["a=b=c", "d"], "annotations", {"a": "b=c", "d": ""}),
+        ("volumes_from", ["web:ro", "db"], "volumes_from", ["web:ro", "db"]),
+        ("security_opt", ["systempaths=unconfined", "label=disable"], "unmasked", True),
+        ("security_opt", ["systempaths=unconfined", "label=disable"], "security_opt", ["label=disable"]),
         ("cap_add", ["sys_time", "all"], "cap_add", ["CAP_SYS_TIME", "ALL"]),
         ("cap_drop", ["CAP_KILL"], "cap_drop", ["CAP_KILL"]),
         ("security_opt", ["no-new-privileges"], "no_new_privileges", True),
@@ -252,7 +265,19 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"log_driver": "syslog"}, "--log-driver syslog is not supported"),
         ({"pull": "sometimes"}, "invalid pull option: 'sometimes'"),
         ({"runtime": "crun"}, "--runtime crun is not supported"),
-        ({"cgroupns": "host"}, "--cgroupns host is not supported"),
+        ({"cgroupns": "x"}, "unknown cgroupns mode 'x'"),
+        ({"domainname": "a b"}, "invalid domain name 'a b'"),
+        ({"domainname": "a" * 65}, "invalid domain name 'aaa"),
+        ({"domainname": "a", "uts": "host"}, "conflicting options: --domainname and --uts host"),
+        ({"group_add": ["a,b"]}, "invalid group 'a,b'"),
+        ({"group_add": [""]}, "invalid group ''"),
+        ({"group_add": ["99999999999"]}, "invalid group '99999999999'"),
+        ({"umask": "8"}, "invalid umask '8'"),
+        ({"umask": "1000"}, "invalid umask '1000'"),
+        ({"annotation": ["io.mydocker.user=root"]}, "invalid annotation 'io.mydocker.user=root'"),
+        ({"annotation": ["=a"]}, "invalid annotation '=a'"),
+        ({"volumes_from": ["web:x"]}, "invalid --volumes-from 'web:x'"),
+        ({"security_opt": ["systempaths=x"]}, "security option 'systempaths=x' is not supported"),
         ({"userns": "private"}, "--userns private is not supported"),
         ({"isolation": "process"}, "--isolation process is not supported"),
         ({"volume_driver": "nfs"}, "--volume-driver nfs is not supported"),
@@ -302,7 +327,7 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"dns_option": ["a b"]}, "invalid DNS option 'a b'"),
         ({"add_host": ["db"]}, "invalid host 'db' to add"),
         ({"pid": "container:x"}, "unknown pid mode 'container:x'"),
-        ({"ipc": "shareable"}, "unknown ipc mode 'shareable'"),
+        ({"ipc": "x"}, "unknown ipc mode 'x'"),
         ({"uts": "private"}, "unknown uts mode 'private'"),
         ({"sysctl": ["net.x=1"], "network": ["host"]}, "would change the host"),
         ({"sysctl": ["net.x=1"], "network": ["container:web"]}, "would change the host"),
@@ -591,3 +616,18 @@ def test_no_option_whatever_makes_another_error(option, text):
         assert error.hint  # noqa: PT017
     else:
         assert request.from_json(jsontext.loads(jsontext.dumps(made.to_json()))) == made
+
+
+def test_volumes_of_another_container_come_after_its_own_and_before_the_images():
+    def of(*volumes, image=()):
+        made = mounts.parse(list(volumes), [], ["/tm"], "/")
+        return request.CreateRequest([], mounts=made + mounts.image_volumes(list(image), made))
+
+    first, second = of("data:/a", "/srv:/b:ro", "/c", image=["/d"]), of("/other:/b")
+    got = isolation.with_mounts_of(of("/mine:/a", image=["/d", "/e"]), [(first, False), (second, True)])
+    shown = {mount["target"]: (mount["source"][:6], mount["read_only"], mount["anonymous"]) for mount in got}
+    assert shown["/a"] == ("/mine", False, False)
+    assert shown["/b"] == ("/other", True, False)
+    theirs = {mount["target"]: mount["source"] for mount in first.mounts}
+    assert [shown[at] for at in ("/c", "/d")] == [(theirs[at][:6], False, False) for at in ("/c", "/d")]
+    assert (shown["/e"][2], list(shown)) == (True, ["/a", "/tm", "/e", "/b", "/c", "/d"])

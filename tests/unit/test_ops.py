@@ -51,8 +51,10 @@ from mydocker.ops.process import (
     SetCapabilities,
     SetLimit,
     SetOomScore,
+    SetUmask,
     SwitchUser,
 )
+from mydocker.ops.resources import ShareRealtime, WriteEither
 from mydocker.ops.rootfs import (
     FillVolume,
     MakeDevice,
@@ -115,6 +117,9 @@ SAMPLES = [
     LoadSeccomp("docker's default profile", "06" + "00" * 7),
     DropBounding(0xA80425FB),
     SwitchUser(5, 6, [7, 8]),
+    SetUmask(0o27),
+    WriteEither([ODD, "/b"], ["300", "2930"]),
+    ShareRealtime([ODD, "/b"], 5000, 100_000),
     SetCapabilities(1, 3, 0, 0),
     NewKeyring(),
     ResetSignals(),
@@ -234,6 +239,11 @@ class TestMount:
         (SetCapabilities(1, 3, 0, 0), "capsh --caps='cap_chown+e cap_chown,cap_dac_override+p'"),
         (SetCapabilities(1, 1, 1, 1), "capsh --caps=cap_chown+epi --addamb=cap_chown"),
         (SetCapabilities(0, 0, 0, 0), "capsh --caps=="),
+        (SetUmask(0o27), "umask 0027"),
+        (
+            WriteEither(["/c/a", "/c/b"], ["300", "2930"]),
+            "if [ -e /c/a ]; then echo 300 > /c/a; else echo 2930 > /c/b; fi",
+        ),
         (SwitchUser(5, 6, []), "setpriv --reuid 5 --regid 6 --clear-groups"),
         (SwitchUser(5, 6, [7, 8]), "setpriv --reuid 5 --regid 6 --groups 7,8"),
     ],

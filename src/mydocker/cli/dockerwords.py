@@ -44,9 +44,7 @@ _RUN = {
     "--attach": "without -d, all of its output is shown",
     "-a": "without -d, all of its output is shown",
     "--detach-keys": _DETACH,
-    "--domainname": "'--hostname NAME.DOMAIN'",
     "--gpus": "'--device PATH'",
-    "--group-add": "'--user USER:GROUP'",
     "--health-cmd": _HEALTH,
     "--health-interval": _HEALTH,
     "--health-retries": _HEALTH,
@@ -57,7 +55,6 @@ _RUN = {
     "--link": "containers on one network find each other by name: 'mydocker network create NAME', '--network NAME'",
     "--link-local-ip": "",
     "--storage-opt": "",
-    "--volumes-from": "'--volume NAME:TARGET' for each of its volumes",
 }
 _UPDATE = "only --restart can be changed: create the container again"
 # the words of a command, () for docker itself -> option -> what to type instead, as above

@@ -55,6 +55,7 @@ _SPEC = {
     "mounts": [{"destination": str, "type?": str, "source?": str, "options?": _TEXTS}],
     "annotations": _MAP,
     "hostname?": str,
+    "domainname?": str,
     "linux": {
         "namespaces": [{"type": str, "path?": str}],
         "cgroupsPath": str,
@@ -77,9 +78,10 @@ _REQUEST = {  # request.from_json() looks at the fields themselves
         f"{key}?": _TEXTS
         for key in ("dns_options", "extra_hosts", "cap_add", "cap_drop", "security_opt", "device_rules")
     },
+    **{f"{key}?": _TEXTS for key in ("group_add", "volumes_from")},
     "entrypoint?": (_TEXTS, _MAYBE),
     "stop_timeout?": (int, _MAYBE),
-    **{f"{key}?": _MAP for key in ("labels", "sysctls", "log_options", "anyway")},
+    **{f"{key}?": _MAP for key in ("labels", "annotations", "sysctls", "log_options", "anyway")},
     "ulimits?": [{"name": str, "soft": int, "hard": int}],
     "networks?": [{"network": str, "aliases?": _TEXTS, "": (str, _TEXTS)}],
     "mounts?": [_MOUNT],

@@ -7,7 +7,7 @@ import os
 
 from mydocker import config, jsontext, paths, state
 from mydocker.engine import filters, host, volumes
-from mydocker.engine.bundle import load_spec
+from mydocker.engine.bundle import load_request, load_spec
 from mydocker.engine.network import endpoints
 from mydocker.errors import Conflict, HostError, ImageNotFound, InvalidArgument, NotFound
 from mydocker.image import lookup, store
@@ -157,12 +157,14 @@ def draft_of(
     """Plan a container of a complete() request, as draft() does. image: one of the store, or layers that are on their
     way to become one (a build). notes: lines for the user."""
     notes = [*notes, *endpoints.check(request)]
+    if request.volumes_from:
+        _take_volumes(request)
     shared, settings = _shared(request), config.load()
     container_id = os.urandom(32).hex()
     anonymous = {mount["source"]: mount["anonymous"] for mount in request.mounts if mount["type"] == "volume"}
     sources = {name: volumes.path(name) for name in anonymous}
     for mount in request.mounts:
-        if mount["type"] == "bind" and mount["option"] == "mount" and not os.path.exists(mount["source"]):
+        if mount["type"] == "bind" and mount["option"] in ("mount", "from") and not os.path.exists(mount["source"]):
             raise InvalidArgument(
                 f"bind source path does not exist: {mount['source']}", "create it, or use -v, which creates it"
             )
@@ -181,6 +183,15 @@ def draft_of(
     if limits.are_rare(bundle["linux"]["resources"]):
         notes += _check_rare(request, bundle["linux"]["resources"])
     return Draft(container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes)
+
+
+def _take_volumes(request: CreateRequest) -> None:
+    """Add the mounts of --volumes-from to the request's."""
+    from mydocker.model.options import isolation
+
+    sources = map(isolation.split_source, request.volumes_from)
+    others = [(load_request(state.find(name)), read_only) for name, read_only in sources]
+    request.mounts = isolation.with_mounts_of(request, others)
 
 
 def _check_rare(request: CreateRequest, resources: dict[str, Any]) -> list[str]:

@@ -203,7 +203,7 @@ def _work(
         if request.tty:
             steps.append(OpenTerminal("/", *size, console=False))
         init.run_steps(trace, [*steps, *security.limits(changed)])
-        identity = users.look_up(request.user) if request.user else users.identify(spec)
+        identity = users.identify(spec, request.user)
         trace.run([OwnStreams(identity.uid)])
         trace.run(security.plan(spec, changed, (identity.uid, identity.gid, identity.groups), program))
         rows = changed["env"] if not request.user else [row for row in changed["env"] if not row.startswith("HOME=")]

@@ -144,16 +144,16 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": maximum},
         "AutoRemove": request.auto_remove,
         "VolumeDriver": request.anyway.get("volume_driver", ""),
-        "VolumesFrom": None,
+        "VolumesFrom": request.volumes_from or None,
         "ConsoleSize": [0, 0],
         "CapAdd": request.cap_add or None,
         "CapDrop": request.cap_drop or None,
-        "CgroupnsMode": "private",
+        "CgroupnsMode": request.cgroupns or "private",
         "Dns": request.dns,
         "DnsOptions": request.dns_options,
         "DnsSearch": request.dns_search,
         "ExtraHosts": request.extra_hosts or None,
-        "GroupAdd": None,
+        "GroupAdd": request.group_add or None,
         "IpcMode": request.ipc or "private",
         "Cgroup": "",
         "Links": None,
@@ -162,7 +162,7 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         "Privileged": request.privileged,
         "PublishAllPorts": request.publish_all,
         "ReadonlyRootfs": request.read_only,
-        "SecurityOpt": request.security_opt or None,
+        "SecurityOpt": request.security_opt or ([] if request.unmasked else None),
         "UTSMode": request.uts,
         "UsernsMode": request.anyway.get("userns", ""),
         "ShmSize": request.shm_size,
@@ -207,8 +207,8 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         "CpuPercent": 0,
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
-        "MaskedPaths": spec["linux"]["maskedPaths"] or None,
-        "ReadonlyPaths": spec["linux"]["readonlyPaths"] or None,
+        "MaskedPaths": spec["linux"]["maskedPaths"] or ([] if request.unmasked else None),
+        "ReadonlyPaths": spec["linux"]["readonlyPaths"] or ([] if request.unmasked else None),
     }
     # docker leaves these out if they were not given
     if written["tmpfs"]:
@@ -219,6 +219,10 @@ def _host_config(record: Container, request: CreateRequest, spec: Json) -> Json:
         shown["Sysctls"] = request.sysctls
     if request.init:
         shown["Init"] = True
+    if request.annotations:
+        shown["Annotations"] = request.annotations
+    if request.umask >= 0:
+        shown["Umask"] = f"{request.umask:04o}"  # podman's: docker has no such option
     return shown
 
 
@@ -236,7 +240,7 @@ def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
     }
     shown: Json = {
         "Hostname": spec.get("hostname") or env.get("HOSTNAME", ""),
-        "Domainname": "",
+        "Domainname": request.domainname,
         "User": request.user,
         "AttachStdin": attached and request.interactive,
         "AttachStdout": attached,

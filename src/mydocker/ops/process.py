@@ -141,6 +141,21 @@ class DropBounding(Op):
 
 
 @operation
+class SetUmask(Op):
+    mask: int
+    section = "security"
+
+    def do(self, context: Context) -> None:
+        os.umask(self.mask)
+
+    def describe(self) -> str:
+        return f"set the umask to {self.mask:04o}"
+
+    def shell(self) -> str:
+        return f"umask {self.mask:04o}"
+
+
+@operation
 class SwitchUser(Op):
     """Set the group IDs and the user ID. Capabilities survive it; SetCapabilities then sets those that remain."""
 

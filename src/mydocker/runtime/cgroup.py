@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from mydocker.kernel.cgroups import Layout
 
 
-def plan(path: str, resources: dict[str, Any], layout: Layout) -> tuple[list[Op], list[Op]]:
+def plan(path: str, resources: dict[str, Any], layout: Layout, own_view: bool = True) -> tuple[list[Op], list[Op]]:
     """Plan (the host's steps, the container's steps). path: the spec's cgroupsPath, below every hierarchy's root.
+    own_view: it has a cgroup namespace.
 
     The container joins only hierarchies of v1: it is cloned into its v2 cgroup (see `clone_cgroup`).
 
     Raises HostError as limits.files does.
     """
     values = limits.files(resources, layout)
-    return (_plan_v2 if layout.version == 2 else _plan_v1)(path, resources, layout, values)
+    host, join = (_plan_v2 if layout.version == 2 else _plan_v1)(path, resources, layout, values)
+    return host, join if own_view else [op for op in join if not isinstance(op, Unshare)]
 
 
 def _plan_v1(

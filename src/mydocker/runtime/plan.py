@@ -119,7 +119,8 @@ def plan(
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
     shared_paths = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
-    host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout)
+    own_view = any(namespace["type"] == "cgroup" for namespace in linux["namespaces"])
+    host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout, own_view)
     annotations = spec.get("annotations", {})
     driver = choice.named(annotations[DRIVER])
     layers = annotations[LAYERS].split(",")

@@ -58,15 +58,16 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
     if volumes:
         from mydocker.kernel import copying  # noqa: F401  FillVolume needs it where no module can be loaded any more
     steps += [FillVolume(root, mount["destination"], mount["source"]) for mount in volumes]
+    linux = spec.get("linux", {})
+    has_own_view = any(each["type"] == "cgroup" for each in linux.get("namespaces", []))
     for mount in spec.get("mounts", []):
-        steps += _mount(mount, root, layout)
+        steps += _mount(mount, root, layout, "" if has_own_view else linux.get("cgroupsPath", ""))
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
             steps.append(SetPropagation(mount["destination"], "private", root))
         if mount["destination"] == "/dev" and mount.get("type") == "tmpfs":
             own = [row for row in DEVICES if f"/dev/{row[0]}" not in requested]
             steps += [MakeDevice(root, f"/dev/{name}", "c", major, minor, 0o666) for name, major, minor in own]
             steps += [MakeLink(root, target, path) for target, path in LINKS]
-    linux = spec.get("linux", {})
     for device in linux.get("devices", []):
         steps.append(
             MakeDevice(
@@ -98,11 +99,12 @@ def seal(spec: dict[str, Any], root: str) -> list[Op]:
     return [*steps, PivotRoot(root)]
 
 
-def _mount(mount: dict[str, Any], root: str, layout: Layout) -> list[Op]:
+def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str) -> list[Op]:
+    """shared_view: the path of its cgroup, if it has no cgroup namespace."""
     kind, destination = mount.get("type", "bind"), mount["destination"]
     flags, data, readonly = _options(mount)
     if kind == "cgroup":
-        return _cgroup(destination, root, layout, readonly)
+        return _cgroup(destination, root, layout, readonly, shared_view)
     follow = kind not in _KERNEL_FILE_SYSTEMS and destination != "/dev"
     if flags & FLAGS["bind"]:
         if data or flags & ~(FLAGS["bind"] | FLAGS["rec"] | FLAGS["ro"]):
@@ -131,8 +133,11 @@ def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:
     return flags, ",".join(data), readonly
 
 
-def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list[Op]:
-    """Mount every hierarchy. In the container's cgroup namespace the root of each mount is the container's cgroup."""
+def _cgroup(destination: str, root: str, layout: Layout, readonly: bool, shared_view: str) -> list[Op]:
+    """Mount every hierarchy. In the container's cgroup namespace the root of each mount is the container's cgroup.
+
+    Without one (shared_view: its path), a hierarchy of v1 is its cgroup bound there, and v2 is the host's, as with
+    runc."""
     safe = FLAGS["nosuid"] | FLAGS["nodev"] | FLAGS["noexec"]
     final = safe | FLAGS["ro"] if readonly else safe
     if layout.version == 2:
@@ -141,10 +146,14 @@ def _cgroup(destination: str, root: str, layout: Layout, readonly: bool) -> list
     for point in layout.directories():
         controllers = [name for name, mount in layout.mounts.items() if mount == point]
         name = point.rpartition("/")[2]
-        if controllers == ["unified"]:
+        if shared_view:
+            bind = FLAGS["bind"] | FLAGS["rec"]
+            steps.append(Mount(point + shared_view, f"{destination}/{name}", "", bind, "", root, readonly=readonly))
+        elif controllers == ["unified"]:
             steps.append(Mount("cgroup2", f"{destination}/{name}", "cgroup2", final, "", root, False))
             continue
-        steps.append(Mount("cgroup", f"{destination}/{name}", "cgroup", final, ",".join(controllers), root, False))
+        else:
+            steps.append(Mount("cgroup", f"{destination}/{name}", "cgroup", final, ",".join(controllers), root, False))
         steps += [
             MakeLink(root, name, f"{destination}/{other}")
             for other in controllers

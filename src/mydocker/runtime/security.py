@@ -14,6 +14,7 @@ from mydocker.ops.process import (
     SetCapabilities,
     SetLimit,
     SetOomScore,
+    SetUmask,
     SwitchUser,
 )
 
@@ -69,6 +70,8 @@ def plan(
         steps.append(ChangeDirectory(process["cwd"]))
     if not process.get("noNewPrivileges"):
         steps += load
+    if process.get("user", {}).get("umask") is not None:
+        steps.append(SetUmask(process["user"]["umask"]))
     steps.append(DropBounding(sets.get("bounding", 0)))
     steps.append(SwitchUser(*identity))
     effective, permitted = (sets.get(kind, 0) for kind in ("effective", "permitted"))

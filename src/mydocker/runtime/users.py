@@ -12,7 +12,7 @@ import os
 import stat
 
 from mydocker.errors import MydockerError
-from mydocker.model.oci.annotations import USER
+from mydocker.model.oci.annotations import GROUPS, USER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +29,27 @@ class Identity:
         self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
 
 
-def identify(spec: dict[str, Any]) -> Identity:
-    """Find the user of the bundle's process: the user as typed, or else the spec's numbers."""
-    user = spec["process"]["user"]
-    typed = spec.get("annotations", {}).get(USER)
+def identify(spec: dict[str, Any], instead: str = "") -> Identity:
+    """Find the user of the bundle's process: the user as typed, or else the spec's numbers; with the groups of
+    --group-add. instead: another user, of exec -u."""
+    user, annotations = spec["process"]["user"], spec.get("annotations", {})
+    typed = instead or annotations.get(USER)
     if typed or (user["uid"], user["gid"]) == (0, 0):
-        return look_up(typed or "")
-    return look_up(f"{user['uid']}:{user['gid']}", user.get("additionalGids"))
+        identity = look_up(typed or "")
+    else:
+        identity = look_up(f"{user['uid']}:{user['gid']}", user.get("additionalGids"))
+    if GROUPS in annotations:
+        identity.groups = sorted({*identity.groups, *map(_group_id, annotations[GROUPS].split(","))})
+    return identity
+
+
+def _group_id(group: str) -> int:
+    row = _find(_table("/etc/group", 4), group, 2)
+    if not row and not _is_number(group):
+        raise MydockerError(
+            f"unable to find group {group}: no matching entries in group file", "give a gid, or a group of the image"
+        )
+    return int(row[2]) if row else int(group)
 
 
 def look_up(user: str, additional: list[int] | None = None) -> Identity:
@@ -55,16 +69,7 @@ def look_up(user: str, additional: list[int] | None = None) -> Identity:
         raise MydockerError(f"unable to find user {name}: no matching entries in passwd file", "or give a numeric ID")
     groups = list(additional or [])
     if group:
-        row = _find(_table("/etc/group", 4), group, 2)
-        if row:
-            gid = int(row[2])
-        elif _is_number(group):
-            gid = int(group)
-        else:
-            raise MydockerError(
-                f"unable to find group {group}: no matching entries in group file",
-                "give a gid, or a group of the image",
-            )
+        gid = _group_id(group)
     elif entry:
         groups += [int(row[2]) for row in _table("/etc/group", 4) if name in row[3].split(",")]
     for number in (uid, gid, *groups):

@@ -32,11 +32,15 @@ def run(
     env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
     workdir: Optional[str] = text("DIR", "Working directory in the container", "-w", "--workdir"),
     user: Optional[str] = text("USER[:GROUP]", "User and group, by name or ID", "-u", "--user"),
+    group_add: List[str] = many("GROUP", "Add a group to the user's, by name or GID", "--group-add"),
+    umask: Optional[str] = text("MODE", "umask of the command, such as 027 (0022)", "--umask"),
     hostname: Optional[str] = text("NAME", "Host name of the container", "-h", "--hostname"),
+    domainname: Optional[str] = text("NAME", "Domain name of the container", "--domainname"),
     entrypoint: Optional[str] = text("COMMAND", "Replace the image's entrypoint", "--entrypoint"),
     init: bool = flag("Run an init as PID 1 that forwards signals and reaps processes", "--init"),
     label: List[str] = many("KEY[=VALUE]", "Set a label on the container", "-l", "--label"),
     label_file: List[str] = many("FILE", "Read labels from a file", "--label-file"),
+    annotation: List[str] = many("KEY=VALUE", "Put an annotation into the OCI bundle", "--annotation"),
     cidfile: Optional[str] = text("FILE", "Write the container's ID to a file", "--cidfile"),
     stop_signal: Optional[str] = text("SIGNAL", "Signal that 'stop' sends first (SIGTERM)", "--stop-signal"),
     stop_timeout: Optional[str] = text("SECONDS", "Time that 'stop' waits before SIGKILL (10)", "--stop-timeout"),
@@ -62,6 +66,9 @@ def run(
         "MOUNT", "Add a mount, such as type=bind,src=/a,dst=/b,readonly", "--mount", panel=_STORAGE
     ),
     tmpfs: List[str] = many("TARGET[:OPTIONS]", "Mount a tmpfs", "--tmpfs", panel=_STORAGE),
+    volumes_from: List[str] = many(
+        "CONTAINER[:ro]", "Mount the volumes of another container, too", "--volumes-from", panel=_STORAGE
+    ),
     volume_driver: Optional[str] = text("DRIVER", "local, the only driver", "--volume-driver", panel=_STORAGE),
     read_only: bool = flag("Mount the root file system read-only", "--read-only", panel=_STORAGE),
     shm_size: Optional[str] = text("SIZE", "Size of /dev/shm (64m)", "--shm-size", panel=_STORAGE),
@@ -148,10 +155,14 @@ def run(
         "NUMBER", "Preference of the OOM killer, -1000 to 1000", "--oom-score-adj", panel=_RESOURCES
     ),
     pid: Optional[str] = text("host", "Use the host's PID namespace", "--pid", panel=_ISOLATION),
-    ipc: Optional[str] = text("host", "Use the host's IPC namespace", "--ipc", panel=_ISOLATION),
+    ipc: Optional[str] = text(
+        "MODE", "host: the host's IPC namespace; none: no /dev/shm; private or shareable", "--ipc", panel=_ISOLATION
+    ),
     uts: Optional[str] = text("host", "Use the host's UTS namespace", "--uts", panel=_ISOLATION),
     userns: Optional[str] = text("host", "host; mydocker has no user namespaces", "--userns", panel=_ISOLATION),
-    cgroupns: Optional[str] = text("private", "private, the only cgroup namespace", "--cgroupns", panel=_ISOLATION),
+    cgroupns: Optional[str] = text(
+        "MODE", "Cgroup namespace: private or host (private)", "--cgroupns", panel=_ISOLATION
+    ),
     runtime: Optional[str] = text("RUNTIME", "runc; accepted for compatibility", "--runtime", panel=_ISOLATION),
     isolation: Optional[str] = text("default", "default, the only one", "--isolation", panel=_ISOLATION),
     cap_add: List[str] = many("CAPABILITY", "Add a capability", "--cap-add", panel=_ISOLATION),
@@ -161,7 +172,7 @@ def run(
         "RULE", "Allow devices that may come later, such as 'c 189:* rmw'", "--device-cgroup-rule", panel=_ISOLATION
     ),
     security_opt: List[str] = many(
-        "OPTION", "no-new-privileges or seccomp=unconfined", "--security-opt", panel=_ISOLATION
+        "OPTION", "no-new-privileges, or seccomp= or systempaths=unconfined", "--security-opt", panel=_ISOLATION
     ),
     sysctl: List[str] = many("NAME=VALUE", "Set a namespaced kernel parameter", "--sysctl", panel=_ISOLATION),
     privileged: bool = flag("Give all capabilities and devices to the container", "--privileged", panel=_ISOLATION),

@@ -104,7 +104,8 @@ def _rewrite_etc(container: Container, before: Attachments, after: Attachments) 
 
     The files are changed in place, because they are mounted in the container. The container's own lines stay.
     """
-    hostname = bundle.load_spec(container).get("hostname", "")
+    spec = bundle.load_spec(container)
+    hostname = etc.full_name(spec.get("hostname", ""), spec.get("domainname", ""))
     old, new = (resolvconf.own_lines(hostname, _addresses(each)) for each in (before, after))
     lines = etc.text_of(f"{container.directory}/hosts").splitlines(keepends=True)
     kept = [line for line in lines if line not in old or line in new]

@@ -30,7 +30,9 @@ def files(request: CreateRequest, hostname: str, attachments: Attachments | None
     ipv6 = any(endpoint.address6 for endpoint in endpoints)
     own = [endpoint.address.partition("/")[0] for endpoint in endpoints if endpoint.address]
     own += [endpoint.address6.partition("/")[0] for endpoint in endpoints if endpoint.address6]
-    hosts = resolvconf.hosts(hostname, own, extra, egress.gateway if egress else "", ipv6 or not endpoints)
+    hosts = resolvconf.hosts(
+        full_name(hostname, request.domainname), own, extra, egress.gateway if egress else "", ipv6 or not endpoints
+    )
     if attachments and endpoints:
         resolv = resolv_conf(request, ipv6, attachments.has_dns)
     elif request.dns:
@@ -38,6 +40,10 @@ def files(request: CreateRequest, hostname: str, attachments: Attachments | None
     else:
         resolv = "# this container has no network\n"
     return [name, ("hosts", hosts), ("resolv.conf", resolv)]
+
+
+def full_name(hostname: str, domainname: str) -> str:
+    return f"{hostname}.{domainname}" if domainname else hostname
 
 
 def resolv_conf(request: CreateRequest, ipv6: bool, has_dns: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 USER = "io.mydocker.user"  # as typed; root if it is missing
+GROUPS = "io.mydocker.groups"  # those of --group-add, as typed, separated by commas
 SECCOMP = "io.mydocker.seccomp"  # the origin of the filter, if it is not docker's default profile
 NETWORK_OF = "io.mydocker.network-of"  # the ID of the container whose network namespace it shares
 TERM = "io.mydocker.term"  # "true": TERM is -t's default, not set by the user or the image

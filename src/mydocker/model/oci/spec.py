@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
 from mydocker.model.oci import capabilities, seccomp_profile
-from mydocker.model.oci.annotations import INIT, NETWORK_OF, SECCOMP, TERM, USER
+from mydocker.model.oci.annotations import GROUPS, INIT, NETWORK_OF, SECCOMP, TERM, USER
 from mydocker.model.options import keyvalue, units
 
 TYPE_CHECKING = False
@@ -129,20 +129,24 @@ def build(
         "process": _process(request, hostname or host.hostname, bounding, host),
         "root": {"path": "rootfs", "readonly": request.read_only},
         "mounts": _mounts(request, files, volumes or {}),
-        "annotations": {},
+        "annotations": dict(request.annotations),
         "linux": {
             "namespaces": _namespaces(request, name),
             "cgroupsPath": f"{cgroup_parent(host.systemd, request.cgroup_parent or parent)}/{container_id}",
             "resources": resources(request, host, nodes, blocks),
             "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
             "sysctl": _sysctls(request),
-            "maskedPaths": [] if request.privileged else MASKED + host.masked,
-            "readonlyPaths": [] if request.privileged else READ_ONLY,
+            "maskedPaths": [] if request.privileged or request.unmasked else MASKED + host.masked,
+            "readonlyPaths": [] if request.privileged or request.unmasked else READ_ONLY,
             "rootfsPropagation": "rslave" if any("slave" in m["propagation"] for m in request.mounts) else "rprivate",
         },
     }
     if hostname:
         spec["hostname"] = hostname
+    if request.domainname:
+        spec["domainname"] = request.domainname
+    if request.group_add:
+        spec["annotations"][GROUPS] = ",".join(request.group_add)
     if shared:
         spec["annotations"][NETWORK_OF] = request.network.partition(":")[2]
     if request.user:
@@ -163,9 +167,13 @@ def _process(request: CreateRequest, hostname: str, bounding: list[str], host: H
     uid, gid = user_ids(request.user)
     # A name may turn out to be root's. For any other user the kernel drops these when the process changes to it.
     permitted = bounding if uid in (0, NOBODY) else []
+    added = [int(group) for group in request.group_add if group.isdigit()]
+    user: Json = {"uid": uid, "gid": gid, "additionalGids": [gid, *added]}
+    if request.umask >= 0:
+        user["umask"] = request.umask
     return {
         "terminal": request.tty,
-        "user": {"uid": uid, "gid": gid, "additionalGids": [gid]},
+        "user": user,
         "args": (request.entrypoint or []) + request.command,
         "env": environment(request, hostname),
         "cwd": request.workdir or "/",
@@ -253,7 +261,7 @@ def _system_mounts(request: CreateRequest) -> list[Json]:
         _entry("/sys", "sysfs", "sysfs", *guarded),
         _entry("/sys/fs/cgroup", "cgroup", "cgroup", *guarded),
         _entry("/dev/mqueue", "mqueue", "mqueue", *locked),
-        shm,
+        *([] if request.ipc == "none" else [shm]),
     ]
 
 
@@ -273,7 +281,13 @@ def _entry(destination: str, kind: str, source: str, *options: str) -> Json:
 
 def _namespaces(request: CreateRequest, sharer: str) -> list[Json]:
     """sharer: the name of the container whose network it shares, or ""."""
-    shared = {"network": request.network, "uts": request.uts, "pid": request.pid, "ipc": request.ipc}
+    shared = {
+        "network": request.network,
+        "uts": request.uts,
+        "pid": request.pid,
+        "ipc": request.ipc,
+        "cgroup": request.cgroupns,
+    }
     kinds = ("mount", "network", "uts", "pid", "ipc", "cgroup")
     namespaces: list[Json] = [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
     if sharer:

@@ -31,18 +31,19 @@ _ANYWAY = {
         "json-file or local: the log is always a file on this host, for 'mydocker logs'",
     ),
     "runtime": (("runc", "io.containerd.runc.v2", "mydocker"), "runc: mydocker itself does what runc does"),
-    "cgroupns": (("private",), "private: every container has a cgroup namespace of its own"),
     "userns": (("host",), "host: there are no user namespaces"),
     "isolation": (("default",), "default: Linux has no other"),
     "volume_driver": (("local",), "local: volumes are directories of this host"),
 }
 PULL = ("always", "missing", "never")  # --pull: when a registry is asked for the image
-# Options that few containers have: options.resources parses and checks them, and is loaded for them only.
-_RARE = (
+# Options that few containers have: options.resources and options.isolation, which parse and check them, are loaded for
+# them only.
+_RARE_LIMITS = (
     "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "memory_reservation", "memory_swappiness",
     "oom_kill_disable", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_write_bps",
     "device_read_iops", "device_write_iops", "device_cgroup_rule", "cgroup_parent",
 )  # fmt: skip
+_RARE = ("domainname", "group_add", "umask", "annotation", "volumes_from", "cgroupns")
 _MAX_LOGS = 1000
 _MAX_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
@@ -72,8 +73,11 @@ class CreateRequest:
     command: list[str] = []
     env: list[str] = []  # KEY=VALUE
     user: str = ""
+    group_add: list[str] = []  # as typed
+    umask: int = -1  # -1: 022
     workdir: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     exposed_ports: list[str] = []  # "80/tcp"
     published: list[str] = []  # as options.ports writes them
     publish_all: bool = False
@@ -89,17 +93,20 @@ class CreateRequest:
     ulimits: list[Ulimit] = []
     # Its view of the host
     hostname: str = ""
+    domainname: str = ""
     network: str = "none"  # none, host, container:ID, or the first network's name
     networks: list[dict[str, Any]] = []  # model.network.Endpoint, without addresses
     dns: list[str] = []
     dns_search: list[str] = []
     dns_options: list[str] = []
     extra_hosts: list[str] = []  # NAME:ADDRESS
-    pid: str = ""  # "" or host; likewise ipc, uts
-    ipc: str = ""
+    pid: str = ""  # "" or host; likewise uts, cgroupns
+    ipc: str = ""  # "", host, shareable or none
     uts: str = ""
+    cgroupns: str = ""
     read_only: bool = False
     mounts: list[Mount] = []
+    volumes_from: list[str] = []  # CONTAINER[:MODE], as typed; their mounts are in mounts
     devices: list[Device] = []
     shm_size: int = SHM_SIZE
     sysctls: dict[str, str] = {}
@@ -128,6 +135,7 @@ class CreateRequest:
     cap_drop: list[str] = []
     security_opt: list[str] = []  # as typed
     no_new_privileges: bool = False
+    unmasked: bool = False  # no path of /proc or /sys is masked or read-only
     seccomp: str = ""  # "": the default profile; unconfined; or a profile's JSON
 
     def to_json(self) -> dict[str, Any]:
@@ -184,10 +192,14 @@ def from_params(
         raise InvalidArgument(f"invalid pull option: '{text('pull')}'", f"must be one of {', '.join(PULL)}")
     entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
     mode, endpoints = net.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
-    ipc = _namespace("ipc", text("ipc"), ("host", "private"))
-    no_new_privileges, seccomp = _security(several("security_opt"), read)
+    ipc = _namespace("ipc", text("ipc"), ("host", "private", "shareable", "none"))
+    unmasked, security_opt = _split_system_paths(several("security_opt"))
+    no_new_privileges, seccomp = _security(security_opt, read)
     log_size, log_files = _log_options(several("log_opt"))
-    rare = {key: value for key in _RARE if (value := params.get(key)) not in (None, False, [])}
+    rare_limits, rare = (
+        {key: value for key in keys if (value := params.get(key)) not in (None, False, [])}
+        for keys in (_RARE_LIMITS, _RARE)
+    )
     request = CreateRequest(
         words=list(params["image_and_command"]),
         name="" if params.get("name") is None else names.container_name(text("name")),
@@ -245,10 +257,13 @@ def from_params(
         privileged=bool(params.get("privileged")),
         cap_add=capabilities.parse(several("cap_add")),
         cap_drop=capabilities.parse(several("cap_drop")),
-        security_opt=several("security_opt"),
+        security_opt=security_opt,
         no_new_privileges=no_new_privileges,
+        unmasked=unmasked,
         seccomp=seccomp,
     )
+    if rare_limits:
+        _add_rare_limits(request, rare_limits)
     if rare:
         _add_rare(request, rare)
     if 0 < request.memory < MIN_MEMORY:
@@ -258,6 +273,14 @@ def from_params(
 
 
 def _add_rare(request: CreateRequest, given: Mapping[str, Any]) -> None:
+    from mydocker.model.options import isolation
+
+    for field, value in isolation.parse(given).items():
+        setattr(request, field, value)
+    isolation.check(request)
+
+
+def _add_rare_limits(request: CreateRequest, given: Mapping[str, Any]) -> None:
     from mydocker.model.options import resources
 
     for field, value in resources.parse(given).items():
@@ -266,10 +289,16 @@ def _add_rare(request: CreateRequest, given: Mapping[str, Any]) -> None:
 
 
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
-    """Return the value for CreateRequest: "host", or "" for a namespace of the container's own."""
+    """Return the value for CreateRequest: "" for a namespace of the container's own, without anything special."""
     if mode and mode not in known:
         raise InvalidArgument(f"unknown {kind} mode '{mode}'", f"--{kind} {' or '.join(known)}")
-    return "host" if mode == "host" else ""
+    return "" if mode == "private" else mode
+
+
+def _split_system_paths(options: list[str]) -> tuple[bool, list[str]]:
+    """Split systempaths=unconfined off: docker's client does so, and shows only the others."""
+    others = [option for option in options if option not in ("systempaths=unconfined", "systempaths:unconfined")]
+    return len(others) < len(options), others
 
 
 def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str]:
@@ -289,7 +318,7 @@ def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str
         elif (key, value) not in (("apparmor", "unconfined"), ("label", "disable")):
             raise InvalidArgument(
                 f"security option '{option}' is not supported",
-                "no-new-privileges, seccomp=FILE or unconfined, apparmor=unconfined, label=disable",
+                "no-new-privileges, seccomp=FILE or unconfined, and unconfined systempaths or apparmor, label=disable",
             )
     return no_new_privileges, seccomp
 

@@ -66,8 +66,8 @@ def _cgroup(text: str) -> str:
 
 def device_rule(text: str) -> str:
     """Check a rule of docker's form: TYPE MAJOR:MINOR ACCESS."""
-    kind, _, rest = text.partition(" ")
-    numbers, _, access = rest.partition(" ")
+    kind, _, others = text.partition(" ")
+    numbers, _, access = others.partition(" ")
     major, colon, minor = numbers.partition(":")
     valid = all(part == "*" or units.is_number(part) for part in (major, minor))
     if not (kind in ("a", "b", "c") and colon and valid and 0 < len(access) <= 3 and not access.strip("rwm")):
