@@ -28,7 +28,12 @@ class _Decoder:
     parse_constant = staticmethod(_no_constant)
 
 
+class _NumberlessDecoder(_Decoder):
+    parse_float = parse_int = staticmethod(len)  # type: ignore[assignment]
+
+
 _scan = make_scanner(_Decoder())  # type: ignore[arg-type]
+_scan_numberless = make_scanner(_NumberlessDecoder())  # type: ignore[arg-type]
 
 
 def _refuse(value: object) -> Any:
@@ -38,13 +43,14 @@ def _refuse(value: object) -> Any:
 _encode = make_encoder(None, _refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)
 
 
-def loads(text: str | bytes) -> Any:
-    """Parse one JSON value. Raises ValueError for anything else, also for trailing text."""
+def loads(text: str | bytes, numbers: bool = True) -> Any:
+    """Parse one JSON value. Raises ValueError for anything else, also for trailing text. numbers: if False, the values
+    of numbers do not matter, and those too long for int() are no error."""
     if isinstance(text, bytes):
         text = text.decode()
     text = text.strip(" \t\r\n")
     try:
-        value, end = _scan(text, 0)
+        value, end = (_scan if numbers else _scan_numberless)(text, 0)
     except (StopIteration, SystemError):
         # Up to Python 3.11 the scanner looks in sys.modules for the error class of json.decoder, which is not loaded.
         raise ValueError("not a JSON value") from None

@@ -10,7 +10,7 @@ A mutable default is copied for each instance, so `labels: dict[str, str] = {}` 
 
 from __future__ import annotations
 
-__all__ = ["from_json", "record"]
+__all__ = ["copied", "from_json", "record"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ else:
         cls.__init__, cls.__eq__, cls.__repr__ = __init__, __eq__, __repr__
         cls.__hash__ = None
         return cls
+
+
+def copied(thing: T) -> T:
+    """Return a shallow copy of a record."""
+    twin = object.__new__(type(thing))
+    twin.__dict__.update(thing.__dict__)
+    return twin
 
 
 _LARGEST = (1 << 63) - 1  # what the kernel takes

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mydocker.build import config, dockerfile, expansion, stages
+from mydocker.build import config, dockerfile, expansion, stages, words
 from mydocker.build.failure import DockerfileError, Malformed
 from mydocker.build.ignore import Ignore
 from mydocker.image import config_types
@@ -188,3 +188,10 @@ def value(function, *words) -> str | None:
         return function(*words)
     except ValueError:
         return None
+
+
+@given(TEXTS, st.sampled_from("\\`"))
+def test_a_text_without_quotes_is_split_like_one_with_them(text, escape):
+    assert words.quoted_words(text, escape) == words._word(escape).findall(text)
+    first = words._unquoted(words._flag(escape).match(f"--{text}").group(), escape)
+    assert words.take_flags(f"--{text}", escape)[0][:1] == ([] if first == "--" else [first])

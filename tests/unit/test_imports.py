@@ -152,6 +152,27 @@ def test_only_trace_runs_an_op():
     assert callers <= {"mydocker.trace"}
 
 
+def at_once(name: str) -> set[str]:
+    """Everything that is loaded with a module: the imports at the heads of files, not those within functions."""
+    found, todo = {name}, [name]
+    while todo:
+        for node in tree(MODULES[todo.pop()]).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [alias.name for alias in node.names]
+                if isinstance(node, ast.ImportFrom):
+                    names = [node.module, *(f"{node.module}.{each}" for each in names)]
+                todo += [each for each in names if each in MODULES and each not in found]
+                found.update(names)
+    return found
+
+
+def test_a_build_from_the_cache_loads_nothing_slow():
+    """Each of these takes as long as to read a Dockerfile, or belongs to steps that run."""
+    slow = {"re", "typing", "json", "functools", "contextlib", "hashlib", "threading", "copy", "csv", "signal"}
+    steps = {f"mydocker.{each}" for each in ("engine.create", "engine.start", "engine.build.copying", "image.intake")}
+    assert at_once("mydocker.cli.verbs.build") & (slow | steps) == set()
+
+
 def test_the_page_lists_every_room():
     """docs/architecture.md: a room is listed itself, or by all that is in it."""
     table = [line.split("|")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]

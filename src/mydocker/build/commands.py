@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mydocker.build import heredocs
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.build.instructions import Command, Run
 

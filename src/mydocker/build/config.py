@@ -6,9 +6,7 @@ here touches files; RUN, COPY and ADD only get their row of the history.
 
 from __future__ import annotations
 
-import copy
 import posixpath
-from typing import TYPE_CHECKING
 
 from mydocker.build import commands, expansion, lint, mounts, portspecs
 from mydocker.build.failure import BuildWarning, Malformed, did_you_mean
@@ -36,8 +34,9 @@ from mydocker.build.instructions import (
 from mydocker.errors import InvalidArgument
 from mydocker.gotemplate.formats import quote
 from mydocker.model.options import signals
-from mydocker.record import record
+from mydocker.record import copied, record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -135,7 +134,7 @@ def advance(state: State, instruction: Instruction, arguments: Arguments) -> tup
     """
     expander = _Expander(state, instruction)
     instruction = expander.expanded(instruction)
-    after = copy.copy(state)
+    after = copied(state)
     after.warnings += expander.warnings
     row = _apply(after, instruction, arguments)
     if row:
@@ -176,7 +175,7 @@ class _Expander:
 
     def expanded(self, instruction: Instruction) -> Instruction:
         """Return a copy with each raw field expanded. Raises Malformed."""
-        one = copy.copy(instruction)
+        one = copied(instruction)
         if isinstance(one, (Env, Label)):
             one.pairs = [(self._word(key), self._word(value)) for key, value in one.pairs]
         elif isinstance(one, Workdir):
@@ -203,7 +202,7 @@ class _Expander:
                 raise Malformed(f"{one.word} has an empty source: {raw or quote(raw)}", "write . for the whole context")
         one.sources, one.destination = sources, self._word(one.destination)
         one.excludes = [self._word(pattern) for pattern in one.excludes]
-        one.documents = [copy.copy(document) for document in one.documents]
+        one.documents = [copied(document) for document in one.documents]
         for document in one.documents:
             if document.expand:
                 document.body, document.strip_tabs = self._document(document.content), False

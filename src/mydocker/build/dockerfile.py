@@ -6,14 +6,13 @@ config.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mydocker.build import grammar, heredocs, lint
 from mydocker.build.failure import BuildWarning, DockerfileError, Malformed, Source
 from mydocker.build.instructions import Arg, From, Instruction, Onbuild, Run
 from mydocker.build.lines import LineReader
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

@@ -5,14 +5,13 @@ Source: BuildKit's frontend/dockerfile/shell. A variable that is not set is empt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mydocker.build import patterns
 from mydocker.build.failure import Malformed
 from mydocker.build.lines import BLANKS
 from mydocker.gotemplate.formats import quote
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 from mydocker.errors import InvalidArgument, MydockerError
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 _LONGEST, _MOST = 64, 256  # of a word, and how many are compared: each pair costs the product of their lengths
 _FARTHEST = 3  # changes of one letter that make another word, from which it is not a mistyped one
@@ -71,14 +69,22 @@ class Source:
         """Return an error about the lines first to last, as it is shown after their excerpt."""
         return DockerfileError(message, hint, first, self.excerpt(first, last))
 
-    @contextmanager
-    def located(self, first: int, last: int) -> Iterator[None]:
+    def located(self, first: int, last: int) -> _Located:
         """Turn a Malformed that is raised within, or an InvalidArgument, into a DockerfileError about the lines."""
-        try:
-            yield
-        except (Malformed, InvalidArgument) as error:
-            message = f"dockerfile parse error on line {first}: {error.message}"
-            raise self.error(message, error.hint, first, last) from None
+        return _Located(self, first, last)
+
+
+class _Located:
+    def __init__(self, source: Source, first: int, last: int) -> None:
+        self._source, self._first, self._last = source, first, last
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, where: object) -> None:
+        if isinstance(error, (Malformed, InvalidArgument)):
+            message = f"dockerfile parse error on line {self._first}: {error.message}"
+            raise self._source.error(message, error.hint, self._first, self._last) from None
 
 
 def _printable(line: str) -> str:

@@ -8,8 +8,6 @@ Source: moby's patternmatcher, and Go's filepath.Match for what is invalid.
 
 from __future__ import annotations
 
-import re
-
 from mydocker.build.failure import Malformed
 
 TYPE_CHECKING = False
@@ -22,7 +20,12 @@ _SPECIAL = frozenset("*?[]\\")
 
 def has_wildcards(path: str) -> bool:
     """Say if a path has a `*`, `?` or `[` that no backslash takes the meaning from."""
-    return re.search(r"[*?[]", re.sub(r"\\.", "", path, flags=re.DOTALL)) is not None
+    at = 0
+    while at < len(path):
+        if path[at] in "*?[":
+            return True
+        at += 2 if path[at] == "\\" else 1
+    return False
 
 
 class Glob:

@@ -5,9 +5,6 @@ Two steps, as ONBUILD takes only the first when it is written: split() finds the
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
 from mydocker.build import heredocs as marks
 from mydocker.build.failure import Malformed, did_you_mean
 from mydocker.build.flags import Flags
@@ -39,18 +36,22 @@ from mydocker.build.words import by_blanks, json_list, quoted_words, split_first
 from mydocker.errors import InvalidArgument
 from mydocker.gotemplate.formats import quote
 from mydocker.model.options.times import duration
+from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
 _NETWORKS = ("default", "host", "none")
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_OF_STAGE_NAME = frozenset(_LETTERS + "0123456789_.-")
 _NOT_TRIGGERS = ("FROM", "MAINTAINER", "ONBUILD")
 _LARGEST_RETRIES = (1 << 31) - 1
 _SHORTEST_INTERVAL = 10**6  # ns
 
 
-class Words(NamedTuple):
+@record
+class Words:
     """An instruction's line in words. word: its name in upper case; `written`: as it is written. pairs: of ENV, LABEL.
 
     listed: the arguments are a JSON list.
@@ -153,7 +154,7 @@ def _from(place: Any, words: Words, heredocs: list[Heredoc]) -> From:
     if len(parts) not in (1, 3) or (len(parts) == 3 and parts[1].lower() != "as"):
         raise Malformed("FROM requires either one or three arguments", "FROM IMAGE, or FROM IMAGE AS NAME")
     name = parts[2].lower() if len(parts) == 3 else ""
-    if name and not _STAGE_NAME.fullmatch(name):
+    if name and not (name[0] in _LETTERS and _OF_STAGE_NAME.issuperset(name)):
         reason = "name can't start with a number or contain symbols"
         raise Malformed(f"invalid name for build stage: {quote(parts[2])}, {reason}")
     return From(**place, base=parts[0], name=name, platform=Flags(words.flags, texts=["platform"]).text("platform"))
@@ -179,6 +180,8 @@ def _run(place: Any, words: Words, heredocs: list[Heredoc]) -> Run:
 
 def _only_redirections(text: str) -> bool:
     """Say if a line with heredocs has nothing else but redirections, and is not one heredoc alone."""
+    import re
+
     tail = re.sub(r"(?<!\d)\d*(?:<<-?|>>|<>|>\||[<>]&|[<>])[ \t]*[^\s<>|&;]+", " ", text)
     return marks.mark(text) is None and not tail.strip(BLANKS)
 

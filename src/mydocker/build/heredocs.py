@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from mydocker.build.expansion import raw_words
 from mydocker.build.failure import Malformed
 from mydocker.build.instructions import Heredoc
 
-_MARK = re.compile(r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)", re.ASCII)
+_MARK = r"(\d*)<<(-?)[\t\n\f\r ]*([^<]*)"
 
 
 def in_line(line: str) -> list[Heredoc]:
     """Return the heredocs of a line, in order, without bodies. `<<` in quotes is none, and `<<<` neither."""
+    if "<<" not in line:
+        return []
     try:
         words = raw_words(line)
     except Malformed:
@@ -22,7 +22,11 @@ def in_line(line: str) -> list[Heredoc]:
 
 def mark(word: str) -> Heredoc | None:
     """Return the heredoc that a word such as `<<EOF`, `3<<-"EOF"` announces, or None."""
-    match = _MARK.fullmatch(word)
+    if "<<" not in word:
+        return None
+    import re
+
+    match = re.fullmatch(_MARK, word, re.ASCII)
     if match is None or not match.group(3):
         return None
     digits, dash, name = match.groups()

@@ -6,11 +6,11 @@ The last pattern that matches a path, or a directory above it, decides.
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
 
 from mydocker.build.failure import Malformed, Source
 from mydocker.build.globs import Glob
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

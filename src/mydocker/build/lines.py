@@ -5,11 +5,10 @@ Source: BuildKit's frontend/dockerfile/parser, whose rules are in docs/dockerfil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mydocker.build.failure import BuildWarning, Malformed, Source
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -5,14 +5,13 @@ Source: https://docs.docker.com/reference/build-checks/, whose names of rules ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mydocker.build.failure import BuildWarning, DockerfileError, Malformed
 from mydocker.build.instructions import Cmd, Entrypoint, Env, Healthcheck, Label, Maintainer
 from mydocker.build.words import split_first
 from mydocker.gotemplate.formats import quote
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import posixpath
-import re
-from typing import TYPE_CHECKING
+from _csv import Error, reader
 
 from mydocker.build.failure import Malformed, did_you_mean
 from mydocker.build.instructions import Mount
@@ -13,6 +11,7 @@ from mydocker.errors import InvalidArgument
 from mydocker.gotemplate.formats import quote
 from mydocker.model.options.units import size
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
@@ -27,7 +26,6 @@ _SWITCHES = ("readonly", "readwrite", "required")
 _WITH_OWNER = ("cache", "secret", "ssh")
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 _SECRETS = "/run/secrets"
-_VARIABLE = re.compile(r"\$.")
 
 
 def from_stage(text: str) -> str:
@@ -36,7 +34,7 @@ def from_stage(text: str) -> str:
     for field in _fields(text):
         key, sign, value = field.partition("=")
         if key.lower() == "from" and sign:
-            if _VARIABLE.search(value):
+            if any(value[at + 1 : at + 2] not in ("", "\n") for at, char in enumerate(value) if char == "$"):
                 raise Malformed("'from' doesn't support variable expansion, define alias stage instead")
             stage = value
     return stage
@@ -71,8 +69,8 @@ def parse(text: str, expand: Callable[[str], str], directory: str) -> Mount:
 def _fields(text: str) -> list[str]:
     """Split at commas that are not quoted, by CSV's rules."""
     try:
-        rows = list(csv.reader([text], strict=True))
-    except csv.Error as error:
+        rows = list(reader([text], strict=True))
+    except Error as error:
         raise Malformed(f"failed to parse csv mounts: {error}") from None
     return rows[0] if rows else []
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mydocker.build import expansion, mounts
 from mydocker.build.config import Arguments
 from mydocker.build.dockerfile import triggers
@@ -13,6 +11,7 @@ from mydocker.gotemplate.formats import quote
 from mydocker.model.options import references
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -273,7 +273,7 @@ def _send(tree: _Tree, source: Place, follow: bool) -> list[str]:
         with Opened(tree.open(path, files.DIR)) as directory:
             yield layer.Entry(directory, ".", name, info)
             for entry in tree.walk(directory, too_deep):
-                yield entry._replace(path=f"{name}/{entry.path}")
+                yield layer.Entry(entry.parent, entry.name, f"{name}/{entry.path}", entry.info)
 
     try:
         with open(1, "wb", CHUNK, closefd=False) as out:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from time import time_ns
-from typing import TYPE_CHECKING
 
 from mydocker.image import intake, store, writer
 from mydocker.image.changes import apply_changes
 from mydocker.image.streams import decompressed
 from mydocker.model.timestamp import rfc3339
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable
 

@@ -10,7 +10,6 @@ import os
 import struct
 import subprocess
 import tarfile
-from typing import TYPE_CHECKING
 
 from mydocker.errors import HostError, NotFound
 from mydocker.image import intake, store, writer
@@ -18,6 +17,7 @@ from mydocker.model.oci.spec import PATH
 from mydocker.model.options.references import BUSYBOX
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
 from mydocker.image import tar
 from mydocker.kernel import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Callable
@@ -24,14 +24,14 @@ OPAQUE_MARK = ".wh..wh..opq"
 IN_PLACE = files.STRICT | files.RESOLVE_NO_XDEV  # neither through a link nor into a mount
 
 
-class Entry(NamedTuple):
+class Entry:
     """A file of a tree, of any type. parent: a descriptor of its directory. path: from the tree's root. info: its
     lstat."""
 
-    parent: int
-    name: str
-    path: str
-    info: os.stat_result
+    __slots__ = ("info", "name", "parent", "path")
+
+    def __init__(self, parent: int, name: str, path: str, info: os.stat_result) -> None:
+        self.parent, self.name, self.path, self.info = parent, name, path, info
 
     @property
     def here(self) -> str:

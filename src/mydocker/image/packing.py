@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from mydocker.image import layer
 from mydocker.image.tar_writer import LONGEST_ATTRIBUTES, Writer
 from mydocker.kernel import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO

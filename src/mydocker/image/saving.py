@@ -18,7 +18,6 @@ import hashlib
 import io
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from mydocker import jsontext
 from mydocker.errors import CorruptRecord
@@ -31,6 +30,7 @@ from mydocker.kernel.copying import send
 from mydocker.model.options import references
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 

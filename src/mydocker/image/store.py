@@ -150,9 +150,14 @@ def chain_ids(diff_ids: list[str]) -> list[str]:
 
 
 def digest_of(data: bytes) -> str:
+    return f"sha256:{sha256(data).hexdigest()}"
+
+
+def sha256(data: bytes = b"") -> Any:
+    """Return an object as hashlib's, for little data."""
     if not _sha256:
         _sha256.append(_find_sha256())
-    return f"sha256:{_sha256[0](data).hexdigest()}"
+    return _sha256[0](data)
 
 
 _sha256: list[Any] = []

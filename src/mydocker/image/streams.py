@@ -12,13 +12,13 @@ import queue
 import select
 import threading
 import zlib
-from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, HostError, InvalidArgument
 from mydocker.image.limits import over
 from mydocker.kernel import programs
 from mydocker.kernel.files import write_all
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 

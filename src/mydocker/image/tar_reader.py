@@ -6,13 +6,13 @@ Formats: pax (POSIX.1-2001), ustar, GNU with long names, v7; GNU's four forms of
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image import tar
 from mydocker.image.streams import CHUNK
 from mydocker.kernel.files import write_all
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

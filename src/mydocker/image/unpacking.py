@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from mydocker.errors import FAILED, InvalidArgument, MydockerError
 from mydocker.image import layer, sizes, tar
@@ -19,6 +18,7 @@ from mydocker.image.limits import Budget
 from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Callable

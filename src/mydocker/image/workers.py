@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import select
 from signal import SIGKILL
-from typing import TYPE_CHECKING
 
 from mydocker import jsontext
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument, MydockerError, from_details
 from mydocker.kernel import files, process
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Callable, Protocol

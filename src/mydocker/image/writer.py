@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from mydocker import jsontext, paths
+from mydocker.errors import CorruptRecord
 from mydocker.image import store
 from mydocker.kernel import files
 from mydocker.kernel.locks import DIRECTORY, Lock
@@ -46,6 +47,25 @@ class Workspace:
         digest = store.digest_of(data)
         files.write_atomic(f"{self.blobs}/{digest[7:]}", data, 0o644, durable=True)
         return digest
+
+
+class Scratch:
+    """`with Scratch() as scratch:` the path of a Workspace, which is made when the path is first asked for."""
+
+    _work: Workspace | None = None
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._work:
+            self._work.__exit__()
+
+    @property
+    def path(self) -> str:
+        if not self._work:
+            self._work = Workspace().__enter__()
+        return self._work.path
 
 
 def cleanup() -> None:
@@ -88,6 +108,22 @@ def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_
         index["manifests"] = with_repo_digest(index["manifests"], digest, repo_digest)
     write_index(index)
     return store.image_of(digest, index["manifests"])
+
+
+def known(manifest: bytes, names: list[str]) -> store.Image | None:
+    """Return the image of this manifest if the store has it, with all its blobs, under all these names."""
+    digest = store.digest_of(manifest)
+    with store.lock(shared=True):
+        rows = store.read_index()["manifests"]
+        has = [store.name_in(row) for row in rows if row["digest"] == digest]
+        if not has or not set(names) <= set(has):
+            return None
+        try:
+            image = store.image_of(digest, rows)
+            digests = [image.id, *(row["digest"] for row in store.layer_descriptors(digest))]
+        except CorruptRecord:
+            return None
+        return image if all(os.path.exists(store.blob(each)) for each in digests) else None
 
 
 def adopt(work: Workspace) -> None:

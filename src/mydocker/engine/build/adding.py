@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
 
 from mydocker.engine.build.failures import refused
 from mydocker.errors import InvalidArgument
@@ -12,6 +11,7 @@ from mydocker.image import unpacking
 from mydocker.image.streams import CHUNK, decompressed
 from mydocker.image.tar_reader import Reader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.engine.build.placing import Target
 

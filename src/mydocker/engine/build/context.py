@@ -8,8 +8,6 @@ import sys
 
 from mydocker.engine.build import sweeping
 from mydocker.errors import FAILED, InvalidArgument
-from mydocker.image import unpacking
-from mydocker.image.streams import CHUNK, compression, decompressed, with_magic
 from mydocker.kernel import files
 from mydocker.record import record
 
@@ -65,6 +63,9 @@ def load(request: BuildRequest, build: str) -> Context:
 def _from_stdin(request: BuildRequest, build: str) -> Context:
     if os.isatty(0):
         raise InvalidArgument("stdin is a terminal, not a Dockerfile or an archive", "redirect it, or name a directory")
+    from mydocker.image import unpacking
+    from mydocker.image.streams import CHUNK, compression, decompressed, with_magic
+
     with with_magic(io.BufferedReader(io.FileIO(0, closefd=False), CHUNK), _USTAR.stop) as stream:
         head = stream.peek(_USTAR.stop)
         if not compression(head[:6]) and head[_USTAR] != b"ustar":

@@ -12,17 +12,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from mydocker.engine.build import adding, ownership, sources
 from mydocker.engine.build.failures import failed, refused
 from mydocker.engine.build.ownership import Owner
-from mydocker.engine.build.placing import Target, stamp
+from mydocker.engine.build.placing import Target
 from mydocker.engine.build.steps import Document, Download
-from mydocker.engine.build.tree import Opened, Tree, open_directory, open_file
+from mydocker.engine.build.tree import Opened, Tree, open_directory, open_file, stamp
 from mydocker.engine.child import in_child, mount_privately
 from mydocker.image.layer import Entry
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 

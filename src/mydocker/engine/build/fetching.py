@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import time
-from typing import TYPE_CHECKING
 
 from mydocker import __version__, config
 from mydocker.engine.build.failures import refused
@@ -15,11 +14,13 @@ from mydocker.errors import HostError
 from mydocker.image.limits import over
 from mydocker.kernel import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.build.instructions import Add
     from mydocker.engine.build.steps import Source, Step
+    from mydocker.image.writer import Scratch
 
 _PATIENCE = 60  # seconds without a byte
 _LONGEST = 3600  # seconds for a file
@@ -28,9 +29,9 @@ _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}  # digits of a checksum
 _GIT = re.compile(r"git@|(git|ssh)://|https?://[^#?]*\.git(?:[#?].*)?$")
 
 
-def fetch(add: Add, step: Step, directory: str) -> None:
-    """Replace the URLs among the sources of a step by the fetched files. add: the instruction, expanded. directory: an
-    empty one, for the files. Raises InvalidArgument for a source that can't be fetched, or has another checksum."""
+def fetch(add: Add, step: Step, scratch: Scratch) -> None:
+    """Replace the URLs among the sources of a step by the fetched files. add: the instruction, expanded. scratch: where
+    the files go. Raises InvalidArgument for a source that can't be fetched, or has another checksum."""
     for source in step.sources:
         if isinstance(source, str) and _GIT.match(source):
             raise refused(f"ADD of a git repository is not supported: {source}", "clone it into the context")
@@ -43,7 +44,7 @@ def fetch(add: Add, step: Step, directory: str) -> None:
             raise refused("--checksum is for one source", "write an ADD for each")
     step.unpack_downloads = add.unpack is True
     step.sources = [
-        _download(str(source), add.checksum, f"{directory}/fetched-{number}") if is_remote else source
+        _download(str(source), add.checksum, f"{scratch.path}/fetched-{number}") if is_remote else source
         for number, (source, is_remote) in enumerate(zip(step.sources, remote))
     ]
 

@@ -9,23 +9,24 @@ old content in that case), and a write through a mapping changes none of them fo
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from mydocker.engine.build import sources
 from mydocker.engine.build.failures import failed
-from mydocker.engine.build.placing import stamp
 from mydocker.engine.build.steps import Document, Download
-from mydocker.engine.build.tree import Opened, Tree, open_file
+from mydocker.engine.build.tree import Opened, Tree, open_file, stamp
 from mydocker.engine.child import in_child, mount_privately
-from mydocker.image import layer
+from mydocker.image import layer, store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mydocker.engine.build.steps import Step
 
 _CHUNK = 1 << 20
+_LARGE = 1 << 20  # bytes of a file for which OpenSSL, which is faster, is worth loading
 _HEAD = "mydocker copy 1"  # another text makes all older keys invalid
 
 
@@ -54,7 +55,7 @@ class _Hash:
         self.step = step
         self.tree = tree
         self.keeps_owner = step.origin.root is not None and not step.chown
-        self.hash = hashlib.sha256()
+        self.hash = store.sha256()
         self.seen: dict[str, tuple[int, ...]] = {}
         self.buffer = memoryview(bytearray(_CHUNK))
 
@@ -140,7 +141,7 @@ class _Hash:
 
     def _content(self, content: int, info: os.stat_result) -> bytes:
         """Hash a file's data; of one with holes, the data between them and where it is."""
-        total = hashlib.sha256()
+        total = store.sha256() if info.st_size < _LARGE else _fast_sha256()
         at = 0
         while at < info.st_size:
             if info.st_blocks * 512 < info.st_size:
@@ -159,4 +160,11 @@ class _Hash:
             total.update(self.buffer[:count])
             at += count
         total.update(b"size %d" % info.st_size)
-        return total.digest()
+        digest: bytes = total.digest()
+        return digest
+
+
+def _fast_sha256() -> Any:
+    import hashlib
+
+    return hashlib.sha256()

@@ -6,20 +6,18 @@ holds what the layer's tar does, once that is written. Otherwise the tar is unpa
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
-from typing import TYPE_CHECKING, cast
 
 from mydocker import paths
-from mydocker.engine.build import tidying
-from mydocker.image import layer, store, unpacking, writer
+from mydocker.image import layer, store, writer
 from mydocker.image.build_cache import EMPTY
 from mydocker.image.writer import Workspace
 from mydocker.kernel import files
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -53,6 +51,8 @@ class _Hashed(io.RawIOBase):
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        import hashlib
+
         self._sha256 = hashlib.sha256()
         self.size = 0
 
@@ -82,6 +82,8 @@ def capture(
     workspace. Returns it, and a sentence for each file that was left out because a layer can't hold it.
 
     below: chain IDs of the layers under it, bottom first. epoch: later times become this one, in seconds since 1970."""
+    from mydocker.engine.build import tidying
+
     mounted = stack(below, driver)
     changes = driver.upper(directory)
     if changes:
@@ -112,9 +114,11 @@ def _make_directory(driver: Driver, blob: str, below: list[str], digest: str, wo
     directory = f"{work.layers}/{os.path.basename(paths.layer(chain_of(below, digest), driver.form))}"
     os.mkdir(directory, 0o700)
     if driver.form:
-        indexing = cast("Indexing", driver)
+        indexing: Indexing = driver  # type: ignore[assignment]
         indexing.complete_layer(directory, indexing.index_layer(blob, directory), lowers)
         return
+    from mydocker.image import unpacking
+
     with io.BufferedReader(io.FileIO(blob), 1 << 20) as source:
         bare = unpacking.unpack_layer(source, directory)
     unpacking.complete(directory, bare, lowers)

@@ -14,7 +14,7 @@ from time import time_ns
 
 from mydocker import jsontext
 from mydocker.build.instructions import Mount as Requested
-from mydocker.engine.build import copying, hashing, layers, sweeping
+from mydocker.engine.build import hashing, layers, sweeping
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Origin, Step
 from mydocker.errors import FAILED, InvalidArgument
@@ -53,8 +53,7 @@ class Mounts:
         self.facts: list[Any] = []
 
     def __enter__(self) -> Mounts:
-        self._work = writer.Workspace()
-        self._work.__enter__()
+        self._work = writer.Scratch()
         try:
             for number, mount in enumerate(self._requested):
                 self._note(number, mount)
@@ -137,6 +136,8 @@ class Mounts:
 
     def _copied(self, name: str, step: Step) -> str:
         """Copy a source. Returns the path of the copy."""
+        from mydocker.engine.build import copying
+
         directory = f"{self._work.path}/{name}"
         os.mkdir(directory, 0o700)
         driver = self._shared.driver

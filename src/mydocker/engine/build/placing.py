@@ -10,15 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from mydocker.engine.build.failures import refused
 from mydocker.engine.build.ownership import Owner
-from mydocker.engine.build.tree import resolve
+from mydocker.engine.build.tree import resolve, stamp
 from mydocker.image import layer, tar
 from mydocker.kernel import files
 from mydocker.kernel.copying import copy_data
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -254,14 +254,6 @@ class Target:
                 os.utime(directory, ns=(time, time))
             finally:
                 os.close(directory)
-
-
-def stamp(info: os.stat_result) -> tuple[int, ...]:
-    """Return the part of a stat that no writer of the file leaves as it was; of a directory, only its mode: its content
-    has stamps of its own."""
-    if stat.S_ISDIR(info.st_mode):
-        return info.st_dev, info.st_ino, info.st_mode
-    return info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def _owner_of(info: os.stat_result) -> Owner:

@@ -8,7 +8,7 @@ from time import time_ns
 from mydocker import config, state
 from mydocker.engine.build import sweeping
 from mydocker.errors import FAILED, InvalidArgument
-from mydocker.image import build_cache, removal, store, writer
+from mydocker.image import build_cache, store, writer
 from mydocker.kernel.locks import NEW_FILE, Lock
 from mydocker.model.options import times
 from mydocker.record import record
@@ -104,6 +104,8 @@ def _size(directory: str) -> int:
 
 
 def _remove(entries: list[Entry]) -> tuple[list[str], int]:
+    from mydocker.image import removal
+
     removed, reclaimed = [], 0
     with writer.Workspace() as work, store.lock():
         for entry in entries:

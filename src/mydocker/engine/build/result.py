@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from mydocker import jsontext
 from mydocker.build import config
 from mydocker.build.failure import BuildWarning
 from mydocker.build.instructions import Instruction, Run, Transfer, Workdir
-from mydocker.engine.build import copying
 from mydocker.engine.build.layers import Layer, stack
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Origin, Step
-from mydocker.engine.child import in_child, mount_privately
-from mydocker.engine.output_file import OutputFile
 from mydocker.errors import HostError
-from mydocker.image import intake, packing, store, writer
+from mydocker.image import store, writer
 from mydocker.kernel import files
 from mydocker.model.timestamp import rfc3339
 from mydocker.record import record
@@ -74,7 +70,12 @@ def store_image(result: Json, shared: Shared) -> store.Image:
     """Put the image into the store, under the names of the request."""
     made = layers_of(result)
     document = _document(result, made, shared)
-    data = jsontext.dumps(document).encode()
+    data, manifest = writer.documents(document, [layer.descriptor for layer in made])
+    image = writer.known(manifest, shared.request.tags)
+    if image and not shared.driver.missing(image.layers):
+        return image
+    from mydocker.image import intake
+
     for layer in made:
         files.sync(store.blob(layer.descriptor["digest"]))
     layers = [intake.Layer(layer.descriptor, layer.diff_id, _absent) for layer in made]
@@ -123,6 +124,9 @@ class _Folder:
 
 def write_files(result: Json, shared: Shared) -> None:
     """Write the files of the last stage's root: into a directory, where they become the caller's, or as a tar."""
+    from mydocker.engine.build import copying
+    from mydocker.engine.output_file import OutputFile
+
     output = shared.request.output
     chain = stack(store.chain_ids([layer.diff_id for layer in layers_of(result)]), shared.driver)
     with writer.Workspace() as work:
@@ -144,6 +148,9 @@ def write_files(result: Json, shared: Shared) -> None:
 
 
 def _write_tar(root: Root, descriptor: int) -> None:
+    from mydocker.engine.child import in_child, mount_privately
+    from mydocker.image import packing
+
     root.prepare()
 
     def write() -> list[str]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from mydocker.build.failure import Malformed
 from mydocker.build.globs import Glob, has_wildcards
 from mydocker.build.ignore import Ignore
 from mydocker.engine.build.failures import failed, refused
 from mydocker.engine.build.tree import ENTER, SKIP, TAKE, Opened, open_directory
+from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable
+
     from mydocker.engine.build.steps import Origin, Step
     from mydocker.engine.build.tree import Tree
 
 
-class Match(NamedTuple):
+@record
+class Match:
     """A source. name: its path as the pattern matched it, which gives the copy its name. path: the same without
     links. info: the stat of what is there."""
 
@@ -114,7 +118,8 @@ def _ignore(patterns: list[str]) -> Ignore:
 # --- --parents --------------------------------------------------------------------------------------------------------
 
 
-class Branch(NamedTuple):
+@record
+class Branch:
     """A source of --parents. name: the pattern. top: the directory, resolved, below which paths are kept. select: for
     Tree.walk(). is_path: the pattern has no wildcards."""
 

@@ -7,7 +7,7 @@ from time import time_ns
 
 from mydocker.build import commands, config
 from mydocker.build.instructions import Add, Copy, Instruction, Run, Transfer, Workdir
-from mydocker.engine.build import copying, hashing, layers, mounts, running
+from mydocker.engine.build import hashing, layers, mounts
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Document, Origin, Step
 from mydocker.errors import FAILED, MydockerError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from mydocker.build.failure import Source
+    from mydocker.engine.build import running
     from mydocker.engine.build.context import Context
     from mydocker.engine.build.workers import Line
     from mydocker.image.drivers.base import Driver
@@ -166,6 +167,8 @@ class Builder:
             proxies = [f"{key}={value}" for key, value in config.proxies(shared.arguments).items()]
 
             def make(_: writer.Workspace) -> str:
+                from mydocker.engine.build import running
+
                 mounted.prepare()
                 program = running.Program(
                     command.argv,
@@ -188,10 +191,14 @@ class Builder:
                 self._step(facts, make)
             finally:
                 if self._container:
+                    from mydocker.engine.build import running
+
                     running.remove(self._container)
 
     def _program_failed(self, one: Run, argv: list[str], code: int, container: Any, program: running.Program) -> None:
         """Raise the error, after the container has been removed, or with --debug turned into one to look into."""
+        from mydocker.engine.build import running
+
         shared = self.shared
         hint = "'--debug' keeps its container, to look into it"
         try:
@@ -210,7 +217,7 @@ class Builder:
     def _transfer(self, one: Transfer, before: config.State) -> None:
         shared = self.shared
         self._start(one)
-        with writer.Workspace() as beside:  # for the other root, and for downloads
+        with writer.Scratch() as beside:  # for the other root, and for downloads
             step = Step(
                 origin=self._origin(one, beside),
                 sources=[*one.sources, *(Document(each.name, _bytes(each.content)) for each in one.documents)],
@@ -227,10 +234,12 @@ class Builder:
             if isinstance(one, Add):
                 from mydocker.engine.build import fetching
 
-                fetching.fetch(one, step, beside.path)
+                fetching.fetch(one, step, beside)
             facts = {"copy": hashing.digest(step)}
 
             def make(work: writer.Workspace) -> str:
+                from mydocker.engine.build import copying
+
                 root = self._root(work)
                 for text in copying.apply(step, root):
                     self.line.send({"event": "note", "text": text})
@@ -238,7 +247,7 @@ class Builder:
 
             self._step(facts, make)
 
-    def _origin(self, one: Transfer, beside: writer.Workspace) -> Origin:
+    def _origin(self, one: Transfer, beside: writer.Scratch) -> Origin:
         if isinstance(one, Copy) and one.from_stage:
             name, chain = self.find(one.from_stage)
             directory = f"{beside.path}/from"
@@ -256,6 +265,8 @@ class Builder:
         path, user, epoch = self.state.directory, self.state.config.get("User") or "", self.shared.epoch
 
         def make(work: writer.Workspace) -> str:
+            from mydocker.engine.build import copying
+
             root = self._root(work)
             copying.make_directory(path, user, root, None if epoch is None else epoch * 10**9)
             return root.directory

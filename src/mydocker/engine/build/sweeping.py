@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from mydocker import paths, state
-from mydocker.engine.build import running
 from mydocker.errors import MydockerError
 from mydocker.image import build_cache
 from mydocker.kernel import files
@@ -35,6 +34,8 @@ def sweep() -> None:
 def clean(build: str) -> None:
     """Remove the containers and directories of a build."""
     for container_id in _containers(build):
+        from mydocker.engine.build import running
+
         try:
             running.remove(container_id)
         except MydockerError:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from mydocker import paths
 from mydocker.build.globs import Glob, has_wildcards
 from mydocker.image.layer import Entry
 from mydocker.kernel import files
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Callable
@@ -62,6 +62,14 @@ def resolve(root: int, path: str, missing: bool = False) -> str:
         finally:
             os.close(handle)
     return "/".join(done)
+
+
+def stamp(info: os.stat_result) -> tuple[int, ...]:
+    """Return the part of a stat that no writer of the file leaves as it was; of a directory, only its mode: its content
+    has stamps of its own."""
+    if stat.S_ISDIR(info.st_mode):
+        return info.st_dev, info.st_ino, info.st_mode
+    return info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 class Opened:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import _signal
 import os
 import select
-from functools import partial
 
 from mydocker import jsontext
 from mydocker.errors import FAILED, HostError, MydockerError
@@ -67,7 +66,9 @@ class Line:
 class _Worker:
     """A running worker: pid, and our ends of its pipes. waits: the stage whose result it needs."""
 
-    def __init__(self, stage: str, work: Callable[[Line, dict[str, Json]], Json], results: dict[str, Json]) -> None:
+    def __init__(
+        self, stage: str, work: Callable[[str, Line, dict[str, Json]], Json], results: dict[str, Json]
+    ) -> None:
         self.stage, self.waits = stage, ""
         self._unread = b""
         self.events, events = os.pipe()
@@ -76,7 +77,7 @@ class _Worker:
         self.pid = os.fork()
         if self.pid == 0:
             _be_worker(
-                lambda line: work(line, results),
+                lambda line: work(stage, line, results),
                 Line(events, answers),
                 output,
                 [self.events, self.output, self.answers],
@@ -158,7 +159,7 @@ def run(
         while waiting or running:
             for stage in [each for each in waiting if needs.get(each, "") in ("", *results)]:
                 waiting.remove(stage)
-                running[stage] = _Worker(stage, partial(work, stage), results)
+                running[stage] = _Worker(stage, work, results)
             for worker in _ready(list(running.values()), report, tick):
                 _hear(worker, results, running, report)
             for worker in running.values():

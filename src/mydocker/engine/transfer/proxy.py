@@ -21,11 +21,11 @@ import os
 import select
 import signal
 import socket
-from typing import TYPE_CHECKING
 
 from mydocker.engine.transfer import skopeo
 from mydocker.errors import HostError, MydockerError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from mydocker.engine.transfer import manifests
 from mydocker.engine.transfer.proxy import Proxy
@@ -16,6 +15,7 @@ from mydocker.model.options import references
 from mydocker.model.options.references import Reference, host_of
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 

@@ -14,7 +14,6 @@ import re
 import select
 import subprocess
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from mydocker import jsontext
 from mydocker.engine.transfer import skopeo
@@ -25,6 +24,7 @@ from mydocker.model.options import references
 from mydocker.model.options.references import Reference
 from mydocker.record import record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol

@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
 
 from mydocker import config, paths
 from mydocker.engine.transfer import credentials
@@ -23,6 +22,7 @@ from mydocker.kernel import process, programs
 from mydocker.kernel.files import make_private
 from mydocker.model.options import references
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
