@@ -16,14 +16,10 @@ _CLOEXEC = 1
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _READ_ONLY, _NO_SUID, _NO_DEVICES = 1, 2, 4
 _AT_FDCWD, _FROM_DESCRIPTOR = -100, 4
-# <linux/stat.h>
-_STATX_DIOALIGN, _STATX_BYTES = 0x2000, 256
-_DIRECT_OFFSET = slice(156, 160)  # stx_dio_offset_align
 
 
 def mount_readonly(fstype: str, source: str, options: Iterable[tuple[str, str]], target: str) -> None:
-    """Mount a file system, read-only, without devices and set-user-ID programs. options: (key, value), or (key, "")
-    for one without a value.
+    """Mount a file system, read-only, without devices and set-user-ID programs. options: (key, value).
 
     Raises OSError with the kernel's own words, where it has some."""
     context = syscall("fsopen", fstype, _CLOEXEC, about=fstype)
@@ -31,7 +27,7 @@ def mount_readonly(fstype: str, source: str, options: Iterable[tuple[str, str]],
         try:
             syscall("fsconfig", context, _SET_STRING, "source", source, 0)
             for key, value in options:
-                syscall("fsconfig", context, _SET_STRING if value else _SET_FLAG, key, value or None, 0)
+                syscall("fsconfig", context, _SET_STRING, key, value, 0)
             syscall("fsconfig", context, _SET_FLAG, "ro", None, 0)
             syscall("fsconfig", context, _CREATE, None, None, 0)
         except OSError as error:
@@ -43,17 +39,6 @@ def mount_readonly(fstype: str, source: str, options: Iterable[tuple[str, str]],
         syscall("move_mount", mount, "", _AT_FDCWD, target, _FROM_DESCRIPTOR, about=target)
     finally:
         os.close(mount)
-
-
-def direct_alignment(path: str) -> int:
-    """Return the bytes that direct reads of a file are aligned to. 0: it has none, or the kernel does not tell (before
-    6.1)."""
-    status = bytearray(_STATX_BYTES)
-    try:
-        syscall("statx", _AT_FDCWD, path, 0, _STATX_DIOALIGN, status, about=path)
-    except OSError:
-        return 0
-    return int.from_bytes(status[_DIRECT_OFFSET], "little")
 
 
 def _message(context: int) -> str:

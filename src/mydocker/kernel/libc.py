@@ -49,7 +49,6 @@ _NUMBERS = {
     "fsopen": (430, 430),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
-    "statx": (332, 291),
     "pidfd_open": (434, 434),
     "clone3": (435, 435),
     "close_range": (436, 436),

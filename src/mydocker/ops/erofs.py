@@ -18,15 +18,13 @@ import os
 
 from mydocker.kernel import mounts
 from mydocker.kernel.files import make_private, write_new
-from mydocker.kernel.filesystems import direct_alignment, mount_readonly
+from mydocker.kernel.filesystems import mount_readonly
 from mydocker.kernel.locks import DIRECTORY, Lock
 from mydocker.ops.base import Context, Op, operation, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_BLOCK = 512  # bytes: the content of files begins at multiples of it
 
 
 @operation
@@ -153,16 +151,10 @@ def is_mounted(target: str) -> bool:
 
 
 def _mount(index: str, data: list[str], target: str) -> None:
-    """Mount an index. If the kernel can, it reads the data past their own page cache: the files in it have theirs."""
-    options = [("device", path) for path in data]
-    if all(0 < direct_alignment(path) <= _BLOCK for path in data):
-        try:
-            mount_readonly("erofs", index, [*options, ("directio", "")], target)
-            return
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # the kernel has no such option, before Linux 6.15
-                raise
-    mount_readonly("erofs", index, options, target)
+    """Mount an index. Not with the option directio: the page cache would then have a file once, not a second time in
+    the tar that it lies in, but what a container has read would have to come from the disk again for the next one, as
+    the last one unmounts the index. The tar's copy stays, and is the first to go when memory is short."""
+    mount_readonly("erofs", index, [("device", path) for path in data], target)
 
 
 def _described(data: list[str]) -> str:
