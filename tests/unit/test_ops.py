@@ -54,7 +54,7 @@ from mydocker.ops.process import (
     SetUmask,
     SwitchUser,
 )
-from mydocker.ops.resources import ShareRealtime, WriteEither
+from mydocker.ops.resources import ChangeLimits, ShareRealtime, WriteEither
 from mydocker.ops.rootfs import (
     FillVolume,
     MakeDevice,
@@ -120,6 +120,7 @@ SAMPLES = [
     SetUmask(0o27),
     WriteEither([ODD, "/b"], ["300", "2930"]),
     ShareRealtime([ODD, "/b"], 5000, 100_000),
+    ChangeLimits([[ODD, "5"], ["/b", "50000 100000"]]),
     SetCapabilities(1, 3, 0, 0),
     NewKeyring(),
     ResetSignals(),

@@ -22,7 +22,7 @@ VERBS = {
     "restart": "lifecycle:restart",
     "pause": "lifecycle:pause",
     "unpause": "lifecycle:unpause",
-    "update": "lifecycle:update",
+    "update": "update:update",
     "rm": "lifecycle:rm",
     "wait": "lifecycle:wait",
     "rename": "lifecycle:rename",

@@ -56,7 +56,6 @@ _RUN = {
     "--link-local-ip": "",
     "--storage-opt": "",
 }
-_UPDATE = "only --restart can be changed: create the container again"
 # the words of a command, () for docker itself -> option -> what to type instead, as above
 OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     (): dict.fromkeys(
@@ -68,12 +67,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ("create",): _RUN,
     ("exec",): {"--detach-keys": _DETACH, "--privileged": "a container has it from its start: 'run --privileged'"},
     ("start",): {"--detach-keys": _DETACH, "--checkpoint": "", "--checkpoint-dir": ""},
-    ("update",): dict.fromkeys(
-        ("--blkio-weight", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpu-shares", "-c",
-         "--cpus", "--cpuset-cpus", "--cpuset-mems", "--kernel-memory", "--memory", "-m", "--memory-reservation",
-         "--memory-swap", "--pids-limit"),
-        _UPDATE,
-    ),
+    ("update",): {"--kernel-memory": "'--memory SIZE'"},
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
     ("logs",): {"--details": ""},
     ("build",): {

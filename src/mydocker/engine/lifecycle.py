@@ -1,4 +1,4 @@
-"""A container after its start: stop, kill, wait, update, remove.
+"""A container after its start: stop, kill, wait, remove.
 
 Clean-up code is imported only where a monitor left something behind.
 """
@@ -213,16 +213,6 @@ def wait(container: Container) -> int:
         return last_code.read(container)
     finally:
         last_code.close()
-
-
-def update(container: Container, policy: str) -> None:
-    """Change the restart policy, a text of model.options.restart. It holds from the next end of the container."""
-    if container.auto_remove and policy != restart.NO:
-        raise Conflict(f"container {container.name} is removed when it exits (--rm)", "it can't be restarted")
-    with state.lock(container):
-        container = state.load(container.id)
-        container.restart = policy
-        state.save(container, durable=True)
 
 
 def remove(reference: str, force: bool = False, volumes: bool = False) -> None:

@@ -32,6 +32,49 @@ class WriteEither(Op):
 
 
 @operation
+class ChangeLimits(Op):
+    """Write new values to the cgroup files of a running container. rows: [path, value], each.
+
+    What the kernel refuses is tried again after the others: which of two limits has to come first, such as memory and
+    memory with swap, depends on whether they are raised or lowered."""
+
+    rows: list[list[str]]
+    section = "cgroup"
+
+    def do(self, context: Context) -> None:
+        self._before: list[list[str]] = []
+        _write_all(self.rows, self._before)
+
+    def undo(self) -> None:
+        _write_all(self._before[::-1], [])
+
+    def describe(self) -> str:
+        return "change limits: " + ", ".join(f"{os.path.basename(path)} = {value}" for path, value in self.rows)
+
+    def shell(self) -> str:
+        return "; ".join(f"echo {quote(value)} > {quote(path)}" for path, value in self.rows)
+
+
+def _write_all(rows: list[list[str]], before: list[list[str]]) -> None:
+    """before: gets [path, the value that was there] of each that is written."""
+    pending, refused = rows, None
+    while pending:
+        failed = []
+        for path, value in pending:
+            old = cgroups.read(path).partition("\n")[0]
+            try:
+                cgroups.write(path, value)
+            except OSError as error:
+                failed.append([path, value])
+                refused = error
+            else:
+                before.append([path, old])
+        if refused and len(failed) == len(pending):
+            raise refused
+        pending = failed
+
+
+@operation
 class ShareRealtime(Op):
     """Give the cgroups above the container's as much real-time CPU time as all in them have together, on v1: a new
     cgroup has none to pass on. directories: from the top down. runtime, period: the container's, in microseconds."""

@@ -77,6 +77,18 @@ def _plan_v2(
     return host, [_own_view()]
 
 
+def more_realtime(path: str, before: dict[str, Any], after: dict[str, Any], layout: Layout) -> list[Op]:
+    """Plan the real-time CPU time of the cgroups above for a running container that gets another limit."""
+    cpus = [resources.get("cpu") or {} for resources in (before, after)]
+    runtimes = [cpu.get("realtimeRuntime") for cpu in cpus]
+    return [_share_realtime(layout.mounts["cpu"], path, cpus[1])] if runtimes[1] and runtimes[0] != runtimes[1] else []
+
+
+def weights(path: str, resources: dict[str, Any], layout: Layout) -> list[Op]:
+    """Plan the weights of block I/O. Raises HostError as plan() does."""
+    return _weights(layout.mounts["unified" if layout.version == 2 else "blkio"] + path, resources, layout)
+
+
 def _weights(directory: str, resources: dict[str, Any], layout: Layout) -> list[Op]:
     from mydocker.ops.resources import WriteEither
 

@@ -141,3 +141,49 @@ def test_a_cgroup_that_the_user_has_made_stays(machine, mydocker, name):
         assert machine.run("ls", "-d", *made).rc == 0
     finally:
         machine.run("rmdir", *made)
+
+
+def test_update_of_a_running_container(mydocker, name):
+    mydocker.detached("--name", name, "-m", "64m", "busybox", "top", "-b")
+    options = ["-m", "96m", "--memory-swap", "200m", "--cpus", "0.5", "-c", "512", "--pids-limit", "17"]
+    assert mydocker.ok("update", *options, name) == name
+    assert mydocker.cgroup(name, "memory.limit_in_bytes", "memory.max") == str(96 * 2**20)
+    assert mydocker.cgroup(name, "cpu.cfs_quota_us", "cpu.max") in ("50000", "50000 100000")
+    assert mydocker.cgroup(name, "pids.max", "pids.max") == "17"
+    mydocker.ok("update", "--pids-limit", "-1", "--memory-swap", "-1", name)
+    assert mydocker.cgroup(name, "pids.max", "pids.max") == "max"
+    shown = mydocker.inspect(name, "HostConfig")
+    wanted = {"Memory": 96 * 2**20, "MemorySwap": -1, "NanoCpus": 5 * 10**8, "CpuShares": 512, "PidsLimit": None}
+    assert {key: shown[key] for key in wanted} == wanted
+    mydocker.ok("restart", "-t", "0", name)
+    assert mydocker.cgroup(name, "memory.limit_in_bytes", "memory.max") == str(96 * 2**20)
+
+
+def test_update_of_a_stopped_container(mydocker, name):
+    mydocker.ok("create", "--net", "none", "--name", name, "busybox", "top", "-b")
+    mydocker.ok("update", "--pids-limit", "17", "--restart", "on-failure:2", name)
+    mydocker.ok("start", name)
+    assert mydocker.cgroup(name, "pids.max", "pids.max") == "17"
+    assert mydocker.inspect(name, "HostConfig", "RestartPolicy", "Name") == "on-failure"
+
+
+def test_an_update_that_fails_changes_nothing(mydocker, name):
+    mydocker.detached("--name", name, "-m", "64m", "--cpu-quota", "20000", "busybox", "top", "-b")
+    before = mydocker.inspect(name, "HostConfig")
+    for options, says in {
+        ("-m", "200m"): "above the limit of memory and swap",
+        ("--cpus", "1"): "--cpu-quota, which is set already",
+        ("-c", "77", "--cpu-rt-runtime", "1000000"): "real-time",
+    }.items():
+        assert says in mydocker.fails("update", "--restart", "always", *options, name)
+    assert mydocker.inspect(name, "HostConfig") == before
+    assert mydocker.cgroup(name, "cpu.shares", "cpu.weight") in ("1024", "100")
+
+
+def test_memory_below_its_use(v1, mydocker, name):
+    script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=30; echo full; exec top -b"
+    mydocker.detached("--name", name, "-m", "64m", "busybox", "sh", "-c", script)
+    mydocker.wait_log(name, "full")
+    line = mydocker.fails("update", "-c", "77", "-m", "10m", name)
+    assert line.startswith(f"mydocker: container {name} uses more memory than the new limit")
+    assert mydocker.cgroup(name, "cpu.shares", "") == "1024"

@@ -1,4 +1,4 @@
-"""start, stop, kill, restart, pause, unpause, update, rename, rm, wait.
+"""start, stop, kill, restart, pause, unpause, rename, rm, wait.
 
 Each takes several containers. An error on one is reported and does not stop the others; the exit code is that of the
 last error. As with docker, only `run` has exit codes of its own for a command that is missing or can't be executed.
@@ -12,7 +12,6 @@ from mydocker import state
 from mydocker.cli.streams import tell
 from mydocker.engine import lifecycle
 from mydocker.errors import FAILED, InvalidArgument, MydockerError, NotFound
-from mydocker.model.options import restart as policies
 from mydocker.model.options import signals, units
 
 TYPE_CHECKING = False
@@ -49,7 +48,7 @@ def start(params: dict[str, Any]) -> int:
             starting.start(container)
         print(reference)
 
-    return _each(params["containers"], one)
+    return each(params["containers"], one)
 
 
 def stop(params: dict[str, Any]) -> int:
@@ -59,7 +58,7 @@ def stop(params: dict[str, Any]) -> int:
         lifecycle.stop(state.find(reference), timeout, signal)
         print(reference)
 
-    return _each(params["containers"], one)
+    return each(params["containers"], one)
 
 
 def kill(params: dict[str, Any]) -> int:
@@ -69,7 +68,7 @@ def kill(params: dict[str, Any]) -> int:
         lifecycle.kill(state.find(reference), signal)
         print(reference)
 
-    return _each(params["containers"], one)
+    return each(params["containers"], one)
 
 
 def restart(params: dict[str, Any]) -> int:
@@ -83,36 +82,24 @@ def restart(params: dict[str, Any]) -> int:
         starting.start(container)
         print(reference)
 
-    return _each(params["containers"], one)
+    return each(params["containers"], one)
 
 
 def pause(params: dict[str, Any]) -> int:
     from mydocker.engine import pausing
 
-    return _each(params["containers"], lambda reference: _done(reference, pausing.pause))
+    return each(params["containers"], lambda reference: _done(reference, pausing.pause))
 
 
 def unpause(params: dict[str, Any]) -> int:
     from mydocker.engine import pausing
 
-    return _each(params["containers"], lambda reference: _done(reference, pausing.unpause))
+    return each(params["containers"], lambda reference: _done(reference, pausing.unpause))
 
 
 def _done(reference: str, action: Callable[[Container], None]) -> None:
     action(state.find(reference))
     print(reference)
-
-
-def update(params: dict[str, Any]) -> int:
-    if params["restart"] is None:
-        raise InvalidArgument("nothing to update", "--restart no, on-failure[:MAX], always or unless-stopped")
-    policy = policies.parse(params["restart"])
-
-    def one(reference: str) -> None:
-        lifecycle.update(state.find(reference), policy)
-        print(reference)
-
-    return _each(params["containers"], one)
 
 
 def rename(params: dict[str, Any]) -> int:
@@ -137,17 +124,18 @@ def rm(params: dict[str, Any]) -> int:
             return
         print(reference)
 
-    return _each(params["containers"], one)
+    return each(params["containers"], one)
 
 
 def wait(params: dict[str, Any]) -> int:
     def one(reference: str) -> None:
         print(lifecycle.wait(state.find(reference)))
 
-    return _each(params["containers"], one)
+    return each(params["containers"], one)
 
 
-def _each(references: list[str], action: Callable[[str], None]) -> int:
+def each(references: list[str], action: Callable[[str], None]) -> int:
+    """Do it for each container, and report what fails. Returns the exit code."""
     code = 0
     for reference in references:
         try:

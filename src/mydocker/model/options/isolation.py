@@ -42,6 +42,13 @@ def parse(given: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def add(request: CreateRequest, given: Mapping[str, Any]) -> None:
+    """Parse the options that are given, put them into the request, and check it. Raises InvalidArgument."""
+    for field, value in parse(given).items():
+        setattr(request, field, value)
+    check(request)
+
+
 def check(request: CreateRequest) -> None:
     """Raises InvalidArgument."""
     if request.domainname and request.uts == "host":

@@ -38,7 +38,7 @@ _ANYWAY = {
 PULL = ("always", "missing", "never")  # --pull: when a registry is asked for the image
 # Options that few containers have: options.resources and options.isolation, which parse and check them, are loaded for
 # them only.
-_RARE_LIMITS = (
+RARE_LIMITS = (
     "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "memory_reservation", "memory_swappiness",
     "oom_kill_disable", "blkio_weight", "blkio_weight_device", "device_read_bps", "device_write_bps",
     "device_read_iops", "device_write_iops", "device_cgroup_rule", "cgroup_parent",
@@ -177,20 +177,12 @@ def from_params(
     def files(key: str) -> list[tuple[str, str]]:
         return [(path, read(path)) for path in several(key)]
 
-    def number(key: str, what: str, low: int, high: int) -> int:
-        value = params.get(key)
-        return 0 if value is None else units.integer(value, what, low, high)
-
-    def size(key: str, what: str) -> int:
-        value = params.get(key)
-        return 0 if value is None else units.size(value, what)
-
     for key, (taken, why) in _ANYWAY.items():
         if text(key) and text(key) not in taken:
             raise InvalidArgument(f"--{key.replace('_', '-')} {text(key)} is not supported", why)
     if text("pull") not in ("", *PULL):
         raise InvalidArgument(f"invalid pull option: '{text('pull')}'", f"must be one of {', '.join(PULL)}")
-    entrypoint, timeout, cpus = params.get("entrypoint"), params.get("stop_timeout"), params.get("cpus")
+    entrypoint, timeout = params.get("entrypoint"), params.get("stop_timeout")
     mode, endpoints = net.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
     ipc = _namespace("ipc", text("ipc"), ("host", "private", "shareable", "none"))
     unmasked, security_opt = _split_system_paths(several("security_opt"))
@@ -198,7 +190,7 @@ def from_params(
     log_size, log_files = _log_options(several("log_opt"))
     rare_limits, rare = (
         {key: value for key in keys if (value := params.get(key)) not in (None, False, [])}
-        for keys in (_RARE_LIMITS, _RARE)
+        for keys in (RARE_LIMITS, _RARE)
     )
     request = CreateRequest(
         words=list(params["image_and_command"]),
@@ -227,7 +219,7 @@ def from_params(
         anyway={key: text(key) for key in _ANYWAY if text(key)},
         no_healthcheck=bool(params.get("no_healthcheck")),
         init=bool(params.get("init")),
-        oom_score_adj=number("oom_score_adj", "OOM score adjustment", -1000, 1000),
+        oom_score_adj=_number(params, "oom_score_adj", "OOM score adjustment", -1000, 1000),
         ulimits=list({limit["name"]: limit for limit in map(units.ulimit, several("ulimit"))}.values()),
         hostname=names.hostname(text("hostname")) if text("hostname") else "",
         network=mode,
@@ -245,15 +237,9 @@ def from_params(
         read_only=bool(params.get("read_only")),
         mounts=mounts.parse(several("volume"), several("mount"), several("tmpfs"), host.cwd),
         devices=list(map(mounts.device, several("device"))),
-        shm_size=size("shm_size", "size of /dev/shm") or SHM_SIZE,
+        shm_size=_size(params, "shm_size", "size of /dev/shm") or SHM_SIZE,
         sysctls=keyvalue.sysctls(several("sysctl"), mode, ipc),
-        memory=size("memory", "memory size"),
-        memory_swap=-1 if text("memory_swap") == "-1" else size("memory_swap", "memory and swap size"),
-        nano_cpus=0 if cpus is None else units.cpus(cpus, len(units.numbers(host.cpus) or {0})),
-        cpu_shares=number("cpu_shares", "CPU shares", 0, 262144),
-        cpuset_cpus=units.cpuset(text("cpuset_cpus"), host.cpus) if text("cpuset_cpus") else "",
-        cpuset_mems=units.cpuset(text("cpuset_mems"), host.nodes, "memory nodes") if text("cpuset_mems") else "",
-        pids_limit=max(0, number("pids_limit", "PIDs limit", -_MAX_PIDS, _MAX_PIDS)),
+        **limits(params, host),
         privileged=bool(params.get("privileged")),
         cap_add=capabilities.parse(several("cap_add")),
         cap_drop=capabilities.parse(several("cap_drop")),
@@ -263,29 +249,46 @@ def from_params(
         seccomp=seccomp,
     )
     if rare_limits:
-        _add_rare_limits(request, rare_limits)
+        from mydocker.model.options import resources
+
+        resources.add(request, rare_limits)
     if rare:
-        _add_rare(request, rare)
-    if 0 < request.memory < MIN_MEMORY:
-        raise InvalidArgument(f"memory limit '{text('memory')}' is too small", "the minimum is 6 MB")
+        from mydocker.model.options import isolation
+
+        isolation.add(request, rare)
     _check(request, host)
     return request
 
 
-def _add_rare(request: CreateRequest, given: Mapping[str, Any]) -> None:
-    from mydocker.model.options import isolation
-
-    for field, value in isolation.parse(given).items():
-        setattr(request, field, value)
-    isolation.check(request)
+def _number(params: Mapping[str, Any], key: str, what: str, low: int, high: int) -> int:
+    value = params.get(key)
+    return 0 if value is None else units.integer(value, what, low, high)
 
 
-def _add_rare_limits(request: CreateRequest, given: Mapping[str, Any]) -> None:
-    from mydocker.model.options import resources
+def _size(params: Mapping[str, Any], key: str, what: str) -> int:
+    value = params.get(key)
+    return 0 if value is None else units.size(value, what)
 
-    for field, value in resources.parse(given).items():
-        setattr(request, field, value)
-    resources.check(request)
+
+def limits(params: Mapping[str, Any], host: HostFacts) -> dict[str, Any]:
+    """Parse the common limits to fields of CreateRequest."""
+    memory, cpus = _size(params, "memory", "memory size"), params.get("cpus")
+    if 0 < memory < MIN_MEMORY:
+        raise InvalidArgument(f"memory limit '{params['memory']}' is too small", "the minimum is 6 MB")
+    unlimited = params.get("memory_swap") == "-1"
+    cpu_shares = _number(params, "cpu_shares", "CPU shares", 0, 262144)
+    if cpu_shares == 1:
+        raise InvalidArgument("CPU shares '1' are too few", "2 to 262144; 1024 is the usual share")
+    own, nodes = params.get("cpuset_cpus"), params.get("cpuset_mems")
+    return {
+        "memory": memory,
+        "memory_swap": -1 if unlimited else _size(params, "memory_swap", "memory and swap size"),
+        "nano_cpus": 0 if cpus is None else units.cpus(cpus, len(units.numbers(host.cpus) or {0})),
+        "cpu_shares": cpu_shares,
+        "cpuset_cpus": units.cpuset(own, host.cpus) if own else "",
+        "cpuset_mems": units.cpuset(nodes, host.nodes, "memory nodes") if nodes else "",
+        "pids_limit": max(0, _number(params, "pids_limit", "PIDs limit", -_MAX_PIDS, _MAX_PIDS)),
+    }
 
 
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
@@ -361,16 +364,7 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
         signals.number(request.stop_signal)
     if request.auto_remove and request.restart != restart.NO:
         raise InvalidArgument("conflicting options: --restart and --rm", "a removed container can't be restarted")
-    if request.memory_swap > 0 and not request.memory:
-        raise InvalidArgument("--memory-swap without --memory", "it is the sum of memory and swap; give both")
-    if 0 < request.memory_swap < request.memory:
-        raise InvalidArgument("--memory-swap is less than --memory", "it is the sum of memory and swap")
-    if request.memory_swap > 0 and not host.swap:
-        raise HostError(
-            "this kernel does not support swap limits", "boot with swapaccount=1, or leave --memory-swap out"
-        )
-    if request.cpu_shares == 1:
-        raise InvalidArgument("CPU shares '1' are too few", "2 to 262144; 1024 is the usual share")
+    check_memory(request, host)
     if request.hostname and request.uts == "host":
         raise InvalidArgument("conflicting options: --hostname and --uts host", "it would rename the host")
     if request.oom_score_adj < 0 and not host.capabilities & capabilities.SYS_RESOURCE:
@@ -385,6 +379,18 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
             raise HostError(
                 f"ulimit {limit['name']} can't be above {maximum} here", "mydocker itself runs without CAP_SYS_RESOURCE"
             )
+
+
+def check_memory(request: CreateRequest, host: HostFacts) -> None:
+    """Raises InvalidArgument, HostError."""
+    if request.memory_swap > 0 and not request.memory:
+        raise InvalidArgument("--memory-swap without --memory", "it is the sum of memory and swap; give both")
+    if 0 < request.memory_swap < request.memory:
+        raise InvalidArgument("--memory-swap is less than --memory", "it is the sum of memory and swap")
+    if request.memory_swap > 0 and not host.swap:
+        raise HostError(
+            "this kernel does not support swap limits", "boot with swapaccount=1, or leave --memory-swap out"
+        )
 
 
 def _check_shared_network(request: CreateRequest) -> None:

@@ -89,6 +89,13 @@ def _block_limit(kind: str, text: str) -> BlockLimit:
     return {"kind": kind, "path": path, "value": number}
 
 
+def add(request: CreateRequest, given: Mapping[str, Any]) -> None:
+    """Parse the options that are given, put them into the request, and check it. Raises InvalidArgument."""
+    for field, value in parse(given).items():
+        setattr(request, field, value)
+    check(request)
+
+
 def check(request: CreateRequest) -> None:
     """Check for values out of range and options that contradict each other: docker's rules.
 
