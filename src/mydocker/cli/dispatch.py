@@ -28,6 +28,7 @@ VERBS = {
     "rename": "lifecycle:rename",
     "top": "looking:top",
     "diff": "looking:diff",
+    "stats": "stats:stats",
     "cp": "cp:cp",
     "ps": "ps:ps",
     "logs": "logs:logs",

@@ -8,11 +8,9 @@ from __future__ import annotations
 from mydocker import paths
 
 _SWARM = "mydocker runs containers of one host"
-_TOP = "'mydocker exec CONTAINER top -b -n 1'"
 
 _CONTAINER = {
     "attach": "'mydocker logs -f CONTAINER' shows its output",
-    "stats": _TOP,
 }
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {

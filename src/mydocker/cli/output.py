@@ -88,6 +88,17 @@ NETWORKS = Listing(
     "ID",
     [],
 )  # fmt: skip
+STATS = Listing(
+    {
+        "Container": "CONTAINER", "ID": "CONTAINER ID", "Name": "NAME", "CPUPerc": "CPU %",
+        "MemUsage": "MEM USAGE / LIMIT", "MemPerc": "MEM %", "NetIO": "NET I/O", "BlockIO": "BLOCK I/O",
+        "PIDs": "PIDS",
+    },
+    ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"],
+    "ID",
+    ["Name"],
+    "MemPerc",
+)  # fmt: skip
 NETWORKS_OF_THE_BOOK = Listing(NETWORKS.headings, ["ID", "Name", "IpRange", "Driver", "Scope"], "ID", [])
 
 

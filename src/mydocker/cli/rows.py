@@ -7,13 +7,14 @@ from time import localtime, strftime
 from mydocker.cli.output import shorten
 from mydocker.model.options.references import repository
 from mydocker.model.options.times import ago, human_duration, parse_rfc3339
-from mydocker.model.options.units import human_size
+from mydocker.model.options.units import binary_size, human_size
 from mydocker.model.timestamp import SECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.cli.output import Row
     from mydocker.engine.history import Step
+    from mydocker.engine.stats import Usage
     from mydocker.image.store import Image
     from mydocker.model.container import Container
     from mydocker.model.network import Network
@@ -134,6 +135,22 @@ def _ago(created: str, now: int) -> str:
 
 def _is_dated(created: str) -> bool:
     return bool(created) and not created.startswith(_UNDATED)
+
+
+def usage(container: Container, usage: Usage, typed: str = "", trunc: bool = True) -> Row:
+    """The fields of output.STATS. typed: the name as the user typed it, "" for none."""
+    container_id = container.id[:_SHORT_ID] if trunc else container.id
+    return {
+        "Container": typed or container_id,
+        "ID": container_id,
+        "Name": container.name,
+        "CPUPerc": f"{usage.cpu:.2f}%",
+        "MemUsage": f"{binary_size(usage.memory)} / {binary_size(usage.limit)}",
+        "MemPerc": f"{usage.memory_percent:.2f}%",
+        "NetIO": f"{human_size(usage.received, 3)} / {human_size(usage.sent, 3)}",
+        "BlockIO": f"{human_size(usage.read, 3)} / {human_size(usage.written, 3)}",
+        "PIDs": str(usage.pids),
+    }
 
 
 def network(network: Network, trunc: bool = True) -> Row:

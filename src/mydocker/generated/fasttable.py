@@ -417,6 +417,23 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         {},
         {},
     ),
+    ("stats",): (
+        False,
+        (("containers", False, True),),
+        {
+            "all": False,
+            "format": None,
+            "no_stream": False,
+            "no_trunc": False,
+        },
+        {
+            "-a": "all",
+            "--all": "all",
+            "--format": "format",
+            "--no-stream": "no_stream",
+            "--no-trunc": "no_trunc",
+        },
+    ),
     ("diff",): (
         False,
         (("container", True, False),),
@@ -1159,6 +1176,7 @@ ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("container", "wait"): ("wait",),
     ("container", "port"): ("port",),
     ("container", "top"): ("top",),
+    ("container", "stats"): ("stats",),
     ("container", "diff"): ("diff",),
     ("container", "cp"): ("cp",),
     ("container", "commit"): ("commit",),

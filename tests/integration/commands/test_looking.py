@@ -120,6 +120,52 @@ class TestTop:
         assert "is not running" in mydocker.fails("top", name, rc=1)
 
 
+class TestStats:
+    def test_a_busy_and_a_stopped_container(self, mydocker, name, net):
+        busy, stopped = f"{name}-busy", name
+        mydocker.ok("create", "--name", stopped, "busybox", "true")
+        mydocker.ok(
+            *("run", "-d", "--name", busy, "-m", "100m", "--net", net, "busybox", "sh", "-c"),
+            "sleep 99 & while :; do :; done",
+        )
+        form = "{{.Name}} {{.Container}} {{.MemUsage}} {{.NetIO}} {{.BlockIO}} {{.PIDs}} {{.CPUPerc}}"
+        first, second = mydocker.ok("stats", "--no-stream", "--format", form, busy, stopped).splitlines()
+        used = r"\d[.\d]*[KM]iB / 100MiB \d[.\d]*k?B / \d+B \d[.\d]*\w*B / \d[.\d]*\w*B [23] (\d[.\d]*)%"
+        found = re.fullmatch(f"{busy} {busy} {used}", first)
+        assert found, first
+        assert 1 < float(found[1]) < 150
+        assert second == f"{stopped} {stopped} 0B / 0B 0B / 0B 0B / 0B 0 0.00%"
+        shown = mydocker.ok("stats", "--no-stream", "--format", "{{.Name}}").splitlines()
+        assert busy in shown
+        assert stopped not in shown
+        assert stopped in mydocker.ok("stats", "-a", "--no-stream", "--format", "{{.Name}}").splitlines()
+        mydocker.fails("stats", "--no-stream", busy, "nope", rc=1)
+
+    def test_the_table_of_docker(self, mydocker, docker, name):
+        docker.ok("create", "--name", "dd", "busybox", "true")
+        mydocker.ok("create", "--name", name, "busybox", "true")
+        expected = docker.ok("stats", "--no-stream", "dd").splitlines()
+        ours = mydocker.ok("stats", "--no-stream", name).splitlines()
+        assert [line.split()[2:] for line in ours] == [line.split()[2:] for line in expected]
+        expected = docker.ok("stats", "--no-stream", "--format", "{{json .}}", "dd")
+        ours = mydocker.ok("stats", "--no-stream", "--format", "{{json .}}", name)
+        hidden = '"(Container|ID|Name)":"[^"]*"'
+        assert re.sub(hidden, "", ours) == re.sub(hidden, "", expected)
+
+    def test_a_live_table_follows_until_ctrl_c(self, mydocker, name):
+        mydocker.detached("--name", name, *SLEEPS)
+        with mydocker.terminal("stats", columns=120) as terminal:
+            terminal.expect(name)
+            mydocker.detached("--name", f"{name}-more", *SLEEPS)
+            terminal.expect(f"{name}-more")
+            terminal.send("\x03")
+            assert terminal.wait() == 130
+        with mydocker.terminal("stats", name, columns=120) as terminal:
+            terminal.expect(name)
+            mydocker.ok("rm", "-f", name)
+            assert terminal.wait() == 0
+
+
 CHANGES = "mkdir /n; echo a >/n/f; rm /etc/passwd; chmod 700 /home; touch /etc/group; mkfifo /p; rm /bin/wget"
 
 

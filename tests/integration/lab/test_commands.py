@@ -104,12 +104,13 @@ def test_update(mydocker, bird):
     assert mydocker.inspect(bird, "HostConfig", "RestartPolicy") == {"Name": "on-failure", "MaximumRetryCount": 3}
 
 
-@command("rename", "top", "diff")
+@command("rename", "top", "stats", "diff")
 def test_another_look(mydocker, bird):
     mydocker.ok("rename", bird, f"{bird}-new")
     mydocker.ok("exec", f"{bird}-new", "touch", "/egg")
     assert mydocker.ok("diff", f"{bird}-new") == "A /egg"
     assert mydocker.ok("top", f"{bird}-new", "-o", "pid,args").endswith("sleep 600")
+    assert mydocker.ok("stats", "--no-stream", "--format", "{{.PIDs}} {{.CPUPerc}}", f"{bird}-new").startswith("1 0.")
     mydocker.ok("rename", f"{bird}-new", bird)
 
 

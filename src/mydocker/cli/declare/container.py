@@ -348,6 +348,23 @@ def top(container_and_options: List[str] = positional("CONTAINER [PS_OPTION...]"
     return dispatch("top", locals())
 
 
+@command(app, "stats", _PANEL)
+def stats(
+    all: bool = flag("Show stopped containers, too", "-a", "--all"),
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Name}} {{.CPUPerc}}'", "--format"),
+    no_stream: bool = flag("Print one table, instead of a new one each second", "--no-stream"),
+    no_trunc: bool = flag("Don't truncate output", "--no-trunc"),
+    containers: List[str] = optional("[CONTAINER...]"),
+) -> int:
+    """Show what containers use of CPU, memory, network, disks and PIDs
+
+    \b
+    mydocker stats                    all running containers, until Ctrl-C
+    mydocker stats --no-stream web
+    """
+    return dispatch("stats", locals())
+
+
 @command(app, "diff", _PANEL)
 def diff(container: str = positional("CONTAINER")) -> int:
     """List the files that a container has added (A), changed (C) and deleted (D)

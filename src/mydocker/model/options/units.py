@@ -66,10 +66,18 @@ def size(text: str, what: str = "size") -> int:
 
 def human_size(count: float, digits: int = 4) -> str:
     """Format bytes in powers of 1000 with so many digits: 1.98MB with 3 (docker images), 1.983MB with 4."""
-    units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]
-    while len(units) > 1 and float(f"{count:.{digits}g}") >= 1000:
-        count /= 1000
-        del units[0]
+    return _scaled(count, digits, 1000, ["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+
+
+def binary_size(count: float) -> str:
+    """Format bytes in powers of 1024, as docker's stats: 23.54GiB."""
+    return _scaled(count, 4, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+
+
+def _scaled(count: float, digits: int, base: int, units: list[str]) -> str:
+    while len(units) > 1 and float(f"{count:.{digits}g}") >= base:
+        count /= base
+        units = units[1:]
     return f"{count:.{digits}g}{units[0]}"
 
 
