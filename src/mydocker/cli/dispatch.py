@@ -72,6 +72,7 @@ VERBS = {
     "network check": "networks:check",
     "network reload": "networks:reload",
     "netmap": "netmap:netmap",
+    "system df": "usage:df",
     "system restore": "system:restore",
     "system shutdown": "system:shutdown",
     "info": "system:info",

@@ -16,7 +16,6 @@ _CONTAINER = {
 COMMANDS: dict[tuple[str, ...], str] = {
     **{(word,): instead for word, instead in _CONTAINER.items()},
     **{("container", word): instead for word, instead in _CONTAINER.items()},
-    ("system", "df"): f"'du -sh {paths.ROOT}/*'",
     ("system", "events"): "",
     ("volume", "update"): "",
     ("buildx",): "'mydocker build'",

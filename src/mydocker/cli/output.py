@@ -99,6 +99,36 @@ STATS = Listing(
     ["Name"],
     "MemPerc",
 )  # fmt: skip
+USAGE = Listing(
+    {
+        "Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE",
+    },
+    ["Type", "TotalCount", "Active", "Size", "Reclaimable"],
+    "Type",
+    [],
+)  # fmt: skip
+IMAGES_USED = Listing(
+    IMAGES.headings,
+    ["Repository", "Tag", "ID", "CreatedSince", "VirtualSize", "SharedSize", "UniqueSize", "Containers"],
+    "ID",
+    IMAGES.shrinkable,
+)
+CONTAINERS_USED = Listing(
+    CONTAINERS.headings,
+    ["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"],
+    "ID",
+    CONTAINERS.shrinkable,
+)
+VOLUMES_USED = Listing(VOLUMES.headings, ["Name", "Links", "Size"], "Name", [])
+CACHE_USED = Listing(
+    {
+        "ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED",
+        "LastUsedSince": "LAST USED", "Shared": "SHARED", "InUse": "IN USE", "Description": "DESCRIPTION",
+    },
+    ["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "Shared"],
+    "ID",
+    [],
+)  # fmt: skip
 NETWORKS_OF_THE_BOOK = Listing(NETWORKS.headings, ["ID", "Name", "IpRange", "Driver", "Scope"], "ID", [])
 
 
@@ -207,7 +237,7 @@ def listing(
     if form == "json":
         from mydocker.gotemplate import formats
 
-        return "".join(formats.json(_fields(row)) + "\n" for row in rows)
+        return "".join(formats.json(fields_of(row)) + "\n" for row in rows)
     return _by_template(kind, rows, form, columns is not None)
 
 
@@ -219,7 +249,7 @@ def _table(kind: Listing, rows: Sequence[Row], shown: list[str], columns: int | 
     return _aligned(cells, _GAP, _MIN_WIDTH)
 
 
-def _fields(row: Row) -> Row:
+def fields_of(row: Row) -> Row:
     """The row as docker's templates see it: fields in order, labels as one text."""
     fields = {field: row[field] for field in sorted(row)}
     if "Labels" in row:
@@ -238,11 +268,11 @@ def _by_template(kind: Listing, rows: Sequence[Row], form: str, terminal: bool) 
     except InvalidArgument as error:
         raise InvalidArgument(error.message, error.hint, FAILED) from None
     # In a table, a tab or a newline in a value would end the cell or the row.
-    escape: Callable[[str], str] | None = printable if table else _for_terminal if terminal else None
+    escape: Callable[[str], str] | None = printable if table else for_terminal if terminal else None
     lines = []
     for row in rows:
         try:
-            lines.append(template.render(_fields(row), {"Label": _label_of(row)}, escape))
+            lines.append(template.render(fields_of(row), {"Label": _label_of(row)}, escape))
         except InvalidArgument as error:
             fields = " ".join(f".{field}" for field in kind.headings)
             raise InvalidArgument(error.message, f"the fields are {fields}", FAILED) from None
@@ -264,7 +294,7 @@ def _label_heading(key: str) -> str:
     return key.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
-def _for_terminal(text: str) -> str:
+def for_terminal(text: str) -> str:
     return printable(text, "\n\t")
 
 
@@ -325,7 +355,7 @@ def inspection(documents: list[Document], form: str | None = None, terminal: boo
     from mydocker.gotemplate.template import Template
 
     template = Template(form)
-    escape = _for_terminal if terminal else None
+    escape = for_terminal if terminal else None
     lines = []
     for kind, value in documents:
         try:

@@ -13,8 +13,10 @@ from mydocker.model.timestamp import SECOND
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.cli.output import Row
+    from mydocker.engine.build.pruning import Entry
     from mydocker.engine.history import Step
     from mydocker.engine.stats import Usage
+    from mydocker.engine.volumes import Volume
     from mydocker.image.store import Image
     from mydocker.model.container import Container
     from mydocker.model.network import Network
@@ -88,7 +90,7 @@ def image(image: Image, size: int, now: int, trunc: bool = True, digests: bool =
         "CreatedAt": _local(image.created) if dated else "N/A",
         "CreatedSince": _ago(image.created, now) if dated else "N/A",
         "Size": human_size(size, 3),
-        **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only docker's `system df` knows
+        **dict.fromkeys(("Containers", "SharedSize", "UniqueSize"), "N/A"),  # only `system df` knows
         "VirtualSize": human_size(size),
     }
     names = _names(image, digests) or [(_NONE, _NONE, _NONE)]
@@ -135,6 +137,33 @@ def _ago(created: str, now: int) -> str:
 
 def _is_dated(created: str) -> bool:
     return bool(created) and not created.startswith(_UNDATED)
+
+
+def volume(volume: Volume, links: str = "N/A", size: str = "N/A") -> Row:
+    """The fields of output.VOLUMES. links, size: of use on the disk, which only `system df` knows."""
+    return {
+        "Driver": "local",
+        "Name": volume.name,
+        "Mountpoint": volume.path,
+        "Scope": "local",
+        "Labels": volume.labels,
+        "Links": links,
+        "Size": size,
+    }
+
+
+def cached(entry: Entry, now: int, in_use: bool, trunc: bool = True) -> Row:
+    """The fields of output.CACHE_USED."""
+    return {
+        "ID": entry.id[:_SHORT_ID] if trunc else entry.id,
+        "CacheType": entry.type,
+        "Size": human_size(entry.size, 3),
+        "CreatedSince": ago(entry.step.created, now) if entry.step else "N/A",
+        "LastUsedSince": f"{human_duration(now - entry.used)} ago",
+        "Shared": str(entry.shared).lower(),
+        "InUse": str(in_use).lower(),
+        "Description": entry.about,
+    }
 
 
 def usage(container: Container, usage: Usage, typed: str = "", trunc: bool = True) -> Row:

@@ -987,6 +987,19 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--networks": "networks",
         },
     ),
+    ("system", "df"): (
+        False,
+        (),
+        {
+            "verbose": False,
+            "format": None,
+        },
+        {
+            "-v": "verbose",
+            "--verbose": "verbose",
+            "--format": "format",
+        },
+    ),
     ("system", "prune"): (
         False,
         (),

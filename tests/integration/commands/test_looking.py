@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -167,6 +168,60 @@ class TestStats:
 
 
 CHANGES = "mkdir /n; echo a >/n/f; rm /etc/passwd; chmod 700 /home; touch /etc/group; mkfifo /p; rm /bin/wget"
+
+
+USED = """
+$M run -d --name $N-1 -v $N:/data busybox sh -c 'yes | head -c 5000 >/x; echo hello >/data/f; exec sleep 99'
+$M run --name $N-2 -v /anon busybox sh -c 'echo 12345 >/y'
+$M create --name $N-3 busybox true
+$M commit $N-2 img$N
+until $M exec $N-1 cat /data/f; do sleep 0.1; done
+"""
+
+
+class TestSystemDf:
+    def test_as_docker(self, mydocker, machine, docker, name):
+        def used(program):
+            return USED.replace("$M", program).replace("$N", name)
+
+        try:
+            assert machine.shell(used(machine.program)).rc == 0
+            assert docker.shell(used("docker")).rc == 0
+            ours, expected = mydocker.ok("system", "df").splitlines(), docker.ok("system", "df").splitlines()
+            # docker counts layers as reclaimable that another image needs.
+            assert ours.pop(1).split()[:4] == expected.pop(1).split()[:4]
+            assert ours == expected
+            assert (
+                mydocker.ok("system", "df", "--format", "{{json .}}").splitlines()[1:]
+                == docker.ok("system", "df", "--format", "{{json .}}").splitlines()[1:]
+            )
+            ids, ages = r"\b[0-9a-f]{12} |^[0-9a-f]{64} ", r"\d+ (years|seconds) ago|N/A +|Less than a second ago"
+            hidden = rf"(?m){ids}|{ages}|Up .*? {{2,}}| +$"
+            ours, expected = (
+                re.sub(r" {2,}", "  ", re.sub(hidden, "", told("system", "df", "-v")))
+                for told in (mydocker.ok, docker.ok)
+            )
+            assert sorted(ours.splitlines()) == sorted(expected.replace("  USAGE  SHARED", "  SHARED").splitlines())
+            document = json.loads(mydocker.ok("system", "df", "-v", "--format", "json"))
+            assert {kind: len(rows) for kind, rows in document.items()} == {
+                "Images": 2, "Containers": 3, "Volumes": 2, "BuildCache": 0
+            }  # fmt: skip
+        finally:
+            mydocker("rm", "-fv", *(f"{name}-{number}" for number in (1, 2, 3)))
+            mydocker("rmi", f"img{name}")
+            mydocker("volume", "rm", name)
+
+    def test_the_build_cache(self, mydocker, directory, machine, name):
+        machine.shell(f"printf 'FROM busybox\nRUN echo 12345 >/five\nRUN rm /five\n' >{directory}/Dockerfile")
+        mydocker.ok("build", "-q", "-t", name, directory)
+        mydocker.ok("rmi", name)
+        form = "{{range .BuildCache}}{{.CacheType}} {{.Size}} {{.Shared}} {{.InUse}} {{end}}"
+        shown = mydocker.ok("system", "df", "-v", "--format", form).split()
+        assert shown[0] == "regular"
+        total = mydocker.ok("system", "df", "--format", "{{.TotalCount}} {{.Active}}").splitlines()[3]
+        assert total == f"{len(shown) // 4} 0"
+        mydocker.ok("builder", "prune", "-af")
+        assert mydocker.ok("system", "df", "--format", "{{.TotalCount}} {{.Size}}").splitlines()[3] == "0 0B"
 
 
 class TestDiff:

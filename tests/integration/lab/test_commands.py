@@ -104,6 +104,12 @@ def test_update(mydocker, bird):
     assert mydocker.inspect(bird, "HostConfig", "RestartPolicy") == {"Name": "on-failure", "MaximumRetryCount": 3}
 
 
+@command("system df")
+def test_disk_usage(mydocker, bird):
+    assert f"{bird}\n" in mydocker.ok("system", "df", "-v") + "\n"
+    assert mydocker.ok("system", "df", "--format", "{{.Type}}").splitlines()[1] == "Containers"
+
+
 @command("rename", "top", "stats", "diff")
 def test_another_look(mydocker, bird):
     mydocker.ok("rename", bird, f"{bird}-new")

@@ -54,6 +54,20 @@ def shutdown(
     return dispatch("system shutdown", locals())
 
 
+@command(host, "df")
+def df(
+    verbose: bool = flag("List each image, container and volume", "-v", "--verbose"),
+    format: Optional[str] = text("FORMAT", "json, or a template such as '{{.Type}} {{.Size}}'", "--format"),
+) -> int:
+    """Show what images, containers, volumes and the build cache use of the disk
+
+    \b
+    mydocker system df
+    mydocker system df -v             each thing by itself
+    """
+    return dispatch("system df", locals())
+
+
 @command(host, "prune")
 def prune(
     all: bool = flag("Remove all images that no container uses, not only those without a tag", "-a", "--all"),

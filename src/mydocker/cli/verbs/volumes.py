@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mydocker.cli import output, removal
+from mydocker.cli import output, removal, rows
 from mydocker.cli.streams import tell
 from mydocker.cli.verbs.inspect import show
 from mydocker.engine import inspect as inspection
@@ -28,20 +28,12 @@ def create(params: dict[str, Any]) -> int:
 
 def ls(params: dict[str, Any]) -> int:
     matching, broken = _filtered(params["filter"])
-    rows = [
-        {
-            "Driver": "local",
-            "Name": each.name,
-            "Mountpoint": each.path,
-            "Scope": "local",
-            "Labels": each.labels,
-            "Links": "N/A",  # only docker's `system df` knows
-            "Size": "N/A",
-        }
-        for each in matching
-    ]
     columns = output.terminal_width()
-    output.emit(output.listing(output.VOLUMES, rows, params["format"], params["quiet"], columns=columns))
+    output.emit(
+        output.listing(
+            output.VOLUMES, [rows.volume(each) for each in matching], params["format"], params["quiet"], columns=columns
+        )
+    )
     return max(map(tell, broken), default=0)
 
 

@@ -43,7 +43,7 @@ def prune(everything: bool, filters: list[str], keep: int = 0, dry_run: bool = F
     that are free now."""
     tests = [_test(text) for text in filters]
     sweeping.sweep()
-    entries = sorted(_entries(), key=lambda entry: entry.used, reverse=True)
+    entries = sorted(cached(), key=lambda entry: entry.used, reverse=True)
     bound = build_cache.oldest_running()
     kept = 0
     gone: list[Entry] = []
@@ -70,7 +70,7 @@ def limit(began: int) -> None:
         return
     settings = config.load()
     results, largest = settings["build_cache_results"], settings["build_cache_size"]
-    entries = sorted((each for each in _entries() if each.step), key=lambda entry: entry.used, reverse=True)
+    entries = sorted((each for each in cached() if each.step), key=lambda entry: entry.used, reverse=True)
     bound, size, gone = build_cache.oldest_running(), 0, []
     for number, entry in enumerate(entries):
         size += entry.size
@@ -80,7 +80,8 @@ def limit(began: int) -> None:
         _remove(gone)
 
 
-def _entries() -> list[Entry]:
+def cached() -> list[Entry]:
+    """List all that is in the cache, in no order."""
     in_images = {chain_id for image in store.images() for chain_id in image.layers}
     entries = [
         Entry(step.key, step.about, step.size, used, step.chain_id in in_images, step)
