@@ -12,8 +12,7 @@ import errno
 import os
 import stat
 
-from mydocker.errors import FAILED, InvalidArgument, MydockerError
-from mydocker.image import layer, sizes, tar
+from mydocker.image import entries, layer, sizes, tar
 from mydocker.image.limits import Budget
 from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
@@ -23,34 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Callable
 
+    from mydocker.image.entries import Item
     from mydocker.image.limits import Meter
     from mydocker.image.streams import Stream
 
 _IN_ROOT = files.RESOLVE_IN_ROOT | files.RESOLVE_NO_XDEV
 _PARENT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-NO_OWNER = (1 << 32) - 1  # for chown(2) that means "leave the owner as it is"
-LARGEST_DEVICE = 0xFFF, 0xFFFFF  # major and minor number: the kernel would cut off what is above
-
-# Root file systems are shipped with the devices of every /dev. They are left out, as a container's own /dev takes their
-# place. Other devices are made, and the container's device cgroup decides what it may do with them.
-STANDARD_DEVICES = {
-    "dev/null": (1, 3),
-    "dev/zero": (1, 5),
-    "dev/full": (1, 7),
-    "dev/random": (1, 8),
-    "dev/urandom": (1, 9),
-    "dev/tty": (5, 0),
-    "dev/console": (5, 1),
-    "dev/ptmx": (5, 2),
-}
 _UNKNOWN = "/"  # never the path of a directory in the archive: those are relative
-REASONS = {
-    errno.ENOENT: "its path has a link to a file that does not exist",
-    errno.ELOOP: "its path has a loop of links",
-    errno.ENOTDIR: "its parent is not a directory",
-    errno.EISDIR: "a directory of that name already exists",
-    errno.EXDEV: "its path leads outside",
-}
 
 
 def unpack(stream: Stream, directory: str, meter: Meter | None = None) -> list[str]:
@@ -84,9 +62,9 @@ def unpack_into(
     never in those of the devices `barred`.
     """
     unpacker = _Unpacker(directory, False, Budget().meter())
-    unpacker.merges, unpacker.owner, unpacker.time = True, owner, time
+    unpacker.merges, unpacker.time = True, time
     unpacker.resolve, unpacker.barred = resolve, barred
-    unpacker.run(Reader(stream))
+    unpacker.run(Reader(stream), owner)
 
 
 def complete(directory: str, bare: list[str], below: list[str]) -> None:
@@ -130,7 +108,6 @@ class _Unpacker:
         self.merges = False  # the root is a directory that has been in use
         self.resolve = _IN_ROOT
         self.barred: Collection[int] = ()
-        self.owner: tuple[int, int] | None = None
         self.time: int | None = None
         self.bare = {".": None}  # the directories that the archive lacks, in the order in which they were made
         self.parent = ""
@@ -138,21 +115,17 @@ class _Unpacker:
         self.size = 0  # bytes of all files, each counted once
         self.times: dict[str, int] = {}  # of directories: set at the end, as each new entry changes them
 
-    def run(self, reader: Reader) -> None:
+    def run(self, reader: Reader, owner: tuple[int, int] | None = None) -> None:
         try:
             if not self.merges:
                 os.fchmod(self.root, 0o755)
-            for entry in reader:
+            for item in entries.items(reader, self.is_layer, self.meter, owner):
                 try:
-                    self._entry(reader, entry)
+                    self._make_item(reader, item)
                 except OSError as error:
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                        raise files.no_space(entry.name, error) from None
-                    why = REASONS.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
-                    raise refused(entry.name, why) from None
-                except OverflowError:
-                    raise refused(entry.name, "a number is out of range") from None
-            self.meter.finish()
+                        raise files.no_space(item.entry.name, error) from None
+                    raise entries.refusal(item.entry, error) from None
             for path, time in self.times.items():
                 self._set_time(path, time)
         finally:
@@ -168,46 +141,26 @@ class _Unpacker:
         finally:
             os.close(directory)
 
-    def _entry(self, reader: Reader, entry: tar.Entry) -> None:
-        path = safe_path(entry.name)
-        above, _, name = path.rpartition("/")
-        self.meter.take(path, entry, reader.position)
-        if self.merges and path == "." and entry.type == tar.DIR:
-            return
-        if self.owner:
-            entry.uid, entry.gid = self.owner
-        if not (0 <= entry.uid < NO_OWNER and 0 <= entry.gid < NO_OWNER):
-            raise refused(entry.name, f"an invalid owner, {entry.uid}:{entry.gid}")
-        hidden = [part for part in path.split("/") if part.startswith(layer.WHITEOUT)]
-        if hidden:
-            if not self.is_layer or hidden != [name]:
-                raise refused(entry.name, "names that start with .wh. are whiteouts, which only a layer may have")
-            self._whiteout(self._directory(above), above, name)
-        elif entry.type == tar.DIR:
-            self._make_directory(above, name, path, entry)
-        elif path == ".":
-            raise refused(entry.name, "the root is a directory")
-        elif entry.type == tar.FILE:
+    def _make_item(self, reader: Reader, item: Item) -> None:
+        entry, kind, above, name = item.entry, item.kind, item.above, item.name
+        if kind == entries.WHITEOUT:
+            self._whiteout(self._directory(above), item.target)
+        elif kind == tar.DIR:
+            if not (self.merges and item.path == "."):
+                self._make_directory(above, name, item.path, entry)
+        elif kind == tar.FILE:
             self._make(above, name, lambda directory: _make_file(directory, name, reader, entry))
             self.size += entry.size
-        elif entry.type == tar.SYMLINK:
-            if not entry.target or "\0" in entry.target:
-                raise refused(entry.name, "a link without a target")
+        elif kind == tar.SYMLINK:
             self._make(above, name, lambda directory: os.symlink(entry.target, name, dir_fd=directory))
             self.size += len(os.fsencode(entry.target))
             os.chown(name, entry.uid, entry.gid, dir_fd=self.parent_fd, follow_symlinks=False)
             os.utime(name, ns=(entry.time, entry.time), dir_fd=self.parent_fd, follow_symlinks=False)
-        elif entry.type == tar.LINK:
-            self._make_link(above, name, path, entry)
-        elif entry.type == tar.FIFO:
-            self._make(above, name, lambda directory: os.mkfifo(name, 0o600, dir_fd=directory))
-            _set_metadata(self.parent_fd, name, entry)
-        elif entry.type in (tar.CHARACTER, tar.BLOCK_DEVICE):
-            if entry.type != tar.CHARACTER or STANDARD_DEVICES.get(path) != (entry.major, entry.minor):
-                self._make(above, name, lambda directory: _make_device(directory, name, entry))
-                _set_metadata(self.parent_fd, name, entry)
+        elif kind == tar.LINK:
+            self._make_link(item)
         else:
-            raise refused(entry.name, f"an entry of the unknown type {entry.type!r}")
+            self._make(above, name, lambda directory: _make_special(directory, name, entry))
+            _set_metadata(self.parent_fd, name, entry)
 
     def _make(self, above: str, name: str, make: Callable[[int], None]) -> None:
         """Make a file of any type in the directory `above`. Of two of one name, the last wins; a directory is never
@@ -234,25 +187,23 @@ class _Unpacker:
                 os.mkdir(name, 0o700, dir_fd=directory)
                 _set_opaque(directory, name)
             elif not stat.S_ISDIR(there.st_mode):
-                raise refused(entry.name, "a directory over an earlier entry that is not a directory") from None
+                raise entries.refused(entry.name, "a directory over an earlier entry that is not a directory") from None
         _set_metadata(directory, name, entry)
         _set_attributes(f"/proc/self/fd/{directory}/{name}", entry)
         self.times[path] = entry.time
         self.bare.pop(path, None)
 
-    def _make_link(self, above: str, name: str, path: str, entry: tar.Entry) -> None:
+    def _make_link(self, item: Item) -> None:
         """Make a hard link to an earlier entry. If that is a symbolic link, it is not followed."""
-        target = safe_path(entry.target, entry.name)
-        if target == path:
-            raise refused(entry.name, "a hard link to itself")
-        target_above, _, target_name = target.rpartition("/")
+        entry, name = item.entry, item.name
+        target_above, _, target_name = item.target.rpartition("/")
         try:
             source = self._open(target_above, _PARENT)
             try:
                 if stat.S_ISDIR(os.stat(target_name, dir_fd=source, follow_symlinks=False).st_mode):
-                    raise refused(entry.name, f"a hard link to a directory: {entry.target}")
+                    raise entries.refused(entry.name, f"a hard link to a directory: {entry.target}")
                 self._make(
-                    above,
+                    item.above,
                     name,
                     lambda directory: os.link(
                         target_name, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False
@@ -261,15 +212,14 @@ class _Unpacker:
             finally:
                 os.close(source)
         except FileNotFoundError:
-            raise refused(entry.name, f"a hard link to a file that is not in the archive: {entry.target}") from None
+            what = f"a hard link to a file that is not in the archive: {entry.target}"
+            raise entries.refused(entry.name, what) from None
 
-    def _whiteout(self, directory: int, above: str, name: str) -> None:
-        if name == layer.OPAQUE_MARK:
+    def _whiteout(self, directory: int, hidden: str) -> None:
+        """hidden: a name, or "" for all that is below."""
+        if not hidden:
             _set_opaque(directory, ".")
             return
-        hidden = name[len(layer.WHITEOUT) :]
-        if hidden in ("", ".", "..") or hidden.startswith(layer.WHITEOUT):
-            raise refused(f"{above}/{name}", "a whiteout without a name")
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=directory)
         except FileExistsError:
@@ -281,7 +231,7 @@ class _Unpacker:
         descriptor = files.open_in_root(self.root, path or ".", flags, resolve=self.resolve)
         if self.barred and os.fstat(descriptor).st_dev in self.barred:
             os.close(descriptor)
-            raise refused(path, "it is a directory of the kernel's")
+            raise entries.refused(path, "it is a directory of the kernel's")
         return descriptor
 
     def _directory(self, path: str) -> int:
@@ -318,22 +268,6 @@ class _Unpacker:
                 os.close(directory)
 
 
-def safe_path(name: str, entry: str = "") -> str:
-    """Turn a name from the archive into a plain relative path, "." for the root. A `..` removes the part before it,
-    even if that is a link, as with docker. entry: the entry that holds the name, if it is not its own."""
-    parts: list[str] = []
-    outside = "\0" in name
-    for part in name.split("/"):
-        if part == "..":
-            outside = outside or not parts
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    if outside:
-        raise refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
-    return "/".join(parts) or "."
-
-
 def _make_file(directory: int, name: str, reader: Reader, entry: tar.Entry) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
@@ -347,9 +281,10 @@ def _make_file(directory: int, name: str, reader: Reader, entry: tar.Entry) -> N
         os.close(descriptor)
 
 
-def _make_device(directory: int, name: str, entry: tar.Entry) -> None:
-    if not (0 <= entry.major <= LARGEST_DEVICE[0] and 0 <= entry.minor <= LARGEST_DEVICE[1]):
-        raise refused(entry.name, f"an invalid device number, {entry.major}:{entry.minor}")
+def _make_special(directory: int, name: str, entry: tar.Entry) -> None:
+    if entry.type == tar.FIFO:
+        os.mkfifo(name, 0o600, dir_fd=directory)
+        return
     kind = stat.S_IFCHR if entry.type == tar.CHARACTER else stat.S_IFBLK
     os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=directory)
 
@@ -357,15 +292,12 @@ def _make_device(directory: int, name: str, entry: tar.Entry) -> None:
 def _set_attributes(place: int | str, entry: tar.Entry) -> None:
     """Set the extended attributes that images carry. On a file system without user attributes (an old tmpfs) they are
     lost, as with docker."""
-    for name in filter(tar.is_carried, entry.xattrs):
-        value = entry.xattrs[name]
+    for name, value in entry.xattrs.items():
         try:
             os.setxattr(place, name, value)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
-                raise refused(
-                    entry.name, f"no room for the extended attribute {name[:50]} of {len(value)} bytes"
-                ) from None
+                raise entries.no_room(entry, name) from None
             if error.errno != errno.ENOTSUP or name == tar.CAPABILITY:
                 raise
 
@@ -399,7 +331,3 @@ def as_below(layers: list[str], path: str) -> os.stat_result | None:
         os.close(descriptor)
         return there
     return None
-
-
-def refused(name: str, why: str) -> MydockerError:
-    return InvalidArgument(f"refused archive entry '{name[:200]}': {why[:200]}", exit_code=FAILED)

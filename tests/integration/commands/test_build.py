@@ -291,6 +291,14 @@ class TestErrors:
         assert says in result.stderr.splitlines()[-1]
         assert " >>> " in result.stderr
 
+    @pytest.mark.parametrize("name_of_it", ["Dockerfile", ".dockerignore", "Dockerfile.dockerignore"])
+    def test_a_fifo_in_the_context_is_not_waited_for(self, machine, build, directory, name_of_it):
+        machine.run("mkfifo", f"{directory}/{name_of_it}")
+        if name_of_it != "Dockerfile":
+            write(machine, f"{directory}/Dockerfile", "FROM scratch\n")
+        result = machine.run(machine.program, "build", "-q", directory, timeout=20)
+        assert (result.rc, "is not a regular file" in result.stderr) == (1, True)
+
     def test_an_interrupted_build_leaves_nothing(self, machine, build, mydocker, directory, name):
         write(machine, f"{directory}/Dockerfile", "FROM busybox\nRUN sleep 60\n")
         for number in (signal.SIGINT, signal.SIGKILL):

@@ -370,6 +370,8 @@ import test_intake
 test_intake.Incoming(open({str(tmp_path / "tar")!r}, "rb").read(), compress=bytes).take("a:1")
 """
         variables = {**os.environ, "MYDOCKER_ROOT": str(places), "MYDOCKER_RUN": str(places / "run")}
+        with writer.Workspace():
+            pass  # makes the directories, which a child that is killed early does not
         for pause in (0.25, 0.35, 0.45, 0.6):
             child = subprocess.Popen([sys.executable, "-c", script], env=variables)
             time.sleep(pause)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 
 from mydocker.engine.build import sweeping
 from mydocker.errors import FAILED, InvalidArgument
@@ -15,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.model.options.build import BuildRequest
 
-_LARGEST = 16 << 20  # bytes of a Dockerfile
+_LARGEST = 16 << 20  # bytes of a Dockerfile or .dockerignore
 _USTAR = slice(257, 262)  # where a tar's first header has its magic
 _NAMES = ("Dockerfile", "dockerfile")
 
@@ -44,15 +43,15 @@ def load(request: BuildRequest, build: str) -> Context:
         raise _refused(f"the context '{directory}' is not a directory", "name a directory, or - for stdin")
     directory = os.path.abspath(directory)
     if request.file == "-":
-        return Context(directory, sys.stdin.buffer.read(_LARGEST), "Dockerfile", _ignore(directory, ""))
+        return Context(directory, _read(os.dup(0), "Dockerfile"), "Dockerfile", _ignore(directory, ""))
     path = request.file or next(
         (f"{directory}/{name}" for name in _NAMES if os.path.exists(f"{directory}/{name}")), f"{directory}/Dockerfile"
     )
     if request.file and not os.path.exists(path) and os.path.exists(f"{directory}/{path}"):
         path = f"{directory}/{path}"
     try:
-        with open(path, "rb") as file:
-            text = file.read(_LARGEST)
+        # A file that is named may be a pipe or a terminal; one that lies in the context, from anybody, may not.
+        text = _read(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path) if request.file else _read_regular(None, path)
     except OSError as error:
         raise _refused(
             f"failed to read dockerfile: {path}: {(error.strerror or str(error)).lower()}", "-f FILE names another"
@@ -69,7 +68,7 @@ def _from_stdin(request: BuildRequest, build: str) -> Context:
     with with_magic(io.BufferedReader(io.FileIO(0, closefd=False), CHUNK), _USTAR.stop) as stream:
         head = stream.peek(_USTAR.stop)
         if not compression(head[:6]) and head[_USTAR] != b"ustar":
-            return Context("", stream.read(_LARGEST), "Dockerfile", b"")
+            return Context("", _checked(stream.read(_LARGEST + 1), "Dockerfile"), "Dockerfile", b"")
         directory = f"{sweeping.directory(build)}/context"
         files.make_private(directory)
         with decompressed(stream) as plain:
@@ -87,14 +86,7 @@ def _read_inside(directory: str, name: str) -> bytes | None:
     """Read a file of an archive from anybody: a link can't lead out of it."""
     root = os.open(directory, files.DIR)
     try:
-        handle = files.open_in_root(root, name, os.O_PATH)
-        try:
-            descriptor = os.open(f"/proc/self/fd/{handle}", files.REGULAR)
-        finally:
-            os.close(handle)
-        with open(descriptor, "rb") as file:
-            files.size_of(descriptor, name)
-            return file.read(_LARGEST)
+        return _read_regular(root, name)
     except OSError:
         return None
     finally:
@@ -105,13 +97,34 @@ def _ignore(directory: str, dockerfile: str) -> bytes:
     """Read the rules of what the context does not have: those beside the Dockerfile, or else .dockerignore."""
     for path in ([f"{dockerfile}.dockerignore"] if dockerfile else []) + [f"{directory}/.dockerignore"]:
         try:
-            with open(path, "rb") as file:
-                return file.read(_LARGEST)
+            return _read_regular(None, path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise _refused(f"can't read {path}: {(error.strerror or str(error)).lower()}", "") from None
     return b""
+
+
+def _read_regular(root: int | None, path: str) -> bytes:
+    """Read a regular file, of a root if one is given. Any other is not opened: a FIFO would block, a device may act."""
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC) if root is None else files.open_in_root(root, path, os.O_PATH)
+    try:
+        files.size_of(handle, path)
+        return _read(os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC), path)
+    finally:
+        os.close(handle)
+
+
+def _read(descriptor: int, path: str) -> bytes:
+    with open(descriptor, "rb") as file:
+        return _checked(file.read(_LARGEST + 1), path)
+
+
+def _checked(data: bytes, path: str) -> bytes:
+    """Refuse what would be cut off: of .dockerignore, that could be the rules that keep secrets out."""
+    if len(data) > _LARGEST:
+        raise _refused(f"{path} has more than {_LARGEST >> 20} MB", "")
+    return data
 
 
 def _refused(message: str, hint: str) -> InvalidArgument:
