@@ -70,6 +70,7 @@ from mydocker.ops.rootfs import (
     RootReadOnly,
     SetPropagation,
 )
+from mydocker.ops.sharing import AttachSharedMemory, EnterProcesses, JoinIpc, LeaveProcesses
 
 ODD = '/a b/it\'s "$HOME" * é'  # a path that tells whether it was quoted
 RULES = ["c 1:3 rwm", "b *:* m"]
@@ -121,6 +122,10 @@ SAMPLES = [
     WriteEither([ODD, "/b"], ["300", "2930"]),
     ShareRealtime([ODD, "/b"], 5000, 100_000),
     ChangeLimits([[ODD, "5"], ["/b", "50000 100000"]]),
+    EnterProcesses(7),
+    LeaveProcesses(),
+    JoinIpc(7, 5),
+    AttachSharedMemory(ODD, "/dev/shm", 5),
     SetCapabilities(1, 3, 0, 0),
     NewKeyring(),
     ResetSignals(),

@@ -159,6 +159,10 @@ def draft_of(
     notes = [*notes, *endpoints.check(request)]
     if request.volumes_from:
         _take_volumes(request)
+    if "container:" in request.pid + request.ipc:
+        from mydocker.engine import sharing
+
+        sharing.resolve(request)
     shared, settings = _shared(request), config.load()
     container_id = os.urandom(32).hex()
     anonymous = {mount["source"]: mount["anonymous"] for mount in request.mounts if mount["type"] == "volume"}

@@ -87,6 +87,7 @@ def start(
                 notes=trace.notes,
                 lock=lock.descriptor,
                 shared=network.shared,
+                joined=network.joined,
                 bound_sockets=network.sockets,
             )
             pid, channel = launch.launch(orders)

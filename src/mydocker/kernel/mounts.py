@@ -35,6 +35,7 @@ _MAX_LINKS = 40  # the kernel's own limit
 _AT_RECURSIVE = 0x8000
 _AT_EMPTY_PATH = 0x1000
 _MOUNT_ATTR_RDONLY = 1
+_AT_SYMLINK_NOFOLLOW = 0x100
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # from and to are descriptors
 
@@ -175,9 +176,20 @@ def bind_readonly(source: str, point: int, recursive: bool) -> None:
             if error.errno != errno.ENOSYS:
                 raise
             raise OSError(errno.ENOSYS, "read-only bind mounts need Linux 5.12", source) from None
-        syscall("move_mount", tree, "", point, "", _MOVE_MOUNT_EMPTY_PATHS, about=source)
+        attach(tree, point, source)
     finally:
         os.close(tree)
+
+
+def copy_mount(path: str) -> int:
+    """Return a descriptor of a copy of the mount at `path`, which is attached nowhere."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_SYMLINK_NOFOLLOW
+    return syscall("open_tree", -100, path, flags, about=path)
+
+
+def attach(tree: int, point: int, about: str) -> None:
+    """Attach a mount that is attached nowhere to an open mount point."""
+    syscall("move_mount", tree, "", point, "", _MOVE_MOUNT_EMPTY_PATHS, about=about)
 
 
 def _mounts_below(directory: str) -> list[tuple[str, list[str]]]:

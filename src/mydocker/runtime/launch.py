@@ -129,6 +129,7 @@ def _send(channel: messages.Channel, orders: messages.Orders) -> None:
     try:
         # In this order: the shared namespace must not become 3 or 4, which the container's first process needs.
         descriptors = [memory, orders.lock, *([orders.shared] if orders.shared >= 0 else [])]
+        descriptors += orders.joined.values()
         descriptors += [number for sockets in orders.bound_sockets.values() for number in sockets]
         channel.send(messages.ORDERS, fds=descriptors)
     finally:
@@ -145,5 +146,6 @@ def _receive(channel: messages.Channel) -> messages.Orders | None:
     orders.lock = next(given)
     if orders.shared >= 0:
         orders.shared = next(given)
+    orders.joined = {kind: next(given) for kind in orders.joined}
     orders.bound_sockets = {text: [next(given) for _ in sockets] for text, sockets in orders.bound_sockets.items()}
     return orders

@@ -173,7 +173,8 @@ class Orders:
     was just created, so an earlier start can't have left anything. attach: the caller wants its output. stdin: the
     caller's stdin is forwarded to it. explain: the caller wants the trace of the start. log_size: bytes a file. dns:
     --dns. notes: what the caller has done, as Trace has it. Descriptors: lock, the one on the container; shared, the
-    network namespace that it joins, or -1; bound_sockets, those of each published port."""
+    network namespace that it joins, or -1; joined, pidfds of the containers whose PID or IPC namespace it joins, by the
+    kind; bound_sockets, those of each published port."""
 
     record: dict[str, Any]
     spec: dict[str, Any]
@@ -190,6 +191,7 @@ class Orders:
     notes: list[Any]
     lock: int
     shared: int = -1
+    joined: dict[str, int] = {}
     bound_sockets: dict[str, list[int]] = {}
 
 

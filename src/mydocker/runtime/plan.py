@@ -110,15 +110,17 @@ def plan(
     shared: int = -1,
     program: bytes = b"",
     pid: int = 0,
+    joined: dict[str, int] | None = None,
 ) -> Plan:
     """directory: the bundle. size: rows and columns of the terminal, if the spec wants one. name: the container's.
     attachments: its networks, if it has any. shared: a descriptor of the network namespace that it joins, if the spec
     names one. program: the spec's seccomp filter, compiled; without it the plan serves to undo a start, not to start.
-    pid: the container's first process, if it runs already."""
+    pid: the container's first process, if it runs already. joined: pidfds of the containers whose PID or IPC namespace
+    it joins, by the kind; none in a plan that is not to start."""
     root = f"{directory}/{spec['root']['path']}"
     linux = spec["linux"]
     kinds = [namespace["type"] for namespace in linux["namespaces"] if not namespace.get("path")]
-    shared_paths = [namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")]
+    paths = {namespace["type"]: namespace["path"] for namespace in linux["namespaces"] if namespace.get("path")}
     own_view = any(namespace["type"] == "cgroup" for namespace in linux["namespaces"])
     host, join = cgroup.plan(linux["cgroupsPath"], linux.get("resources", {}), layout, own_view)
     annotations = spec.get("annotations", {})
@@ -128,7 +130,7 @@ def plan(
     links: list[Op] = []
     published: list[Op] = []
     steps: list[Op] = [
-        *(JoinNetwork(path, shared) for path in shared_paths),
+        *([JoinNetwork(paths["network"], shared)] if "network" in paths else []),
         CloseDescriptors(trampoline.FIRST_FREE_FD),
         NewSession(),
         ResetSignals(),
@@ -156,6 +158,10 @@ def plan(
         steps.append(LinkUp("lo"))
     if "network" in kinds:
         published.append(ShowNamespace(name, pid))
+    if "pid" in paths or "ipc" in paths:
+        from mydocker.runtime import sharing
+
+        sharing.add(paths, joined or {}, host, published, steps)
     steps += [WriteSysctl(key, value) for key, value in linux.get("sysctl", {}).items()]
     steps += rootfs.plan(spec, root, driver.root_ops(directory, layers, shared=True), layout)
     if spec["process"].get("terminal"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model.oci.annotations import FILL, MADE
+from mydocker.model.oci.annotations import FILL, MADE, SHM
 from mydocker.ops.base import Op
 from mydocker.ops.rootfs import (
     FillVolume,
@@ -106,6 +106,10 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str) -
     if kind == "cgroup":
         return _cgroup(destination, root, layout, readonly, shared_view)
     follow = kind not in _KERNEL_FILE_SYSTEMS and destination != "/dev"
+    if mount.get("source") == SHM:
+        from mydocker.runtime import sharing
+
+        return [sharing.shared_memory(root, destination)]
     if flags & FLAGS["bind"]:
         if data or flags & ~(FLAGS["bind"] | FLAGS["rec"] | FLAGS["ro"]):
             # The kernel would ignore these options silently.

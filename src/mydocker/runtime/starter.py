@@ -87,7 +87,15 @@ class Starter:
         record, orders, began = self.record, self.orders, monotonic_ns()
         attachments, layout = self.monitor.attachments, self.monitor.layout
         self.plan = self.monitor.plan = plan(
-            orders.spec, record.directory, layout, orders.size, record.name, attachments, orders.shared, orders.program
+            orders.spec,
+            record.directory,
+            layout,
+            orders.size,
+            record.name,
+            attachments,
+            orders.shared,
+            orders.program,
+            joined=orders.joined,
         )
         if not orders.fresh:
             undo_all(self.plan.host)  # of an earlier start, whose monitor was killed

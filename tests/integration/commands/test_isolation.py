@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from machine import until
 
 
 def test_groups_and_umask_hold_for_exec_too(mydocker, name):
@@ -70,3 +71,46 @@ def test_volumes_of_another_container(mydocker, name):
     assert len(mydocker.ok("volume", "ls", "-q").split()) == 2
     mydocker.ok("rm", other)
     mydocker.ok("volume", "prune", "-f", "-a")
+
+
+@pytest.fixture
+def other(mydocker, name):
+    """A running container whose namespaces others join."""
+    mydocker.detached(
+        "--name", name, "--ipc", "shareable", "busybox", "sh", "-c", "echo x >/dev/shm/x; exec sleep 1000"
+    )
+    until(lambda: mydocker.ok("exec", name, "ls", "/dev/shm") == "x", "its file")
+    return name
+
+
+def test_processes_of_another_container(mydocker, other):
+    options = ["--pid", f"container:{other}"]
+    assert mydocker.sh("ps -o args | grep 1000", *options).startswith("sleep 1000")
+    inside = "readlink /proc/self/ns/pid"
+    assert mydocker.sh(inside, *options) == mydocker.ok("exec", other, *inside.split())
+    second = f"{other}-2"
+    made = mydocker.detached("--name", second, *options, "busybox", "sh", "-c", "sleep 999 & exec sleep 998")
+    assert mydocker.inspect(second, "HostConfig", "PidMode") == f"container:{mydocker.inspect(other, 'Id')}"
+    assert mydocker.ok("exec", second, *inside.split()) == mydocker.ok("exec", other, *inside.split())
+    mydocker.ok("restart", "-t", "0", second)  # what it left is killed, though it has no PID 1 of its own
+    assert mydocker.ok("exec", other, "ps", "-o", "args").count("sleep 999") == 1
+    mydocker.ok("kill", other)
+    until(lambda: not mydocker.state(second)["Running"], "the end of all in the namespace")
+    assert "is not running" in mydocker.fails("start", second)
+    assert mydocker.ok("ps", "-aq", "--no-trunc", "--filter", f"name={second}") == made
+
+
+def test_ipc_of_another_container(mydocker, other, name):
+    options = ["--ipc", f"container:{other}"]
+    inside = "readlink /proc/self/ns/ipc"
+    said = mydocker.sh(f"cat /dev/shm/x; echo y >/dev/shm/y; {inside}; mount | grep -c ' /dev/shm '", *options)
+    assert said.split() == ["x", mydocker.ok("exec", other, *inside.split()), "1"]
+    assert mydocker.ok("exec", other, "cat", "/dev/shm/y") == "y"
+
+
+def test_what_cannot_be_joined(mydocker, name):
+    mydocker.detached("--name", name, "--cap-add", "SYS_PTRACE", "busybox", "sleep", "1000")
+    run = ["run", "--rm", "--net", "none"]
+    assert "is not shareable" in mydocker.fails(*run, "--ipc", f"container:{name}", "busybox", "true")
+    assert "CAP_SYS_PTRACE" in mydocker.fails(*run, "--pid", f"container:{name}", "busybox", "true")
+    assert "no such container" in mydocker.fails(*run, "--pid", "container:no-such", "busybox", "true")

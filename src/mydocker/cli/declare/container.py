@@ -154,9 +154,14 @@ def run(
     oom_score_adj: Optional[str] = text(
         "NUMBER", "Preference of the OOM killer, -1000 to 1000", "--oom-score-adj", panel=_RESOURCES
     ),
-    pid: Optional[str] = text("host", "Use the host's PID namespace", "--pid", panel=_ISOLATION),
+    pid: Optional[str] = text(
+        "MODE", "host or container:NAME: use the host's or that container's PID namespace", "--pid", panel=_ISOLATION
+    ),
     ipc: Optional[str] = text(
-        "MODE", "host: the host's IPC namespace; none: no /dev/shm; private or shareable", "--ipc", panel=_ISOLATION
+        "MODE",
+        "IPC namespace: private, shareable, none (no /dev/shm), host or container:NAME",
+        "--ipc",
+        panel=_ISOLATION,
     ),
     uts: Optional[str] = text("host", "Use the host's UTS namespace", "--uts", panel=_ISOLATION),
     userns: Optional[str] = text("host", "host; mydocker has no user namespaces", "--userns", panel=_ISOLATION),

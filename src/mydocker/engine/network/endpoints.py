@@ -28,13 +28,14 @@ class Prepared:
 
     close(), at the latest at the end of the `with`, releases all of them, unless release() has left them to a monitor.
     attachments: None without networks. sockets: by the text of their port. shared: a descriptor of the namespace, or
-    -1. notes: for the user."""
+    -1. joined: pidfds of the containers whose other namespaces it joins. notes: for the user."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
         self.attachments: Attachments | None = None
         self.sockets: dict[str, list[int]] = {}
         self.shared = -1
+        self.joined: dict[str, int] = {}
         self.notes: list[str] = []
         self._owned = True
 
@@ -68,9 +69,11 @@ class Prepared:
     def _close_descriptors(self) -> None:
         for descriptor in (number for sockets in self.sockets.values() for number in sockets):
             os.close(descriptor)
+        for descriptor in self.joined.values():
+            os.close(descriptor)
         if self.shared >= 0:
             os.close(self.shared)
-        self.sockets, self.shared = {}, -1
+        self.sockets, self.shared, self.joined = {}, -1, {}
 
 
 def network_of(name: str, make: bool = True) -> Network:
@@ -191,7 +194,19 @@ def prepare(container: Container, spec: dict[str, Any], request: CreateRequest, 
         except BaseException:
             prepared.close()
             raise
+    if any(each["type"] != "network" and "path" in each for each in spec["linux"]["namespaces"]):
+        _join(prepared, spec)
     return prepared
+
+
+def _join(prepared: Prepared, spec: dict[str, Any]) -> None:
+    from mydocker.engine import sharing
+
+    try:
+        prepared.joined = sharing.open_joined(prepared.container, spec)
+    except BaseException:
+        prepared.close()
+        raise
 
 
 def _attach(prepared: Prepared) -> None:

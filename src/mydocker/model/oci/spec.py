@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
 from mydocker.model.oci import capabilities, seccomp_profile
-from mydocker.model.oci.annotations import GROUPS, INIT, NETWORK_OF, SECCOMP, TERM, USER
+from mydocker.model.oci.annotations import GROUPS, INIT, JOINED, NETWORK_OF, SECCOMP, SHM, TERM, USER
 from mydocker.model.options import keyvalue, units
 
 TYPE_CHECKING = False
@@ -149,6 +149,9 @@ def build(
         spec["annotations"][GROUPS] = ",".join(request.group_add)
     if shared:
         spec["annotations"][NETWORK_OF] = request.network.partition(":")[2]
+    for kind, mode in (("pid", request.pid), ("ipc", request.ipc)):
+        if mode.startswith("container:"):
+            spec["annotations"][JOINED[kind]] = mode.partition(":")[2]
     if request.user:
         spec["annotations"][USER] = request.user
     if _has_default_term(request):
@@ -248,7 +251,9 @@ def _mounts(request: CreateRequest, directory: str, volumes: Mapping[str, str]) 
 def _system_mounts(request: CreateRequest) -> list[Json]:
     locked = ("nosuid", "noexec", "nodev")
     guarded = locked if request.privileged else (*locked, "ro")
-    if request.ipc == "host":
+    if request.ipc.startswith("container:"):
+        shm = _entry("/dev/shm", "bind", SHM, "rbind", "rprivate")
+    elif request.ipc == "host":
         shm = _entry("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate")
     else:
         shm = _entry("/dev/shm", "tmpfs", "shm", *locked, "mode=1777", f"size={request.shm_size}")
@@ -290,6 +295,9 @@ def _namespaces(request: CreateRequest, sharer: str) -> list[Json]:
     }
     kinds = ("mount", "network", "uts", "pid", "ipc", "cgroup")
     namespaces: list[Json] = [{"type": kind} for kind in kinds if shared.get(kind) != "host"]
+    for each in namespaces:
+        if shared.get(each["type"], "").startswith("container:") and each["type"] in JOINED:
+            each["path"] = f"/proc/PID/ns/{each['type']}"  # the other container's, at each start
     if sharer:
         next(each for each in namespaces if each["type"] == "network")["path"] = f"/run/netns/{sharer}"
     return namespaces

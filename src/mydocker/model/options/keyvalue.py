@@ -88,7 +88,7 @@ def sysctls(options: list[str], network: str = "none", ipc: str = "") -> dict[st
         if key.startswith("net."):
             shared = f"--network {network}" if network == "host" or network.startswith("container:") else ""
         elif key in _IPC_SYSCTLS or key.startswith("fs.mqueue."):
-            shared = "--ipc host" if ipc == "host" else ""
+            shared = f"--ipc {ipc}" if ipc == "host" or ipc.startswith("container:") else ""
         else:
             raise InvalidArgument(
                 f"sysctl '{key}' is not in a separate kernel namespace",

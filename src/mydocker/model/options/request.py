@@ -100,9 +100,9 @@ class CreateRequest:
     dns_search: list[str] = []
     dns_options: list[str] = []
     extra_hosts: list[str] = []  # NAME:ADDRESS
-    pid: str = ""  # "" or host; likewise uts, cgroupns
-    ipc: str = ""  # "", host, shareable or none
-    uts: str = ""
+    pid: str = ""  # "", host or container:ID
+    ipc: str = ""  # likewise, or shareable or none
+    uts: str = ""  # "" or host; likewise cgroupns
     cgroupns: str = ""
     read_only: bool = False
     mounts: list[Mount] = []
@@ -184,7 +184,7 @@ def from_params(
         raise InvalidArgument(f"invalid pull option: '{text('pull')}'", f"must be one of {', '.join(PULL)}")
     entrypoint, timeout = params.get("entrypoint"), params.get("stop_timeout")
     mode, endpoints = net.parse(several("network"), text("ip"), text("mac_address"), several("network_alias"))
-    ipc = _namespace("ipc", text("ipc"), ("host", "private", "shareable", "none"))
+    ipc = _namespace("ipc", text("ipc"), ("host", "private", "shareable", "none", "container:NAME"))
     unmasked, security_opt = _split_system_paths(several("security_opt"))
     no_new_privileges, seccomp = _security(security_opt, read)
     log_size, log_files = _log_options(several("log_opt"))
@@ -231,7 +231,7 @@ def from_params(
         dns_search=list(map(resolver.search, several("dns_search"))),
         dns_options=list(map(resolver.option, several("dns_option"))),
         extra_hosts=[":".join(resolver.extra_host(row)) for row in several("add_host")],
-        pid=_namespace("pid", text("pid"), ("host",)),
+        pid=_namespace("pid", text("pid"), ("host", "container:NAME")),
         ipc=ipc,
         uts=_namespace("uts", text("uts"), ("host",)),
         read_only=bool(params.get("read_only")),
@@ -293,7 +293,8 @@ def limits(params: Mapping[str, Any], host: HostFacts) -> dict[str, Any]:
 
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
     """Return the value for CreateRequest: "" for a namespace of the container's own, without anything special."""
-    if mode and mode not in known:
+    joins = "container:NAME" in known and mode.startswith("container:") and len(mode) > len("container:")
+    if mode and mode not in known and not joins:
         raise InvalidArgument(f"unknown {kind} mode '{mode}'", f"--{kind} {' or '.join(known)}")
     return "" if mode == "private" else mode
 
