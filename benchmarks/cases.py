@@ -34,9 +34,12 @@ class Sizes:
     images: tuple[int, ...] = (10, 500)  # MB
     heavy: int = 2000  # MB, of the image of which only the memory counts
     log: int = 1000  # MB
+    copied: int = 100  # MB
 
 
-QUICK = Sizes(runs=3, starts=16, detached=5, listed=(1, 30), crowd=(0, 10), images=(10, 50), heavy=100, log=50)
+QUICK = Sizes(
+    runs=3, starts=16, detached=5, listed=(1, 30), crowd=(0, 10), images=(10, 50), heavy=100, log=50, copied=20
+)
 
 
 class Bench(Sitting):
@@ -132,6 +135,45 @@ def look(s: Bench) -> None:
     s.each("run", "-d", "--name", "bird", IMAGE, "sh", "-c", "echo hello; exec sleep 100000")
     for words in (["ps"], ["logs", "bird"], ["inspect", "bird"]):
         s.quick(words[0], words, {"docker": 1.3})
+
+
+def inside(s: Bench) -> None:
+    """top and diff of a container"""
+    s.each("run", "-d", "--name", "bird", IMAGE, "sh", "-c", "mkdir /new; rm /bin/wget; exec sleep 100000")
+    for words in (["top", "bird"], ["diff", "bird"]):
+        s.quick(words[0], words, {"docker": 0.5})
+
+
+def copy(s: Bench) -> None:
+    """cp of 100 MB into a container, and out of it"""
+    megabytes, few = s.sizes.copied, s.few
+    path, out = f"{s.directory}/copied", f"{s.directory}/out"
+    with open(path, "wb") as file:
+        for _, data in files(megabytes * 10**6):
+            file.write(data)
+    s.each("run", "-d", "--name", "bird", IMAGE, *SLEEP)
+
+    def into(peer: Peer) -> list[float]:
+        return [peer.took(["cp", path, "bird:/copied"])]
+
+    def out_of(peer: Peer) -> list[float]:
+        seconds = peer.took(["cp", "bird:/copied", out])
+        os.unlink(out)
+        return [seconds]
+
+    s.measure(f"cp of {megabytes} MB into a container", "s", into, {"docker": 0.5}, rounds=few)
+    s.measure(f"cp of {megabytes} MB to the host", "s", out_of, {"docker": 0.5}, rounds=few)
+
+
+def stats(s: Bench) -> None:
+    """stats --no-stream of 100 containers"""
+    count = s.sizes.starts
+    s.more(count, "run", "-d")
+
+    def once(peer: Peer) -> list[float]:
+        return [peer.took(["stats", "--no-stream"])]
+
+    s.measure(f"stats --no-stream, of {count}", "s", once, {"docker": 0.2}, rounds=s.few)
 
 
 def listed(s: Bench) -> None:
@@ -277,10 +319,13 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "detached": detached,
     "exec": execute,
     "look": look,
+    "inside": inside,
+    "copy": copy,
     "stop": stop,
     "starts": starts,
     "memory": memory,
     "size": size,
+    "stats": stats,
     "crowd": crowd,
     "images": images,
     "log": log,
