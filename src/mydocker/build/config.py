@@ -118,6 +118,13 @@ def inherit(parent: State) -> State:
     )
 
 
+def edit(config: dict[str, Any]) -> State:
+    """Return the state of an image config's "config" that instructions are to change, outside of a build."""
+    variables = dict(row.partition("=")[::2] for row in config.get("Env") or [])
+    kept = {"OnBuild": list(config["OnBuild"])} if config.get("OnBuild") else {}
+    return State({**_owned(config), **kept}, "", [], variables, {}, "\\")
+
+
 def _owned(config: dict[str, Any]) -> dict[str, Any]:
     """Copy a config without its OnBuild. Its objects are copied, too, as instructions add to them."""
     copied = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}

@@ -112,7 +112,7 @@ def _instructions(reader: LineReader, trigger: bool = False) -> Iterator[Instruc
         line.last = reader.line
         with reader.source.located(line.first, line.last):
             instruction = grammar.build(words, line, documents, trigger)
-            _check_encoding([instruction.text, *(_bodies(instruction))])
+            check_encoding([instruction.text, *(_bodies(instruction))])
         yield instruction
 
 
@@ -123,7 +123,7 @@ def _bodies(instruction: Instruction) -> list[str]:
     return [document.body for document in instruction.heredocs] if isinstance(instruction, Run) else []
 
 
-def _check_encoding(texts: list[str]) -> None:
+def check_encoding(texts: list[str]) -> None:
     """Raise Malformed unless the texts are UTF-8: the config of an image is JSON. A file of COPY's may be anything."""
     for text in texts:
         try:

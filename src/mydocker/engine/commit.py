@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from mydocker import state
+from mydocker.build.changes import apply_changes
 from mydocker.engine import bundle, export
 from mydocker.engine.images import new_name
 from mydocker.engine.pausing import paused
 from mydocker.errors import Conflict, NotFound
 from mydocker.image import archive, store
-from mydocker.image.changes import apply_changes
 from mydocker.image.drivers import choice
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def _to_commit(container: str, name: str | None) -> tuple[Container, str]:
 
 
 def _config(container: Container, parent: store.Image) -> dict[str, Any]:
-    """Make the image config for more containers like this one."""
+    """Make the image config for more containers like this one: as docker's, without the triggers for a build."""
     request = bundle.load_request(container)
     own: dict[str, Any] = {
         "Env": [row for row in request.env if "=" in row],
@@ -78,4 +78,5 @@ def _config(container: Container, parent: store.Image) -> dict[str, Any]:
         "ExposedPorts": {port: {} for port in request.exposed_ports},
         "StopSignal": request.stop_signal,
     }
-    return {key: value for key, value in {**(parent.config.get("config") or {}), **own}.items() if value}
+    config = {**(parent.config.get("config") or {}), **own}
+    return {key: value for key, value in config.items() if value and key != "OnBuild"}

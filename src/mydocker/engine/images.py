@@ -136,11 +136,12 @@ def import_image(file: str, name: str, changes: list[str], message: str, platfor
 
         check(platform)
 
+    from mydocker.build.changes import apply_changes
     from mydocker.image import archive
 
     if file == "-" and os.isatty(0):
         raise InvalidArgument("stdin is a terminal, not a tar archive", "name a file, or redirect stdin")
-    target = new_name(name) if name else ""
+    target, config = new_name(name) if name else "", apply_changes({}, changes)
     try:
         source = io.FileIO(0, closefd=False) if file == "-" else io.FileIO(file)
     except OSError as error:
@@ -148,7 +149,7 @@ def import_image(file: str, name: str, changes: list[str], message: str, platfor
             f"can't read {file}: {os.strerror(error.errno or 0).lower()}", "give a tar file, or - for stdin"
         ) from None
     with io.BufferedReader(source, _CHUNK) as stream:
-        return archive.import_image(stream, target, changes, message).id
+        return archive.import_image(stream, target, config, message).id
 
 
 def new_name(text: str) -> str:

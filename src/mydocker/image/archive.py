@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import time_ns
 
 from mydocker.image import intake, store, writer
-from mydocker.image.changes import apply_changes
 from mydocker.image.streams import decompressed
 from mydocker.model.timestamp import rfc3339
 
@@ -16,10 +15,9 @@ if TYPE_CHECKING:
     from mydocker.image.streams import Stream
 
 
-def import_image(source: Stream, name: str, changes: list[str], message: str) -> store.Image:
-    """Make an image with one layer of a tar, plain or compressed. name: normalised, or "" for none. changes: Dockerfile
-    instructions. Raises InvalidArgument for an archive that is not to be trusted; nothing of it is left then."""
-    config = apply_changes({}, changes)
+def import_image(source: Stream, name: str, config: dict[str, Any], message: str) -> store.Image:
+    """Make an image with one layer of a tar, plain or compressed. name: normalised, or "" for none. config: the OCI
+    config's "config". Raises InvalidArgument for an archive that is not to be trusted; nothing of it is left then."""
     with decompressed(source) as plain, writer.Workspace() as work:
         descriptor = intake.store_plain(plain, work)
         created = rfc3339(time_ns())

@@ -121,6 +121,14 @@ class TestCommit:
         assert inspected["Config"]["Labels"] == {"a": "b"}
         mydocker.ok("rmi", f"{image}:v2")
 
+    def test_leaves_out_the_triggers_of_a_build_as_docker_does(self, mydocker, make, name):
+        mydocker.ok("create", "--name", name, make([], ["ONBUILD RUN x", "HEALTHCHECK CMD y"]), "true")
+        made = mydocker.ok("commit", name)
+        config = mydocker.inspect(made)["Config"]
+        assert (config["OnBuild"], config["Healthcheck"]) == (None, {"Test": ["CMD-SHELL", "y"]})
+        mydocker.ok("rm", name)
+        mydocker.ok("rmi", made)
+
     @pytest.mark.parametrize("change", ["FROM x", "RUN ls", "ENV", "nonsense", "CMD [", "USER"])
     def test_a_bad_change_is_one_line(self, mydocker, container, image, change):
         mydocker.fails("commit", "--change", change, container, image, rc=125)
