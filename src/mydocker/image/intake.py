@@ -227,8 +227,10 @@ def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[st
     """Read the layers that the store lacks, side by side."""
     driver = driver_in_use()
     budget, lacking = Budget(len(layers)), driver.missing(chain_ids)
-    pairs = enumerate(zip(layers, chain_ids))
-    jobs = [Taking(at, *pair, at not in lacking, work, driver, budget.meter(at), progress) for at, pair in pairs]
+    pairs, others = enumerate(zip(layers, chain_ids)), functools.cache(store.blobs_of_layers)
+    jobs = [
+        Taking(at, *pair, at not in lacking, work, driver, budget.meter(at), progress, others) for at, pair in pairs
+    ]
     new = [job for job in jobs if job.is_missing]
     for job in jobs:
         if not job.is_missing:

@@ -196,6 +196,20 @@ def layer_descriptors(manifest_digest: str) -> list[dict[str, Any]]:
     return layers
 
 
+def blobs_of_layers() -> dict[str, dict[str, Any]]:
+    """Map diff IDs of all images' layers to the descriptors {mediaType, digest, size} of their blobs. An image that is
+    damaged, or just being removed, is left out."""
+    known = {}
+    for digest in {row["digest"]: None for row in read_index()["manifests"]}:
+        try:
+            rows, config = layer_descriptors(digest), json_blob(manifest_of(digest)["config"]["digest"])
+        except CorruptRecord:
+            continue
+        for diff_id, row in zip(config["rootfs"]["diff_ids"], rows):
+            known[diff_id] = {key: row[key] for key in ("mediaType", "digest", "size")}
+    return known
+
+
 def read_index() -> dict[str, Any]:
     path = f"{paths.IMAGES}/index.json"
     try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     # Called with the layer's place (0 is the bottom), its state, and the bytes of its blob that have been read.
     Progress = Callable[[int, str, int], None]
+    Others = Callable[[], dict[str, dict[str, Any]]]  # diff ID -> the descriptor of a blob that the store has
 
 EXISTS, READING, DONE = "exists", "reading", "done"  # a layer's states; there is one READING for each step
 
@@ -36,11 +37,14 @@ class Layer:
 
     open: returns the blob as an unbuffered binary stream (io.FileIO of a pipe or file, at its first byte), of which
     exactly `size` bytes are read: it may be a part of an archive. It is called in this process; a worker reads the
-    stream in a copy of this process; then close() is called here, also after an error."""
+    stream in a copy of this process; then close() is called here, also after an error.
+
+    is_far: it comes over a network, so a blob of the store with the same tar in another compression replaces it."""
 
     descriptor: dict[str, Any]
     diff_id: str
     open: Callable[[], BinaryIO]
+    is_far: bool = False
 
 
 class Taking:
@@ -59,6 +63,7 @@ class Taking:
         driver: Driver,
         meter: Meter,
         progress: Progress,
+        others: Others,
     ) -> None:
         self.at = at
         self.descriptor = layer.descriptor
@@ -68,6 +73,7 @@ class Taking:
         self._work = work
         self._driver = driver
         self._progress = progress
+        self._others = others
         self.meter = meter
         self._source: BinaryIO | None = None
         self.bare: list[Any] = []
@@ -80,15 +86,19 @@ class Taking:
 
     def _find_blob(self) -> str:
         """Return the path of the layer's blob in the store, "" if it is not there. The plain tar does, too, if that is
-        what the driver uses, or if nothing is known of the blob."""
+        what the driver uses, or if nothing is known of the blob; and any blob, if this one is far away."""
         digest = self.descriptor["digest"]
         path = store.blob(digest) if digest else ""
         if path and os.path.exists(path):
             return path
         plain = store.blob(self._layer.diff_id)
-        if (self._driver.form or not digest) and os.path.exists(plain):
+        if (self._driver.form or not digest or self._layer.is_far) and os.path.exists(plain):
             self.descriptor = _plain(self._layer.diff_id, os.stat(plain).st_size)
             return plain
+        other = self._others().get(self._layer.diff_id) if self._layer.is_far and not self._driver.form else None
+        if other and os.path.exists(store.blob(other["digest"])):
+            self.descriptor = other
+            return store.blob(other["digest"])
         return ""
 
     # --- in the parent

@@ -103,7 +103,14 @@ def test_layers_that_are_there_are_not_fetched(mydocker, plain, name):
     lines = mydocker.ok("pull", f"{plain.address}/{name}:2").splitlines()
     assert f"{digest(BUSYBOX)[7:19]}: Already exists" in lines
     assert plain.blobs_sent() - before == 2  # the config and one layer
-    mydocker.ok("rmi", f"{plain.address}/{name}:1", f"{plain.address}/{name}:2")
+    names = [f"{plain.address}/{name}:{tag}" for tag in "123"]
+    manifest = plain.push(name, "3", made(name, compression="gzip"))
+    mydocker.ok("pull", names[2])
+    assert "Image is up to date" in mydocker.ok("pull", f"{plain.address}/{name}@{digest(manifest)}")
+    assert plain.blobs_sent() - before == 2
+    assert mydocker.ok("run", *QUICK, names[2], "cat", "/mark") == name
+    assert f"{plain.address}/{name}@{digest(manifest)}" in inspected(mydocker, names[2])["RepoDigests"]
+    mydocker.ok("rmi", *names)
 
 
 def test_all_tags(mydocker, plain, name):

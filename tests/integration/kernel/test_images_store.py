@@ -25,6 +25,7 @@ import pytest
 from archives import archive
 
 from mydocker import paths
+from mydocker.build.changes import apply_changes
 from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument, MydockerError, NotFound
 from mydocker.image import archive as images
 from mydocker.image import intake, lookup, packing, removal, store, unpacking, writer
@@ -441,7 +442,7 @@ class TestUnpacking:
     @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
     def test_an_archive_without_end_blocks_or_entries(self, places, raw, compress):
         stream = io.BufferedReader(io.BytesIO(gzip.compress(raw) if compress else raw))
-        made = images.import_image(stream, "x:latest", [], "")
+        made = images.import_image(stream, "x:latest", {}, "")
         assert made.config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(raw).hexdigest()}"]
         assert sorted(os.listdir(paths.layer(made.layers[0]))) == (["a", "b"] if raw.strip(b"\0") else [])
 
@@ -454,11 +455,11 @@ class TestUnpacking:
         if way == "pipe":
             (directory / "x").write_bytes(raw)
             cat = subprocess.Popen(["cat", directory / "x"], stdout=subprocess.PIPE)
-            made = images.import_image(io.BufferedReader(cat.stdout), "", [], "")
+            made = images.import_image(io.BufferedReader(cat.stdout), "", {}, "")
             assert cat.wait() == 0
         else:
             (directory / "x").write_bytes(gzip.compress(raw, 1) if way == "gzip" else raw)
-            made = images.import_image((directory / "x").open("rb"), "", [], "")
+            made = images.import_image((directory / "x").open("rb"), "", {}, "")
         (descriptor,) = store.layer_descriptors(made.manifest)
         assert (descriptor["digest"], descriptor["size"]) == (f"sha256:{hashlib.sha256(raw).hexdigest()}", len(raw))
         assert os.stat(store.blob(descriptor["digest"])).st_size == len(raw)
@@ -564,7 +565,7 @@ class TestHostileArchives:
         raw = hostile(outside)[kind]
         stream = io.BufferedReader(io.BytesIO(gzip.compress(raw) if compress else raw))
         with pytest.raises(MydockerError) as caught:
-            images.import_image(stream, "bad:latest", [], "")
+            images.import_image(stream, "bad:latest", {}, "")
         assert caught.value.exit_code == 1
         assert len(str(caught.value).splitlines()) == 1
         assert len(str(caught.value)) < 600
@@ -586,7 +587,7 @@ class TestHostileArchives:
         shell(f"mount -t tmpfs -o size=1m tmpfs {places}")
         try:
             with pytest.raises(HostError, match=r"cannot write .*no space left"):
-                images.import_image(io.BufferedReader(io.BytesIO(archive(("x", bytes(4 << 20))))), "", [], "")
+                images.import_image(io.BufferedReader(io.BytesIO(archive(("x", bytes(4 << 20))))), "", {}, "")
             assert os.listdir(places / "layers") == []
         finally:
             shell(f"umount {places}")
@@ -692,7 +693,9 @@ class TestLayers:
 
 
 def imported(*entries, name: str = "img:latest", changes: list[str] | None = None) -> store.Image:
-    return images.import_image(io.BufferedReader(io.BytesIO(archive(*entries))), name, changes or [], "a note")
+    return images.import_image(
+        io.BufferedReader(io.BytesIO(archive(*entries))), name, apply_changes({}, changes or []), "a note"
+    )
 
 
 def digest(raw: bytes) -> str:
@@ -888,7 +891,7 @@ for turn in range(12):
         kind = chance.randrange(4)
         if kind < 2:
             content = b"%d" % chance.randrange(4)
-            images.import_image(io.BufferedReader(io.BytesIO(archive(("a", content)))), name, [], "")
+            images.import_image(io.BufferedReader(io.BytesIO(archive(("a", content)))), name, {}, "")
         elif kind == 2:
             writer.tag(name, f"img:{chance.randrange(3)}")
         else:

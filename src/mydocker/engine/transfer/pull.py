@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 
 from mydocker.engine.transfer import manifests
 from mydocker.engine.transfer.proxy import Proxy
@@ -57,10 +56,11 @@ def pull(reference: Reference, platform: str, watcher: Watcher) -> Pulled:
         watcher.begin(reference, layers)
         before = store.ids_of({str(reference)}) if reference.tag else {}
         diff_ids = intake.diff_ids_of(config)
-        rows = [intake.Layer(each, diff_id, source.opener(each)) for each, diff_id in zip(layers, diff_ids)]
+        rows = [intake.Layer(each, diff_id, source.opener(each), True) for each, diff_id in zip(layers, diff_ids)]
         names = [str(reference)] if reference.tag else []
-        had = bool(before) or (not names and os.path.exists(store.blob(digest)))
-        image = intake.take(config, rows, names, manifest, f"{reference.name}@{digest}", watcher.advance)
+        known = f"{reference.name}@{digest}"
+        had = bool(before) or (not names and any(known in image.repo_digests for image in store.images()))
+        image = intake.take(config, rows, names, manifest, known, watcher.advance)
     return Pulled(image, digest, not had or before.get(str(reference), image.id) != image.id)
 
 
