@@ -98,6 +98,13 @@ def test_generated_tables_import_nothing_of_ours():
     assert offenders(["generated"], lambda _, found: within(found, "record")) == []
 
 
+def test_build_reads_texts_only():
+    """It knows no file, no kernel and no image: what it needs of them comes as arguments."""
+    assert offenders(["build"], lambda _, found: within(found, "build", "model", "gotemplate", *BASE)) == []
+    modules = {found for name in MODULES if within(name, "build") for found in imports(name)}
+    assert modules & {"os", "subprocess", "socket", "tempfile", "pathlib", "io", "shutil"} == set()
+
+
 def test_go_templates_know_only_errors():
     assert offenders(["gotemplate"], lambda _, found: within(found, "gotemplate", "errors")) == []
 

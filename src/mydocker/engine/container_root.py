@@ -12,11 +12,12 @@ import os
 
 from mydocker import state
 from mydocker.engine.bundle import load_request, load_spec
-from mydocker.engine.child import in_child, mount_privately
+from mydocker.engine.child import mount_privately
 from mydocker.engine.process import open_pidfd
 from mydocker.errors import Conflict
 from mydocker.image.drivers import choice
 from mydocker.kernel import cgroups, mounts, process
+from mydocker.kernel.child import in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

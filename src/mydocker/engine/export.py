@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from mydocker import state
-from mydocker.engine.child import in_child, mount_privately
+from mydocker.engine.child import mount_privately
 from mydocker.engine.output_file import OutputFile
 from mydocker.image import packing
 from mydocker.image.drivers import choice
+from mydocker.kernel.child import in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from mydocker.build.ignore import Ignore
 from mydocker.engine.build import copying, hashing
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Document, Origin, Step
-from mydocker.engine.child import in_child, mount_privately
+from mydocker.engine.child import mount_privately
 from mydocker.errors import MydockerError
 from mydocker.image.drivers import copy, overlay
+from mydocker.kernel.child import in_child
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

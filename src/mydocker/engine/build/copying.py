@@ -19,8 +19,9 @@ from mydocker.engine.build.ownership import Owner
 from mydocker.engine.build.placing import Target
 from mydocker.engine.build.steps import Document, Download
 from mydocker.engine.build.tree import Opened, Tree, open_directory, open_file, stamp
-from mydocker.engine.child import in_child, mount_privately
+from mydocker.engine.child import mount_privately
 from mydocker.image.layer import Entry
+from mydocker.kernel.child import in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from mydocker.engine.build import sources
 from mydocker.engine.build.failures import failed
 from mydocker.engine.build.steps import Document, Download
 from mydocker.engine.build.tree import Opened, Tree, open_file, stamp
-from mydocker.engine.child import in_child, mount_privately
+from mydocker.engine.child import mount_privately
 from mydocker.image import layer, store
+from mydocker.kernel.child import in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

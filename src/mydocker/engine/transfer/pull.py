@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from mydocker.engine.transfer import manifests
 from mydocker.engine.transfer.proxy import Proxy
 from mydocker.engine.transfer.skopeo import Skopeo

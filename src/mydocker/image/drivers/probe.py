@@ -72,7 +72,7 @@ def _try_overlay() -> str:
     with writer.Workspace() as work:
         for name in ("lower", "upper", "work", "merged", "lower/directory"):
             os.mkdir(f"{work.path}/{name}", 0o700)
-        return _in_child(lambda: _use(work.path))
+        return _apart(lambda: _use(work.path))
 
 
 def _try_erofs() -> str:
@@ -89,30 +89,22 @@ def _try_erofs() -> str:
         files.write_new(f"{work.path}/data", bytes(nodes.BLOCK) + _CONTENT.ljust(nodes.BLOCK, b"\0"))
         with open(f"{work.path}/index", "wb") as out:
             filesystem.write(root, [2 * nodes.BLOCK], os.urandom(16), out)
-        return _in_child(lambda: _use_erofs(work.path))
+        return _apart(lambda: _use_erofs(work.path))
 
 
-def _in_child(use: Callable[[], str]) -> str:
+def _apart(use: Callable[[], str]) -> str:
     """Call `use` in a child with its own mount namespace. Returns what it returns, or its error."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        why = "the test was cut short"
+    from mydocker.kernel.child import in_child
+
+    def work() -> list[str]:
         try:
             process.unshare(process.NAMESPACES["mount"])
             mounts.mount("none", "/", flags=mounts.FLAGS["private"] | mounts.FLAGS["rec"])
-            why = use()
+            return [use()]
         except OSError as error:
-            why = _REASONS.get(error.errno or 0) or f"{error.strerror} ({error.filename})".lower()
-        finally:
-            os.write(theirs, why.encode())
-            os._exit(0)
-    os.close(theirs)
-    try:
-        return os.read(ours, 4096).decode()
-    finally:
-        os.close(ours)
-        os.waitpid(child, 0)
+            return [_REASONS.get(error.errno or 0) or f"{error.strerror} ({error.filename})".lower()]
+
+    return in_child(work, "the test of a storage driver")[0]
 
 
 def _use_erofs(directory: str) -> str:
