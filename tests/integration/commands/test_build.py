@@ -89,6 +89,10 @@ CMD ["cat", "a.txt", "b.txt", "/c.txt", "/d.txt"]
         built(build(text, "--label", "x=y", files={"a.txt": "A\n"}))
         shown = mydocker.ok("run", "--rm", "--net", "none", name)
         assert shown == "A\nhello world\nhello world again\none\ntwo"
+        rows = mydocker.ok("history", "--format", "{{.Comment}} {{.CreatedSince}} {{.CreatedBy}}", name).splitlines()
+        own = [row for row in rows if row.startswith("buildkit.")]
+        assert own[0].endswith('CMD ["cat" "a.txt" "b.txt" "/c.txt" "/d.txt"]')
+        assert [row.split()[1] for row in own].count("N/A") == 2  # the ARG and ENV before the first layer
         config = mydocker.inspect(name, "Config")
         assert (config["User"], config["WorkingDir"], config["Labels"]) == ("1234", "/srv/app", {"x": "y"})
         assert "GREETING=hello world" in config["Env"]

@@ -81,24 +81,26 @@ class Builder:
     def run(self, instructions: list[Instruction]) -> None:
         self._steps = 1 + sum(isinstance(one, (Run, Transfer, Workdir)) for one in instructions)
         for instruction in instructions:
+            rows = len(self.state.history)
             with self.shared.source.located(instruction.first, instruction.last):
                 expanded, after = config.advance(self.state, instruction, self.shared.arguments)
             before, self.state = self.state, after
             try:
-                self._do(expanded, before)
+                self._do(expanded, before, len(after.history) > rows)
             except StepError:
                 raise
             except MydockerError as error:
                 raise self._failed(expanded, error.message, error.hint) from None
 
-    def _do(self, one: Instruction, before: config.State) -> None:
+    def _do(self, one: Instruction, before: config.State, has_row: bool) -> None:
+        """Do an instruction. has_row: the history has a row of it."""
         if isinstance(one, Run):
             self._run(one, before)
         elif isinstance(one, Transfer):
             self._transfer(one, before)
         elif isinstance(one, Workdir) and not self.state.history[-1].get("empty_layer"):
             self._workdir(one)
-        elif self.created and self.state.history is not before.history:
+        elif self.created and has_row:
             self.state.history[-1]["created"] = self.created  # so that a build from the cache makes the same image
 
     def now(self) -> str:
