@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 
 import pytest
 
@@ -97,6 +98,15 @@ PULLED = [
     ("pull", {"event": "layer", "at": 1, "state": "done", "count": 2000}, b""),
     ("pull", {"event": "done", "text": "digest sha256:3"}, b""),
 ]
+
+
+def test_a_line_without_end_takes_neither_memory_nor_time():
+    step = buildview._Step(1, "RUN x")
+    began = time.process_time()
+    for _ in range(100):
+        step.add(b"x" * 65536)
+    assert time.process_time() - began < 5
+    assert len(step.unfinished) <= 65536
 
 
 def test_each_layer_of_a_pull_has_a_line(capsys):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _SHOWN_OUTPUT = 5  # lines of a running step on a terminal
+_LONGEST_LINE = 64 << 10  # bytes of output: a longer line is shown in pieces, as a program need never end one
 _KEPT_OUTPUT = 50  # lines of a step that has failed
 _SHOWN_LAYERS = 10  # of a pull on a terminal, those that are on their way
 _OFTEN = 0.1  # seconds between two drawings for layers
@@ -68,6 +69,9 @@ class _Step:
     def add(self, data: bytes) -> list[str]:
         """Add output. Returns the lines that are complete now."""
         *rows, self.unfinished = (self.unfinished + data).split(b"\n")
+        if len(self.unfinished) > _LONGEST_LINE:
+            rows.append(self.unfinished)
+            self.unfinished = b""
         return self._keep([_printable(row) for row in rows])
 
     def take_unfinished(self) -> list[str]:

@@ -272,10 +272,14 @@ class TestErrors:
         assert mydocker.ok("images", "-q", name) == ""
         assert mydocker.ok("ps", "-aq") == ""
 
-    def test_its_container_can_be_entered(self, build, mydocker):
-        result = build("FROM busybox\nENV A=1\nRUN echo left >/f; exit 7\n", "--debug")
+    def test_its_container_can_be_entered(self, machine, build, mydocker):
+        secret = ["--secret", "id=s,env=OPENER"]
+        text = "FROM busybox\nENV A=1\nRUN --mount=type=secret,id=s,env=B echo $B | wc -c; exit 7\n"
+        result = build(text, "--debug", *secret, env={"OPENER": "open-sesame"})
+        assert " 12\n" in result.stderr
         (container,) = mydocker.ok("ps", "-a", "--format", "{{.Names}}").split()
         assert f"'mydocker start -ai {container}' enters it" in result.stderr
+        assert machine.run("grep", "-rl", "open-sesame", machine.store).stdout == ""
         mydocker.ok("rm", container)
 
     @pytest.mark.parametrize(

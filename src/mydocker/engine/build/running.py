@@ -35,7 +35,7 @@ _OWN_FILE = "/etc/hostname"  # a step may write it, as with BuildKit: it is not 
 @record
 class Program:
     """The program of a RUN step. env: KEY=VALUE, without HOME. user: as USER has it. network: default, none, host or a
-    network's name."""
+    network's name. secrets: variables as env, which are nowhere when the step has ended."""
 
     argv: list[str]
     env: list[str]
@@ -43,6 +43,7 @@ class Program:
     workdir: str
     network: str = "default"
     mounts: list[Mount] = []
+    secrets: list[str] = []
 
 
 def draft(program: Program, layers: list[str], shared: Shared) -> Draft:
@@ -52,7 +53,7 @@ def draft(program: Program, layers: list[str], shared: Shared) -> Draft:
     drafted = creation.draft_of(request, on_top_of(layers), shared.driver, shared.facts)
     drafted.build = shared.id
     spec: dict[str, Any] = drafted.spec
-    named = {row.partition("=")[0] for row in program.env}
+    named = {row.partition("=")[0] for row in [*program.env, *program.secrets]}
     spec["process"]["env"] = [row for row in spec["process"]["env"] if not _is_ours(row, named)]
     spec["mounts"] = [mount for mount in spec["mounts"] if mount["destination"] != _OWN_FILE]
     spec["annotations"][MADE] = f"{drafted.directory}/made"
@@ -65,7 +66,7 @@ def _request(program: Program, steps: CreateRequest) -> CreateRequest:
         "image": "build",
         "entrypoint": [],
         "command": program.argv,
-        "env": program.env,
+        "env": [*program.env, *program.secrets],
         "user": program.user,
         "workdir": program.workdir,
         "hostname": "" if mode == "host" else HOSTNAME,

@@ -174,11 +174,12 @@ class Builder:
                 mounted.prepare()
                 program = running.Program(
                     command.argv,
-                    [*variables, *proxies, *mounted.env],
+                    [*variables, *proxies],
                     before.config.get("User") or "",
                     before.directory,
                     network,
                     mounted.mounts,
+                    mounted.env,
                 )
                 below = layers.stack(self.chain, shared.driver)
                 drafted = running.draft(program, below, shared)
