@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import hostile
 import pytest
 from archives import archive, busybox
 from image_archives import ARCHITECTURE, OCI, Image, descriptor, digest
@@ -354,6 +355,21 @@ def test_a_lie_is_an_error_of_one_line_and_nothing_stays(mydocker, lies, store, 
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("mydocker: ")
     assert store() == before
+
+
+def test_a_hostile_image_leaves_nothing(mydocker, lies, store, directory):
+    """Its registry tells the truth about it."""
+    before = store()
+    escaping = hostile.escaping(directory)["through a link"]
+    for image in (
+        Image([TOP, escaping], compression="gzip"),
+        Image([TOP, hostile.WRONG["cut off in a file"]]),
+        Image([TOP], config={"config": {"Env": 5}}),
+    ):
+        lies.image("bird", image)
+        line = mydocker.fails("pull", "-q", f"{lies.address}/bird:1")
+        assert "refused" in line or "unexpected end of archive" in line
+        assert store() == before
 
 
 def test_an_endless_manifest_is_an_error(mydocker, lies, store):
