@@ -12,8 +12,7 @@ app = typer.Typer()
 group = typer.Typer(help="Manage containers")
 
 _PANEL = "Containers"
-_STORAGE = "Storage"
-_RESOURCES = "Resources"
+_STORAGE, _RESOURCES = "Storage", "Resources"
 _NETWORK = "Network"
 _ISOLATION = "Isolation"
 
