@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from mydocker import shortcut
 from mydocker.errors import CorruptRecord, HostError, InvalidArgument
 from mydocker.image.drivers import overlay, probe  # noqa: F401
 
@@ -23,6 +22,8 @@ def named(name: str) -> Driver:
         raise CorruptRecord(f"unknown storage driver '{name}'", f"one of {' '.join(NAMES)}")
     path = f"mydocker.image.drivers.{name}"
     if path not in sys.modules:
+        from mydocker import shortcut
+
         shortcut.bring(path)
     driver: Any = sys.modules[path]
     return driver  # type: ignore[no-any-return]
