@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from machine import until
 from networks import network, rules
@@ -76,3 +78,32 @@ def test_a_monitor_that_is_terminated_stops_its_container(machine, mydocker, nam
 def test_one_that_vanishes_at_its_end(machine, mydocker, name, settled):
     settled("--net", "none", "--rm", "--name", name, "busybox", "sleep", "5")
     until(lambda: mydocker("inspect", name).rc != 0, "it has vanished", PATIENCE)
+
+
+def test_the_last_container_of_a_layer_unmounts_it(machine, mydocker, directory):
+    """Also after monitors that were killed. A container that another driver made keeps that."""
+    env = {f"MYDOCKER_{key}": f"{directory}/{key.lower()}" for key in ("ROOT", "RUN", "CONFIG")}
+
+    def configure(driver: str) -> None:
+        machine.run("tee", env["MYDOCKER_CONFIG"], input=f"storage_driver: {driver}\n".encode())
+
+    def mounted() -> int:
+        return machine.read("/proc/self/mountinfo").count(f" {env['MYDOCKER_RUN']}/_layers/")
+
+    configure("overlay")
+    before = mydocker.ok("create", "--net", "none", "busybox", "echo", "x", env=env)
+    configure("erofs")
+    if "does not work here" in mydocker("run", "--rm", "--net", "none", "busybox", "true", env=env).stderr:
+        pytest.skip("erofs does not work here")
+    assert mounted() == 0
+    containers = [mydocker.ok("run", "-d", "--net", "none", "busybox", "sleep", "1000", env=env) for _ in range(2)]
+    assert mounted() == 1
+    for container in containers:
+        (about,) = json.loads(mydocker.ok("inspect", container, env=env))
+        status = machine.read(f"/proc/{about['State']['Pid']}/stat")
+        machine.run("kill", "-9", status.rpartition(")")[2].split()[1])
+    assert mydocker.ok("start", "-a", before, env=env) == "x"
+    mydocker.ok("rm", "-f", containers[0], env=env)
+    assert mounted() == 1
+    mydocker.ok("rm", "-f", containers[1], before, env=env)
+    assert mounted() == 0
