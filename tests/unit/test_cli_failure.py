@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
 import pytest
 
 import mydocker.__main__ as entry
-from mydocker.cli import dispatch, failure
+from mydocker.cli import dispatch, failure, streams
 from mydocker.errors import NotFound, StepFailed
 
 MISSING = ModuleNotFoundError("No module", name="typing_extensions.x")
 OURS = ModuleNotFoundError("gone", name="mydocker.cli.gone")
 FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/mydocker/x")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_long_command_tidily_and_a_second_one_waits(number, said):
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        streams.end_tidily()
+        with pytest.raises(streams.Terminated) as caught:
+            signal.raise_signal(number)
+        signal.raise_signal(number)
+        assert (failure.report(caught.value), said) == (128 + number, [])
+        streams.end_tidily()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
+    finally:
+        for each, handler in zip((signal.SIGTERM, signal.SIGHUP), before):
+            signal.signal(each, handler)
 
 
 @pytest.fixture

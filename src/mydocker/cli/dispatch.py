@@ -81,6 +81,11 @@ VERBS = {
 _FOR_ANYONE = ("version",)
 _STARTERS = ("run", "start")
 _MAKERS = ("run", "create")
+# These work on something for a while that must not be left half done.
+_LONG = (
+    *("build", "pull", "push", "save", "load", "import", "commit", "export"),
+    *("rmi", "image prune", "builder prune", "volume prune"),
+)
 
 
 def dispatch(verb: str, params: dict[str, Any]) -> int:
@@ -100,6 +105,10 @@ def _do(verb: str, params: dict[str, Any]) -> int:
         from mydocker import trace
 
         trace.check_fault()
+    if verb in _LONG:
+        from mydocker.cli import streams
+
+        streams.end_tidily()
     if verb in _STARTERS:
         shortcut.bring("mydocker.runtime.launch")
         from mydocker.runtime import launch

@@ -7,7 +7,7 @@ import os
 import select
 import traceback
 
-from mydocker.cli.streams import tell
+from mydocker.cli.streams import Terminated, tell
 from mydocker.errors import FAILED, OWN, HostError, MydockerError
 
 _INTERRUPTED = 128 + 2  # as if by SIGINT
@@ -30,6 +30,8 @@ def report(error: BaseException) -> int:
     """Print the error. Returns the exit code. MYDOCKER_DEBUG=1 adds the traceback."""
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
+    if isinstance(error, Terminated):
+        return 128 + error.number
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
         return _READER_GONE
     if os.environ.get("MYDOCKER_DEBUG") == "1":

@@ -28,6 +28,28 @@ def prepare() -> None:
         raise HostError("the open files limit is too low", f"raise it, 'ulimit -n {_MIN_FILES}' or more", OWN)
 
 
+class Terminated(SystemExit):
+    """A signal ends this command. number: the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by signal {number}")
+        self.number = number
+
+
+def end_tidily() -> None:
+    """Let SIGTERM and SIGHUP raise Terminated, as SIGINT raises KeyboardInterrupt, so that what was begun is removed. A
+    SIGHUP that the caller ignores (nohup) stays ignored."""
+    for number in (_signal.SIGTERM, _signal.SIGHUP):
+        if _signal.getsignal(number) == _signal.SIG_DFL:
+            _signal.signal(number, _terminate)
+
+
+def _terminate(number: int, _: object) -> None:
+    for each in (_signal.SIGTERM, _signal.SIGHUP):
+        _signal.signal(each, _signal.SIG_IGN)  # a second one does not stop the clean-up; SIGINT does
+    raise Terminated(number)
+
+
 def _open_streams() -> None:
     """Make every character writable, and open /dev/null for closed streams.
 

@@ -30,7 +30,7 @@ def import_image(source: Stream, name: str, config: dict[str, Any], message: str
             "history": [{"created": created, "comment": message or "Imported from -"}],
         }
         config_data, manifest = writer.documents(document, [descriptor])
-        with store.lock():
+        with writer.lock(work):
             return writer.add(work, config_data, manifest, [name] if name else [])
 
 
@@ -72,6 +72,6 @@ def commit(
         if author:
             document["author"] = author
         config_data, manifest = writer.documents(document, descriptors)
-        with store.lock():
+        with writer.lock(work):
             store.look(parent.id)  # raises NotFound if the parent has been removed, and its layers with it
             return writer.add(work, config_data, manifest, [name] if name else [])

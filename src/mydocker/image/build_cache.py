@@ -4,6 +4,8 @@
     build/running/<id>.lock     held by a build as long as it runs
     build/running/<id>.json     the layers of the images that it has begun from
     build/mounts/<key>/         a cache mount (engine/build/mounts.py)
+    build/synced                the ID of the boot; its mtime is the time of the last sync: a power cut may have damaged
+                                what came later
 
 A key is the SHA-256 of all that a step depends on. A record that can't be read, or whose layer is missing, counts as
 missing: the step runs again.
@@ -31,6 +33,8 @@ SCHEMA = 1
 # The digest of a tar without entries, 1024 zeros: the layer of a step that changes nothing.
 EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 STEPS, MOUNTS, RUNNING = f"{paths.BUILD}/steps", f"{paths.BUILD}/mounts", f"{paths.BUILD}/running"
+SYNCED = f"{paths.BUILD}/synced"
+_TICK = 10**8  # ns: by less than this, a file's time is behind the clock
 
 
 @record
@@ -94,7 +98,7 @@ def put(step: Step) -> None:
 def discard(step: Step) -> bool:
     """Remove a result that no running build has used. Returns False for one that stays. Caller holds the store's
     lock."""
-    hidden = f"{STEPS}/.{step.key}"
+    hidden = f"{STEPS}/.{step.key}"  # unfinished, for a crash
     try:
         os.rename(step.path, hidden)  # from now on find() misses it; a build that uses it noted that before
     except FileNotFoundError:
@@ -104,6 +108,28 @@ def discard(step: Step) -> bool:
         return False
     os.unlink(hidden)
     return True
+
+
+def trust(boot_id: str) -> None:
+    """Note that the results that are left are good."""
+    files.make_private(paths.BUILD)
+    files.write_atomic(SYNCED, boot_id.encode())
+
+
+def note_sync(began: int) -> None:
+    """Note that the layers of all results of before `began` (ns) are on the disk: a sync that began then is over."""
+    os.utime(SYNCED, ns=(began - _TICK, began - _TICK))
+
+
+def unsynced(boot_id: str) -> list[Step] | None:
+    """List the results, the first time in a boot, whose layers a power cut may have damaged; None from then on."""
+    try:
+        if files.read_regular(SYNCED) == boot_id.encode():
+            return None
+        last = os.stat(SYNCED).st_mtime_ns
+    except FileNotFoundError:
+        last = 0
+    return [step for step, used in steps() if used > last]
 
 
 def steps() -> Iterator[tuple[Step, int]]:
@@ -194,6 +220,13 @@ def forget(build: str) -> None:
             os.unlink(f"{RUNNING}/{build}.{suffix}")
         except FileNotFoundError:
             pass
+
+
+def cleanup() -> None:
+    """Remove the files of a build that was killed while it wrote them."""
+    for entry in _entries(RUNNING):
+        if entry.startswith(".") and not os.path.exists(f"{RUNNING}/{entry[1:65]}.lock"):
+            os.unlink(f"{RUNNING}/{entry}")
 
 
 def abandoned() -> Iterator[str]:

@@ -78,6 +78,7 @@ def ensure() -> store.Image:
             pass
         built = build()
         descriptor = intake.store_plain(io.BufferedReader(io.BytesIO(built.tar)), work)
+        work.sync()
         return writer.add(work, *writer.documents(built.image.config, [descriptor]), [BUSYBOX])
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 from mydocker import config as config_file
 from mydocker import jsontext, paths
-from mydocker.errors import CorruptRecord, HostError
+from mydocker.errors import CorruptRecord, HostError, MydockerError, NotFound
 from mydocker.image import config_types, store, unpacking, workers, writer
 from mydocker.image.drivers import choice
 from mydocker.image.limits import Budget
@@ -68,11 +68,14 @@ def take(
     chain_ids = store.chain_ids(diff_ids)
     for _ in range(_TRIES):
         with writer.Workspace() as work:
-            taken = _take_layers(work, layers, chain_ids, progress or _ignore)
+            try:
+                taken = _take_layers(work, layers, chain_ids, progress or _ignore)
+            except _Removed:
+                continue
             descriptors = [layer.descriptor for layer in taken]
             if manifest is None or _digests(descriptors) != _digests([layer.descriptor for layer in layers]):
                 manifest = writer.manifest_for(config, descriptors)  # or the driver keeps layers in another form
-            with store.lock():
+            with writer.lock(work):
                 if not writer.missing(work, _digests(descriptors), [layer.name for layer in taken]):
                     return writer.add(work, config, manifest, names, repo_digest)
         # Another process has removed layers that the store had when they were looked for.
@@ -88,8 +91,12 @@ def complete(image: store.Image) -> None:
         Layer(row, diff_id, functools.partial(_absent, row["digest"])) for row, diff_id in zip(descriptors, diff_ids)
     ]
     with writer.Workspace() as work:
-        _take_layers(work, layers, image.layers, _ignore)
-        with store.lock():
+        try:
+            _take_layers(work, layers, image.layers, _ignore)
+        except _Removed:
+            raise NotFound(f"image {image.id[:19]} has just been removed", "import it again") from None
+        with writer.lock(work):
+            store.look(image.id)  # else nothing refers to its layers
             writer.adopt_layers(work)
 
 
@@ -224,7 +231,7 @@ def _digests(descriptors: list[dict[str, Any]]) -> list[str]:
 
 
 def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[str], progress: Progress) -> list[Taking]:
-    """Read the layers that the store lacks, side by side."""
+    """Read the layers that the store lacks, side by side. Raises _Removed if it loses some that it had."""
     driver = driver_in_use()
     budget, lacking = Budget(len(layers)), driver.missing(chain_ids)
     pairs, others = enumerate(zip(layers, chain_ids)), functools.cache(store.blobs_of_layers)
@@ -235,11 +242,20 @@ def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[st
     for job in jobs:
         if not job.is_missing:
             progress(job.at, EXISTS, job.descriptor["size"])
-    workers.run(new)
-    for job in new:
-        if not job.is_ready:
-            _complete(driver, job.directory, job.bare, [lower.directory for lower in reversed(jobs[: job.at])])
+    try:
+        workers.run(new)
+        for job in new:
+            if not job.is_ready:
+                _complete(driver, job.directory, job.bare, [lower.directory for lower in reversed(jobs[: job.at])])
+    except (OSError, MydockerError):
+        if any(job.is_removed() for job in jobs):
+            raise _Removed from None
+        raise
     return jobs
+
+
+class _Removed(Exception):
+    """Another process has removed layers that the store had when they were looked up."""
 
 
 def driver_in_use() -> Driver:

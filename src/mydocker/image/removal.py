@@ -13,6 +13,7 @@ import os
 from mydocker import paths
 from mydocker.errors import Conflict, CorruptRecord
 from mydocker.image import build_cache, sizes, store, writer
+from mydocker.kernel import files
 from mydocker.model.options.references import repository
 from mydocker.record import record
 
@@ -91,8 +92,6 @@ def prune(
         containers = users()
         used = {user.image_id for user in containers}
         unwanted = [image for image in store.all_images() if image.id not in used and is_unwanted(image)]
-        if not unwanted:
-            return [], 0
         known = {chain_id: size for image in unwanted for chain_id, size in zip(image.layers, sizes.of_layers(image))}
         ids = {image.id for image in unwanted}
         index = store.read_index()
@@ -145,7 +144,8 @@ def _top_first(image: store.Image, chain_ids: set[str]) -> list[str]:
 
 def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[User]) -> set[str]:
     """Write the index; remove the blobs that it does not refer to, and move the layers that neither it nor a container
-    needs into the workspace. Returns their chain ids. Caller holds the lock."""
+    needs into the workspace. Returns their chain ids. Also removes the files that a crash has left unfinished. Caller
+    holds the lock."""
     blobs, chains = _needed(index, containers)
     writer.write_index(index)
     for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):
@@ -156,7 +156,8 @@ def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[Use
         os.rename(f"{paths.LAYERS}/{each.entry}", f"{work.path}/{each.entry}")
         if each.own:
             gone.add(each.chain_id)
-    writer.cleanup()
+    files.cleanup_unfinished(paths.IMAGES)
+    files.cleanup_unfinished(build_cache.STEPS)
     return gone
 
 

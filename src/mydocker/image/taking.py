@@ -101,6 +101,11 @@ class Taking:
             return store.blob(other["digest"])
         return ""
 
+    def is_removed(self) -> bool:
+        """True if the store has lost what it had of the layer."""
+        has_blob = not self._stored or os.path.exists(self._stored)
+        return not has_blob or (self.is_ready and not os.path.isdir(self.directory))
+
     # --- in the parent
 
     def prepare(self) -> None:

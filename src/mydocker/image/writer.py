@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 class Workspace:
     """`with Workspace() as work:` a directory beside the layers, for new blobs and layers. add() moves the content of
-    `work.blobs` and `work.layers` into the store. The directory is removed at the end or, after a crash, at the next
-    change of the store."""
+    `work.blobs` and `work.layers` into the store. The directory is removed at the end or, after a crash, when the next
+    one is made."""
 
     def __enter__(self) -> Workspace:
         files.make_private(paths.LAYERS)
+        files.cleanup_hidden(paths.LAYERS)  # before this one needs the space
         while True:
             self.path = files.hidden_beside(paths.layer("new"))
             os.mkdir(self.path, 0o700)
@@ -34,19 +35,31 @@ class Workspace:
             except FileNotFoundError:
                 continue  # removed by cleanup() before it could be locked
         self.blobs, self.layers = f"{self.path}/blobs", f"{self.path}/layers"
-        os.mkdir(self.blobs, 0o700)
-        os.mkdir(self.layers, 0o700)
+        try:
+            os.mkdir(self.blobs, 0o700)
+            os.mkdir(self.layers, 0o700)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            files.remove_tree(self.path)
+            try:
+                files.remove_tree(self.path)
+            except (KeyboardInterrupt, SystemExit):  # by a signal: the removal is finished before
+                files.remove_tree(self.path)
+                raise
 
     def write_blob(self, data: bytes) -> str:
         """Write a blob into the workspace. Returns its digest."""
         digest = store.digest_of(data)
         files.write_atomic(f"{self.blobs}/{digest[7:]}", data, 0o644, durable=True)
         return digest
+
+    def sync(self) -> None:
+        """Write all blobs and layers to the disk, so that a power cut finds them whole where a name refers to them."""
+        files.sync_filesystem(self.path)
 
 
 class Scratch:
@@ -68,9 +81,10 @@ class Scratch:
         return self._work.path
 
 
-def cleanup() -> None:
-    """Remove the workspaces that a crash has left. Caller holds the lock."""
-    files.cleanup_hidden(paths.LAYERS)
+def lock(work: Workspace) -> Lock:
+    """Sync the workspace and lock the store, for add(): a lock should not last as long as a sync may take."""
+    work.sync()
+    return store.lock()
 
 
 def documents(config: dict[str, Any], layers: list[dict[str, Any]]) -> tuple[bytes, bytes]:
@@ -92,14 +106,14 @@ def manifest_for(config: bytes, layers: list[dict[str, Any]]) -> bytes:
 
 def add(work: Workspace, config: bytes, manifest: bytes, names: list[str], repo_digest: str = "") -> store.Image:
     """Make an image of blobs and unpacked layers, in the workspace or in the store. config, manifest: stored byte for
-    byte. names: normalised; each is taken from the image that has it. repo_digest: NAME@sha256:…, or "". Caller holds
-    the lock."""
+    byte. names: normalised; each is taken from the image that has it. repo_digest: NAME@sha256:…, or "". Caller
+    has synced the workspace and holds the lock."""
     work.write_blob(config)
     digest = work.write_blob(manifest)
     index = store.read_index()
-    cleanup()
     adopt(work)
     files.sync(f"{paths.IMAGES}/blobs/sha256")
+    files.sync(paths.LAYERS)
     kind = jsontext.loads(manifest).get("mediaType") or store.MANIFEST
     descriptor = {"mediaType": kind, "digest": digest, "size": len(manifest)}
     for name in names or [""]:

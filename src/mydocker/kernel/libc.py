@@ -44,6 +44,7 @@ _NUMBERS = {
     "renameat2": (316, 276),
     "execveat": (322, 281),
     "ioctl": (16, 29),
+    "syncfs": (306, 267),
     "open_tree": (428, 428),
     "move_mount": (429, 429),
     "fsopen": (430, 430),

@@ -309,14 +309,14 @@ class TestErrors:
 
     def test_an_interrupted_build_leaves_nothing(self, machine, build, mydocker, directory, name):
         write(machine, f"{directory}/Dockerfile", "FROM busybox\nRUN sleep 60\n")
-        for number in (signal.SIGINT, signal.SIGKILL):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGKILL):
             running = mydocker.start("build", "--network", "none", "-t", name, directory)
             until = time.monotonic() + 20
             while not machine.run("pgrep", "-xf", "sleep 60").stdout and time.monotonic() < until:
                 time.sleep(0.05)
             assert mydocker.ok("ps", "-aq") == ""
             running.send_signal(number)
-            running.wait()
+            assert running.wait() in (-signal.SIGKILL, 128 + number)
             until = time.monotonic() + 20
             while machine.run("pgrep", "-xf", "sleep 60").stdout and time.monotonic() < until:
                 time.sleep(0.05)

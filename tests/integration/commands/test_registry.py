@@ -390,7 +390,7 @@ def test_of_an_endless_layer_no_more_is_read_than_its_size(mydocker, lies):
     assert mydocker.ok("rmi", f"{lies.address}/bird:1").endswith(f"Deleted: {digest(TOP)}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_pull_leaves_nothing(mydocker, lies, store, machine, number):
     """A layer that never comes to its end; after SIGKILL the next change of the store removes the workspace."""
     large = Image([archive(("zeros", bytes(4 << 20)))])

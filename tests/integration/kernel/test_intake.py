@@ -392,8 +392,8 @@ test_intake.Incoming(open({str(tmp_path / "tar")!r}, "rb").read(), compress=byte
                 assert image.names == ["a:1"]
                 assert os.path.isdir(paths.layer(image.layers[0]))
                 removal.remove("a:1", True, list)
-        with store.lock():
-            writer.cleanup()
+        with writer.Workspace():
+            pass
         nothing_is_left(places)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from archives import archive
+from image_archives import Image, digest
 
-from mydocker import paths
+from mydocker import paths, state
 from mydocker.build.instructions import Mount
-from mydocker.engine.build import mounts
+from mydocker.engine.build import mounts, pruning
 from mydocker.errors import NotFound
-from mydocker.image import build_cache, store
+from mydocker.image import build_cache, intake, removal, store, workers, writer
 from mydocker.image.drivers import overlay
 from mydocker.kernel import files
 
@@ -26,6 +30,7 @@ def places(tmp_path, monkeypatch):
         monkeypatch.setattr(paths, name, str(tmp_path / "store" / ("" if name == "ROOT" else name.lower())))
     for name in ("STEPS", "MOUNTS", "RUNNING"):
         monkeypatch.setattr(build_cache, name, f"{paths.BUILD}/{name.lower()}")
+    monkeypatch.setattr(build_cache, "SYNCED", f"{paths.BUILD}/synced")
     monkeypatch.setattr(mounts, "MOUNTS", build_cache.MOUNTS)
     yield tmp_path / "store"
     assert list(tmp_path.rglob(".new.*")) == []
@@ -63,21 +68,94 @@ class TestCacheMount:
         assert os.path.isdir(self.cache(sharing))
 
 
-def test_a_result_that_a_build_uses_is_not_pruned(places):
-    step = build_cache.Step("k", "RUN x", "", f"sha256:{'1' * 64}", "", "", f"sha256:{'2' * 64}", 1)
+def take(name: str, *tars: bytes) -> store.Image:
+    rows = [{"mediaType": store.LAYER, "digest": digest(tar), "size": len(tar)} for tar in tars]
+    layers = [intake.Layer(row, row["digest"], partial(memory, tar)) for row, tar in zip(rows, tars)]
+    return intake.take(Image([*tars]).config_data, layers, [name])
+
+
+def memory(content: bytes) -> io.FileIO:
+    descriptor = os.memfd_create("layer")
+    os.pwrite(descriptor, content, 0)
+    return io.FileIO(descriptor)
+
+
+class TestTake:
+    """intake.take(), while another process removes an image of which it has layers."""
+
+    BELOW, TOP = archive(("a", b"1")), archive(("no/directory/b", b"2"))  # the top one needs the one below
+
+    @pytest.mark.parametrize(
+        ("other", "module", "name"),
+        [(TOP, workers, "run"), (BELOW, intake, "_complete"), (BELOW, writer, "lock")],
+        ids=["before they are read", "before directories are completed", "before they get a name"],
+    )
+    def test_they_are_taken_again(self, places, monkeypatch, other, module, name):
+        take("other:1", other)
+        before(monkeypatch, module, name, lambda: removal.remove("other:1", True, list))
+        image = take("img:1", self.BELOW, self.TOP)
+        assert [os.path.isdir(paths.layer(each)) for each in image.layers] == [True, True]
+        assert [os.path.exists(store.blob(row["digest"])) for row in store.layer_descriptors(image.manifest)] == [
+            True
+        ] * 2
+
+    def test_a_removed_image_is_not_completed(self, places, monkeypatch):
+        image = take("img:1", self.BELOW, self.TOP)
+        files.remove_tree(paths.layer(image.layers[1]))
+        before(monkeypatch, writer, "lock", lambda: removal.remove("img:1", True, list))
+        with pytest.raises(NotFound):
+            intake.complete(image)
+        assert os.listdir(paths.LAYERS) == []
+
+
+def step(key: str) -> build_cache.Step:
+    made = build_cache.Step(key, "RUN x", "", f"sha256:{'1' * 64}", "", "", f"sha256:{'2' * 64}", 1)
     with store.lock():
-        build_cache.put(step)
-    files.write_new(f"{build_cache.STEPS}/.k2", b"")
+        build_cache.put(made)
+    return made
+
+
+def test_what_a_crash_has_left_goes_with_a_prune(places):
+    step("k")
+    leftovers = [f"{paths.LAYERS}/{'1' * 64}", f"{paths.LAYERS}/.new.dead", f"{paths.IMAGES}/blobs/sha256/{'2' * 64}"]
+    for path in leftovers:
+        os.makedirs(path) if "layers" in path else (os.makedirs(os.path.dirname(path)), files.write_new(path, b""))
+    writer.write_index({"manifests": []})
+    for path in (f"{paths.IMAGES}/.index.json.0", f"{build_cache.STEPS}/.k.json.0"):
+        files.write_new(path, b"")
+    os.unlink(f"{build_cache.STEPS}/k.json")
+    assert removal.prune(lambda _: True, list) == ([], 0)
+    assert sorted(os.listdir(paths.IMAGES)) == ["blobs", "index.json"]
+    assert [os.listdir(each) for each in (paths.LAYERS, build_cache.STEPS)] == [[], []]
+
+
+def test_results_that_a_power_cut_may_have_damaged_are_not_used(places, monkeypatch):
+    pruning.distrust()
+    synced, lost = step("1"), step("2")
+    os.utime(synced.path, (10, 10))
+    build_cache.note_sync(20 * 10**9)
+    pruning.distrust()
+    assert sorted(os.listdir(build_cache.STEPS)) == ["1.json", "2.json"]
+    monkeypatch.setattr(state, "boot_id", lambda: "the next")
+    pruning.distrust()
+    assert os.listdir(build_cache.STEPS) == ["1.json"]
+    step(lost.key)
+    pruning.distrust()
+    assert len(os.listdir(build_cache.STEPS)) == 2
+
+
+def test_a_result_that_a_build_uses_is_not_pruned(places):
+    used = step("k")
     with build_cache.Session():
-        os.utime(step.path)  # as find() does, after the cache was listed
+        os.utime(used.path)  # as find() does, after the cache was listed
         with store.lock():
-            assert not build_cache.discard(step)
-    assert os.path.exists(step.path)
-    os.utime(step.path, (1, 1))
+            assert not build_cache.discard(used)
+    assert os.path.exists(used.path)
+    os.utime(used.path, (1, 1))
     with build_cache.Session(), store.lock():
-        assert build_cache.discard(step)
-        assert not build_cache.discard(step)
-    assert os.listdir(build_cache.STEPS) == [".k2"]
+        assert build_cache.discard(used)
+        assert not build_cache.discard(used)
+    assert os.listdir(build_cache.STEPS) == []
 
 
 class TestImagePrune:

@@ -49,6 +49,7 @@ def build(request: BuildRequest, report: Report, tick: Tick | None = None) -> Bu
     """Build. report: is told what happens. Raises DockerfileError, StageFailed or another MydockerError; then there is
     no image."""
     sweeping.sweep()
+    pruning.distrust()
     facts = host.look()
     driver, _ = choice.choose(settings.load()["storage_driver"])
     with build_cache.Session() as session:

@@ -59,6 +59,19 @@ def prune(everything: bool, filters: list[str], keep: int = 0, dry_run: bool = F
     return _remove(gone)
 
 
+def distrust() -> None:
+    """Remove the results whose layers a power cut may have damaged, before a build uses one."""
+    boot_id = state.boot_id()
+    steps = build_cache.unsynced(boot_id)
+    if steps:
+        with writer.Workspace() as work, store.lock():
+            for step in build_cache.unsynced(boot_id) or ():  # another build may have been first
+                build_cache.discard(step)
+            _collect(work)
+    if steps is not None:
+        build_cache.trust(boot_id)
+
+
 def _reclaimable(entry: Entry) -> int:
     return 0 if entry.shared else entry.size
 
@@ -105,8 +118,6 @@ def _size(directory: str) -> int:
 
 
 def _remove(entries: list[Entry]) -> tuple[list[str], int]:
-    from mydocker.image import removal
-
     removed, reclaimed = [], 0
     with writer.Workspace() as work, store.lock():
         for entry in entries:
@@ -114,8 +125,14 @@ def _remove(entries: list[Entry]) -> tuple[list[str], int]:
                 continue
             removed.append(entry.id)
             reclaimed += _reclaimable(entry)
-        removal.collect([removal.User(each.id, each.image_id, each.layers, False) for each in state.readable()], work)
+        _collect(work)
     return removed, reclaimed
+
+
+def _collect(work: writer.Workspace) -> None:
+    from mydocker.image import removal
+
+    removal.collect([removal.User(each.id, each.image_id, each.layers, False) for each in state.readable()], work)
 
 
 def _take_mount(key: str, work: writer.Workspace) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from time import time_ns
 
 from mydocker.build import config
 from mydocker.build.failure import BuildWarning
@@ -12,8 +13,7 @@ from mydocker.engine.build.layers import Layer, stack
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Origin, Step
 from mydocker.errors import HostError
-from mydocker.image import store, writer
-from mydocker.kernel import files
+from mydocker.image import build_cache, store, writer
 from mydocker.model.timestamp import rfc3339
 from mydocker.record import record
 
@@ -76,10 +76,11 @@ def store_image(result: Json, shared: Shared) -> store.Image:
         return image
     from mydocker.image import intake
 
-    for layer in made:
-        files.sync(store.blob(layer.descriptor["digest"]))
     layers = [intake.Layer(layer.descriptor, layer.diff_id, _absent) for layer in made]
-    return intake.take(data, layers, shared.request.tags)
+    began = time_ns()
+    image = intake.take(data, layers, shared.request.tags)
+    build_cache.note_sync(began)
+    return image
 
 
 def _absent() -> BinaryIO:

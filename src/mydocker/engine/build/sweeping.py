@@ -29,6 +29,7 @@ def sweep() -> None:
     for build in build_cache.abandoned():
         clean(build)
         build_cache.forget(build)
+    build_cache.cleanup()
 
 
 def clean(build: str) -> None:
@@ -42,6 +43,7 @@ def clean(build: str) -> None:
             continue  # its monitor is about to remove it, or it can't be killed: `ps -a` does not hide a stuck process
     for path in (directory(build), secrets(build)):
         files.remove_tree(path)
+    files.cleanup_hidden(paths.LAYERS)  # the workspaces of stages that were killed
 
 
 def _containers(build: str) -> Iterable[str]:

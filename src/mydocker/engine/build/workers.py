@@ -120,7 +120,7 @@ def _be_worker(work: Callable[[Line], Json], line: Line, output: int, others: li
     try:
         process.die_with_parent()
         os.setpgid(0, 0)  # Ctrl-C is for the process that ends all workers
-        for number in (_signal.SIGINT, _signal.SIGTERM):
+        for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
             _signal.signal(number, _signal.SIG_DFL)
         for descriptor in others:
             os.close(descriptor)
