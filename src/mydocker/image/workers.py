@@ -133,7 +133,7 @@ def _work(job: Job, pipe: int, parent: int) -> None:
     except MydockerError as error:
         fail(error)
     except OSError as error:
-        fail(_of_the_host(error))
+        fail(host_error(error))
     except Exception as error:
         fail(HostError(f"can't take in the layer: {type(error).__name__}: {error}"))
     finally:
@@ -151,7 +151,8 @@ def _rebuilt(outcome: dict[str, Any]) -> MydockerError:
     return from_details(details)
 
 
-def _of_the_host(error: OSError) -> MydockerError:
+def host_error(error: OSError) -> MydockerError:
+    """Say what kept a layer from coming into the store."""
     if error.errno in files.NO_SPACE:
         return files.no_space(str(error.filename or "the layer"), error)
     where = f" {error.filename}" if error.filename else ""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def in_child(work: Callable[[], list[str]], about: str) -> list[str]:
-    """Call `work` in a child process, which ends with this one at the latest. Raises MydockerError for its errors.
-    about: what the child does, for the messages."""
+    """Call `work` in a child process, which ends with this one at the latest. Raises its MydockerError or
+    OSError, and HostError for other errors. about: what the child does, for the messages."""
     from signal import SIGKILL
 
     from mydocker.kernel import process
@@ -31,6 +31,9 @@ def in_child(work: Callable[[], list[str]], about: str) -> list[str]:
             status = 0
         except MydockerError as error:
             os.write(writer, jsontext.dumps({"error": error.details()}).encode())
+        except OSError as error:
+            name = error.filename if isinstance(error.filename, str) else about
+            os.write(writer, jsontext.dumps({"os_error": [error.errno, error.strerror, name]}).encode())
         except Exception as error:
             os.write(writer, jsontext.dumps({"error": HostError(f"{about}: {error}").details()}).encode())
         finally:
@@ -47,6 +50,8 @@ def in_child(work: Callable[[], list[str]], about: str) -> list[str]:
     if not answer:
         raise HostError(f"{about} was cut short: its process was killed")
     outcome = jsontext.loads(answer)
+    if "os_error" in outcome:
+        raise OSError(*outcome["os_error"])
     if status:
         raise from_details(outcome["error"])
     result: list[str] = outcome["result"]
