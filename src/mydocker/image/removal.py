@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 
-from mydocker import paths
-from mydocker.errors import Conflict, CorruptRecord
+from mydocker import jsontext, paths
+from mydocker.errors import Conflict, CorruptRecord, HostError
 from mydocker.image import build_cache, sizes, store, writer
 from mydocker.kernel import files
 from mydocker.model.options.references import repository
@@ -45,7 +45,7 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
     then the image can only lose its name. `force` also removes the name of a corrupt image.
     """
     name = store.normalise(reference)
-    with writer.Workspace() as work, store.lock():
+    with writer.Trash() as trash, store.lock():
         index = store.read_index()
         rows = index["manifests"]
         try:
@@ -78,7 +78,7 @@ def remove(reference: str, force: bool, users: Callable[[], list[User]]) -> list
             rows = [row for row in rows if _image_id(row) != image.id]
             lines.append(f"Deleted: {image.id}")
         index["manifests"] = rows
-        gone = _collect(work, index, containers)
+        gone = _collect(trash, index, containers)
         lines += [f"Deleted: {chain_id}" for chain_id in _top_first(image, gone)]
     return lines
 
@@ -88,7 +88,7 @@ def prune(
 ) -> tuple[list[str], int]:
     """Remove the unwanted images that no container uses, with all their names. dry_run: remove nothing. Returns (lines
     as remove() does, the bytes of the layers that are gone)."""
-    with writer.Workspace() as work, store.lock():
+    with writer.Trash() as trash, store.lock():
         containers = users()
         used = {user.image_id for user in containers}
         unwanted = [image for image in store.all_images() if image.id not in used and is_unwanted(image)]
@@ -99,7 +99,7 @@ def prune(
         if dry_run:
             gone = {each.chain_id for each in _unneeded_layers(_needed(index, containers)[1]) if each.own}
         else:
-            gone = _collect(work, index, containers)
+            gone = _collect(trash, index, containers)
     lines = []
     left = set(gone)
     for image in unwanted:
@@ -111,9 +111,9 @@ def prune(
     return lines, sum(known.get(chain_id, 0) for chain_id in gone)
 
 
-def collect(users: list[User], work: writer.Workspace) -> None:
+def collect(users: list[User], trash: writer.Trash) -> None:
     """Remove what nothing refers to any more, after a change of the build cache. Caller holds the lock."""
-    _collect(work, store.read_index(), users)
+    _collect(trash, store.read_index(), users)
 
 
 def _names(image: store.Image) -> list[str]:
@@ -142,23 +142,48 @@ def _top_first(image: store.Image, chain_ids: set[str]) -> list[str]:
     return [*known, *sorted(chain_ids.difference(known))]
 
 
-def _collect(work: writer.Workspace, index: dict[str, Any], containers: list[User]) -> set[str]:
-    """Write the index; remove the blobs that it does not refer to, and move the layers that neither it nor a container
-    needs into the workspace. Returns their chain ids. Also removes the files that a crash has left unfinished. Caller
-    holds the lock."""
+def _collect(trash: writer.Trash, index: dict[str, Any], containers: list[User]) -> set[str]:
+    """Write the index; remove the blobs that it does not refer to, and the layers that neither it nor a container
+    needs. Returns their chain ids. Also removes the files that a crash has left unfinished. Caller holds the lock."""
     blobs, chains = _needed(index, containers)
-    writer.write_index(index)
-    for entry in _entries(f"{paths.IMAGES}/blobs/sha256"):
-        if f"sha256:{entry}" not in blobs:
-            os.unlink(f"{paths.IMAGES}/blobs/sha256/{entry}")
+    entries = _entries(f"{paths.IMAGES}/blobs/sha256")
+    gone_blobs = [f"{paths.IMAGES}/blobs/sha256/{entry}" for entry in entries if f"sha256:{entry}" not in blobs]
+    try:
+        writer.write_index(index)
+    except HostError:
+        if not _write_index_over(gone_blobs, index):
+            raise
+    for path in gone_blobs:
+        if os.path.lexists(path):
+            os.unlink(path)
     gone = set()
     for each in _unneeded_layers(chains):
-        os.rename(f"{paths.LAYERS}/{each.entry}", f"{work.path}/{each.entry}")
-        if each.own:
+        if trash.take(f"{paths.LAYERS}/{each.entry}") and each.own:
             gone.add(each.chain_id)
     files.cleanup_unfinished(paths.IMAGES)
     files.cleanup_unfinished(build_cache.STEPS)
     return gone
+
+
+def _write_index_over(blobs: list[str], index: dict[str, Any]) -> bool:
+    """Write the index on a full disk: into the largest of these blobs, which are to be removed. Returns False if none
+    has room for it."""
+    data = jsontext.dumps(index).encode()
+    infos = [(os.stat(path), path) for path in blobs]
+    own = [(info.st_size, path) for info, path in infos if info.st_nlink == 1]  # others are being saved or pushed
+    size, blob = max(own, default=(0, ""))
+    if size < len(data):
+        return False
+    new = f"{paths.IMAGES}/.index.json.new"
+    os.rename(blob, new)
+    with open(new, "r+b", buffering=0) as file:
+        files.write_all(file.fileno(), data)
+        file.truncate()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    os.rename(new, f"{paths.IMAGES}/index.json")
+    files.sync(paths.IMAGES)
+    return True
 
 
 def _needed(index: dict[str, Any], containers: list[User]) -> tuple[set[str], set[str]]:

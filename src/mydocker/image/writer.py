@@ -62,6 +62,51 @@ class Workspace:
         files.sync_filesystem(self.path)
 
 
+class Trash:
+    """`with Trash() as trash, store.lock():` directories that are hidden under the lock, and removed after it. A full
+    disk has room for that."""
+
+    def __enter__(self) -> Trash:
+        files.make_private(paths.LAYERS)
+        files.cleanup_hidden(paths.LAYERS)
+        self._hidden: list[tuple[str, Lock]] = []
+        path = files.hidden_beside(paths.layer("old"))
+        try:
+            os.mkdir(path, 0o700)
+            self._hidden.append((path, Lock(path, DIRECTORY)))
+        except FileNotFoundError:
+            pass  # removed by cleanup_hidden() before it could be locked
+        except OSError as error:
+            if error.errno not in files.NO_SPACE:
+                raise
+        return self
+
+    def take(self, path: str) -> bool:
+        """Hide a directory, or remove a link. Returns False if it has to stay: there may be no room for its new name,
+        and a part of a layer must not have the old one."""
+        if os.path.islink(path):
+            os.unlink(path)
+            return True
+        try:
+            if self._hidden:
+                os.rename(path, files.hidden_beside(f"{self._hidden[0][0]}/old"))
+            else:  # the others then go into this one
+                hidden = files.hidden_beside(path)
+                lock = Lock(path, DIRECTORY)  # so that no other process takes it for one that a crash has left
+                os.rename(path, hidden)
+                self._hidden.append((hidden, lock))
+        except OSError as error:
+            if error.errno not in files.NO_SPACE:
+                raise
+            return False
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        for path, lock in self._hidden:
+            with lock:
+                files.remove_tree(path)
+
+
 class Scratch:
     """`with Scratch() as scratch:` the path of a Workspace, which is made when the path is first asked for."""
 

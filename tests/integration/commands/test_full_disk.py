@@ -151,3 +151,12 @@ def test_a_failed_restart_does_not_remove_a_container_of_run_rm(disk):
         assert disk.ok("exec", "kept", "ls", "/data") == "/data"
         disk.ok("stop", "-t", "0", "kept")
     assert disk.ok("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize("disk", ["ext4, bytes", "tmpfs, inodes"], indirect=True)
+def test_images_can_be_removed(disk):
+    disk.ok("run", "--rm", "--net", "none", "busybox", "true")
+    with disk.full():
+        assert "no space left" in disk.refused("tag", "busybox", "other")
+        assert "\nuntagged: busybox:latest\ndeleted: sha256:" in disk.ok("image", "prune", "-af")
+    assert (disk.ok("images", "-q"), disk.machine.run("ls", "-A", f"{disk.path}/lib/layers").lines) == ("", [])

@@ -64,10 +64,10 @@ def distrust() -> None:
     boot_id = state.boot_id()
     steps = build_cache.unsynced(boot_id)
     if steps:
-        with writer.Workspace() as work, store.lock():
+        with writer.Trash() as trash, store.lock():
             for step in build_cache.unsynced(boot_id) or ():  # another build may have been first
                 build_cache.discard(step)
-            _collect(work)
+            _collect(trash)
     if steps is not None:
         build_cache.trust(boot_id)
 
@@ -119,32 +119,31 @@ def _size(directory: str) -> int:
 
 def _remove(entries: list[Entry]) -> tuple[list[str], int]:
     removed, reclaimed = [], 0
-    with writer.Workspace() as work, store.lock():
+    with writer.Trash() as trash, store.lock():
         for entry in entries:
-            if not (build_cache.discard(entry.step) if entry.step else _take_mount(entry.id, work)):
+            if not (build_cache.discard(entry.step) if entry.step else _take_mount(entry.id, trash)):
                 continue
             removed.append(entry.id)
             reclaimed += _reclaimable(entry)
-        _collect(work)
+        _collect(trash)
     return removed, reclaimed
 
 
-def _collect(work: writer.Workspace) -> None:
+def _collect(trash: writer.Trash) -> None:
     from mydocker.image import removal
 
-    removal.collect([removal.User(each.id, each.image_id, each.layers, False) for each in state.readable()], work)
+    removal.collect([removal.User(each.id, each.image_id, each.layers, False) for each in state.readable()], trash)
 
 
-def _take_mount(key: str, work: writer.Workspace) -> bool:
-    """Move a cache mount that no step has mounted into the workspace, which is about to be removed."""
+def _take_mount(key: str, trash: writer.Trash) -> bool:
+    """Remove a cache mount that no step has mounted."""
     try:
         lock = Lock(f"{build_cache.MOUNTS}/{key}/lock", NEW_FILE, wait=0)
     except (FileNotFoundError, BlockingIOError):
         return False
     with lock:
         # The lock stays on a directory that is about to be removed: a build that waits for it makes a new one.
-        os.rename(f"{build_cache.MOUNTS}/{key}", f"{work.path}/mount-{key}")
-    return True
+        return trash.take(f"{build_cache.MOUNTS}/{key}")
 
 
 def _test(text: str):  # type: ignore[no-untyped-def]

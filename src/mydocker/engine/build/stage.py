@@ -11,7 +11,7 @@ from mydocker.engine.build import hashing, layers, mounts
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Document, Origin, Step
 from mydocker.errors import FAILED, MydockerError
-from mydocker.image import build_cache, store, workers, writer
+from mydocker.image import build_cache, store, writer
 from mydocker.model.timestamp import rfc3339
 from mydocker.record import record
 
@@ -92,6 +92,8 @@ class Builder:
             except MydockerError as error:
                 raise self._failed(expanded, error.message, error.hint) from None
             except OSError as error:
+                from mydocker.image import workers
+
                 said = workers.host_error(error)
                 raise self._failed(expanded, said.message, said.hint) from None
 
