@@ -64,8 +64,10 @@ def _enter(container: Container, pidfd: int) -> Root:
         with open(f"/proc/{container.pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
             barred = frozenset(filter(None, map(_kernel_device, table)))
         process.setns(pidfd, process.NAMESPACES["mount"])
-        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        process.setns(namespace, process.NAMESPACES["mount"])
+        try:  # nothing is imported here: it would be the container's file
+            root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            process.setns(namespace, process.NAMESPACES["mount"])
         os.fchdir(outside)  # setns(2) has set the root to the namespace's
         os.chroot(".")
         os.fchdir(directory)

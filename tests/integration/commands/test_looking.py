@@ -80,6 +80,13 @@ class TestRename:
         )
         assert set(mydocker.ok("ps", "-a", "--format", "{{.Names}}").split()) >= {name, f"{name}-other"}
 
+    def test_a_name_that_a_killed_rename_has_left_is_freed(self, mydocker, machine, name):
+        container_id = mydocker.ok("create", "--name", name, "busybox", "true")
+        machine.run("ln", "-s", f"../containers/{container_id}", f"{machine.store}/lib/names/{name}-left")
+        mydocker.fails("create", "--name", f"{name}-left", "busybox", "true")
+        mydocker.ok("rename", name, f"{name}-new")
+        assert machine.shell(f"cd {machine.store}/lib/names; ls -d {name}*").stdout == f"{name}-new\n"
+
     def test_a_fault_leaves_the_old_name(self, mydocker, name, net):
         """The first step is the change of the firewall's rules."""
         mydocker.ok("run", "-d", "--name", name, "--net", net, "-p", "127.0.0.1::80", *SLEEPS)

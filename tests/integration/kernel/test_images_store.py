@@ -1137,6 +1137,23 @@ def differences(container: Container) -> str:
     return " ".join(f"{kind}{path}" for kind, path in rows)
 
 
+def test_aufs_lists_differences_by_its_own_marks(tmp_path, monkeypatch):
+    """Its upper branch has marks of removals as a layer's tar has them, and files of aufs itself."""
+    monkeypatch.setattr(paths, "LAYERS", str(tmp_path))
+    layers = [f"sha256:{digit * 64}" for digit in "ab"]
+    lower, upper = (tmp_path / layer[7:] for layer in layers)
+    branch = tmp_path / "c" / "rw"
+    for path in (lower / "a/b", lower / "old/x", upper / "c", branch / "a", branch / "old", branch / ".wh..wh.plnk"):
+        path.mkdir(parents=True)
+    files = (lower / "a/one", lower / "a/two", lower / "gone", lower / "old/y", upper / "c/three")
+    changed = (branch / "a/one", branch / "a/.wh.two", branch / ".wh.gone", branch / ".wh.never", branch / "new")
+    opaque = (branch / "old/.wh..wh..opq", branch / "old/y", branch / ".wh..wh.aufs")
+    for path in (*files, *changed, *opaque):
+        path.write_text("1")
+    shown = " ".join(kind + path for kind, path in aufs.differences(str(tmp_path / "c"), layers))
+    assert shown == "C/a C/a/one D/a/two D/gone A/new C/old D/old/x C/old/y"
+
+
 class TestDrivers:
     @pytest.fixture(params=[name for name in choice.NAMES if name != "aufs"])  # few kernels have aufs
     def driver(self, request, places, monkeypatch):
