@@ -3,6 +3,7 @@
     build/steps/<key>.json      a step's result; its mtime is the time of its last use
     build/running/<id>.lock     held by a build as long as it runs
     build/running/<id>.json     the layers of the images that it has begun from
+    build/downloads/<key>.json  the version of a file that an ADD has fetched: its ETag and content's hash
     build/mounts/<key>/         a cache mount (engine/build/mounts.py)
     build/synced                the ID of the boot; its mtime is the time of the last sync: a power cut may have damaged
                                 what came later
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 # The digest of a tar without entries, 1024 zeros: the layer of a step that changes nothing.
 EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+DOWNLOADS = f"{paths.BUILD}/downloads"
 STEPS, MOUNTS, RUNNING = f"{paths.BUILD}/steps", f"{paths.BUILD}/mounts", f"{paths.BUILD}/running"
 SYNCED = f"{paths.BUILD}/synced"
 _TICK = 10**8  # ns: by less than this, a file's time is behind the clock
@@ -151,6 +153,46 @@ def grown_since(moment: int) -> bool:
         return os.stat(STEPS).st_mtime_ns >= moment
     except FileNotFoundError:
         return False
+
+
+def download(url: str) -> dict[str, str] | None:
+    """Return what put_download() has noted of a URL, and note that it is used now."""
+    path = _download(url)
+    try:
+        facts = jsontext.loads(files.read_regular(path))
+        if not all(isinstance(facts[key], str) for key in ("etag", "content", "checksum")):
+            return None
+        bytes.fromhex(facts["content"])
+        os.utime(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    noted: dict[str, str] = facts
+    return noted
+
+
+def put_download(url: str, facts: dict[str, str]) -> None:
+    """Note the version of a file. facts: etag, content (a hash, hexadecimal), checksum (that it was compared with)."""
+    files.make_private(DOWNLOADS)
+    files.write_atomic(_download(url), jsontext.dumps(facts).encode())
+
+
+def remove_downloads(left: int) -> None:
+    """Forget all versions of files but those that were used last, so many."""
+    times = []
+    for entry in _entries(DOWNLOADS):
+        try:
+            times.append((os.stat(f"{DOWNLOADS}/{entry}").st_mtime_ns, entry))
+        except FileNotFoundError:
+            continue
+    for _, entry in sorted(times, reverse=True)[left:]:
+        try:
+            os.unlink(f"{DOWNLOADS}/{entry}")
+        except FileNotFoundError:
+            continue
+
+
+def _download(url: str) -> str:
+    return f"{DOWNLOADS}/{key_of({'url': url})}.json"  # the URL itself may have a password
 
 
 def mounts() -> Iterator[tuple[str, str, int]]:

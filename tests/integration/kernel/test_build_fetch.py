@@ -6,14 +6,16 @@ import hashlib
 import http.server
 import os
 import threading
+import types
 
 import pytest
 
 from mydocker import paths
 from mydocker.build.instructions import Add
-from mydocker.engine.build import fetching
+from mydocker.engine.build import fetching, hashing
 from mydocker.engine.build.steps import Download, Origin, Step
 from mydocker.errors import MydockerError
+from mydocker.image import build_cache
 
 pytestmark = [pytest.mark.local, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -29,11 +31,18 @@ def requirements():
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked: list[tuple[str, str, str]] = []
+    version = '"1"'
 
     def do_GET(self) -> None:
         agent, password = self.headers.get("User-Agent", ""), self.headers.get("Authorization", "")
         self.asked.append((self.path, agent, password))
         path = self.path.partition("?")[0]
+        if path == "/version" and self.headers.get("If-None-Match") == self.version:
+            self.send_response(304)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            return
         status = {"/missing": 404, "/moved": 302, "/file": 302, "/round": 302}.get(path, 200)
         self.send_response(status)
         to = {"/moved": "/d/other%20name", "/file": "file:///etc/passwd", "/round": "/round"}.get(path)
@@ -41,6 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", to)
         if path == "/dated":
             self.send_header("Last-Modified", "Sat, 03 Feb 2001 04:05:06 GMT")
+        if path == "/version":
+            self.send_header("ETag", self.version)
         if path == "/odd":
             self.send_header("Last-Modified", "yesterday")
         body = BODY if status == 200 else b""
@@ -64,11 +75,47 @@ def server():
         thread.join()
 
 
-def fetch(tmp_path, *sources: str, checksum: str = "", unpack: bool | None = None) -> Step:
+def fetch(tmp_path, *sources: str, checksum: str = "", unpack: bool | None = None, reuse: bool = False) -> Step:
     add = Add(1, 1, "", False, list(sources), [], "/o/", "", "", False, [], checksum, False, unpack)
     step = Step(Origin("the build context", str(tmp_path)), list(sources), "/o/", unpack=True)
-    fetching.fetch(add, step, str(tmp_path))
+    fetching.fetch(add, step, types.SimpleNamespace(path=str(tmp_path)), reuse)
     return step
+
+
+def test_a_version_that_is_known(server, tmp_path, monkeypatch):
+    """It is not fetched again until the server has another one, or the step has to be done after all."""
+    monkeypatch.setattr(build_cache, "DOWNLOADS", str(tmp_path / "downloads"))
+
+    def once(number: int, checksum: str = "") -> tuple[Step, Download, str]:
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        step = fetch(directory, f"http://bird:secret@{server}/version", checksum=checksum, reuse=True)
+        key = hashing.digest(step)
+        fetching.remember(step, checksum)
+        (download,) = step.sources
+        assert isinstance(download, Download)
+        return step, download, key
+
+    _, first, key = once(1)
+    step, second, again = once(2)
+    assert (first.is_here, second.is_here, again) == (True, False, key)
+    fetching.bring(step, "")
+    assert (second.is_here, os.stat(second.path).st_mode & 0o777, hashing.digest(step)) == (True, 0o600, key)
+    assert once(3, DIGEST)[1].is_here  # it was not compared with a checksum
+    assert not once(4, DIGEST)[1].is_here
+    assert b"secret" not in b"".join(path.read_bytes() for path in (tmp_path / "downloads").iterdir())
+
+    step = once(5, DIGEST)[0]
+    second = step.sources[0]
+    second.content = "00"
+    with pytest.raises(MydockerError, match="has changed"):
+        fetching.bring(step, DIGEST)
+    for weak in ('W/"2"', '"3"'):
+        monkeypatch.setattr(Handler, "version", weak)
+        for number in (10, 11):
+            assert once(number + (weak == '"3"') * 10)[1].is_here == (weak != '"3"' or number == 10)
+    build_cache.remove_downloads(0)
+    assert once(30)[1].is_here
 
 
 def test_a_file(server, tmp_path):

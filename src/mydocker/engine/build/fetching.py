@@ -1,4 +1,8 @@
-"""ADD of a URL: fetch the file, check it, and give it the mode and time that it has with docker."""
+"""ADD of a URL: fetch the file, check it, and give it the mode and time that it has with docker.
+
+A file whose server names its version by an ETag is fetched once: later builds ask if it is still that one. BuildKit
+does so, too, and likewise goes by nothing else. A weak one (W/…) does not count: it may name several contents.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ import re
 import time
 
 from mydocker import __version__, config
+from mydocker.engine.build import hashing
 from mydocker.engine.build.failures import refused
-from mydocker.engine.build.steps import Download
+from mydocker.engine.build.steps import DOWNLOADED, Download
 from mydocker.errors import HostError
+from mydocker.image import build_cache
 from mydocker.image.limits import over
 from mydocker.kernel import files
 
@@ -19,19 +25,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.build.instructions import Add
-    from mydocker.engine.build.steps import Source, Step
+    from mydocker.engine.build.steps import Step
     from mydocker.image.writer import Scratch
 
 _PATIENCE = 60  # seconds without a byte
 _LONGEST = 3600  # seconds for a file
 _CHUNK = 1 << 20
+_NOT_MODIFIED = 304
+_LONGEST_ETAG = 1000  # characters
 _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}  # digits of a checksum
 _GIT = re.compile(r"git@|(git|ssh)://|https?://[^#?]*\.git(?:[#?].*)?$")
 
 
-def fetch(add: Add, step: Step, scratch: Scratch) -> None:
+def fetch(add: Add, step: Step, scratch: Scratch, reuse: bool = False) -> None:
     """Replace the URLs among the sources of a step by the fetched files. add: the instruction, expanded. scratch: where
-    the files go. Raises InvalidArgument for a source that can't be fetched, or has another checksum."""
+    the files go. reuse: those that remember() knows are not fetched if they are still the same. Raises InvalidArgument
+    for a source that can't be fetched, or has another checksum."""
     for source in step.sources:
         if isinstance(source, str) and _GIT.match(source):
             raise refused(f"ADD of a git repository is not supported: {source}", "clone it into the context")
@@ -44,9 +53,29 @@ def fetch(add: Add, step: Step, scratch: Scratch) -> None:
             raise refused("--checksum is for one source", "write an ADD for each")
     step.unpack_downloads = add.unpack is True
     step.sources = [
-        _download(str(source), add.checksum, f"{scratch.path}/fetched-{number}") if is_remote else source
+        _download(str(source), add.checksum, f"{scratch.path}/fetched-{number}", reuse) if is_remote else source
         for number, (source, is_remote) in enumerate(zip(step.sources, remote))
     ]
+
+
+def remember(step: Step, checksum: str) -> None:
+    """Note the versions of the fetched files, of which digest() has been called. checksum: that they have been compared
+    with, or ""."""
+    for source in step.sources:
+        if isinstance(source, Download) and source.is_here and source.etag:
+            facts = {"etag": source.etag, "content": source.content, "checksum": checksum}
+            build_cache.put_download(source.address, facts)
+
+
+def bring(step: Step, checksum: str) -> None:
+    """Fetch the files that are still the same, after all: the step has no result yet. Raises as fetch(), and if a file
+    has changed meanwhile."""
+    for source in step.sources:
+        if isinstance(source, Download) and not source.is_here:
+            _download(source.address, checksum, source.path, False)
+            if hashing.content_of(source.path) != source.content:
+                raise HostError(f"{source.url} has changed while it was asked for", "build again")
+            source.is_here = True
 
 
 def _check_form(checksum: str) -> None:
@@ -55,18 +84,25 @@ def _check_form(checksum: str) -> None:
         raise refused(f"invalid checksum '{checksum}'", "sha256: and 64 hexadecimal digits")
 
 
-def _download(url: str, checksum: str, path: str) -> Source:
+def _download(url: str, checksum: str, path: str, reuse: bool) -> Download:
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.parse import unquote, urlsplit
 
     shown = re.sub(r"//[^/@]*@", "//", url)  # without a password
+    known = build_cache.download(url) if reuse else None
+    if known and known["checksum"] != checksum:
+        known = None
     try:
         parts = urlsplit(url)
-        with _open(url) as response:
+        name = unquote(parts.path.rstrip("/").rpartition("/")[2], errors="surrogateescape")
+        name = "" if name in (".", "..") or "/" in name or "\0" in name else name
+        with _open(url, known["etag"] if known else "") as response:
             actual = _store(response, path, shown, checksum.partition(":")[0] or "sha256")
-            modified = response.headers.get("Last-Modified", "")
+            modified, etag = response.headers.get("Last-Modified", ""), response.headers.get("ETag", "")
     except HTTPError as error:
+        if known and error.code == _NOT_MODIFIED:
+            return Download(shown, name, path, url, known["etag"], known["content"], is_here=False)
         raise refused(f"can't fetch {shown}: {error.code} {error.reason}") from None
     except (OSError, ValueError, HTTPException) as error:
         if isinstance(error, OSError) and error.errno in files.NO_SPACE:
@@ -75,14 +111,14 @@ def _download(url: str, checksum: str, path: str) -> Source:
         raise refused(f"can't fetch {shown}: {why}") from None
     if checksum and actual != checksum:
         raise refused(f"checksum mismatch: {shown} has {actual}, not {checksum}")
-    os.chmod(path, 0o600)
+    os.chmod(path, DOWNLOADED)
     os.utime(path, (_seconds(modified), _seconds(modified)))
-    name = unquote(parts.path.rstrip("/").rpartition("/")[2], errors="surrogateescape")
-    return Download(shown, "" if name in (".", "..") or "/" in name or "\0" in name else name, path)
+    return Download(shown, name, path, url, etag if etag.startswith('"') and len(etag) < _LONGEST_ETAG else "")
 
 
-def _open(url: str) -> Any:
-    """Send a GET. Redirections are followed, to http and https only; a user and password are for the first host."""
+def _open(url: str, etag: str) -> Any:
+    """Send a GET. etag: of the version that is known, or "": the answer for it is HTTPError 304. Redirections are
+    followed, to http and https only; a user and password are for the first host."""
     from base64 import b64encode
     from urllib import request
     from urllib.parse import unquote, urlsplit, urlunsplit
@@ -102,6 +138,8 @@ def _open(url: str) -> Any:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     asked = request.Request(urlunsplit(parts._replace(netloc=host)), headers={"User-Agent": f"mydocker/{__version__}"})
+    if etag:
+        asked.add_header("If-None-Match", etag)
     if at:
         asked.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
     return opener.open(asked, timeout=_PATIENCE)

@@ -14,7 +14,7 @@ import stat
 
 from mydocker.engine.build import sources
 from mydocker.engine.build.failures import failed
-from mydocker.engine.build.steps import Document, Download
+from mydocker.engine.build.steps import DOWNLOADED, Document, Download
 from mydocker.engine.build.tree import Opened, Tree, open_file, stamp
 from mydocker.engine.child import mount_privately
 from mydocker.image import layer, store
@@ -129,40 +129,46 @@ class _Hash:
                 return
             with Opened(open_file(entry)) as content:
                 self._add_attributes(layer.attributes(content))
-                self._add(self._content(content, info))
+                self._add(_content(content, info, self.buffer))
 
     def _add_attributes(self, attributes: dict[str, bytes] | None) -> None:
         for key, value in (attributes or {}).items():
             self._add(key, value)
 
     def _add_download(self, download: Download) -> None:
-        with Opened(os.open(download.path, os.O_RDONLY | os.O_CLOEXEC)) as content:
-            info = os.fstat(content)
-            self._add("download", download.name, oct(info.st_mode), self._content(content, info))
+        download.content = download.content or content_of(download.path)
+        self._add("download", download.name, oct(stat.S_IFREG | DOWNLOADED), bytes.fromhex(download.content))
 
-    def _content(self, content: int, info: os.stat_result) -> bytes:
-        """Hash a file's data; of one with holes, the data between them and where it is."""
-        total = store.sha256() if info.st_size < _LARGE else _fast_sha256()
-        at = 0
-        while at < info.st_size:
-            if info.st_blocks * 512 < info.st_size:
-                try:
-                    data = os.lseek(content, at, os.SEEK_DATA)
-                except OSError as error:
-                    if error.errno != errno.ENXIO:  # nothing but a hole is left
-                        raise
-                    break
-                if data > at:
-                    total.update(b"hole to %d" % data)
-                    at = data
-            count = os.preadv(content, [self.buffer], at)
-            if not count:
+
+def content_of(path: str) -> str:
+    """Return the hash of a file's content."""
+    with Opened(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as content:
+        return _content(content, os.fstat(content), memoryview(bytearray(_CHUNK))).hex()
+
+
+def _content(content: int, info: os.stat_result, buffer: memoryview) -> bytes:
+    """Hash a file's data; of one with holes, the data between them and where it is."""
+    total = store.sha256() if info.st_size < _LARGE else _fast_sha256()
+    at = 0
+    while at < info.st_size:
+        if info.st_blocks * 512 < info.st_size:
+            try:
+                data = os.lseek(content, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # nothing but a hole is left
+                    raise
                 break
-            total.update(self.buffer[:count])
-            at += count
-        total.update(b"size %d" % info.st_size)
-        digest: bytes = total.digest()
-        return digest
+            if data > at:
+                total.update(b"hole to %d" % data)
+                at = data
+        count = os.preadv(content, [buffer], at)
+        if not count:
+            break
+        total.update(buffer[:count])
+        at += count
+    total.update(b"size %d" % info.st_size)
+    digest: bytes = total.digest()
+    return digest
 
 
 def _fast_sha256() -> Any:

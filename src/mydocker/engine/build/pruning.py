@@ -43,6 +43,8 @@ def prune(everything: bool, filters: list[str], keep: int = 0, dry_run: bool = F
     that are free now."""
     tests = [_test(text) for text in filters]
     sweeping.sweep()
+    if everything and not tests and not dry_run:
+        build_cache.remove_downloads(0)
     entries = sorted(cached(), key=lambda entry: entry.used, reverse=True)
     bound = build_cache.oldest_running()
     kept = 0
@@ -83,6 +85,7 @@ def limit(began: int) -> None:
         return
     settings = config.load()
     results, largest = settings["build_cache_results"], settings["build_cache_size"]
+    build_cache.remove_downloads(results)
     entries = sorted((each for each in cached() if each.step), key=lambda entry: entry.used, reverse=True)
     bound, size, gone = build_cache.oldest_running(), 0, []
     for number, entry in enumerate(entries):

@@ -242,12 +242,16 @@ class Builder:
             if isinstance(one, Add):
                 from mydocker.engine.build import fetching
 
-                fetching.fetch(one, step, beside)
+                fetching.fetch(one, step, beside, reuse=not shared.request.no_cache)
             facts = {"copy": hashing.digest(step)}
+            if isinstance(one, Add):
+                fetching.remember(step, one.checksum)
 
             def make(work: writer.Workspace) -> str:
                 from mydocker.engine.build import copying
 
+                if isinstance(one, Add):
+                    fetching.bring(step, one.checksum)
                 root = self._root(work)
                 for text in copying.apply(step, root):
                     self.line.send({"event": "note", "text": text})

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Source = Union[str, "Document", "Download"]
 
 
+DOWNLOADED = 0o600  # the mode of a file that was fetched
+
+
 @record
 class Origin:
     """The tree that files are copied from. name: for messages, such as "the build context" or "stage 'one'".
@@ -39,11 +42,17 @@ class Document:
 @record
 class Download:
     """A file of ADD that was fetched. url: for messages. name: of the file, from the URL, or "" if that has none. path:
-    where it is, with its final mode and time."""
+    where it is, with its final mode and time. address: the URL with its password. etag: the server's name of this
+    version, or "". content: the hash of its content, filled by digest(); or the one that is known, if the server says
+    that the file is still that version: then it is not here."""
 
     url: str
     name: str
     path: str
+    address: str = ""
+    etag: str = ""
+    content: str = ""
+    is_here: bool = True
 
 
 @record
