@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import termios
 
 import pytest
 
 from mydocker.engine import attach
+from mydocker.errors import MydockerError
 from mydocker.kernel import raw_terminal
 
 
@@ -66,6 +68,14 @@ class TestSignals:
         assert state() == before
         assert signal.set_wakeup_fd(-1) == -1
 
+    def test_without_sig_proxy_it_ends_the_command_line_only(self, sent):
+        with attach.Console(tty=False, stdin=False, name="web", sig_proxy=False) as console:
+            console.connect(5)
+            with pytest.raises(MydockerError, match="left container web") as ended:
+                console._handle(signal.SIGTERM)
+        assert ended.value.exit_code == 143
+        assert sent == []
+
 
 class TestTerminal:
     @pytest.fixture
@@ -101,6 +111,48 @@ class TestTerminal:
             fail()
         assert len(modes) == 2
         assert modes[1][:4] == [0xFFFF] * 4
+
+
+class TestDetachKeys:
+    @pytest.fixture
+    def typed(self, monkeypatch):
+        """A function that types on a container's terminal, and returns what arrives there within a moment."""
+        monkeypatch.setattr(raw_terminal, "make_raw", lambda _: None)
+        monkeypatch.setattr(raw_terminal, "restore", lambda *_: None)
+        monkeypatch.setattr(attach, "_PAUSE", 0.1)
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        keys: list[bytes] = []
+        silent = os.pipe()
+        real = os.read
+        monkeypatch.setattr(attach.os, "read", lambda fd, size: keys.pop(0) if fd == 0 else real(fd, size))
+        with attach.Console(tty=True, stdin=True, name="web") as console:
+            console.connect(5, writer)
+
+            def typing(data: bytes, pause: float = 0) -> bytes:
+                keys.append(data)
+                console._read_stdin()
+                console.wants_stdin = False  # the next poll waits for nothing but time
+                if pause:
+                    console.serve({silent[0]: bool}, seconds=pause)
+                return real(reader, 100) if select.select([reader], [], [], 0)[0] else b""
+
+            yield typing
+        for descriptor in (reader, *silent):
+            os.close(descriptor)
+
+    def test_they_leave_the_container(self, typed):
+        assert typed(b"ls\n") == b"ls\n"
+        with pytest.raises(attach.Detached):
+            typed(b"exit\x10\x11dropped")
+        assert typed(b"") == b"exit"
+
+    def test_a_lone_ctrl_p_arrives_after_a_pause(self, typed):
+        assert typed(b"\x10") == b""
+        assert typed(b"x") == b"\x10x"
+        assert typed(b"\x10", pause=0.2) == b"\x10"
+        with pytest.raises(attach.Detached):
+            typed(b"\x11")
 
 
 class TestOutput:

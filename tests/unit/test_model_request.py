@@ -17,7 +17,7 @@ from mydocker.model.options import isolation, mounts, request
 MIB = 1 << 20
 HOST = HostFacts(cpus="0-3", nodes="0", hostname="vm", cwd="/here")
 LISTS = (
-    "add_host annotation blkio_weight_device cap_add cap_drop device device_cgroup_rule device_read_bps "
+    "add_host annotation attach blkio_weight_device cap_add cap_drop device device_cgroup_rule device_read_bps "
     "device_read_iops device_write_bps device_write_iops dns dns_option dns_search env env_file expose group_add "
     "label label_file log_opt mount network network_alias publish security_opt sysctl tmpfs ulimit volume "
     "volumes_from"
@@ -28,9 +28,9 @@ FLAGS = (
 ).split()
 TEXTS = (
     "blkio_weight cgroup_parent cgroupns cidfile cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus "
-    "cpuset_cpus cpuset_mems domainname entrypoint format hostname ip ipc isolation log_driver mac_address memory "
-    "memory_reservation memory_swap memory_swappiness name oom_score_adj pid pids_limit platform pull restart runtime "
-    "shm_size stop_signal stop_timeout umask user userns uts volume_driver workdir"
+    "cpuset_cpus cpuset_mems detach_keys domainname entrypoint format hostname ip ipc isolation log_driver mac_address "
+    "memory memory_reservation memory_swap memory_swappiness name oom_score_adj pid pids_limit platform pull restart "
+    "runtime shm_size stop_signal stop_timeout umask user userns uts volume_driver workdir"
 ).split()
 
 

@@ -20,12 +20,13 @@ from mydocker.model.options import mounts, ports, request
 ID = "0123456789ab" + "c" * 52
 FACTS = HostFacts(cpus="0-3", nodes="0-1", hostname="vm", cwd="/here")
 # What the command line itself acts on, or what asks for what happens anyway and has no trace.
-CLIENT_OPTIONS = {"sig_proxy", "format", "disable_content_trust"}
+CLIENT_OPTIONS = {"detach_keys", "sig_proxy", "format", "disable_content_trust"}
 # field -> a value that is not the default
 CHANGED = {
     "name": "web",
     "interactive": True,
     "tty": True,
+    "attach": ["stdout"],
     "auto_remove": True,
     "restart": "always",
     "cidfile": "/tmp/id",
@@ -110,6 +111,7 @@ NOWHERE = {
 ONLY_SHOWN = {
     "name": "the record's",
     "interactive": "the monitor keeps stdin open",
+    "attach": "the command line attaches",
     "auto_remove": "the monitor removes the container",
     "restart": "the monitor restarts the container",
     "cidfile": "the command line writes it",

@@ -17,6 +17,7 @@ VERBS = {
     "run": "run:run",
     "create": "run:create",
     "start": "lifecycle:start",
+    "attach": "lifecycle:attach",
     "stop": "lifecycle:stop",
     "kill": "lifecycle:kill",
     "restart": "lifecycle:restart",

@@ -9,13 +9,8 @@ from mydocker import paths
 
 _SWARM = "mydocker runs containers of one host"
 
-_CONTAINER = {
-    "attach": "'mydocker logs -f CONTAINER' shows its output",
-}
 # the words of a command -> what to type instead; "" if there is nothing. A group stands for all its commands.
 COMMANDS: dict[tuple[str, ...], str] = {
-    **{(word,): instead for word, instead in _CONTAINER.items()},
-    **{("container", word): instead for word, instead in _CONTAINER.items()},
     ("system", "events"): "",
     ("volume", "update"): "",
     ("buildx",): "'mydocker build'",
@@ -35,12 +30,8 @@ COMMANDS: dict[tuple[str, ...], str] = {
     ("trust",): "mydocker verifies no signatures",
 }
 
-_DETACH = "a foreground container is left by a signal; -d starts one in the background"
 _HEALTH = "mydocker runs no health checks"
 _RUN = {
-    "--attach": "without -d, all of its output is shown",
-    "-a": "without -d, all of its output is shown",
-    "--detach-keys": _DETACH,
     "--gpus": "'--device PATH'",
     "--health-cmd": _HEALTH,
     "--health-interval": _HEALTH,
@@ -62,8 +53,8 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     | dict.fromkeys(("--debug", "-D", "--log-level", "-l"), "MYDOCKER_DEBUG=1 in the environment shows tracebacks"),
     ("run",): _RUN,
     ("create",): _RUN,
-    ("exec",): {"--detach-keys": _DETACH, "--privileged": "a container has it from its start: 'run --privileged'"},
-    ("start",): {"--detach-keys": _DETACH, "--checkpoint": "", "--checkpoint-dir": ""},
+    ("exec",): {"--privileged": "a container has it from its start: 'run --privileged'"},
+    ("start",): {"--checkpoint": "", "--checkpoint-dir": ""},
     ("update",): {"--kernel-memory": "'--memory SIZE'"},
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
     ("logs",): {"--details": ""},

@@ -35,11 +35,10 @@ _BOOLEANS = {
 WORDS = {"explain": ("all",)}
 
 # keys of flags that are on when absent
-ON = ("human", "pause")
+ON = ("human", "pause", "sig_proxy")
 
 # key of a flag that only confirms the default -> why it can't be turned off
 _NEVER_OFF = {
-    "sig_proxy": "signals are always forwarded to an attached container; use -d to start one detached",
     "disable_content_trust": "mydocker verifies no signatures",
 }
 

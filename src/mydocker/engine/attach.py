@@ -1,6 +1,7 @@
 """The command line's side of a running container: terminal, stdin, signals and output.
 
-Used by `run` and `start -a` (output comes from the monitor in messages) and by `exec` (output comes from the pipes).
+Used by `run`, `start -a` and `attach` (output comes from the monitor in messages) and by `exec` (output comes from the
+pipes).
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ import _signal
 import errno
 import os
 import select
-from time import monotonic
+from time import monotonic, sleep
 
 from mydocker.errors import MydockerError
-from mydocker.kernel import terminal
+from mydocker.kernel import process, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mydocker.model.options.detach import Search
+
 _PIECE = 65536
 _IMPATIENCE = 10.0  # seconds
 _LINGER = 100  # ms without output after the process has ended
+_PAUSE = 0.3  # seconds between two keys, after which the first of them is not held back any more
+_REDRAW = 0.05  # seconds for the container to notice another size of its terminal
+_CTRL_C = 3
 # Signals that are meant for the container; SIGTSTP, SIGCHLD, SIGPIPE and the like concern the command line itself.
 _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM")
 
@@ -33,6 +39,10 @@ class OutputGone(Exception):
         self.cause = cause
 
 
+class Detached(Exception):
+    """The user has left the container or the exec, which goes on."""
+
+
 class Console:
     """The caller's terminal, streams and signals, while a container runs in the foreground.
 
@@ -41,14 +51,24 @@ class Console:
     Ctrl-C is still a signal: no key would reach the container.
     """
 
-    def __init__(self, tty: bool, stdin: bool, name: str = "") -> None:
-        """tty: the container has a terminal. stdin: forward our stdin. name: the container's."""
+    def __init__(
+        self, tty: bool, stdin: bool, name: str = "", detach_keys: bytes = b"", sig_proxy: bool = True
+    ) -> None:
+        """tty: the container has a terminal. stdin: forward our stdin. name: the container's. detach_keys: leave it
+        when these are typed on its terminal; b"" for the usual ones. sig_proxy: forward signals; else they end us."""
         self.tty, self.wants_stdin, self.name = tty, stdin, name
+        self.detach_keys, self.sig_proxy = detach_keys, sig_proxy
+        self._search: Search | None = None  # for the detach keys
+        self._typed_at = 0.0
+        self.is_owner = True  # without a reader of its output, the container ends
+        self.ends_with_stdin = False  # nothing else of the container is ours
+        self.redraws = False  # the container has run before, so its terminal has to be drawn again
         self._interrupts: list[float] = []  # the times of the last ones
         self.pidfd = self.stdin = -1
         self._unwritten = b""
         self.abort: Callable[[], None] | None = None  # ends a start, while there is no process to signal
         self.note_user_signal: Callable[[int], object] | None = None  # called before the container gets a signal
+        self.note_stdin_ended: Callable[[], object] | None = None  # called when its stdin has been closed
         self._lost: OSError | None = None
         self.early = 0  # the signal that aborted the start, 0 if none did
         self._saved_terminal: list[object] | None = None
@@ -92,10 +112,20 @@ class Console:
                 from mydocker.kernel import raw_terminal
 
                 self._saved_terminal = raw_terminal.make_raw(0)
+                from mydocker.model.options.detach import DEFAULT, Search
+
+                self._search = Search(self.detach_keys or DEFAULT)
+            if self.redraws:
+                # A program that knows the size already draws nothing.
+                self._resize(1)
+                sleep(_REDRAW)
             self._resize()
 
     def end(self, why: OutputGone) -> None:
-        """Kill the container, as a shell's pipeline ends a writer whose reader has gone."""
+        """Kill the container, as a shell's pipeline ends a writer whose reader has gone. Raises the OSError instead if
+        the container is not ours to kill."""
+        if not self.is_owner:
+            raise why.cause
         self._lost = why.cause
         self._proxy(_signal.SIGKILL)
 
@@ -113,7 +143,7 @@ class Console:
         until_ended: wait for the end of the process of connect(), too. Then only the output that is left in the pipes
         is read: others may hold them open for longer (a background job). seconds: how long at most.
 
-        Returns False if the time is up.
+        Returns False if the time is up. Raises Detached when the user leaves.
         """
         reading, ended = self.wants_stdin, False
         deadline = None if seconds is None else monotonic() + seconds
@@ -129,7 +159,10 @@ class Console:
                 if not self._unwritten:
                     poller.register(0, select.POLLIN)
             left = None if deadline is None else max(0.0, deadline - monotonic()) * 1000
-            ready = poller.poll(_LINGER if ended else left)
+            held = bool(self._search and self._search.held)
+            ready = poller.poll(_LINGER if ended else _PAUSE * 1000 if held else left)
+            if held and monotonic() - self._typed_at >= _PAUSE:
+                self._release_keys()
             if ended and not ready:
                 return True
             if left == 0 and not ready:
@@ -154,6 +187,8 @@ class Console:
         if number == _signal.SIGWINCH and self.tty:
             self._resize()
         elif number in self._saved_handlers:
+            if self.pidfd >= 0 and not self.sig_proxy:
+                raise MydockerError(f"left container {self.name}, which goes on", exit_code=128 + number)
             if number == _signal.SIGINT:
                 self._count_interrupt()
             if self.pidfd >= 0:
@@ -179,9 +214,11 @@ class Console:
         except ProcessLookupError:
             pass
 
-    def _resize(self) -> None:
+    def _resize(self, more: int = 0) -> None:
+        """Give the container's terminal the size of ours. more: rows and columns more than that."""
+        rows, columns = terminal_size()
         try:
-            terminal.set_size(self.stdin, *terminal_size())
+            terminal.set_size(self.stdin, rows and rows + more, columns and columns + more)
         except OSError:
             pass  # the container has closed its end
 
@@ -193,9 +230,35 @@ class Console:
         if not data:
             if not self.tty:
                 self._close_stdin()
+            if self.ends_with_stdin:
+                raise Detached
             return False
-        self._unwritten = data
-        return self._write_stdin()
+        if not self._search:
+            self._unwritten = data
+            return self._write_stdin()
+        if _CTRL_C in data and self._is_deaf():
+            for _ in range(data.count(_CTRL_C)):
+                self._count_interrupt()
+        self._typed_at = monotonic()
+        self._unwritten, is_left = self._search.feed(data)
+        goes_on = self._write_stdin()
+        if is_left:
+            raise Detached
+        return goes_on
+
+    def _release_keys(self) -> None:
+        """Pass keys on that are not followed by the others of the detach keys."""
+        assert self._search
+        self._unwritten += self._search.release()
+        self._write_stdin()
+
+    def _is_deaf(self) -> bool:
+        """True if a Ctrl-C that is typed on the container's terminal has no effect: it is a signal for the first
+        process only, which the kernel protects."""
+        from mydocker.kernel import raw_terminal
+
+        pid = process.pid_of(self.pidfd)
+        return raw_terminal.interrupts(self.stdin) == pid and process.is_protected(pid, _signal.SIGINT)
 
     def _write_stdin(self) -> bool:
         try:
@@ -213,6 +276,8 @@ class Console:
         if not self.tty and self.stdin >= 0:
             os.close(self.stdin)
             self.stdin = -1
+            if self.note_stdin_ended:
+                self.note_stdin_ended()
 
 
 def terminal_size() -> tuple[int, int]:

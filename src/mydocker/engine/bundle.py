@@ -78,7 +78,7 @@ _REQUEST = {  # request.from_json() looks at the fields themselves
         f"{key}?": _TEXTS
         for key in ("dns_options", "extra_hosts", "cap_add", "cap_drop", "security_opt", "device_rules")
     },
-    **{f"{key}?": _TEXTS for key in ("group_add", "volumes_from")},
+    **{f"{key}?": _TEXTS for key in ("attach", "group_add", "volumes_from")},
     "entrypoint?": (_TEXTS, _MAYBE),
     "stop_timeout?": (int, _MAYBE),
     **{f"{key}?": _MAP for key in ("labels", "annotations", "sysctls", "log_options", "anyway")},

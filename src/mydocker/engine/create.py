@@ -94,6 +94,7 @@ class Draft:
             exposed=request.exposed_ports,
             tty=request.tty,
             open_stdin=request.interactive,
+            stdin_once=request.interactive and "stdin" in request.attached,
             auto_remove=request.auto_remove,
             build=self.build,
             labels=request.labels,

@@ -15,7 +15,7 @@ import fcntl
 import os
 
 from mydocker.engine import filters
-from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
+from mydocker.engine.attach import Console, Detached, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.process import open_pidfd
 from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed
@@ -47,7 +47,7 @@ _ENDING, _LAST_MOMENT = (errno.ENOMEM, errno.ESRCH), 2  # seconds
 @record
 class ExecRequest:
     """command: with its arguments. environment: KEY=VALUE rows on top of the container's. user, workdir: "" for the
-    container's own."""
+    container's own. detach_keys: see Console."""
 
     command: list[str]
     environment: list[str]
@@ -56,6 +56,7 @@ class ExecRequest:
     tty: bool = False
     stdin: bool = False
     detach: bool = False
+    detach_keys: bytes = b""
 
 
 def execute(container: Container, request: ExecRequest) -> int:
@@ -66,7 +67,7 @@ def execute(container: Container, request: ExecRequest) -> int:
     spec, layout = load_spec(container), cgroups.layout()
     size = terminal_size() if request.tty and not request.detach else (0, 0)
     join = _join(spec, layout, target)
-    with Console(request.tty and not request.detach, request.stdin, container.name) as console:
+    with Console(request.tty and not request.detach, request.stdin, container.name, request.detach_keys) as console:
         ours, theirs = messages.pair()
         streams, outputs, stdin = ([], {}, -1) if request.tty else _pipes(request)
         # Clone straight into the container's cgroup: a process from outside cannot join its cgroup namespace.
@@ -86,12 +87,25 @@ def execute(container: Container, request: ExecRequest) -> int:
         child = _Child(stdin, joiner, joiner_fd)
         _await_start(child, ours, target, container, request, console)
         if request.detach:
+            _leave(container, child)
             return 0
         console.connect(child.pidfd, child.stdin)
-        console.serve(_readers(child.master, outputs, console), until_ended=True)
+        try:
+            console.serve(_readers(child.master, outputs, console), until_ended=True)
+        except Detached:
+            _leave(container, child)
+            raise MydockerError("read escape sequence", "the command goes on") from None
         code = child.reap()
         console.check()
         return code
+
+
+def _leave(container: Container, child: _Child) -> None:
+    """Leave the child. Its terminal would hang up without the other end, which the container's monitor takes."""
+    if child.master >= 0:
+        from mydocker.runtime import control
+
+        control.leave_terminal(container, child.master)
 
 
 def _open_running(container: Container) -> int:

@@ -1,4 +1,4 @@
-"""Start a created container; in the foreground, stay attached to it until its end."""
+"""Start a created container; in the foreground, stay attached to it until its end. Attach to one that runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import monotonic_ns
 
 from mydocker import config, state
 from mydocker.engine import bundle, filters
-from mydocker.engine.attach import Console, OutputGone, terminal_size, write_out
+from mydocker.engine.attach import Console, Detached, OutputGone, terminal_size, write_out
 from mydocker.engine.network import endpoints
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed
 from mydocker.image.drivers import choice
@@ -31,32 +31,44 @@ _PATIENCE = 30  # seconds for a monitor to end after its last message
 
 @record
 class Started:
-    """exit_code: of a foreground container that has ended; None if it was started detached. trace: with --explain."""
+    """exit_code: of a foreground container that has ended; None if it was started detached. trace: with --explain.
+    detached: the user has left it."""
 
     exit_code: int | None = None
     trace: dict[str, Any] | None = None
+    detached: bool = False
+
+
+@record
+class Attaching:
+    """How a command line attaches to a container. stdin: forward our stdin. outputs: the container's streams that are
+    shown. detach_keys, sig_proxy: see Console."""
+
+    stdin: bool = False
+    outputs: tuple[str, ...] = ("stdout", "stderr")
+    detach_keys: bytes = b""
+    sig_proxy: bool = True
 
 
 def start(
     container: Container,
-    attach: bool = False,
-    stdin: bool = False,
+    attach: Attaching | None = None,
     explain: bool = False,
     trace: Trace | None = None,
     draft: Draft | None = None,
     restarting: bool = False,
 ) -> Started:
-    """Start a container that is not running. attach: stay with it until its end. stdin: forward our stdin. draft: the
-    draft that it has just been created from, so that no file is read again. restarting: its restart policy asks for the
-    start, and this process is its monitor.
+    """Start a container that is not running. attach: stay with it until its end. draft: the draft that it has just been
+    created from, so that no file is read again. restarting: its restart policy asks for the start, and this process is
+    its monitor.
 
     Raises MydockerError if it can't be started. The container is then as it was before, and its record says why; with
     --rm it is gone.
     """
     trace = trace or Trace("host")
-    if container.tty and stdin and not os.isatty(0):
-        raise InvalidArgument(f"container {container.name} has a terminal, but stdin is not one", "leave out -i")
-    tty = container.tty and attach
+    if attach:
+        _check_terminal(container, attach, "leave out -i")
+    tty = container.tty and bool(attach)
     lock, locked, launched = state.lock(container), False, False
     try:
         container = state.load(container.id)
@@ -67,7 +79,7 @@ def start(
         size = terminal_size() if tty else (0, 0)
         settings = config.load()
         prepared = endpoints.prepare(container, spec, request, bool(draft))
-        with prepared as network, Console(tty, stdin, container.name) as console:
+        with prepared as network, _console(container, attach) as console:
             for note in network.notes:
                 sys.stderr.write(f"mydocker: {note}\n")
             trace.span("take addresses and ports", f"ls {container.directory}", began)
@@ -78,8 +90,8 @@ def start(
                 networks=network.networks,
                 size=size,
                 fresh=bool(draft),
-                attach=attach,
-                stdin=stdin,
+                attach=bool(attach),
+                stdin=bool(attach and attach.stdin),
                 explain=explain,
                 log_size=container.log_size or settings["log_size"],
                 log_files=container.log_files or settings["log_files"],
@@ -130,15 +142,67 @@ def _plan(container: Container, draft: Draft | None) -> tuple[dict[str, Any], Cr
     return spec, request, program
 
 
-def _follow(container: Container, pid: int, channel: messages.Channel, console: Console, attach: bool) -> Started:
+def attach_to(container: Container, attach: Attaching) -> Started:
+    """Attach to a running container until its end. Raises Conflict if it does not run."""
+    from mydocker.runtime import control
+
+    if container.is_restarting():
+        raise Conflict(f"container {container.name} is restarting", "wait until it is running")
+    if container.is_paused():
+        raise Conflict(f"container {container.name} is paused", f"'mydocker unpause {container.name}' first")
+    if not state.is_running(container):
+        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}' first")
+    _check_terminal(container, attach, "--no-stdin attaches without it")
+    with _console(container, attach) as console:
+        console.is_owner, console.redraws = False, True
+        channel, descriptors = control.attach(container, attach.stdin)
+        console.connect(*descriptors)
+        follower = _serve(container, channel, console, attach)
+        if follower.result.exit_code is None and not follower.result.detached:
+            raise _lost_monitor(container)
+        return follower.result
+
+
+def _check_terminal(container: Container, attach: Attaching, hint: str) -> None:
+    if container.tty and attach.stdin and not os.isatty(0):
+        raise InvalidArgument(f"container {container.name} has a terminal, but stdin is not one", hint)
+
+
+def _console(container: Container, attach: Attaching | None) -> Console:
+    if not attach:
+        return Console(False, False, container.name)
+    console = Console(container.tty, attach.stdin, container.name, attach.detach_keys, attach.sig_proxy)
+    console.ends_with_stdin = not attach.outputs
+    return console
+
+
+def _lost_monitor(container: Container) -> StepFailed:
+    return StepFailed(f"the monitor of {container.name} ended unexpectedly", "was it killed? see dmesg", "monitor")
+
+
+def _serve(container: Container, channel: messages.Channel, console: Console, attach: Attaching | None) -> _Follower:
+    """Follow the monitor until it hangs up, or until the user leaves."""
+    console.note_user_signal = lambda number: _note_user_signal(container, number)
+    console.note_stdin_ended = lambda: _note_stdin_ended(channel)
+    follower = _Follower(channel, console, attach.outputs if attach else ())
+    try:
+        console.serve({channel.fileno(): follower.receive})
+    except Detached:
+        follower.result.detached = True
+    channel.close()
+    return follower
+
+
+def _follow(
+    container: Container, pid: int, channel: messages.Channel, console: Console, attach: Attaching | None
+) -> Started:
     """Follow the monitor until it hangs up: when the container runs or, attached, when it has ended."""
     console.abort = lambda: os.kill(pid, _signal.SIGTERM)
-    console.note_user_signal = lambda number: _note_user_signal(container, number)
-    follower = _Follower(channel, console)
-    console.serve({channel.fileno(): follower.receive})
-    channel.close()
+    follower = _serve(container, channel, console, attach)
     failure, result = follower.failure, follower.result
-    lost = attach and result.exit_code is None
+    if result.detached:
+        return result
+    lost = bool(attach) and result.exit_code is None
     if failure or lost:
         process.reap(pid, _PATIENCE)
     if failure and console.early:
@@ -148,18 +212,19 @@ def _follow(container: Container, pid: int, channel: messages.Channel, console: 
         raise failure
     console.check()
     if console.pidfd < 0 or lost:
-        raise StepFailed(f"the monitor of {container.name} ended unexpectedly", "was it killed? see dmesg", "monitor")
+        raise _lost_monitor(container)
     return result
 
 
 class _Follower:
     """Receives a monitor's messages. failure: why the container could not be started."""
 
-    def __init__(self, channel: messages.Channel, console: Console) -> None:
+    def __init__(self, channel: messages.Channel, console: Console, outputs: tuple[str, ...]) -> None:
         self.channel, self.console = channel, console
         self.result = Started()
         self.failure: MydockerError | None = None
-        self._targets = {messages.STDOUT: 1, messages.STDERR: 2}
+        shown = {"stdout": (messages.STDOUT, 1), "stderr": (messages.STDERR, 2)}
+        self._targets = dict(shown[name] for name in outputs)
 
     def receive(self) -> bool:
         """Receive one message. Returns False when the monitor has hung up."""
@@ -185,6 +250,13 @@ class _Follower:
         except OutputGone as why:
             self._targets.clear()  # no more output from here on
             self.console.end(why)
+
+
+def _note_stdin_ended(channel: messages.Channel) -> None:
+    try:
+        channel.send(messages.STDIN_ENDED)
+    except OSError:
+        pass  # the monitor has hung up; its last messages are still to be read
 
 
 def _note_user_signal(container: Container, number: int) -> None:

@@ -169,6 +169,26 @@ def parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def pid_of(pidfd: int) -> int:
+    """Return the PID of a process; -1 if it has been reaped."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("Pid:")).split()[1])
+
+
+def is_protected(pid: int, signal: int) -> bool:
+    """True if the signal does nothing to a process and its children: it is the first of its PID namespace, has no
+    handler, and no children."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            about = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            children = file.read()
+    except OSError:
+        return False
+    is_first = about["NSpid"].split()[1:] != [] and about["NSpid"].split()[-1] == "1"
+    return is_first and not int(about["SigCgt"], 16) >> (signal - 1) & 1 and not children
+
+
 def ends_within(pidfd: int, seconds: float | None) -> bool:
     """Wait for the end of a process. seconds: how long at most, None for ever. Returns False if it still runs."""
     import select  # here, as few commands wait

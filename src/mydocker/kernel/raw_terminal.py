@@ -1,7 +1,8 @@
-"""Raw mode for the caller's terminal. A module of its own, as importing termios takes 0.3 ms."""
+"""Modes of terminals, above all raw mode for the caller's. A module of its own, as importing termios takes 0.3 ms."""
 
 from __future__ import annotations
 
+import os
 import termios
 
 TYPE_CHECKING = False
@@ -22,6 +23,15 @@ def make_raw(terminal: int) -> list[Any]:
     mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
     termios.tcsetattr(terminal, termios.TCSADRAIN, mode)
     return saved
+
+
+def interrupts(master: int) -> int:
+    """Return the process group that gets SIGINT when Ctrl-C is typed; 0 if none does."""
+    try:
+        mode = termios.tcgetattr(master)
+        return os.tcgetpgrp(master) if mode[3] & termios.ISIG and mode[6][termios.VINTR] == b"\x03" else 0
+    except (OSError, termios.error):
+        return 0
 
 
 def restore(terminal: int, saved: list[Any]) -> None:

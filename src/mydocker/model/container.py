@@ -29,8 +29,9 @@ class Container:
     model.network.Endpoint, each. requested_ports: as the user wrote them; bound_ports: those in effect while it runs,
     as options.ports writes them. exposed: the ports that it listens on, 80/tcp. restart: options.restart's text.
     restart_count: restarts since a person started it. restart_delay: milliseconds between the last run and this one, or
-    the next. ended_by: a word of options.restart, from the request to end it until its next start. build: the ID of the
-    build whose step it is: it ends with that build, and only the build removes it."""
+    the next. ended_by: a word of options.restart, from the request to end it until its next start. stdin_once: its
+    stdin ends with that of the command lines which are attached to it. build: the ID of the build whose step it is: it
+    ends with that build, and only the build removes it."""
 
     id: str
     name: str
@@ -47,6 +48,7 @@ class Container:
     exposed: list[str] = []
     tty: bool = False
     open_stdin: bool = False
+    stdin_once: bool = False
     auto_remove: bool = False
     build: str = ""
     labels: dict[str, str] = {}

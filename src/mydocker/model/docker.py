@@ -233,7 +233,7 @@ def _block_limits(request: CreateRequest, kind: str) -> list[Json] | None:
 
 
 def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
-    attached = not request.detach
+    attached = request.attached
     env = dict(pair.split("=", 1) for pair in spec["process"]["env"])
     volumes: Json = {
         mount["target"]: {} for mount in request.mounts if mount["anonymous"] and mount["option"] != "mount"
@@ -242,12 +242,12 @@ def _config(record: Container, request: CreateRequest, spec: Json) -> Json:
         "Hostname": spec.get("hostname") or env.get("HOSTNAME", ""),
         "Domainname": request.domainname,
         "User": request.user,
-        "AttachStdin": attached and request.interactive,
-        "AttachStdout": attached,
-        "AttachStderr": attached,
+        "AttachStdin": "stdin" in attached,
+        "AttachStdout": "stdout" in attached,
+        "AttachStderr": "stderr" in attached,
         "Tty": request.tty,
         "OpenStdin": request.interactive,
-        "StdinOnce": attached and request.interactive,
+        "StdinOnce": request.interactive and "stdin" in attached,
         "Env": request.env,
         "Cmd": request.command or None,
         "Image": request.image,

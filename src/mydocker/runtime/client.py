@@ -1,8 +1,11 @@
-"""The monitor's view of the attached command line. While the container runs, the monitor never waits for it."""
+"""The monitor's view of an attached command line. While the container runs, the monitor never waits for it."""
 
 from __future__ import annotations
 
-from mydocker.runtime.messages import STDERR, STDOUT, Channel
+import os
+import select
+
+from mydocker.runtime.messages import STDERR, STDIN_ENDED, STDOUT, Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +16,11 @@ _KINDS = {b"stdout": STDOUT, b"stderr": STDERR}
 
 class Client:
     """behind: output that the command line has not taken yet. gone: the command line has hung up, so sending does
-    nothing."""
+    nothing. feeds: it has the container's stdin, and has not closed it."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.feeds = False
         self.behind: list[tuple[bytes, bytes]] = []
         self.gone = False
 
@@ -51,7 +55,30 @@ class Client:
                 return
             del self.behind[0]
 
+    def react(self, events: int) -> None:
+        """Do what poll(2) says: send what is behind, and read."""
+        if events & select.POLLOUT:
+            self.flush()
+        if not self.gone and events & ~select.POLLOUT:
+            self._read()
+
+    def _read(self) -> None:
+        """Read what the command line says: that its stdin has ended, or nothing more."""
+        try:
+            message = self.channel.receive(longest=1)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.drop()
+            return
+        for descriptor in message.fds:
+            os.close(descriptor)
+        if message.kind == STDIN_ENDED:
+            self.feeds = False
+        elif not message.kind:
+            self.drop()
+
     def drop(self) -> None:
         self.channel.close()
         self.behind.clear()
-        self.gone = True
+        self.gone, self.feeds = True, False

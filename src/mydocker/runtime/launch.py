@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _RLIMIT_CPU, _RLIMIT_FSIZE = 0, 1
 # More modules for a container on a network; the monitor loads them while it waits for its orders.
-_NETWORK = ["mydocker.network.plan", "mydocker.network.leases", "mydocker.kernel.rtnetlink", "mydocker.runtime.control"]
+_NETWORK = ["mydocker.network.plan", "mydocker.network.leases", "mydocker.kernel.rtnetlink"]
 _IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE, _signal.SIGTSTP)
 
 

@@ -17,10 +17,17 @@ A message is one packet on a SOCK_SEQPACKET socket: a letter for its kind, a bod
          │ ◀── FAILED ────────────────── │ (instead: everything is undone)
          │ ◀── TRACE ─────────────────── │ (with --explain: a memfd; after STARTED, before FAILED)
          │ ◀── STDOUT, STDERR … ──────── │ (attached)
+         │ ── STDIN_ENDED ─────────────▶ │ (attached: its stdin has ended, and it has closed the container's)
          │ ◀── EXITED ────────────────── │ (attached: the exit code; the end is recorded)
 
 If the command line hangs up before ORDERS, the monitor ends: it has done nothing. If it hangs up later, the container
 stays. The command line itself writes to the container's stdin, resizes its terminal and sends it signals.
+
+A later command line attaches through the socket `control` in the container's directory (control.py):
+
+    command line                     monitor
+         │ ── ATTACH ──────────────────▶ │ (with stdin, or without)
+         │ ◀── STARTED ───────────────── │ (a pidfd; stdin, if it is ours), and so on as above
 
 `exec` has no monitor. Its first process is a joiner, cloned into the container's cgroup:
 
@@ -31,6 +38,12 @@ stays. The command line itself writes to the container's stdin, resizes its term
          │ ◀── exec_status: the PID ──────── │ wait                           │ execve: the program
          │ ◀── end of file, or exec_status: -errno ────────────────────────── │
          │ ◀── exit, with the child's code ─ │ ◀────────────────────── exit ─ │
+
+A command line that leaves an exec with a terminal gives that to the container's monitor, through the socket `control`:
+
+    command line                     monitor
+         │ ── TERMINAL ────────────────▶ │ keep it open, and discard its output
+         │ ◀───────────────────── DONE ─ │
 
 A change of a running container's networks or ports (control.py) is made by a command line, and noted by the monitor:
 
@@ -73,7 +86,9 @@ STDOUT, STDERR = b"o", b"e"
 FAILED, TRACE = b"F", b"T"
 NETWORK_READY, GO = b"N", b"G"
 TERMINAL, RESOLVER, LINKS_UP = b"P", b"D", b"U"
+STDIN_ENDED = b"i"
 UPDATE, PREPARED, COMMIT, DONE = b"u", b"p", b"c", b"d"
+ATTACH = b"a"
 _MORE = b"+"  # descriptors of the message that follows
 
 AT_ONCE = 250  # descriptors in one packet: the kernel's SCM_MAX_FD is 253

@@ -19,6 +19,8 @@ from mydocker.model.options import restart
 from mydocker.model.options.netmode import is_mode
 from mydocker.model.options.times import parse_rfc3339
 from mydocker.runtime import init, messages, supervise
+from mydocker.runtime.client import Client
+from mydocker.runtime.control import Control
 from mydocker.runtime.plan import Plan, plan
 from mydocker.trace import Trace, attempt
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from mydocker.model.attachments import Attachments
     from mydocker.model.container import Container
     from mydocker.model.network import Network
-    from mydocker.runtime.control import Control
 
 _PATIENCE_AT_END = 30  # seconds for killed processes to end
 _PATIENCE = 3.0  # seconds before a monitor makes itself small: not while many containers may be starting
@@ -76,13 +77,14 @@ class Monitor:
         self, record: Container, layout: cgroups.Layout, container: supervise.Supervised, trace: Trace
     ) -> None:
         self.record, self.layout, self.container, self.trace = record, layout, container, trace
+        container.stdin_once = record.stdin_once and not record.tty
         self.attachments = _attachments(record, container)
         self.plan: Plan
         self.control: Control | None = None
 
     def say(self, kind: bytes, body: bytes = b"", descriptors: Sequence[int] = ()) -> None:
-        if self.container.client:
-            self.container.client.say(kind, body, descriptors)
+        for client in self.container.clients:
+            client.say(kind, body, descriptors)
 
     # --- while it runs ------------------------------------------------------------------------------------------------
 
@@ -112,9 +114,28 @@ class Monitor:
             raise
 
     def listen(self, descriptor: int) -> None:
-        from mydocker.runtime.control import Control
-
         self.container.control, self.control = descriptor, Control(descriptor, self)
+
+    def admit(self, client: Client, stdin: bool) -> None:
+        """Report the running container to a command line that attaches to it. stdin: it forwards its own."""
+        container = self.container
+        descriptors = [container.pidfd]
+        if container.stdin >= 0 and (stdin or self.record.tty):  # a terminal is also for its size
+            descriptors.append(container.stdin)
+            client.feeds = stdin
+        client.say(messages.STARTED, b"", descriptors)
+        client.set_blocking(False)
+        container.is_fed |= client.feeds
+
+    def attach(self, channel: messages.Channel, stdin: bool) -> None:
+        """Adopt a command line that attaches to the running container."""
+        client = Client(channel)
+        self.admit(client, stdin)
+        self.container.clients.append(client)
+
+    def keep_terminal(self, master: int) -> None:
+        """Keep the terminal of an exec that its command line has left, and discard its output."""
+        self.container.outputs[master] = b""
 
     def update(self, message: dict[str, Any], networks: list[Network], descriptors: list[int]) -> None:
         """Adopt a command line's change: the current name, networks and ports, and the sockets that are bound to the
@@ -238,7 +259,7 @@ class Monitor:
             record.finished_at, record.error = state.now(), problems
             state.leave_code(lock, record)
             self._read_record()
-            abandoned = record.build and not self.container.client  # the build has been killed
+            abandoned = record.build and not self.container.clients  # the build has been killed
             if abandoned or (record.auto_remove and record.ended_by != restart.BY_RESTART):
                 self._remove(code)
                 return
@@ -256,11 +277,13 @@ class Monitor:
         state.remove_files(record.id, record.own_volumes)  # last, as the command line need not wait for it
 
     def _report_end(self, code: int) -> None:
-        if self.container.client:
-            self.container.client.set_blocking(True)
-            self.container.client.flush()
-            self.say(messages.EXITED, b"%d" % code)
-            self.container.client.drop()
+        """Give every attached command line its last output, and the exit code. One that is behind does not
+        keep the others waiting."""
+        for client in sorted(self.container.clients, key=lambda client: len(client.behind)):
+            client.set_blocking(True)
+            client.flush()
+            client.say(messages.EXITED, b"%d" % code)
+            client.drop()
 
     def _read_record(self) -> None:
         """Read the requests that were recorded while the container ran."""

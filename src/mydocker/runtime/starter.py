@@ -16,7 +16,7 @@ from mydocker.kernel import cgroups, process
 from mydocker.kernel.files import write_atomic
 from mydocker.model.container import Container
 from mydocker.ops.base import CLONE, EXECUTE
-from mydocker.runtime import handoff, init, messages, supervise
+from mydocker.runtime import control, handoff, init, messages, supervise
 from mydocker.runtime.client import Client
 from mydocker.runtime.crilog import LogWriter
 from mydocker.runtime.monitor import Monitor
@@ -35,7 +35,7 @@ def start(orders: messages.Orders, client: messages.Channel, layout: cgroups.Lay
         supervise.show_title(record.id, record.name)
         freezer = cgroups.freezer(layout, orders.spec["linux"]["cgroupsPath"])
         container = supervise.Supervised(record.id, record.name, record.stop_signal, record.stop_timeout, freezer)
-        container.client, container.bound_sockets = Client(client), orders.bound_sockets
+        container.clients, container.bound_sockets = [Client(client)], orders.bound_sockets
         container.dns, container.networks = orders.dns, orders.networks
         container.ends_with_client = bool(record.build)
         container.handle_signals()
@@ -249,30 +249,21 @@ class Starter:
         record.monitor_pid, record.monitor_start = os.getpid(), self.monitor_start
         record.boot_id, record.started_at, record.finished_at = self.boot_id, state.now(), ""
         record.oom_killed, record.error = False, ""  # a late `wait` still needs the exit code of the run before
-        if self.monitor.attachments:
-            from mydocker.runtime import control
-
-            self.monitor.listen(control.listen(record.directory))
+        self.monitor.listen(control.listen(record.directory))
         state.save(record)
         state.link_in_run(record)
 
     def _report_started(self) -> None:
         container, orders = self.container, self.orders
-        # Send stdin only to a caller that uses it. With a detached `-i` the monitor keeps it open, as docker does.
-        descriptors = [container.pidfd]
-        gives_stdin = orders.stdin and container.stdin >= 0
-        if gives_stdin or (orders.attach and self.record.tty):
-            descriptors.append(container.stdin)
-        self.monitor.say(messages.STARTED, b"", descriptors)
-        if gives_stdin and not self.record.tty:
-            os.close(container.stdin)
-            container.stdin = -1
+        (client,) = container.clients
+        if orders.attach:
+            self.monitor.admit(client, orders.stdin)
+        else:
+            client.say(messages.STARTED, b"", [container.pidfd])
         self._keep_trace()
-        if container.client and orders.attach:
-            container.client.set_blocking(False)
-        elif container.client:
-            container.client.drop()
-            container.client = None
+        if not orders.attach:
+            client.drop()
+            container.clients.clear()
 
     def _is_traced(self) -> bool:
         """Return False if nobody could read the trace: the container is removed at its end."""

@@ -46,23 +46,25 @@ class Supervised:
     """A running container, as its parent sees it.
 
     container_id, name, stop_signal, stop_timeout: as in its record. freezer: as cgroups.freezer() names it. outputs:
-    descriptor -> b"stdout" or b"stderr". stdin: the descriptor of its stdin, or -1; a terminal is both.
-    ends_with_client: kill it if the attached command line hangs up. bound_sockets: those of each published port.
-    control: the listening socket for requests, or -1. status: from waitpid, None while it runs.
+    descriptor -> b"stdout" or b"stderr", or b"" for the terminal of an exec that was left: its output is discarded.
+    stdin: the descriptor of its stdin, or -1; a terminal is both. clients: the attached command lines. is_fed: one of
+    them has, or had, its stdin; stdin_once: close that after the last of these. ends_with_client: kill it if the
+    attached command line hangs up. bound_sockets: those of each published port. control: the listening socket for
+    requests, or -1. status: from waitpid, None while it runs.
     """
 
     def __init__(self, container_id: str, name: str, stop_signal: int, stop_timeout: int, freezer: str = "") -> None:
         self.container_id, self.name, self.freezer = container_id, name, freezer
         self.stop_signal, self.stop_timeout = stop_signal, stop_timeout
         self.pid = self.pidfd = self.stdin = self.control = -1
-        self.running = self.stop_requested = self.ends_with_client = False
+        self.running = self.stop_requested = self.ends_with_client = self.stdin_once = self.is_fed = False
         self.status: int | None = None
         self.outputs: dict[int, bytes] = {}
         self.bound_sockets: dict[str, list[int]] = {}
         self.networks: list[dict[str, Any]] = []  # those that it is on, as JSON
         self.dns: list[str] = []
         self.log: LogWriter
-        self.client: Client | None = None
+        self.clients: list[Client] = []
         self.resolver: Resolver | None = None
 
     # --- signals ------------------------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ class Supervised:
                 return IDLE
 
     def _is_idle(self) -> bool:
-        return not self.client and not (self.resolver and self.resolver.busy())
+        return not self.clients and not (self.resolver and self.resolver.busy())
 
     def drain(self) -> None:
         """Pump the remaining output of a container that has ended. A process outside may hold the pipes and go on
@@ -144,32 +146,42 @@ class Supervised:
                 self._pump(descriptor)
 
     def _poll(self, deadline: float | None = None) -> list[int]:
-        """Wait for readable descriptors. Output stays in the pipes while the attached command line is behind."""
-        if self.client and self.client.gone:
-            self.client = None
-            if self.ends_with_client:
-                self.signal(_signal.SIGKILL)
+        """Wait for readable descriptors. Output stays in the pipes while an attached command line is behind."""
+        if self.clients:
+            self._note_clients()
         poller = select.poll()
         running = self.status is None
-        behind = bool(self.client and self.client.behind)
+        clients = {client.fileno(): client for client in self.clients}
+        behind = any(client.behind for client in self.clients)
         if running:
             for descriptor in self._listening():
                 poller.register(descriptor, select.POLLIN)
         if not behind or not running:
             for descriptor in self.outputs:
                 poller.register(descriptor, select.POLLIN)
-        if self.client:
-            poller.register(self.client.fileno(), select.POLLOUT if behind else 0)
+        for descriptor, client in clients.items():
+            poller.register(descriptor, select.POLLIN | (select.POLLOUT if client.behind else 0))
         ready = []
         for descriptor, events in poller.poll(self._patience(deadline) if running else _LINGER):
-            if self.client and descriptor == self.client.fileno():
-                if events & (select.POLLHUP | select.POLLERR):
-                    self.client.drop()
-                else:
-                    self.client.flush()
+            if descriptor in clients:
+                clients[descriptor].react(events)
             else:
                 ready.append(descriptor)
         return ready
+
+    def _note_clients(self) -> None:
+        """Forget the command lines that have hung up, and close the container's stdin after the last that fed it."""
+        remaining = [client for client in self.clients if not client.gone]
+        if self.stdin_once and self.is_fed and not any(client.feeds for client in remaining):
+            self.close_stdin()
+        if len(remaining) < len(self.clients) and self.ends_with_client:
+            self.signal(_signal.SIGKILL)
+        self.clients = remaining
+
+    def close_stdin(self) -> None:
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
 
     def _listening(self) -> list[int]:
         resolver = self.resolver.descriptors() if self.resolver else []
@@ -177,7 +189,7 @@ class Supervised:
 
     def _patience(self, deadline: float | None) -> int | None:
         """Return the milliseconds until the next timer, None if there is none."""
-        times = [] if deadline is None or self.client else [max(0.0, deadline - monotonic())]
+        times = [] if deadline is None or self.clients else [max(0.0, deadline - monotonic())]
         due = self.resolver.timeout() if self.resolver else None
         if due is not None:
             times.append(due)
@@ -199,9 +211,11 @@ class Supervised:
                 self.stdin = -1
             os.close(descriptor)
             return
+        if not name:
+            return
         self.log.write(name, data)
-        if self.client:
-            self.client.output(name, data)
+        for client in self.clients:
+            client.output(name, data)
 
     # --- from one interpreter to the next -----------------------------------------------------------------------------
 

@@ -40,6 +40,15 @@ class Monitor:
         if self.refuses:
             raise self.refuses
 
+    def attach(self, channel, stdin):
+        self.told.append(stdin)
+        channel.send(messages.STARTED, fds=[0, 1])
+        channel.close()
+
+    def keep_terminal(self, master):
+        self.told.append(os.fstat(master))
+        os.close(master)
+
 
 @pytest.fixture(autouse=True)
 def nothing_left():
@@ -178,6 +187,38 @@ class TestTell:
         for then in (b"", b"what?"):
             with serving(ear):
                 say(record, jsontext.dumps({"network_records": []}).encode(), then=then)
+        assert monitor.told == []
+
+
+class TestAttach:
+    @pytest.mark.parametrize("stdin", [True, False])
+    def test_a_channel_and_the_first_descriptors(self, record, monitor, served, stdin):
+        channel, descriptors = control.attach(record, stdin)
+        assert monitor.told == [stdin]
+        assert identities(descriptors) == identities([0, 1])
+        assert channel.receive().kind == b""
+        assert channel.socket.gettimeout() is None
+        channel.close()
+        for each in descriptors:
+            os.close(each)
+
+    def test_a_terminal_is_left(self, record, monitor, served, pipes):
+        control.leave_terminal(record, pipes[0])
+        assert monitor.told == [os.fstat(pipes[0])]
+        assert not os.get_blocking(pipes[0])  # the monitor never waits for it
+
+    @pytest.mark.parametrize("ask", [control.attach, control.leave_terminal])
+    def test_a_monitor_that_hangs_or_has_gone(self, record, ear, pipes, ask):
+        with pytest.raises(Conflict, match="the monitor of web did not answer"):
+            ask(record, pipes[0])
+        ear.close()
+        with pytest.raises(Conflict, match="the monitor of web did not answer"):
+            ask(record, pipes[0])
+
+    def test_no_terminal_or_two(self, record, monitor, ear, pipes):
+        for sent in ([], pipes[:2]):
+            with serving(ear), contextlib.suppress(Conflict), control._Request(record, b"P", b"", sent) as channel:
+                assert channel.receive().kind == b""
         assert monitor.told == []
 
 

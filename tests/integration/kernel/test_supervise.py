@@ -32,7 +32,7 @@ def attached(tmp_path):
     container.outputs[reader] = b"stdout"
     container.log = LogWriter(f"{tmp_path}/log", 1 << 20, 1)
     ours, theirs = messages.pair()
-    container.client = Client(ours)
+    container.clients = [Client(ours)]
     yield container, writer, theirs
     os.kill(pid, 9)
     os.waitpid(pid, 0)
@@ -47,7 +47,7 @@ def test_it_goes_away_before_it_is_given_output(attached):
     theirs.close()
     container._pump(ready)
     assert container._poll(time.monotonic()) == []
-    assert container.client is None
+    assert container.clients == []
 
 
 def test_output_that_never_ends_is_left_after_a_while(attached, monkeypatch):
@@ -71,6 +71,77 @@ def test_output_that_never_ends_is_left_after_a_while(attached, monkeypatch):
 def test_the_command_line_goes_away_before_the_start_is_reported(attached):
     container, _, theirs = attached
     theirs.close()
-    container.client.say(messages.STARTED)
-    container.client.set_blocking(False)
+    container.clients[0].say(messages.STARTED)
+    container.clients[0].set_blocking(False)
     assert container.wait(0.1) == supervise.IDLE
+
+
+def test_each_of_several_gets_all_output_at_its_own_pace(attached, monkeypatch):
+    container, writer, theirs = attached
+    monkeypatch.setattr(container, "_patience", lambda _: 10)
+    ours, others = messages.pair()
+    container.clients.append(Client(ours))
+    for client in container.clients:
+        client.set_blocking(False)
+    written = 0
+    while not container.clients[1].behind:  # the second one reads nothing
+        os.write(writer, b"x" * 4096)
+        written += 4096
+        for ready in container._poll():
+            container._pump(ready)
+        assert len(theirs.receive().body) == 4096
+    os.write(writer, b"kept in the pipe")
+    assert container._poll() == []  # until it has taken what it has not
+    while written:
+        written -= len(others.receive().body)
+        container._poll()
+    (ready,) = container._poll()
+    container._pump(ready)
+    assert theirs.receive().body == others.receive().body == b"kept in the pipe"
+    others.close()
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["says so", "hangs up"])
+def test_stdin_ends_with_the_last_that_feeds_it(attached, monkeypatch, says):
+    container, _, theirs = attached
+    monkeypatch.setattr(container, "_patience", lambda _: 10)
+    ours, others = messages.pair()
+    reader, container.stdin = os.pipe()
+    container.stdin_once = True
+    container.clients += [Client(ours)]
+    for client in container.clients:
+        client.set_blocking(False)
+    container._poll()
+    assert container.stdin >= 0  # nobody has it yet
+    for client in container.clients:
+        client.feeds = container.is_fed = True
+    for channel in (theirs, others):
+        assert container.stdin >= 0
+        channel.send(messages.STDIN_ENDED) if says else channel.close()
+        container._poll()
+        container._poll()
+    assert container.stdin == -1
+    assert os.read(reader, 1) == b""
+    assert len(container.clients) == 2 * says
+    os.close(reader)
+    others.close()
+
+
+def test_output_of_a_terminal_that_was_left_is_discarded(attached):
+    container, _, theirs = attached
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    container.outputs[reader] = b""
+    os.write(writer, b"nobody looks")
+    (ready,) = container._poll()
+    container._pump(ready)
+    assert container.state()["outputs"][-1] == [reader, ""]
+    os.close(writer)
+    (ready,) = container._poll()
+    container._pump(ready)
+    assert reader not in container.outputs
+    theirs.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.receive()
+    container.log.close()
+    assert os.path.getsize(container.log.path) == 0

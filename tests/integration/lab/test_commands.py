@@ -50,6 +50,13 @@ def test_a_container_s_life(mydocker, name):
     assert made not in mydocker.ok("ps", "-aq", "--no-trunc")
 
 
+@command("attach")
+def test_attach(mydocker, name):
+    mydocker.detached("-i", "--name", name, "busybox", "sh", "-c", 'read -r word; echo "got $word"; exit 4')
+    result = mydocker("attach", name, input=b"it\n")
+    assert (result.rc, result.stdout) == (4, "got it\n")
+
+
 @command("ps", "inspect")
 def test_looking_at_a_container(mydocker, bird):
     assert (

@@ -24,9 +24,9 @@ def flag(about: str, *names: str, panel: str = _GENERAL) -> Any:
     return typer.Option(False, *names, help=about, show_default=False, rich_help_panel=panel)
 
 
-def switch(about: str, short: str, name: str) -> Any:
+def switch(about: str, name: str, *short: str) -> Any:
     """On when absent, off with `=false`, which normalize() spells --no-NAME for click. The key is in fastargs.ON."""
-    names = (f"{name}/--no-{name[2:]}", short)
+    names = (f"{name}/--no-{name[2:]}", *short)
     return typer.Option(True, *names, help=about, show_default=False, rich_help_panel=_GENERAL)
 
 

@@ -16,12 +16,15 @@ _STORAGE, _RESOURCES = "Storage", "Resources"
 _NETWORK = "Network"
 _ISOLATION = "Isolation"
 
+_DETACH_KEYS = text("KEYS", "Leave it running when these are typed on its terminal (ctrl-p,ctrl-q)", "--detach-keys")
+
 
 @command(app, "run", _PANEL, stop_at_positional=True)
 def run(
     detach: bool = flag("Run in the background and print the container's ID", "-d", "--detach"),
     interactive: bool = flag("Keep stdin open and pass it to the command", "-i", "--interactive"),
     tty: bool = flag("Allocate a terminal", "-t", "--tty"),
+    attach: List[str] = many("STREAM", "Attach to stdin, stdout or stderr only", "-a", "--attach"),
     rm: bool = flag("Remove the container when it exits", "--rm"),
     restart: Optional[str] = text(
         "POLICY", "Restart policy: no, on-failure[:MAX], always or unless-stopped (no)", "--restart"
@@ -52,7 +55,8 @@ def run(
         "Accepted for compatibility: signatures are not verified", "--disable-content-trust"
     ),
     no_healthcheck: bool = flag("Accepted for compatibility: health checks are not run", "--no-healthcheck"),
-    sig_proxy: bool = flag("Accepted for compatibility: signals are always forwarded", "--sig-proxy"),
+    sig_proxy: bool = switch("Forward signals to the container; =false: they end this command", "--sig-proxy"),
+    detach_keys: Optional[str] = _DETACH_KEYS,
     explain: bool = flag(
         "Show the kernel steps, with shell equivalents and durations; --explain=all folds none", "--explain"
     ),
@@ -205,7 +209,7 @@ create.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         parameter
         for name, parameter in inspect.signature(run).parameters.items()
-        if name not in ("detach", "sig_proxy", "explain", "dry_run", "format")
+        if name not in ("detach", "detach_keys", "sig_proxy", "explain", "dry_run", "format")
     ]
 )
 
@@ -214,10 +218,32 @@ create.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 def start(
     attach: bool = flag("Show its output and forward signals until it exits", "-a", "--attach"),
     interactive: bool = flag("Pass stdin to the container", "-i", "--interactive"),
+    detach_keys: Optional[str] = _DETACH_KEYS,
     containers: List[str] = positional("CONTAINER..."),
 ) -> int:
     """Start stopped containers"""
     return dispatch("start", locals())
+
+
+@command(app, "attach", _PANEL)
+def attach(
+    detach_keys: Optional[str] = _DETACH_KEYS,
+    no_stdin: bool = flag("Do not pass stdin to the container", "--no-stdin"),
+    sig_proxy: bool = switch("Forward signals to the container; =false: they end this command", "--sig-proxy"),
+    container: str = positional("CONTAINER"),
+) -> int:
+    """Attach to a running container: its input, output and signals
+
+    It shows what the container prints from now on; 'mydocker logs' shows the output before that. It ends when the
+    container does, with its exit code. Several can be attached at the same time.
+
+    \b
+    mydocker run -dit --name sh1 busybox sh
+    mydocker attach sh1                     the shell; Ctrl-P Ctrl-Q leaves it
+    mydocker attach --detach-keys @,q sh1   the shell; @ and q leave it
+    mydocker attach --sig-proxy=false web   only look: Ctrl-C ends this command
+    """
+    return dispatch("attach", locals())
 
 
 @command(app, "stop", _PANEL)
@@ -375,6 +401,7 @@ def execute(
     detach: bool = flag("Run in the background", "-d", "--detach"),
     interactive: bool = flag("Keep stdin open and pass it to the command", "-i", "--interactive"),
     tty: bool = flag("Allocate a terminal", "-t", "--tty"),
+    detach_keys: Optional[str] = _DETACH_KEYS,
     env: List[str] = many("KEY[=VALUE]", "Set an environment variable; without a value, the caller's", "-e", "--env"),
     env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
     workdir: Optional[str] = text("DIR", "Working directory in the container", "-w", "--workdir"),
@@ -419,7 +446,7 @@ def commit(
     change: List[str] = many("INSTRUCTION", "Apply a Dockerfile instruction, such as 'CMD top'", "-c", "--change"),
     message: Optional[str] = text("TEXT", "Message for the image's history", "-m", "--message"),
     output: Optional[str] = text("FILE", "Write its root file system to a tar file, too", "-o", "--output"),
-    pause: bool = switch("Pause a running container meanwhile; --pause=false does not", "-p", "--pause"),
+    pause: bool = switch("Pause a running container meanwhile; --pause=false does not", "--pause", "-p"),
     container: str = positional("CONTAINER"),
     image: Optional[str] = optional("[IMAGE[:TAG]]"),
 ) -> int:

@@ -31,7 +31,7 @@ def images(
 def history(
     quiet: bool = flag("Print IDs only", "-q", "--quiet"),
     no_trunc: bool = flag("Don't truncate output", "--no-trunc"),
-    human: bool = switch("Round sizes and times; --human=false shows bytes and times as they are", "-H", "--human"),
+    human: bool = switch("Round sizes and times; --human=false shows bytes and times as they are", "--human", "-H"),
     format: Optional[str] = text("FORMAT", "json, or a template such as '{{.CreatedBy}}'", "--format"),
     image: str = positional("IMAGE"),
 ) -> int:

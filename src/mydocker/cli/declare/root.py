@@ -11,8 +11,8 @@ from mydocker.cli.declare.common import Group
 
 # `mydocker container ls` is `mydocker ps`.
 _SPELLINGS = {
-    "container": "run create start stop kill restart pause unpause update rename rm remove=rm ls=ps list=ps ps logs"
-    " exec wait port top stats diff cp commit export",
+    "container": "run create start attach stop kill restart pause unpause update rename rm remove=rm ls=ps list=ps ps"
+    " logs exec wait port top stats diff cp commit export",
     "system": "info",
     "image": "ls=images list=images rm=rmi remove=rmi history tag import build save load pull push",
 }

@@ -20,6 +20,11 @@ def execute(params: dict[str, Any]) -> int:
     """Run a command in a container. Returns its exit code, or 0 if it runs detached."""
     if params["tty"] and params["interactive"] and not params["detach"] and not os.isatty(0):
         raise InvalidArgument("the input device is not a TTY", "leave out -t for a pipe, or -i")
+    keys = b""
+    if params["detach_keys"]:
+        from mydocker.model.options import detach
+
+        keys = detach.parse(params["detach_keys"])
     env_files = [(path, read_text(path)) for path in params["env_file"]]
     request = ExecRequest(
         command=params["command"],
@@ -29,5 +34,6 @@ def execute(params: dict[str, Any]) -> int:
         tty=params["tty"],
         stdin=params["interactive"],
         detach=params["detach"],
+        detach_keys=keys,
     )
     return run_in(state.find(params["container"]), request)

@@ -27,15 +27,17 @@ _MAX_TIMEOUT = 10**9
 def start(params: dict[str, Any]) -> int:
     from mydocker.engine import start as starting
 
-    attach = params["attach"] or params["interactive"]
-    if attach:
+    if params["attach"] or params["interactive"]:
         if len(params["containers"]) > 1:
             raise InvalidArgument(
                 "can't attach to more than one container", "leave out -a and -i, or start them one by one"
             )
         container = state.find(params["containers"][0])
         try:
-            result = starting.start(container, True, params["interactive"] and container.open_stdin)
+            stdin = params["interactive"] and container.open_stdin
+            attach = starting.Attaching(stdin, detach_keys=_detach_keys(params))
+            run = starting.attach_to if state.is_running(container) else starting.start
+            result = run(container, attach)
         except MydockerError as error:
             error.exit_code = _code(error)
             raise
@@ -49,6 +51,25 @@ def start(params: dict[str, Any]) -> int:
         print(reference)
 
     return each(params["containers"], one)
+
+
+def attach(params: dict[str, Any]) -> int:
+    """Attach to a running container. Returns its exit code."""
+    from mydocker.engine import start as starting
+
+    container = state.find(params["container"])
+    stdin = container.open_stdin and not params["no_stdin"]
+    attach = starting.Attaching(stdin, detach_keys=_detach_keys(params), sig_proxy=params["sig_proxy"])
+    result = starting.attach_to(container, attach)
+    if result.detached:
+        raise MydockerError("read escape sequence", f"container {container.name} goes on")
+    return result.exit_code or 0
+
+
+def _detach_keys(params: dict[str, Any]) -> bytes:
+    from mydocker.model.options import detach
+
+    return detach.parse(params["detach_keys"])
 
 
 def stop(params: dict[str, Any]) -> int:

@@ -31,6 +31,7 @@ def run(params: dict[str, Any]) -> int:
     form = params["format"]
     if form and not (options.explain or options.dry_run):
         raise InvalidArgument("--format needs --explain or --dry-run", "or see 'mydocker explain'")
+    attach = _attaching(params, options)
     trace = Trace("host")
     began = monotonic_ns()
     draft = _drafted(options, facts)
@@ -39,13 +40,13 @@ def run(params: dict[str, Any]) -> int:
 
         explain.print_plan(draft.plan(), form, every=params["explain"] == "all")
         return 0
+    shown = attach and attach.outputs
     container = creation.create(draft)
     trace.span("parse, plan, write the bundle and the record", f"ls {container.directory}", began)
     try:
-        stdin = options.interactive and not options.detach
-        result = starting.start(container, not options.detach, stdin, options.explain, trace, draft)
+        result = starting.start(container, attach, options.explain, trace, draft)
     except BaseException as error:
-        if options.detach:
+        if not shown:
             print(container.id)  # without --rm the container stays, with the error in its record
         if container.auto_remove:
             _remove(container.id)
@@ -54,10 +55,22 @@ def run(params: dict[str, Any]) -> int:
         raise
     if options.explain and result.trace:
         _explain(result.trace, params)
-    if options.detach:
+    if not shown:
         print(container.id)
         return 0
     return result.exit_code or 0
+
+
+def _attaching(params: dict[str, Any], options: CreateRequest) -> starting.Attaching | None:
+    """How `run` attaches; None if it does not."""
+    keys = b""
+    if params["detach_keys"]:
+        from mydocker.model.options import detach
+
+        keys = detach.parse(params["detach_keys"])
+    stdin = options.interactive and "stdin" in options.attached
+    outputs = tuple(name for name in options.attached if name != "stdin")
+    return starting.Attaching(stdin, outputs, keys, params["sig_proxy"]) if stdin or outputs else None
 
 
 def create(params: dict[str, Any]) -> int:

@@ -109,7 +109,7 @@ def run(drafted: Draft) -> tuple[Container, int]:
     MydockerError if it can't be started; then nothing is left."""
     container = creation.create(drafted)
     try:
-        result = starting.start(container, attach=True, draft=drafted)
+        result = starting.start(container, starting.Attaching(), draft=drafted)
     except BaseException:
         remove(container.id)
         raise

@@ -59,6 +59,7 @@ class CreateRequest:
     detach: bool = False
     interactive: bool = False
     tty: bool = False
+    attach: list[str] = []  # stdin, stdout, stderr; []: what is usual
     auto_remove: bool = False
     restart: str = restart.NO  # a policy of options.restart
     cidfile: str = ""
@@ -138,6 +139,13 @@ class CreateRequest:
     unmasked: bool = False  # no path of /proc or /sys is masked or read-only
     seccomp: str = ""  # "": the default profile; unconfined; or a profile's JSON
 
+    @property
+    def attached(self) -> list[str]:
+        """The streams to which `run` attaches."""
+        if self.detach:
+            return []
+        return self.attach or [*(["stdin"] if self.interactive else []), "stdout", "stderr"]
+
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **self.__dict__}
 
@@ -198,6 +206,7 @@ def from_params(
         detach=bool(params.get("detach")),
         interactive=bool(params.get("interactive")),
         tty=bool(params.get("tty")),
+        attach=list(dict.fromkeys(map(_stream, several("attach")))),
         auto_remove=bool(params.get("rm")),
         restart=restart.parse(text("restart")),
         cidfile=text("cidfile"),
@@ -291,6 +300,12 @@ def limits(params: Mapping[str, Any], host: HostFacts) -> dict[str, Any]:
     }
 
 
+def _stream(name: str) -> str:
+    if name.lower() not in ("stdin", "stdout", "stderr"):
+        raise InvalidArgument(f"invalid stream '{name}'", "--attach stdin, stdout or stderr")
+    return name.lower()
+
+
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
     """Return the value for CreateRequest: "" for a namespace of the container's own, without anything special."""
     joins = "container:NAME" in known and mode.startswith("container:") and len(mode) > len("container:")
@@ -363,6 +378,8 @@ def _check(request: CreateRequest, host: HostFacts) -> None:
     """Check for options that contradict each other, or that this machine can't support."""
     if request.stop_signal:
         signals.number(request.stop_signal)
+    if request.attach and request.detach:
+        raise InvalidArgument("conflicting options: --attach and --detach", "leave out -d or -a")
     if request.auto_remove and request.restart != restart.NO:
         raise InvalidArgument("conflicting options: --restart and --rm", "a removed container can't be restarted")
     check_memory(request, host)
