@@ -262,7 +262,6 @@ class TestErrors:
             ("run -link bird busybox", "find each other by name"),
             ("container create --gpus=all busybox", "'--device PATH'"),
             ("network create --attachable x", "every container may join"),
-            ("logs --details", "docker has it, mydocker does not (yet)"),
             ("-H tcp://x ps", "no daemon"),
             ("--debug ps", "MYDOCKER_DEBUG=1"),
         ],

@@ -261,6 +261,7 @@ def test_a_profile_that_is_none_does_not_open_the_door(text):
         ({"stop_timeout": "1000000001"}, "invalid stop timeout '1000000001'"),
         ({"stop_timeout": "-2"}, "invalid stop timeout '-2'"),
         ({"log_opt": ["mode=non-blocking"]}, "log option 'mode=non-blocking' is not supported"),
+        ({"log_opt": ["labels="]}, "log option 'labels=' is not supported"),
         ({"log_opt": ["max-size=0"]}, "invalid log size '0'"),
         ({"log_opt": ["compress=true"]}, "log option 'compress=true' is not supported"),
         ({"log_driver": "none"}, "--log-driver none is not supported"),

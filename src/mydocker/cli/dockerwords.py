@@ -53,11 +53,9 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     | dict.fromkeys(("--debug", "-D", "--log-level", "-l"), "MYDOCKER_DEBUG=1 in the environment shows tracebacks"),
     ("run",): _RUN,
     ("create",): _RUN,
-    ("exec",): {"--privileged": "a container has it from its start: 'run --privileged'"},
     ("start",): {"--checkpoint": "", "--checkpoint-dir": ""},
     ("update",): {"--kernel-memory": "'--memory SIZE'"},
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
-    ("logs",): {"--details": ""},
     ("build",): {
         **dict.fromkeys(("--attest", "--provenance", "--sbom"), "mydocker makes no attestations"),
         **dict.fromkeys(("--cache-from", "--cache-to"), "the cache is in the store: 'mydocker builder prune'"),

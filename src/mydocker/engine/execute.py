@@ -47,7 +47,8 @@ _ENDING, _LAST_MOMENT = (errno.ENOMEM, errno.ESRCH), 2  # seconds
 @record
 class ExecRequest:
     """command: with its arguments. environment: KEY=VALUE rows on top of the container's. user, workdir: "" for the
-    container's own. detach_keys: see Console."""
+    container's own. detach_keys: see Console. privileged: with all
+    capabilities; the container's devices and its seccomp filter stay, as with docker."""
 
     command: list[str]
     environment: list[str]
@@ -57,6 +58,7 @@ class ExecRequest:
     stdin: bool = False
     detach: bool = False
     detach_keys: bytes = b""
+    privileged: bool = False
 
 
 def execute(container: Container, request: ExecRequest) -> int:
@@ -206,6 +208,8 @@ def _work(
     if TERM in spec["annotations"]:  # set for the container's own terminal
         rows = [row for row in rows if not row.startswith("TERM=")]
     changed = dict(template, cwd=request.workdir or template["cwd"], env=_environment(rows, request))
+    if request.privileged:
+        changed["capabilities"] = _all_capabilities()
 
     def work(trace: Trace) -> tuple[list[str], dict[str, str], bool]:
         steps: list[Op] = [
@@ -225,6 +229,14 @@ def _work(
         return _words(request.command, environment), environment, False
 
     return work
+
+
+def _all_capabilities() -> dict[str, list[str]]:
+    from mydocker.engine import host
+    from mydocker.model.oci import capabilities
+
+    every = capabilities.bounding([], [], True, host.look().capabilities)
+    return dict.fromkeys(("bounding", "effective", "permitted"), every)
 
 
 def _environment(rows: list[str], request: ExecRequest) -> list[str]:

@@ -370,6 +370,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "since": None,
             "until": None,
             "timestamps": False,
+            "details": False,
         },
         {
             "-f": "follow",
@@ -380,6 +381,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--until": "until",
             "-t": "timestamps",
             "--timestamps": "timestamps",
+            "--details": "details",
         },
     ),
     ("top",): (
@@ -446,6 +448,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "env_file": [],
             "workdir": None,
             "user": None,
+            "privileged": False,
         },
         {
             "-d": "detach",
@@ -462,6 +465,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
             "--workdir": "workdir",
             "-u": "user",
             "--user": "user",
+            "--privileged": "privileged",
         },
     ),
     ("wait",): (

@@ -27,6 +27,17 @@ class TestExec:
         raw = os.urandom(1_000_000)
         assert mydocker("exec", "-i", runs, "cat", input=raw).stdout.encode(errors="surrogateescape") == raw
 
+    def test_privileged_gives_all_capabilities_and_keeps_the_filter(self, mydocker, runs):
+        def sets(*options):
+            rows = mydocker.ok("exec", *options, runs, "grep", "-E", "Cap(Eff|Bnd)|Seccomp:", "/proc/self/status")
+            return rows.split()[1::2]
+
+        effective, bounding, filtered = sets("--privileged")
+        own, mask = int(sets()[0], 16), int(effective, 16)
+        assert own & mask == own != mask
+        assert (effective, filtered) == (bounding, "2")
+        assert sets("--privileged", "-u", "nobody") == ["0" * 16, bounding, "2"]
+
     def test_stdin_is_empty_without_i(self, mydocker, runs):
         assert mydocker.ok("exec", runs, "cat", input=b"x") == ""
 
@@ -195,6 +206,17 @@ class TestLogs:
         rows = mydocker.ok("logs", name).splitlines()
         assert rows[-1] == "10000"
         assert [int(row) for row in rows] == list(range(int(rows[0]), 10001))  # none is lost in between
+
+
+def test_details_are_the_labels_and_variables_that_log_options_name(mydocker, name):
+    """In docker's order and escapes, which were seen."""
+    options = ["--label", "x=1", "--label", "y=a b,c=d", "--label", "z=", "-e", "E=1"]
+    options += ["--log-opt", "labels=x,y", "--log-opt", "env=E,F"]
+    mydocker.ok("run", "--net", "none", "--name", name, *options, "busybox", "sh", "-c", "echo one; echo two")
+    assert mydocker.ok("logs", "--details", name) == "E=1,x=1,y=a+b%2Cc%3Dd one\nE=1,x=1,y=a+b%2Cc%3Dd two"
+    assert re.fullmatch(r"[^ ]+Z E=1,x=1,y=a\+b%2Cc%3Dd two", mydocker.ok("logs", "-t", "-n", "1", "--details", name))
+    mydocker.ok("run", "--net", "none", "--name", f"{name}-1", "busybox", "echo", "one")
+    assert mydocker.ok("logs", "--details", f"{name}-1") == " one"
 
 
 def test_json_of_tables(mydocker, runs):

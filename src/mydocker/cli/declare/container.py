@@ -317,6 +317,7 @@ def logs(
     since: Optional[str] = text("TIME", "Show output since a time, or a duration ago such as 10m", "--since"),
     until: Optional[str] = text("TIME", "Show output until a time, or a duration ago", "--until"),
     timestamps: bool = flag("Show timestamps", "-t", "--timestamps"),
+    details: bool = flag("Show the labels and variables that --log-opt labels= and env= name", "--details"),
     container: str = positional("CONTAINER"),
 ) -> int:
     """Show the output of a container"""
@@ -406,10 +407,16 @@ def execute(
     env_file: List[str] = many("FILE", "Read environment variables from a file", "--env-file"),
     workdir: Optional[str] = text("DIR", "Working directory in the container", "-w", "--workdir"),
     user: Optional[str] = text("USER[:GROUP]", "User and group, by name or ID", "-u", "--user"),
+    privileged: bool = flag("Give all capabilities to the command", "--privileged"),
     container: str = positional("CONTAINER"),
     command: List[str] = positional("COMMAND [ARG...]"),
 ) -> int:
-    """Run a command in a running container"""
+    """Run a command in a running container
+
+    \b
+    mydocker exec -ti web sh                a shell; Ctrl-P Ctrl-Q leaves it
+    mydocker exec -e A=1 --env-file f web env
+    """
     return dispatch("exec", locals())
 
 

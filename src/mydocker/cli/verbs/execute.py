@@ -35,5 +35,6 @@ def execute(params: dict[str, Any]) -> int:
         stdin=params["interactive"],
         detach=params["detach"],
         detach_keys=keys,
+        privileged=params["privileged"],
     )
     return run_in(state.find(params["container"]), request)

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.model.container import Container
+
 _MAX_LINES = 10**9
 
 
@@ -34,8 +36,23 @@ def logs(params: dict[str, Any]) -> int:
         until,
         params["timestamps"],
         ended if params["follow"] else None,
+        _details(container) if params["details"] else None,
     )
     return 0
+
+
+def _details(container: Container) -> str:
+    """Return the labels and variables that the log options name, as docker writes them: sorted, escaped as in a URL."""
+    from urllib.parse import quote_plus
+
+    from mydocker.engine import bundle
+
+    request = bundle.load_request(container)
+    named = {key: request.log_options.get(key, "").split(",") for key in ("labels", "env")}
+    env = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
+    shown = {key: value for key, value in request.labels.items() if key in named["labels"]}
+    shown.update((key, value) for key, value in env.items() if key in named["env"])
+    return ",".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(shown.items()))
 
 
 def _tail(text: str | None) -> int | None:

@@ -353,9 +353,12 @@ def _log_options(options: list[str]) -> tuple[int, int]:
                 raise InvalidArgument(f"invalid log size '{value}'", "a positive number, such as 10m")
         elif key == "max-file":
             files = units.integer(value, "number of log files", 1, _MAX_LOGS)
+        elif key in ("labels", "env") and value:
+            pass  # for 'logs --details'
         elif (key, value) not in (("compress", "false"), ("mode", "blocking")):
             raise InvalidArgument(
-                f"log option '{option}' is not supported", "max-size=SIZE, such as 10m; max-file=NUMBER"
+                f"log option '{option}' is not supported",
+                "max-size=SIZE, such as 10m; max-file=NUMBER; labels=KEY,KEY; env=KEY,KEY",
             )
     return size, files
 
