@@ -40,6 +40,9 @@ def many(metavar: str, about: str, *names: str, panel: str = _GENERAL) -> Any:
     return typer.Option([], *names, metavar=f"{metavar}...", help=about, show_default=False, rich_help_panel=panel)
 
 
+DETACH_KEYS = text("KEYS", "Leave it running when these are typed on its terminal (ctrl-p,ctrl-q)", "--detach-keys")
+
+
 def positional(metavar: str) -> Any:
     """A required positional. A List[str] takes all remaining words."""
     return typer.Argument(..., metavar=metavar, show_default=False)

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from mydocker import __version__
-from mydocker.cli.declare import archive, container, image, network, registry, running, system, volume
+from mydocker.cli.declare import archive, attaching, container, image, network, registry, running, system, volume
 from mydocker.cli.declare import build as building
 from mydocker.cli.declare.common import Group
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     subcommand_metavar="COMMAND",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (container, running, image, building, archive, registry, system):
+for part in (container, attaching, running, image, building, archive, registry, system):
     app.registered_commands += part.app.registered_commands
 app.add_typer(container.group, name="container", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Containers")
 app.add_typer(image.group, name="image", cls=Group, subcommand_metavar="COMMAND", rich_help_panel="Images")

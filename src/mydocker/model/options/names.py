@@ -95,3 +95,10 @@ def absolute_path(text: str, what: str) -> str:
     if not text.startswith("/") or "\0" in text:
         raise InvalidArgument(f"invalid {what} '{text}'", "an absolute path, such as /data")
     return os.path.normpath("/" + text.lstrip("/"))
+
+
+def stream(name: str) -> str:
+    """Parse --attach. Raises InvalidArgument."""
+    if name.lower() not in ("stdin", "stdout", "stderr"):
+        raise InvalidArgument(f"invalid stream '{name}'", "--attach stdin, stdout or stderr")
+    return name.lower()

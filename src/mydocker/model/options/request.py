@@ -44,7 +44,6 @@ RARE_LIMITS = (
     "device_read_iops", "device_write_iops", "device_cgroup_rule", "cgroup_parent",
 )  # fmt: skip
 _RARE = ("domainname", "group_add", "umask", "annotation", "volumes_from", "cgroupns")
-_MAX_LOGS = 1000
 _MAX_PIDS = 4 * units.MIB  # the kernel's PID_MAX_LIMIT
 _LONGEST_STOP = 10**9  # seconds
 _LARGEST_FILE = 1 << 20  # bytes, of --env-file and its like
@@ -195,7 +194,7 @@ def from_params(
     ipc = _namespace("ipc", text("ipc"), ("host", "private", "shareable", "none", "container:NAME"))
     unmasked, security_opt = _split_system_paths(several("security_opt"))
     no_new_privileges, seccomp = _security(security_opt, read)
-    log_size, log_files = _log_options(several("log_opt"))
+    log_size, log_files = units.log_options(several("log_opt"))
     rare_limits, rare = (
         {key: value for key in keys if (value := params.get(key)) not in (None, False, [])}
         for keys in (RARE_LIMITS, _RARE)
@@ -206,7 +205,7 @@ def from_params(
         detach=bool(params.get("detach")),
         interactive=bool(params.get("interactive")),
         tty=bool(params.get("tty")),
-        attach=list(dict.fromkeys(map(_stream, several("attach")))),
+        attach=list(dict.fromkeys(map(names.stream, several("attach")))),
         auto_remove=bool(params.get("rm")),
         restart=restart.parse(text("restart")),
         cidfile=text("cidfile"),
@@ -300,12 +299,6 @@ def limits(params: Mapping[str, Any], host: HostFacts) -> dict[str, Any]:
     }
 
 
-def _stream(name: str) -> str:
-    if name.lower() not in ("stdin", "stdout", "stderr"):
-        raise InvalidArgument(f"invalid stream '{name}'", "--attach stdin, stdout or stderr")
-    return name.lower()
-
-
 def _namespace(kind: str, mode: str, known: tuple[str, ...]) -> str:
     """Return the value for CreateRequest: "" for a namespace of the container's own, without anything special."""
     joins = "container:NAME" in known and mode.startswith("container:") and len(mode) > len("container:")
@@ -340,27 +333,6 @@ def _security(options: list[str], read: Callable[[str], str]) -> tuple[bool, str
                 "no-new-privileges, seccomp=FILE or unconfined, and unconfined systempaths or apparmor, label=disable",
             )
     return no_new_privileges, seccomp
-
-
-def _log_options(options: list[str]) -> tuple[int, int]:
-    """Parse docker's max-size=10m and max-file=3 to (bytes, files); 0 for what is not given."""
-    size, files = 0, 0
-    for option in options:
-        key, _, value = option.partition("=")
-        if key == "max-size":
-            size = units.size(value, "log size")
-            if not size:
-                raise InvalidArgument(f"invalid log size '{value}'", "a positive number, such as 10m")
-        elif key == "max-file":
-            files = units.integer(value, "number of log files", 1, _MAX_LOGS)
-        elif key in ("labels", "env") and value:
-            pass  # for 'logs --details'
-        elif (key, value) not in (("compress", "false"), ("mode", "blocking")):
-            raise InvalidArgument(
-                f"log option '{option}' is not supported",
-                "max-size=SIZE, such as 10m; max-file=NUMBER; labels=KEY,KEY; env=KEY,KEY",
-            )
-    return size, files
 
 
 def read_text(path: str) -> str:

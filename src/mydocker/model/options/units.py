@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 MIB = 1 << 20
+_MAX_LOGS = 1000
 UNLIMITED = -1
 _LIMIT = 1 << 63  # the kernel and OCI have int64
 _BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
@@ -134,3 +135,24 @@ def _limit(text: str, value: str) -> int:
     if is_number(value) and int(value) < _LIMIT:
         return int(value)
     raise InvalidArgument(f"invalid ulimit '{text}'", "NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024:4096")
+
+
+def log_options(options: list[str]) -> tuple[int, int]:
+    """Parse docker's max-size=10m and max-file=3 to (bytes, files); 0 for what is not given."""
+    largest, files = 0, 0
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "max-size":
+            largest = size(value, "log size")
+            if not largest:
+                raise InvalidArgument(f"invalid log size '{value}'", "a positive number, such as 10m")
+        elif key == "max-file":
+            files = integer(value, "number of log files", 1, _MAX_LOGS)
+        elif key in ("labels", "env") and value:
+            pass  # for 'logs --details'
+        elif (key, value) not in (("compress", "false"), ("mode", "blocking")):
+            raise InvalidArgument(
+                f"log option '{option}' is not supported",
+                "max-size=SIZE, such as 10m; max-file=NUMBER; labels=KEY,KEY; env=KEY,KEY",
+            )
+    return largest, files
