@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from machine import until
+from machine import Terminal, until
+from oracle import BARE
 
 PROMPT = "/ # "
 LEAVE = "\x10\x11"  # Ctrl-P Ctrl-Q
@@ -119,6 +120,22 @@ class TestExec:
 
     def test_wrong_keys(self, mydocker, shell):
         assert "invalid detach key: 'foo'" in mydocker.fails("exec", "--detach-keys", "foo", shell, "true", rc=125)
+
+
+@pytest.mark.parametrize(("words", "code"), [(["attach"], 1), (["start", "-ai"], 0), (["exec", "-it"], 1)])
+def test_docker_exits_with_the_same_codes(mydocker, docker, shell, words, code):
+    docker.ok("run", "-dit", "--net", "none", "--name", shell, "busybox", "sh")
+    full = [*words, shell, *(["sh"] if words[0] == "exec" else [])]
+    dockers = Terminal(
+        [*docker.host.enter, "env", "-i", *(f"{key}={BARE[key]}" for key in BARE), "docker", *full], 24, 80
+    )
+    with mydocker.terminal(*full) as ours, dockers as theirs:
+        for terminal in (ours, theirs):
+            terminal.send("echo ma''rk\n")
+            terminal.expect("mark\r\n")
+        assert left(ours)[0] == left(theirs)[0] == code
+        assert ("read escape sequence" in ours.seen) == ("read escape sequence" in theirs.seen) == (code == 1)
+    assert docker.ok("inspect", "-f", "{{.State.Running}}", shell) == "true"
 
 
 class TestPipes:
