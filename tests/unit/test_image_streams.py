@@ -115,10 +115,11 @@ def test_other_bytes_after_the_end_are_refused(kind):
             streams.decompressed(stream(COMPRESS[kind](b"x") + behind)).read()
 
 
+@pytest.mark.parametrize("threaded", [True, False])
 @pytest.mark.parametrize("keep", [True, False])
-def test_tee_hashes_and_stores_all_bytes(tmp_path, keep):
+def test_tee_hashes_and_stores_all_bytes(tmp_path, keep, threaded):
     path = str(tmp_path / "kept") if keep else ""
-    with streams.Tee(stream(DATA), path) as tee:
+    with streams.Tee(stream(DATA), path, threaded=threaded) as tee:
         assert tee.read(10) == DATA[:10]  # the rest is read by finish()
         assert tee.finish() == f"sha256:{hashlib.sha256(DATA).hexdigest()}"
         assert tee.size == len(DATA)
@@ -143,16 +144,17 @@ def test_a_closed_tee_cannot_be_read():
 
 
 def test_tee_does_not_wait_for_a_thread_that_has_failed(monkeypatch):
-    def fails(self) -> None:
+    def fails(self, chunk) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(streams.Tee, "_take_all", fails)
+    monkeypatch.setattr(streams.Tee, "_take", fails)
     with streams.Tee(stream(bytes(20 << 20))) as tee, pytest.raises(MemoryError):
         tee.finish()
 
 
-def test_tee_raises_the_error_of_a_full_disk_in_its_reader(tmp_path):
-    tee = streams.Tee(stream(DATA * 10), str(tmp_path / "kept"))
+@pytest.mark.parametrize("threaded", [True, False])
+def test_tee_raises_the_error_of_a_full_disk_in_its_reader(tmp_path, threaded):
+    tee = streams.Tee(stream(DATA * 10), str(tmp_path / "kept"), threaded=threaded)
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, tee._descriptor)
     os.close(full)

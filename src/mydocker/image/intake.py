@@ -242,6 +242,8 @@ def _take_layers(work: writer.Workspace, layers: list[Layer], chain_ids: list[st
     for job in jobs:
         if not job.is_missing:
             progress(job.at, EXISTS, job.descriptor["size"])
+    for job in new:
+        job.threaded = len(new) < len(os.sched_getaffinity(0))
     try:
         workers.run(new)
         for job in new:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     Stream = io.BufferedReader[Any]
 
-CHUNK = 1 << 20
-_INPUT = 64 << 10  # bytes for a decompressor, which copies those that are left over after the end
+CHUNK = 256 << 10  # small enough to stay in a processor's cache from one stage to the next
+SMALL = 32 << 10  # bytes of a buffer that is read by large pieces: those go past it, without being copied
+_INPUT = 16 << 10  # bytes for a decompressor, which copies those that are left over
+_OUTPUT = 32 << 10  # bytes that a decompressor returns at most: more would be copied together from several blocks
 _WRITEBACK = 16 << 20  # bytes
 _XZ_MEMORY = 256 << 20  # bytes: `xz -9` needs 65 MB; a crafted archive may ask for 4 GB
 
@@ -38,13 +40,13 @@ def decompressed(stream: Stream) -> Stream:
     if not kind:
         return stream
     if kind == "zstd":
-        return io.BufferedReader(_unzstd(stream), CHUNK)
+        return io.BufferedReader(_unzstd(stream), SMALL)
     decompressors: dict[str, Callable[[], Any]] = {
         "gzip": _Gunzip,
         "bzip2": bz2.BZ2Decompressor,
         "xz": functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY),
     }
-    return io.BufferedReader(_Decompressed(stream, decompressors[kind]), CHUNK)
+    return io.BufferedReader(_Decompressed(stream, decompressors[kind]), SMALL)
 
 
 def with_magic(stream: Stream, length: int = 6) -> Stream:
@@ -140,6 +142,14 @@ class _Decompressed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        count = 0
+        while count < len(buffer) and (data := self._next(min(len(buffer) - count, _OUTPUT))):
+            buffer[count : count + len(data)] = data
+            count += len(data)
+        return count
+
+    def _next(self, maximum: int) -> bytes:
+        """Return one byte or more, `maximum` at most; b"" at the end."""
         data = packed = b""
         while not data and not self._ended:
             if self._decompressor.eof:
@@ -148,7 +158,7 @@ class _Decompressed(io.RawIOBase):
                     packed = more.lstrip(b"\0")
                 if not packed:
                     self._ended = True
-                    return 0
+                    break
                 self._decompressor = self._make()
             elif self._decompressor.needs_input:
                 packed = self._source.read1(_INPUT)
@@ -157,11 +167,10 @@ class _Decompressed(io.RawIOBase):
             else:
                 packed = b""
             try:
-                data = self._decompressor.decompress(packed, len(buffer))
+                data = self._decompressor.decompress(packed, maximum)
             except Exception:  # zlib.error, LZMAError, ZstdError, and bz2's plain OSError
                 raise _broken() from None
-        buffer[: len(data)] = data
-        return len(data)
+        return data
 
 
 class _Filtered(io.RawIOBase):
@@ -220,24 +229,27 @@ def _broken() -> InvalidArgument:
 
 
 class Tee(io.RawIOBase):
-    """Passes a stream on to its reader, while a thread hashes the same bytes and writes them to the new file `keep`, if
-    one is given. hashlib and write(2) release the interpreter's lock, so that reader and thread run in parallel. limit:
-    bytes that the stream may have (limits.py); 0 for any number.
+    """Passes a stream on to its reader, hashes the same bytes and writes them to the new file `keep`, if one is given.
+    threaded: a thread does that meanwhile. hashlib and write(2) release the interpreter's lock, so that reader and
+    thread run in parallel, at the price of a copy and of handing the lock over; where all processors have work, it is
+    not worth that. limit: bytes that the stream may have (limits.py); 0 for any number.
 
     Use it as a context manager, and call finish() before its end. Keep a reference to a BufferedReader of it until
     then: without references the reader closes it."""
 
-    def __init__(self, source: Stream, keep: str = "", limit: int = 0) -> None:
+    def __init__(self, source: Stream, keep: str = "", limit: int = 0, threaded: bool = True) -> None:
         self._source = source
         self._keep = keep
         self._limit = limit
         self._digest = hashlib.sha256()
         self._chunks: queue.Queue[bytes] = queue.Queue(8)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread = threading.Thread(target=self._work, daemon=True) if threaded else None
+        self._written = self._started = 0  # bytes of `keep` that are written, and those whose write-back has begun
         self._descriptor = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644) if keep else -1
         self.size = 0
-        self._thread.start()
+        if self._thread:
+            self._thread.start()
 
     def readable(self) -> bool:
         return True
@@ -245,51 +257,60 @@ class Tee(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self.closed:
             raise ValueError("read after close(): these bytes would not be hashed")
-        data = self._source.read1(len(buffer))
+        count = self._source.readinto1(buffer)
         if self._error:
             raise self._error
-        if data:
-            self.size += len(data)
+        if count:
+            self.size += count
             if 0 < self._limit < self.size:
                 raise over(f"a layer of more than {self._limit} bytes", "image_size")
-            self._chunks.put(data)
-            buffer[: len(data)] = data
-        return len(data)
+            chunk = memoryview(buffer)[:count]
+            if self._thread:
+                self._chunks.put(bytes(chunk))
+            else:
+                self._take(chunk)
+        return count
 
     def finish(self) -> str:
         """Read the stream to its end and wait for the thread. Returns the digest, `sha256:…`."""
         buffer = bytearray(CHUNK)
         while self.readinto(buffer):
             pass
-        self._stop()
-        if self._error:
-            raise self._error
+        if self._thread:
+            self._stop()
+            if self._error:
+                raise self._error
+        else:
+            self._sync()
         return f"sha256:{self._digest.hexdigest()}"
 
     def _work(self) -> None:
         try:
-            self._take_all()
-            if self._keep:
-                os.fsync(self._descriptor)
+            while chunk := self._chunks.get():
+                self._take(chunk)
+            self._sync()
         except BaseException as error:
             self._error = error
             while self._chunks.get():
                 pass  # the reader must not wait for ever on a full queue
 
-    def _take_all(self) -> None:
-        written = started = 0
-        while chunk := self._chunks.get():
-            self._digest.update(chunk)
-            if self._keep:
-                write_all(self._descriptor, chunk)
-                written += len(chunk)
-                if written - started >= _WRITEBACK:
-                    # Start write-back now and drop the pages: nothing reads them soon.
-                    os.posix_fadvise(self._descriptor, started, written - started, os.POSIX_FADV_DONTNEED)
-                    started = written
+    def _take(self, chunk: bytes | memoryview) -> None:
+        self._digest.update(chunk)
+        if self._keep:
+            write_all(self._descriptor, chunk)
+            self._written += len(chunk)
+            if self._written - self._started >= _WRITEBACK:
+                # Start write-back now and drop the pages: nothing reads them soon.
+                length = self._written - self._started
+                os.posix_fadvise(self._descriptor, self._started, length, os.POSIX_FADV_DONTNEED)
+                self._started = self._written
+
+    def _sync(self) -> None:
+        if self._keep:
+            os.fsync(self._descriptor)
 
     def _stop(self) -> None:
-        if self._thread.is_alive():
+        if self._thread and self._thread.is_alive():
             self._chunks.put(b"")
             self._thread.join()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from mydocker import paths
 from mydocker.errors import FAILED, CorruptRecord, InvalidArgument, MydockerError
 from mydocker.image import store, unpacking
-from mydocker.image.streams import CHUNK, Tee, compression, decompressed, with_magic
+from mydocker.image.streams import CHUNK, SMALL, Tee, compression, decompressed, with_magic
 from mydocker.record import record
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Taking:
         self._progress = progress
         self._others = others
         self.meter = meter
+        self.threaded = True  # there are processors that no other layer keeps busy
         self._source: BinaryIO | None = None
         self.bare: list[Any] = []
         self._blob = f"{work.path}/blob.{at}"
@@ -134,11 +135,14 @@ class Taking:
         assert self._source
         blob = _Blob(self._source, self.descriptor["size"], report)
         diff_id, size, failure = "", 0, None
-        with with_magic(io.BufferedReader(blob, CHUNK)) as stream:
+        with with_magic(io.BufferedReader(blob, SMALL)) as stream:
             compressed = compression(stream.peek(6)[:6]) != ""
             keep = "" if self._stored else self._blob
             keep_plain = self._blob if self._driver.form and compressed else ""
-            with Tee(stream, "" if keep_plain else keep) as packed, io.BufferedReader(packed, CHUNK) as reader:
+            with (
+                Tee(stream, "" if keep_plain else keep, threaded=self.threaded) as packed,
+                io.BufferedReader(packed, CHUNK) as reader,
+            ):
                 try:
                     if compressed:
                         diff_id, size = self._decompress(reader, keep_plain)
@@ -160,7 +164,7 @@ class Taking:
         """Unpack a compressed tar. Returns (its diff id, its size)."""
         with (
             decompressed(packed) as plain,
-            Tee(plain, keep, self.meter.tar) as tee,
+            Tee(plain, keep, self.meter.tar, self.threaded) as tee,
             io.BufferedReader(tee, CHUNK) as reader,
         ):
             self._unpack(reader)
@@ -200,7 +204,10 @@ class _Blob(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         room = len(buffer) if self._left < 0 else min(len(buffer), self._left)
-        count: int = self._source.readinto(memoryview(buffer)[:room]) if room else 0  # type: ignore[attr-defined]
+        view, count = memoryview(buffer)[:room], 0
+        # A pipe brings less at once, and every piece costs the same on its way through all stages.
+        while count < room and (more := self._source.readinto(view[count:])):  # type: ignore[attr-defined]
+            count += more
         self.size += count
         if self._left > 0:
             self._left -= count

@@ -5,6 +5,7 @@ Formats: pax (POSIX.1-2001), ustar, GNU with long names, v7; GNU's four forms of
 
 from __future__ import annotations
 
+import functools
 import os
 
 from mydocker.errors import FAILED, InvalidArgument
@@ -220,6 +221,7 @@ def _parse(block: bytes) -> tuple[bytes, ...]:
     return fields
 
 
+@functools.lru_cache(1024)  # most entries have the same owner, mode and time as others
 def _number(field: bytes) -> int:
     """Parse a header's number: octal digits, or GNU's binary form (star's, two's complement), marked by the highest
     bit."""
