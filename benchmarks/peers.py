@@ -228,7 +228,7 @@ def contestants(makers: dict[str, Maker]) -> Iterator[tuple[str, list[Peer], dic
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    temporary = tempfile.TemporaryDirectory(prefix="mydocker-benchmark.", dir="/var/tmp")
+    temporary = tempfile.TemporaryDirectory(prefix="mydocker-benchmark.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     with temporary as directory, swept_cgroups(directory), contextlib.ExitStack() as hosts:
         os.environ["TMPDIR"] = tempfile.tempdir = directory
         peers: list[Peer] = []

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cases import Bench, files, pss
 from peers import IMAGE, Failure, Peer, sh
+from sitting import OURS, Row
 
 LAYERS = 6
 RUNS = 8  # RUN steps, in a Dockerfile of twelve
@@ -26,7 +27,7 @@ INSECURE = f'[[registry]]\nlocation = "{REGISTRY}"\ninsecure = true\n'
 
 
 def travel(s: Bench) -> None:
-    """pull, load and save of an image of six layers, 500 MB; and their memory for one of 2 GB"""
+    """pull, pull and first run, load and save of an image of six layers, 500 MB; and their memory for one of 2 GB"""
     megabytes, heavy = s.sizes.images[-1], s.sizes.heavy
     serve(s, [archive(s, size) for size in (megabytes, heavy)])
     saved = f"{s.directory}/saved.tar"
@@ -44,6 +45,7 @@ def travel(s: Bench) -> None:
     pull, load = ["pull", pulled], ["load", "-i", archive(s, megabytes)]
     targets = {"docker": 0.6, "podman": 0.6}
     s.measure(f"pull of {what}", "s", lambda p: timed(p, *pull, undo=pulled), targets, rounds=s.few)
+    first_run(s, what, pulled)
     s.measure(f"load of {what}", "s", lambda p: timed(p, *load, undo=loaded), {"docker": 0.7}, rounds=s.few)
     s.each(*load)
     s.measure(f"save of {what}", "s", lambda p: timed(p, "save", "-o", saved, loaded), {"docker": 0.7}, rounds=s.few)
@@ -56,6 +58,36 @@ def travel(s: Bench) -> None:
         f"memory of save, {heavy} MB", "MB", lambda p: [peak(p, "save", "-o", f"{saved}.{p.name}", loaded)], rounds=1
     )
     s.each("rmi", loaded)
+
+
+def first_run(s: Bench, what: str, pulled: str) -> None:
+    """Pull and the first run, together. mydocker takes part with each of its storage drivers that works here."""
+    with_driver: dict[str, list[float]] = {"overlay": [], "erofs": []}
+
+    def timed(peer: Peer) -> list[float]:
+        commands = [["pull", pulled], ["run", "--rm", "--net=none", pulled, "true"]]
+        if peer.name != OURS:
+            seconds = peer.took(*commands)
+            peer("rmi", pulled)
+            return [seconds]
+        for driver, values in with_driver.items():
+            peer.host.write("/etc/mydocker/config.yaml", f"storage_driver: {driver}\n")
+            try:
+                values.append(peer.took(*commands))
+                peer("rmi", pulled)
+            except Failure as problem:
+                if driver == "overlay":
+                    raise
+                s.notes.append(f"erofs: {problem}")
+            os.sync()
+        os.unlink(f"{peer.host.directory}/own/etc/mydocker/config.yaml")
+        return with_driver["erofs"][-1:] or with_driver["overlay"][-1:]
+
+    row = s.measure(f"pull and first run of {what}", "s", timed, {"docker": 0.35}, rounds=s.few)
+    if with_driver["erofs"]:
+        row.what += ", erofs"
+        base = Row(s.case, "that with overlay", "s", values={OURS: with_driver["overlay"]})
+        row.base, row.growth = base, 0.6
 
 
 def build(s: Bench) -> None:
