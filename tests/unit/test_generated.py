@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -35,3 +36,10 @@ def test_the_tables_of_system_calls_are_as_their_generator_writes_them():
     tables = {abi: numbers(abi) for abi in syscalls.TABLES}
     assert kernel
     assert (GENERATED / "syscalls.py").read_text() == render(kernel[1], tables), "run script/make-syscalls"
+
+
+def test_the_table_of_dockers_words_is_what_both_declare():
+    script = runpy.run_path(str(ROOT / "script/make-docker-table"))
+    table = script["table"](json.loads((ROOT / "docs/docker.json").read_text()))
+    assert script["UNKNOWN"] not in table
+    assert (ROOT / "docs/docker.md").read_text() == table, "run script/make-docker-table"

@@ -13,7 +13,9 @@ _SWARM = "mydocker runs containers of one host"
 COMMANDS: dict[tuple[str, ...], str] = {
     ("system", "events"): "",
     ("volume", "update"): "",
+    ("bake",): "'mydocker build --target STAGE' for each",
     ("buildx",): "'mydocker build'",
+    ("checkpoint",): "",
     ("completion",): "the packages bring completions",
     ("compose",): "",
     ("config",): _SWARM,
@@ -36,6 +38,7 @@ _RUN = {
     "--health-cmd": _HEALTH,
     "--health-interval": _HEALTH,
     "--health-retries": _HEALTH,
+    "--health-start-interval": _HEALTH,
     "--health-start-period": _HEALTH,
     "--health-timeout": _HEALTH,
     "--ip6": "an IPv6 address follows from the IPv4 one, '--ip ADDRESS'",
@@ -43,7 +46,10 @@ _RUN = {
     "--link": "containers on one network find each other by name: 'mydocker network create NAME', '--network NAME'",
     "--link-local-ip": "",
     "--storage-opt": "",
+    "--use-api-socket": "there is no daemon to reach",
+    **dict.fromkeys(("--cpu-count", "--cpu-percent", "--io-maxbandwidth", "--io-maxiops"), "only Windows has it"),
 }
+_ONE_PLATFORM = "an image here is of one platform: 'mydocker pull --platform' chooses it"
 # the words of a command, () for docker itself -> option -> what to type instead, as above
 OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     (): dict.fromkeys(
@@ -55,6 +61,14 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
     ("create",): _RUN,
     ("start",): {"--checkpoint": "", "--checkpoint-dir": ""},
     ("update",): {"--kernel-memory": "'--memory SIZE'"},
+    ("builder", "prune"): {
+        **dict.fromkeys(("--max-used-space", "--min-free-space", "--reserved-space"), "'--keep-storage SIZE'"),
+        **dict.fromkeys(("--builder", "--debug", "--verbose"), ""),
+    },
+    **{(word,): {"--platform": _ONE_PLATFORM} for word in ("history", "push", "rmi")},
+    ("image", "inspect"): {"--platform": _ONE_PLATFORM},
+    ("images",): {"--tree": ""},
+    ("version",): {"--kubeconfig": ""},
     ("rm",): {"--link": "there are no links", "-l": "there are no links"},
     ("build",): {
         **dict.fromkeys(("--attest", "--provenance", "--sbom"), "mydocker makes no attestations"),
@@ -75,7 +89,15 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
         "--ssh": "'--secret id=NAME,src=FILE'",
         "--stream": "the context is read where it is",
     },
-    ("volume", "create"): {"--opt": "volumes are host directories", "-o": "volumes are host directories"},
+    ("volume", "ls"): {"--cluster": _SWARM},
+    ("volume", "create"): {
+        **dict.fromkeys(
+            ("--availability", "--group", "--limit-bytes", "--required-bytes", "--scope", "--secret", "--sharing",
+             "--topology-preferred", "--topology-required", "--type"),
+            _SWARM,
+        ),
+        "--opt": "volumes are host directories", "-o": "volumes are host directories",
+    },
     ("network", "create"): {
         "--attachable": "every container may join",
         "--aux-address": "'--ip-range ADDRESS/PREFIX' leaves the other addresses of the subnet free",
@@ -83,10 +105,12 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
         "--config-only": "",
         "--ingress": _SWARM,
         "--ipam-opt": "",
+        "--ipv4": "every network has IPv4",
     },
     ("network", "inspect"): {"--verbose": "", "-v": ""},
     ("network", "connect"): {
         "--driver-opt": "",
+        "--gw-priority": "the first network has the default route",
         "--ip6": "an IPv6 address follows from the IPv4 one, '--ip ADDRESS'",
         "--link": "containers on one network find each other by name",
         "--link-local-ip": "",
