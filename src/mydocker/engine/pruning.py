@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from mydocker import state
-from mydocker.engine import lifecycle, listing
+from mydocker.engine import lifecycle, listing, sizes
 from mydocker.errors import Conflict, NotFound
-from mydocker.image import sizes
-from mydocker.image.drivers import choice
 from mydocker.model.options import times
 
 TYPE_CHECKING = False
@@ -28,7 +26,7 @@ def delete(stopped: list[Container], dry_run: bool = False) -> tuple[list[str], 
     they had written)."""
     gone, reclaimed = [], 0
     for each in stopped:
-        size = _written(each)
+        size = sizes.written(each)
         try:
             if not dry_run:
                 lifecycle.remove(each.id)
@@ -37,13 +35,6 @@ def delete(stopped: list[Container], dry_run: bool = False) -> tuple[list[str], 
         gone.append(each.id)
         reclaimed += size
     return gone, reclaimed
-
-
-def _written(container: Container) -> int:
-    try:
-        return sizes.of_tree(choice.named(container.driver).upper(container.directory))
-    except FileNotFoundError:
-        return 0  # it was never started, or is being removed
 
 
 _FILTERS: dict[str, listing.Maker] = {

@@ -1,4 +1,5 @@
-"""SIZE in `ps`: the bytes that a container has written. It takes a walk over its files, so only --size shows it."""
+"""The bytes that a container has written: SIZE in `ps`, and what its removal frees. They take a walk over its files, so
+only --size shows them."""
 
 from __future__ import annotations
 
@@ -20,10 +21,15 @@ def of(container: Container) -> tuple[int, int]:
         image = sizes.of_image(store.resolve(container.image_id))
     except NotFound:
         image = 0  # removed with force
+    return written(container), image
+
+
+def written(container: Container) -> int:
+    """Return the bytes that the container has written, 0 before its first start."""
     if container.driver in _WRITTEN:
-        return _bytes(f"{container.directory}/{_WRITTEN[container.driver]}"), image
+        return _bytes(f"{container.directory}/{_WRITTEN[container.driver]}")
     layers = sum(_bytes(paths.layer(chain_id)) for chain_id in container.layers)
-    return max(0, _bytes(f"{container.directory}/rootfs") - layers), image
+    return max(0, _bytes(f"{container.directory}/rootfs") - layers)
 
 
 def _bytes(directory: str) -> int:

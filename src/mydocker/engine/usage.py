@@ -85,7 +85,7 @@ def usage() -> Usage:
     every, broken_volumes = volumes.volumes()
     links: dict[str, int] = {}
     for container in containers:
-        for source in container.mounts:
+        for source in set(container.mounts):
             links[source] = links.get(source, 0) + 1
     images, layers, unused = _images(containers)
     return Usage(
