@@ -17,11 +17,8 @@ from mydocker.kernel import cgroups, freezer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from mydocker.model.container import Container
-
-_ENDS = (_signal.SIGTERM, _signal.SIGHUP)  # what ends a command line by default; Ctrl-C is an exception already
 
 
 def pause(container: Container) -> None:
@@ -100,23 +97,14 @@ def wake(container: Container, signal: int) -> None:
 
 @contextmanager
 def paused(container: Container) -> Iterator[None]:
-    """Pause a container for the time of the block, unless it does not run or is paused already. A signal that ends this
-    process unpauses it first."""
+    """Pause a container for the time of the block, unless it does not run or is paused already. It goes on after an
+    exception, too: also that of a signal, which cli/streams.py raises in commands that do something for a while."""
     try:
         pause(container)
     except Conflict:
         yield
         return
-    default = [number for number in _ENDS if _signal.getsignal(number) == _signal.SIG_DFL]
-    for number in default:
-        _signal.signal(number, _end)
     try:
         yield
     finally:
         wake(container, _signal.SIGKILL)
-        for number in default:
-            _signal.signal(number, _signal.SIG_DFL)
-
-
-def _end(number: int, _: Any) -> None:
-    raise MydockerError("interrupted", exit_code=128 + number)
