@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _STOP_TIMEOUT = 10  # seconds, docker's
 _ATTEMPTS = 100
+_TRIES = 3
 
 
 @record
@@ -233,12 +234,13 @@ def _shared(request: CreateRequest) -> tuple[str, str, str] | None:
 
 def _is_default_command(word: str, driver: Driver) -> bool:
     """True if the default image has an executable of that name in its PATH."""
-    while True:
+    for _ in range(_TRIES):
         image = lookup.find(references.BUSYBOX, driver=driver)
         try:
             return _has_command(image, word, driver)
         except FileNotFoundError:
             continue  # an `image prune -a` has just removed it: it is made anew
+    raise NotFound(f"image {references.BUSYBOX} has been removed again and again", "try again later")
 
 
 def _has_command(image: Image, word: str, driver: Driver) -> bool:
