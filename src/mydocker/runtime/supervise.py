@@ -48,8 +48,8 @@ class Supervised:
     container_id, name, stop_signal, stop_timeout: as in its record. freezer: as cgroups.freezer() names it. outputs:
     descriptor -> b"stdout" or b"stderr", or b"" for the terminal of an exec that was left: its output is discarded.
     stdin: the descriptor of its stdin, or -1; a terminal is both. clients: the attached command lines. is_fed: one of
-    them has, or had, its stdin; stdin_once: close that after the last of these. ends_with_client: kill it if the
-    attached command line hangs up. bound_sockets: those of each published port. control: the listening socket for
+    them has, or had, its stdin; stdin_once: close that after the last of these. ends_with_client: kill it if the first
+    of them hangs up, which started it. bound_sockets: those of each published port. control: the listening socket for
     requests, or -1. status: from waitpid, None while it runs.
     """
 
@@ -174,7 +174,7 @@ class Supervised:
         remaining = [client for client in self.clients if not client.gone]
         if self.stdin_once and self.is_fed and not any(client.feeds for client in remaining):
             self.close_stdin()
-        if len(remaining) < len(self.clients) and self.ends_with_client:
+        if self.clients[0].gone and self.ends_with_client:
             self.signal(_signal.SIGKILL)
         self.clients = remaining
 

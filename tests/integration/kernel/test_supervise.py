@@ -127,6 +127,22 @@ def test_stdin_ends_with_the_last_that_feeds_it(attached, monkeypatch, says):
     others.close()
 
 
+def test_a_step_of_a_build_ends_with_the_build_and_not_with_who_looks_at_it(attached, monkeypatch):
+    container, _, theirs = attached
+    monkeypatch.setattr(container, "_patience", lambda _: 10)
+    sent = []
+    monkeypatch.setattr(container, "signal", sent.append)
+    container.ends_with_client = True
+    ours, others = messages.pair()
+    container.clients += [Client(ours)]
+    for channel, killed in ((others, []), (theirs, [9])):
+        channel.close()
+        container._poll()
+        container._poll(time.monotonic())
+        assert sent == killed
+    assert container.clients == []
+
+
 def test_output_of_a_terminal_that_was_left_is_discarded(attached):
     container, _, theirs = attached
     reader, writer = os.pipe()
