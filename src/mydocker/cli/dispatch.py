@@ -84,7 +84,7 @@ _STARTERS = ("run", "start")
 _MAKERS = ("run", "create")
 # These work on something for a while that must not be left half done.
 _LONG = (
-    *("build", "pull", "push", "save", "load", "import", "commit", "export"),
+    *("build", "pull", "push", "save", "load", "import", "commit", "export", "login"),
     *("rmi", "image prune", "builder prune", "volume prune"),
 )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 
+from mydocker import paths
 from mydocker.engine.transfer import credentials
 from mydocker.engine.transfer.skopeo import Skopeo
 from mydocker.errors import InvalidArgument
+from mydocker.kernel.files import make_private
 
 HUB = credentials.HUB
 
@@ -25,7 +27,8 @@ def login(host: str, user: str, password: str) -> str:
     registry refuses it, or if the helper is missing."""
     credentials.find(host)  # an error of the helper comes before the password is sent
     registry = Skopeo(host)
-    with tempfile.TemporaryDirectory(prefix="mydocker.") as directory:
+    make_private(where := f"{paths.RUN}/_registries")  # in memory: skopeo writes the password into a file
+    with tempfile.TemporaryDirectory(prefix="login.", dir=where) as directory:
         options = [*registry.tls(), f"--authfile={directory}/auth.json", f"--username={user}", "--password-stdin", host]
         registry.run("login", options, f"login to {host}", password.encode())
     return credentials.keep(host, user, password)

@@ -1,0 +1,41 @@
+"""engine/transfer/login.py: the password on its way to skopeo."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mydocker import paths
+from mydocker.engine.transfer import login
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_password_is_written_into_memory_only(tmp_path, monkeypatch, fails):
+    monkeypatch.setattr(paths, "RUN", f"{tmp_path}/run")
+    monkeypatch.setattr(login.credentials, "find", lambda _: None)
+    monkeypatch.setattr(login.credentials, "keep", lambda *_: "/root/.docker/config.json")
+
+    class Skopeo:
+        def __init__(self, host):
+            pass
+
+        def tls(self):
+            return []
+
+        def run(self, command, options, what, data):
+            (path,) = (option.partition("=")[2] for option in options if option.startswith("--authfile="))
+            assert path.startswith(f"{tmp_path}/run/_registries/")
+            assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+            with open(path, "wb") as file:
+                file.write(data)
+            if fails:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(login, "Skopeo", Skopeo)
+    if fails:
+        with pytest.raises(KeyboardInterrupt):
+            login.login("localhost:5000", "bird", "secret")
+    else:
+        login.login("localhost:5000", "bird", "secret")
+    assert os.listdir(f"{tmp_path}/run/_registries") == []
