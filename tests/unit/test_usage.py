@@ -37,8 +37,8 @@ def test_a_volume_counts_containers_and_not_mounts(monkeypatch):
     monkeypatch.setattr(usage.volumes, "size", lambda _: 7)
     monkeypatch.setattr(usage.sizes, "of", lambda _: (5, 0))
     monkeypatch.setattr(usage, "_images", lambda _: ([], 0, 0))
-    monkeypatch.setattr(usage.pruning, "cached", lambda: [])
+    monkeypatch.setattr(usage.pruning, "cached", list)
     monkeypatch.setattr(usage.build_cache, "oldest_running", lambda: 0)
-    found = usage.usage()
-    assert [(volume.name, links) for volume, _, links in found.volumes] == [("data", 1), ("idle", 0)]
-    assert found.totals()["Local Volumes"].reclaimable == 7
+    disk = usage.usage()
+    assert [(volume.name, links) for volume, _, links in disk.volumes] == [("data", 1), ("idle", 0)]
+    assert disk.totals()["Local Volumes"].reclaimable == 7
