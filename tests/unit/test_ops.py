@@ -71,6 +71,7 @@ from mydocker.ops.rootfs import (
     SetPropagation,
 )
 from mydocker.ops.sharing import AttachSharedMemory, EnterProcesses, JoinIpc, LeaveProcesses
+from mydocker.ops.volumes import MountVolume
 
 ODD = '/a b/it\'s "$HOME" * é'  # a path that tells whether it was quoted
 RULES = ["c 1:3 rwm", "b *:* m"]
@@ -126,6 +127,7 @@ SAMPLES = [
     LeaveProcesses(),
     JoinIpc(7, 5),
     AttachSharedMemory(ODD, "/dev/shm", 5),
+    MountVolume(ODD, "/volumes/v/_data", "", FLAGS["bind"], "", "v", readonly=True),
     SetCapabilities(1, 3, 0, 0),
     NewKeyring(),
     ResetSignals(),

@@ -96,7 +96,6 @@ OPTIONS: dict[tuple[str, ...], dict[str, str]] = {
              "--topology-preferred", "--topology-required", "--type"),
             _SWARM,
         ),
-        "--opt": "volumes are host directories", "-o": "volumes are host directories",
     },
     ("network", "create"): {
         "--attachable": "every container may join",

@@ -13,7 +13,7 @@ from mydocker import jsontext, paths
 from mydocker.cli.output import emit, printable, shorten, terminal_width, width
 from mydocker.errors import CorruptRecord, InvalidArgument
 from mydocker.network.ops import bridges, ports, resolver, rules, veths
-from mydocker.ops import cgroup, erofs, namespaces, process, resources, rootfs, sharing
+from mydocker.ops import cgroup, erofs, namespaces, process, resources, rootfs, sharing, volumes
 from mydocker.ops.base import CLONE, EXECUTE, quote, revive
 
 TYPE_CHECKING = False
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-DEFINE_OPS = (cgroup, erofs, namespaces, process, resources, rootfs, sharing, veths, bridges, rules, ports, resolver)
+DEFINE_OPS = (
+    cgroup, erofs, namespaces, process, resources, rootfs, sharing, volumes, veths, bridges, rules, ports, resolver,
+)  # fmt: skip
 _PIPE_WIDTH = 80
 _WIDEST = 110  # a line that is longer than this is hard to read
 _INDENT = 12  # of the lines below a row's name

@@ -17,7 +17,7 @@ from mydocker.kernel.files import write_new
 from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
-from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS
+from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS, VOLUMES
 from mydocker.model.options import names, references, signals
 from mydocker.model.options.request import complete, resolve_words
 from mydocker.record import record
@@ -54,6 +54,7 @@ class Draft:
     volumes: dict[str, bool]  # name -> True if it is anonymous
     notes: list[str] = []
     build: str = ""  # the ID of the build whose step it is
+    volume_options: dict[str, dict[str, str]] = {}  # of the volumes that have some
 
     @property
     def directory(self) -> str:
@@ -185,10 +186,16 @@ def draft_of(
             FILL: jsontext.dumps([mount["target"] for mount in request.mounts if mount["copy"]]),
         }
     )
+    options = volumes.options_of(anonymous)
+    if options:
+        from mydocker.model.options import volumes as volume_options
+
+        mounted = [volume_options.mount(name, given) for name, given in options.items()]
+        bundle["annotations"][VOLUMES] = jsontext.dumps(mounted)
     limits.files(bundle["linux"]["resources"], cgroups.layout())  # raises now for a limit that this machine can't set
     if limits.are_rare(bundle["linux"]["resources"]):
         notes += _check_rare(request, bundle["linux"]["resources"])
-    return Draft(container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes)
+    return Draft(container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes, "", options)
 
 
 def _take_volumes(request: CreateRequest) -> None:
@@ -305,7 +312,8 @@ def _write(draft: Draft, name: str) -> Container:
     """Write the files of the container into its staging directory, and make its volumes."""
     directory = state.staging_dir(draft.id)
     for volume, anonymous in draft.volumes.items():
-        volumes.ensure(volume, anonymous=anonymous)
+        if volumes.ensure(volume, anonymous=anonymous).options != draft.volume_options.get(volume, {}):
+            raise Conflict(f"volume {volume} has just been replaced by another one", "try again")
     for mount in draft.request.mounts:
         if mount["type"] == "bind" and mount["option"] == "volume" and not os.path.exists(mount["source"]):
             os.makedirs(mount["source"], 0o755)  # as docker does for -v

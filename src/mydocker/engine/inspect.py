@@ -85,7 +85,7 @@ def volume(name: str) -> dict[str, Any]:
     from mydocker.engine import volumes
 
     volume = volumes.load(name)
-    return docker.volume(volume.name, volume.created, volume.labels)
+    return docker.volume(volume.name, volume.created, volume.labels, volume.options)
 
 
 def network(name: str) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def usage() -> Usage:
         layers,
         unused,
         [(container, sizes.of(container)[0]) for container in containers],
-        [(volume, volumes.size(volume.name), links.get(volume.name, 0)) for volume in every],
+        # Those with options are left out, as by docker: their data are elsewhere.
+        [(each, volumes.size(each.name), links.get(each.name, 0)) for each in every if not each.options],
         pruning.cached(),
         build_cache.oldest_running(),
         broken + broken_volumes,

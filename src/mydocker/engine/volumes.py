@@ -1,7 +1,7 @@
 """Named volumes: directories that outlive their containers.
 
 volumes/<name>/_data          the files that containers see
-volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous"}
+volumes/<name>/volume.json    {"schema", "name", "created", "labels", "anonymous", "options"}
 volumes/.new.*                a volume that is being made or removed: a rename lists or unlists it
 volumes/.lock                 flock: its holder may make and remove volumes
 """
@@ -27,6 +27,10 @@ from mydocker.kernel.locks import Lock
 from mydocker.model.options.times import parse_rfc3339
 from mydocker.record import from_json, record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SCHEMA = 1
 
 
@@ -36,6 +40,7 @@ class Volume:
     created: str
     labels: dict[str, str] = {}
     anonymous: bool = False
+    options: dict[str, str] = {}  # of `volume create -o`
     schema: int = SCHEMA
 
     @property
@@ -47,21 +52,27 @@ def path(name: str) -> str:
     return f"{paths.volume(name)}/_data"
 
 
-def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = False) -> Volume:
-    """Return the volume; make it if it does not exist. Parallel calls make one."""
+def ensure(
+    name: str,
+    labels: dict[str, str] | None = None,
+    anonymous: bool = False,
+    options: dict[str, str] | None = None,
+) -> Volume:
+    """Return the volume; make it if it does not exist. Parallel calls make one. Raises Conflict if it has other
+    options."""
     try:
-        return load(name)
+        return _with_options(load(name), options)
     except (NotFound, CorruptRecord):
         pass
     with _lock():
         try:
-            return load(name)
+            return _with_options(load(name), options)
         except NotFound:
             pass
         except CorruptRecord:
             if os.path.lexists(_file(name)):
                 raise
-        volume = Volume(name, state.now(), labels or {}, anonymous)
+        volume = Volume(name, state.now(), labels or {}, anonymous, options or {})
         text = jsontext.dumps(volume.__dict__).encode()
         if os.path.isdir(paths.volume(name)):  # a volume without a record keeps its data
             os.makedirs(path(name), 0o755, exist_ok=True)
@@ -69,6 +80,27 @@ def ensure(name: str, labels: dict[str, str] | None = None, anonymous: bool = Fa
         else:
             _make(name, text)
         return volume
+
+
+def _with_options(volume: Volume, options: dict[str, str] | None) -> Volume:
+    if options and options != volume.options:
+        hint = f"see 'mydocker volume inspect {volume.name}'"
+        raise Conflict(f"volume {volume.name} exists with other options", hint)
+    return volume
+
+
+def options_of(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return {name: its options} of those of the volumes that exist and have some."""
+    options = {}
+    for name in names:
+        try:
+            options[name] = load(name).options
+        except NotFound:
+            continue  # it is made with the container
+        except CorruptRecord:
+            if os.path.lexists(_file(name)):
+                raise
+    return {name: given for name, given in options.items() if given}
 
 
 def _make(name: str, text: bytes) -> None:

@@ -935,11 +935,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         {
             "driver": None,
             "label": [],
+            "opt": [],
         },
         {
             "-d": "driver",
             "--driver": "driver",
             "--label": "label",
+            "-o": "opt",
+            "--opt": "opt",
         },
     ),
     ("volume", "ls"): (

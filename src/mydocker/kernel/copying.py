@@ -25,7 +25,8 @@ _PIECE, _BUFFER = 16 << 20, 1 << 20  # bytes that one call copies, in the kernel
 
 def copy_tree(source: str, destination: str, flatten: bool = False) -> None:
     """Copy the content of the directory `source` into the directory `destination`, which is made if missing. The source
-    may be hostile. Nobody else may reach the destination meanwhile: new files in it are opened again by name.
+    may be hostile. If somebody else can reach the destination meanwhile, they can spoil the copy, but no link of theirs
+    is followed; not so with `flatten`.
 
     Owners, modes, times, hard links, extended attributes, holes, devices, FIFOs and sockets are copied, too; what is
     mounted below `source` is not. flatten: `source` is an overlay layer that goes on top of the content of
@@ -209,11 +210,21 @@ def _set_metadata(source: int, destination: int, name: str, info: os.stat_result
     old, new = f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{destination}/{name}"
     os.chown(new, info.st_uid, info.st_gid, follow_symlinks=False)  # removes setuid bits and capabilities
     if not stat.S_ISLNK(info.st_mode):
-        os.chmod(new, stat.S_IMODE(info.st_mode))
+        _chmod(destination, name, stat.S_IMODE(info.st_mode))
     for attribute in _attributes(old):
         if not (flatten and attribute in (OPAQUE, SIZE)):
             os.setxattr(new, attribute, os.getxattr(old, attribute, follow_symlinks=False), follow_symlinks=False)
     os.utime(new, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
+
+
+def _chmod(directory: int, name: str, mode: int) -> None:
+    """Set the mode of an entry, never that of what a link leads to: fchmodat(2) would follow it. Raises OSError for a
+    link."""
+    entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.chmod(f"/proc/self/fd/{entry}", mode)
+    finally:
+        os.close(entry)
 
 
 def _attributes(path: str) -> list[str]:

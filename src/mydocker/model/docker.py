@@ -440,7 +440,9 @@ def _graph_data_of_image(layers: list[str]) -> Json:
     return {key: value for key, value in data.items() if value}
 
 
-def volume(name: str, created: str, labels: dict[str, str] | None = None) -> Json:
+def volume(
+    name: str, created: str, labels: dict[str, str] | None = None, options: dict[str, str] | None = None
+) -> Json:
     """Describe a volume. created: RFC 3339; docker shows whole seconds."""
     return {
         "CreatedAt": timestamp.rfc3339(times.parse_rfc3339(created) // timestamp.SECOND * timestamp.SECOND),
@@ -448,6 +450,6 @@ def volume(name: str, created: str, labels: dict[str, str] | None = None) -> Jso
         "Labels": labels or None,
         "Mountpoint": f"{paths.volume(name)}/_data",
         "Name": name,
-        "Options": None,
+        "Options": dict(sorted(options.items())) if options else None,
         "Scope": "local",
     }

@@ -153,11 +153,13 @@ class FillVolume(Op):
 
     volume: its directory _data. The copy is made beside it, out of every container's reach, and then moved in: another
     container with the same volume could otherwise replace a directory by a link while its owner and mode are being set.
+    mounted: a host directory is bound there, so that nothing can be moved in; copy_tree() follows no link either.
     """
 
     root: str
     target: str
     volume: str
+    mounted: bool = False
     section = "mounts"
 
     def do(self, context: Context) -> None:
@@ -171,9 +173,12 @@ class FillVolume(Op):
         try:
             with Lock(directory, DIRECTORY, wait=None):  # one container fills it; others wait, then see that it is full
                 if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
-                    copy = f"{directory}/copy"
+                    source, copy = f"/proc/self/fd/{point}", f"{directory}/copy"
+                    if self.mounted:
+                        copy_tree(source, self.volume)
+                        return
                     remove_tree(copy)  # left by a start that was interrupted
-                    copy_tree(f"/proc/self/fd/{point}", copy)
+                    copy_tree(source, copy)
                     move_into(copy, self.volume)
         finally:
             os.close(point)

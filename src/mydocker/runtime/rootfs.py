@@ -9,7 +9,7 @@ from __future__ import annotations
 from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model.oci.annotations import FILL, MADE, SHM
+from mydocker.model.oci.annotations import FILL, MADE, SHM, VOLUMES
 from mydocker.ops.base import Op
 from mydocker.ops.rootfs import (
     FillVolume,
@@ -51,13 +51,24 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
     """Plan everything up to seal(). root: the container's root. root_ops: the storage driver's steps that mount it."""
     slave = spec.get("linux", {}).get("rootfsPropagation", "rprivate").endswith("slave")
     steps: list[Op] = [SetPropagation("/", "slave" if slave else "private"), *root_ops, MarkRoot(root)]
+    mounted: dict[str, bool] = {}
+    if VOLUMES in spec.get("annotations", {}):
+        from mydocker.runtime import volumes as with_options
+
+        options = jsontext.loads(spec["annotations"][VOLUMES])
+        steps += with_options.plan(options)
+        mounted = with_options.fillable(options)
     fill = jsontext.loads(spec.get("annotations", {}).get(FILL, "[]"))
     requested = [device["path"] for device in spec.get("linux", {}).get("devices", [])]
     # Volumes are filled before /proc and /sys are mounted: the image's mount point may be a link into them.
     volumes = [mount for mount in spec.get("mounts", []) if mount["destination"] in fill]
     if volumes:
         from mydocker.kernel import copying  # noqa: F401  FillVolume needs it where no module can be loaded any more
-    steps += [FillVolume(root, mount["destination"], mount["source"]) for mount in volumes]
+    steps += [
+        FillVolume(root, mount["destination"], mount["source"], mount["source"] in mounted)
+        for mount in volumes
+        if mounted.get(mount["source"], True)
+    ]
     linux = spec.get("linux", {})
     has_own_view = any(each["type"] == "cgroup" for each in linux.get("namespaces", []))
     for mount in spec.get("mounts", []):

@@ -112,6 +112,45 @@ class TestNamed:
         mydocker.fails("volume", "create", bad, rc=125)
 
 
+class TestOptions:
+    """volume create -o: as docker's local driver, but mounted where only the container sees it."""
+
+    def test_bind(self, machine, mydocker, volume, directory, name):
+        machine.shell(f"mkdir {directory}/data")
+        options = ("-o", "type=none", "-o", "o=bind", "--opt", f"device={directory}/data")
+        mydocker.ok("volume", "create", *options, volume)
+        assert mydocker.ok("volume", "create", *options, volume) == volume
+        assert "exists with other options" in mydocker.fails("volume", "create", *options[:-1], "device=/srv", volume)
+        expected = {"device": f"{directory}/data", "o": "bind", "type": "none"}
+        assert mydocker.inspect(volume, "Options") == expected
+        before = machine.snapshot()
+        explained = mydocker.ok("run", "--rm", "--dry-run", "-v", f"{volume}:/etc", "busybox", "true")
+        assert f"mount --bind {directory}/data" in explained
+        # filled with the image's files, as docker does, though nothing can be moved into another mount
+        mydocker.ok("run", "--name", name, "-v", f"{volume}:/etc", "busybox", "sh", "-c", "echo kept >/etc/new")
+        assert {"passwd", "group", "new"} <= set(machine.run("ls", f"{directory}/data").lines)
+        assert mydocker.sh("cat /d/new", "-v", f"{volume}:/d:ro") == "kept"
+        machine.shell(f"echo copied >{directory}/file")
+        mydocker.ok("cp", f"{directory}/file", f"{name}:/etc/copied")  # it is stopped
+        assert machine.read(f"{directory}/data/copied") == "copied\n"
+        mydocker.remove_all()
+        assert machine.changes_since(before) == []
+        # a prune leaves it alone, and `rm` removes only the name
+        assert mydocker.ok("volume", "prune", "-f", "-a") == "Total reclaimed space: 0B"
+        mydocker.ok("volume", "rm", volume)
+        assert machine.exists(f"{directory}/data/passwd")
+
+    def test_without_its_device_nothing_starts(self, machine, mydocker, volume, directory, name):
+        mydocker.ok("volume", "create", "-o", "type=none", "-o", "o=bind,ro", "-o", f"device={directory}/no", volume)
+        mydocker.ok("create", "--name", name, "-v", f"{volume}:/d", "busybox", "touch", "/d/x")
+        line = mydocker.fails("run", "--rm", "-v", f"{volume}:/d", "busybox", "true", rc=125)
+        assert f"bind {directory}/no as volume {volume}: No such file or directory: {directory}/no" in line
+        assert volume in mydocker.fails("cp", f"{name}:/d", directory)
+        machine.shell(f"mkdir {directory}/no")
+        assert "Read-only file system" in mydocker("start", "-a", name).stderr
+        assert machine.run("ls", "-A", f"{machine.store}/lib/volumes/{volume}/_data").stdout == ""
+
+
 def test_nothing_is_written_where_a_link_of_the_image_leads(machine, mydocker, directory, name):
     """A mount's target that is a link in the container is followed inside its root, never on the host."""
     mydocker.ok("run", "--name", name, "busybox", "ln", "-s", f"{directory}/made", "/link")

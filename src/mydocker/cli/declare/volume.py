@@ -14,6 +14,7 @@ app = typer.Typer(help="Manage volumes")
 def create(
     driver: Optional[str] = text("DRIVER", "local, the only driver", "-d", "--driver"),
     label: List[str] = many("KEY[=VALUE]", "Set a label on the volume", "--label"),
+    opt: List[str] = many("KEY=VALUE", "What is mounted: type, device, o (options of mount)", "-o", "--opt"),
     volume: Optional[str] = optional("[VOLUME]"),
 ) -> int:
     """Create a volume; without a name, an anonymous one"""

@@ -11,6 +11,7 @@ from mydocker.engine import inspect as inspection
 from mydocker.engine import listing, volumes
 from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.model.options import keyvalue, names
+from mydocker.model.options import volumes as volume_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def create(params: dict[str, Any]) -> int:
         raise InvalidArgument(f"unknown volume driver '{params['driver']}'", "known: local")
     given = params["volume"]
     name = names.volume_name(given) if given else os.urandom(32).hex()
-    print(volumes.ensure(name, keyvalue.labels(params["label"], []), anonymous=not given).name)
+    labels, options = keyvalue.labels(params["label"], []), volume_options.parse(params["opt"])
+    print(volumes.ensure(name, labels, not given, options).name)
     return 0
 
 
@@ -80,12 +82,13 @@ def prune(params: dict[str, Any]) -> int:
 
 
 def find_unused(filters: list[str], everything: bool) -> tuple[list[volumes.Volume], int]:
-    """Return (the volumes that no container uses, the exit code). everything: named ones, too. Those that can't be read
-    are reported."""
+    """Return (the volumes that no container uses, the exit code). everything: named ones, too; never those with
+    options, whose data are elsewhere. Those that can't be read are reported."""
     used = volumes.users()
     matching, broken = _filtered(filters, _PRUNE_FILTERS)
     code = max(map(tell, broken), default=0)
-    return [each for each in matching if each.name not in used and (everything or each.anonymous)], code
+    own = [each for each in matching if not each.options and (everything or each.anonymous)]
+    return [each for each in own if each.name not in used], code
 
 
 def delete(unused: list[volumes.Volume], dry_run: bool = False) -> tuple[list[str], int]:

@@ -14,4 +14,5 @@ INIT = "io.mydocker.init"  # "true": PID 1 is a small init that reaps and forwar
 DRIVER = "io.mydocker.driver"  # the storage driver of its root
 LAYERS = "io.mydocker.layers"  # chain IDs, bottom first, separated by commas
 FILL = "io.mydocker.fill"  # a JSON list of mount points; an empty volume there is filled with the image's files
+VOLUMES = "io.mydocker.volumes"  # a JSON list of the volumes with options, each a VolumeMount
 MADE = "io.mydocker.made"  # the file that gets a list of the mount points that had to be made in the root

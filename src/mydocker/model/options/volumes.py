@@ -1,0 +1,63 @@
+"""The options of a volume: `volume create -o` and volume-opt of --mount, as those of docker's local driver.
+
+type    none for a bind mount
+device  what is mounted: a directory of the host
+o       options of mount(8), separated by commas
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import InvalidArgument
+from mydocker.model.options import names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class VolumeMount(TypedDict):
+        """A mount on a volume's directory, made when a container starts."""
+
+        volume: str
+        type: str
+        device: str
+        options: list[str]  # of mount(8)
+
+
+_KEYS = ("type", "device", "o")
+_BIND_WORDS = ("bind", "rbind", "ro", "rw")
+
+
+def parse(texts: list[str]) -> dict[str, str]:
+    """Parse KEY=VALUE of -o. The last of a key counts, as with docker. Raises InvalidArgument for what can't be
+    mounted."""
+    options: dict[str, str] = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key not in _KEYS or "\0" in text:
+            raise InvalidArgument(f"invalid volume option '{text}'", "type=TYPE, device=DEVICE and o=OPTION,…")
+        options[key] = value
+    if options:
+        mount("", options)
+    return options
+
+
+def mount(volume: str, options: dict[str, str]) -> VolumeMount:
+    """Return how the volume is mounted. Raises InvalidArgument."""
+    for key in ("device", "type"):
+        if not options.get(key):
+            raise InvalidArgument(
+                f"missing volume option '{key}'", "such as -o type=none -o o=bind -o device=/srv/data"
+            )
+    kind, device = options["type"], options["device"]
+    words = [word for word in options.get("o", "").split(",") if word]
+    if "bind" in words or "rbind" in words:
+        for word in words:
+            if word not in _BIND_WORDS:
+                raise InvalidArgument(f"invalid option '{word}' of a bind mount", "bind or rbind, and ro")
+        return {"volume": volume, "type": "bind", "device": names.absolute_path(device, "device"), "options": words}
+    if kind in ("none", "bind"):
+        raise InvalidArgument(f"volume type '{kind}' needs o=bind", "such as -o o=bind, or -o o=bind,ro")
+    raise InvalidArgument(
+        f"volume type '{kind}' is not supported",
+        "mount it on the host, and bind it: -o type=none -o o=bind -o device=/PATH",
+    )
