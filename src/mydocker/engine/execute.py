@@ -47,8 +47,8 @@ _ENDING, _LAST_MOMENT = (errno.ENOMEM, errno.ESRCH), 2  # seconds
 @record
 class ExecRequest:
     """command: with its arguments. environment: KEY=VALUE rows on top of the container's. user, workdir: "" for the
-    container's own. detach_keys: see Console. privileged: with all
-    capabilities; the container's devices and its seccomp filter stay, as with docker."""
+    container's own. detach_keys: see Console. privileged: with all capabilities; the container's devices and its
+    seccomp filter stay, as with docker."""
 
     command: list[str]
     environment: list[str]

@@ -76,5 +76,10 @@ def prune(
     force: bool = flag("Don't ask for confirmation", "-f", "--force"),
     dry_run: bool = flag("Show what would be removed, and remove nothing", "--dry-run"),
 ) -> int:
-    """Remove all that nothing uses: containers that do not run, networks, images, the build cache"""
+    """Remove all that nothing uses: containers, networks, images, build cache
+
+    \b
+    mydocker system prune --dry-run   show what would be removed
+    mydocker system prune -a --volumes
+    """
     return dispatch("system prune", locals())
