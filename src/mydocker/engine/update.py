@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+_OPTIONS = {"nano_cpus": "--cpus", "cpu_period": "--cpu-period", "cpu_quota": "--cpu-quota"}
+_EXCLUDES = {"nano_cpus": ("cpu_period", "cpu_quota"), "cpu_period": ("nano_cpus",), "cpu_quota": ("nano_cpus",)}
+
 
 def update(container: Container, changes: Json, policy: str, host: HostFacts) -> None:
     """Change a container. changes: fields of CreateRequest, limits only. policy: a text of model.options.restart, ""
@@ -68,7 +71,7 @@ def _change_limits(container: Container, changes: Json, host: HostFacts) -> None
 def merged(old: CreateRequest, changes: Json, host: HostFacts) -> CreateRequest:
     """Return the request with the changes. Raises Conflict for those that contradict what is set already, by docker's
     rules; InvalidArgument and HostError as for a new container."""
-    for name, others in (("nano_cpus", ("cpu_period", "cpu_quota")), *_EITHER):
+    for name, others in _EXCLUDES.items():
         for other in others:
             if changes.get(name) and getattr(old, other):
                 raise Conflict(f"conflicting options: {_OPTIONS[name]} and {_OPTIONS[other]}, which is set already")
@@ -83,10 +86,6 @@ def merged(old: CreateRequest, changes: Json, host: HostFacts) -> CreateRequest:
     new = requests.CreateRequest(**{**old.__dict__, **changes})
     requests.check_memory(new, host)
     return new
-
-
-_OPTIONS = {"nano_cpus": "--cpus", "cpu_period": "--cpu-period", "cpu_quota": "--cpu-quota"}
-_EITHER = (("cpu_period", ("nano_cpus",)), ("cpu_quota", ("nano_cpus",)))
 
 
 def effective_swap(request: CreateRequest, host: HostFacts) -> int:

@@ -42,7 +42,7 @@ class Total:
 
 
 @record
-class Usage:
+class DiskUsage:
     """containers, volumes: each with its bytes; volumes also with the number of containers that mount them. broken: an
     error for each record that can't be read."""
 
@@ -79,7 +79,7 @@ class Usage:
         return entry.used >= self.in_use_since
 
 
-def usage() -> Usage:
+def usage() -> DiskUsage:
     """Measure everything; this walks over the files of all containers and volumes."""
     containers, broken = listing.containers(True, [])
     every, broken_volumes = volumes.volumes()
@@ -88,7 +88,7 @@ def usage() -> Usage:
         for source in set(container.mounts):
             links[source] = links.get(source, 0) + 1
     images, layers, unused = _images(containers)
-    return Usage(
+    return DiskUsage(
         images,
         layers,
         unused,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.cli.output import Listing, Row
-    from mydocker.engine.usage import Total, Usage
+    from mydocker.engine.usage import DiskUsage, Total
 
 _KINDS: dict[str, tuple[str, Listing]] = {
     "Images": ("Images space usage:", output.IMAGES_USED),
@@ -56,7 +56,7 @@ def _total(kind: str, total: Total) -> Row:
     }
 
 
-def _details(usage: Usage, trunc: bool) -> dict[str, list[Row]]:
+def _details(usage: DiskUsage, trunc: bool) -> dict[str, list[Row]]:
     now = time_ns()
     names = listing.image_ids([container for container, _ in usage.containers])
     images = []
