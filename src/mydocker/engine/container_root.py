@@ -12,7 +12,7 @@ import os
 
 from mydocker import state
 from mydocker.engine.bundle import load_request, load_spec
-from mydocker.engine.child import mount_privately
+from mydocker.engine.private_mounts import mount_privately
 from mydocker.engine.process import open_pidfd
 from mydocker.errors import Conflict
 from mydocker.image.drivers import choice

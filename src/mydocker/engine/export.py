@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from mydocker import state
-from mydocker.engine.child import mount_privately
 from mydocker.engine.output_file import OutputFile
+from mydocker.engine.private_mounts import mount_privately
 from mydocker.image import packing
 from mydocker.image.drivers import choice
 from mydocker.kernel.child import in_child

@@ -21,7 +21,7 @@ from mydocker.build.ignore import Ignore
 from mydocker.engine.build import copying, hashing
 from mydocker.engine.build.roots import Root
 from mydocker.engine.build.steps import Document, Origin, Step
-from mydocker.engine.child import mount_privately
+from mydocker.engine.private_mounts import mount_privately
 from mydocker.errors import MydockerError
 from mydocker.image.drivers import copy, overlay
 from mydocker.kernel.child import in_child

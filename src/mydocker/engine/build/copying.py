@@ -19,7 +19,7 @@ from mydocker.engine.build.ownership import Owner
 from mydocker.engine.build.placing import Target
 from mydocker.engine.build.steps import Document, Download
 from mydocker.engine.build.tree import Opened, Tree, open_directory, open_file, stamp
-from mydocker.engine.child import mount_privately
+from mydocker.engine.private_mounts import mount_privately
 from mydocker.image.layer import Entry
 from mydocker.kernel.child import in_child
 

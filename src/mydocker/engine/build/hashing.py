@@ -16,7 +16,7 @@ from mydocker.engine.build import sources
 from mydocker.engine.build.failures import failed
 from mydocker.engine.build.steps import DOWNLOADED, Document, Download
 from mydocker.engine.build.tree import Opened, Tree, open_file, stamp
-from mydocker.engine.child import mount_privately
+from mydocker.engine.private_mounts import mount_privately
 from mydocker.image import layer, store
 from mydocker.kernel.child import in_child
 

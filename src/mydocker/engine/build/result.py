@@ -149,7 +149,7 @@ def write_files(result: Json, shared: Shared) -> None:
 
 
 def _write_tar(root: Root, descriptor: int) -> None:
-    from mydocker.engine.child import mount_privately
+    from mydocker.engine.private_mounts import mount_privately
     from mydocker.image import packing
     from mydocker.kernel.child import in_child
 

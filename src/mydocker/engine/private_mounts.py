@@ -1,4 +1,4 @@
-"""Mounts of a child process (kernel/child.py) of its own."""
+"""Mounts that only one process sees: a child (kernel/child.py), with which they end."""
 
 from __future__ import annotations
 
