@@ -71,7 +71,8 @@ def _ps(words: list[str], pids: list[int]) -> str:
     try:
         return programs.run(["ps", *words], package="procps")
     except OSError as error:
-        raise HostError(f"ps: {(error.strerror or '').removeprefix('error: ')}", "see 'man ps'") from None
+        said = (error.strerror or "").removeprefix("error: ").partition(" Usage: ")[0]
+        raise HostError(f"ps: {said}", "see 'man ps'") from None
 
 
 def _rows(lines: list[str], columns: int, at: int, pids: set[str]) -> list[list[str]]:

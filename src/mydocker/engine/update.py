@@ -78,10 +78,8 @@ def merged(old: CreateRequest, changes: Json, host: HostFacts) -> CreateRequest:
     total = effective_swap(old, host)
     if changes.get("memory") and not changes.get("memory_swap"):
         if host.swap and total != -1 and changes["memory"] > total:
-            raise Conflict(
-                "the memory limit is above the limit of memory and swap that is set already",
-                "give --memory-swap, too; -1 for no limit",
-            )
+            why = "is above the limit of memory and swap that is set already" if total else "needs one of swap, too"
+            raise Conflict(f"the memory limit {why}", "give --memory-swap: memory and swap together; -1 for no limit")
         changes = {**changes, "memory_swap": total}
     new = requests.CreateRequest(**{**old.__dict__, **changes})
     requests.check_memory(new, host)

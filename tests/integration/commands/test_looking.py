@@ -117,6 +117,7 @@ class TestTop:
             (("-o", "comm"), "no column PID"),
             (("-o", "uid=PID"), "'uid=PID' is not allowed"),
             (("-q",), "ps: "),
+            (("--bogus",), "ps: unknown gnu long option (see 'man ps')"),
         ],
     )
     def test_wrong_options(self, mydocker, name, words, says):
