@@ -71,7 +71,7 @@ from mydocker.ops.rootfs import (
     SetPropagation,
 )
 from mydocker.ops.sharing import AttachSharedMemory, EnterProcesses, JoinIpc, LeaveProcesses
-from mydocker.ops.volumes import MountVolume
+from mydocker.ops.volumes import BindVolume, MountTmpfsVolume
 
 ODD = '/a b/it\'s "$HOME" * é'  # a path that tells whether it was quoted
 RULES = ["c 1:3 rwm", "b *:* m"]
@@ -127,7 +127,8 @@ SAMPLES = [
     LeaveProcesses(),
     JoinIpc(7, 5),
     AttachSharedMemory(ODD, "/dev/shm", 5),
-    MountVolume(ODD, "/volumes/v/_data", "", FLAGS["bind"], "", "v", readonly=True),
+    BindVolume(ODD, "/volumes/v/_data", "v", readonly=True),
+    MountTmpfsVolume(ODD, "/volumes/v/_data", "v", FLAGS["nodev"], "size=1m"),
     SetCapabilities(1, 3, 0, 0),
     NewKeyring(),
     ResetSignals(),

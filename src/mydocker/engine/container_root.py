@@ -91,7 +91,7 @@ def _kernel_device(row: str) -> int:
 def _mount(container: Container) -> Root:
     """Mount the root of a stopped container, in this process, a child."""
     from mydocker.ops.rootfs import FillVolume, Mount, RootReadOnly
-    from mydocker.ops.volumes import MountVolume
+    from mydocker.ops.volumes import BindVolume, MountTmpfsVolume
     from mydocker.runtime import rootfs
 
     path = f"{container.directory}/rootfs"
@@ -101,7 +101,7 @@ def _mount(container: Container) -> Root:
         if isinstance(op, Mount) and op not in own:
             return bool(op.flags & mounts.FLAGS["bind"]) and os.path.exists(op.source)
         # Without a volume's device, files would be copied to the directory below it.
-        return op in own or isinstance(op, (FillVolume, MountVolume))
+        return op in own or isinstance(op, (FillVolume, BindVolume, MountTmpfsVolume))
 
     steps = [op for op in rootfs.plan(load_spec(container), path, own, cgroups.layout()) if is_needed(op)]
     if load_request(container).read_only:

@@ -187,6 +187,18 @@ def copy_mount(path: str) -> int:
     return syscall("open_tree", -100, path, flags, about=path)
 
 
+def copy_writable(point: int, about: str) -> int:
+    """Return a descriptor of a copy of the mount that `point` is open on, writable, which is attached nowhere."""
+    tree = syscall("open_tree", point, "", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH, about=about)
+    attributes = bytes(8) + _MOUNT_ATTR_RDONLY.to_bytes(8, "little") + bytes(16)
+    try:
+        syscall("mount_setattr", tree, "", _AT_EMPTY_PATH, attributes, len(attributes), about=about)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
 def attach(tree: int, point: int, about: str) -> None:
     """Attach a mount that is attached nowhere to an open mount point."""
     syscall("move_mount", tree, "", point, "", _MOVE_MOUNT_EMPTY_PATHS, about=about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mydocker import paths
 from mydocker.kernel.mounts import FLAGS
-from mydocker.ops.volumes import MountVolume
+from mydocker.ops.volumes import BindVolume, MountTmpfsVolume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def fillable(volumes: list[VolumeMount]) -> dict[str, bool]:
-    """Return {the volume's directory: True if it is filled with the image's files while it is empty}."""
-    return {_directory(each): "ro" not in each["options"] for each in volumes}
+    """Return {the volume's directory: True if it is filled with the image's files while it is empty}: no tmpfs, as with
+    docker."""
+    return {_directory(each): each["type"] == "bind" and "ro" not in each["options"] for each in volumes}
 
 
 def _directory(volume: VolumeMount) -> str:
@@ -25,8 +26,11 @@ def plan(volumes: list[VolumeMount]) -> list[Op]:
     """Plan them; in a mount namespace whose mounts do not propagate."""
     steps: list[Op] = []
     for each in volumes:
-        words, target = each["options"], _directory(each)
-        flags = FLAGS["bind"] | (FLAGS["rec"] if "rbind" in words else 0)
-        readonly = "ro" in words
-        steps.append(MountVolume(each["device"], target, "", flags, "", each["volume"], readonly))
+        device, target, name, words = each["device"], _directory(each), each["volume"], each["options"]
+        if each["type"] == "bind":
+            steps.append(BindVolume(device, target, name, "rbind" in words, "ro" in words))
+        else:
+            flags = sum(FLAGS[word] for word in words if word in FLAGS)
+            data = ",".join(word for word in words if word not in FLAGS)
+            steps.append(MountTmpfsVolume(device, target, name, flags, data))
     return steps

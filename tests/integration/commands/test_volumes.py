@@ -140,6 +140,31 @@ class TestOptions:
         mydocker.ok("volume", "rm", volume)
         assert machine.exists(f"{directory}/data/passwd")
 
+    def test_a_tmpfs_is_shared_by_the_containers_that_run(self, machine, mydocker, volume, name):
+        mydocker.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=1000", volume)
+        before = machine.snapshot()
+        look = "stat -c '%u %a' /etc; stat -f -c '%T %b' /etc; ls /etc"
+        assert mydocker.sh(look, "-v", f"{volume}:/etc").splitlines() == [
+            "1000 1777", "tmpfs 256", "hostname", "hosts", "resolv.conf",
+        ]  # fmt: skip
+        # the directory around the mount point moves, and a link takes its place: a path would lead elsewhere
+        hide = "mv /a /b; mkdir -p /x/d; ln -s /x /a; echo shared >/b/d/f; exec sleep 100"
+        mydocker.ok(
+            "run", "-d", "--net", "none", "--name", name, "-v", f"{volume}:/a/d:rw", "busybox", "sh", "-c", hide
+        )
+        mydocker.ok("exec", name, "sh", "-c", "until [ -e /b/d/f ]; do sleep 0.05; done")
+        sleeper = ("-v", f"{volume}:/d:ro", "busybox", "sleep", "100")
+        mydocker.ok("run", "-d", "--net", "none", "--init", "--name", f"{name}2", *sleeper)
+        assert mydocker.ok("exec", f"{name}2", "cat", "/d/f") == "shared"
+        mydocker.ok("rm", "-f", name)
+        # the one that is left has it read-only; the next one not
+        mydocker.sh("echo more >>/d/f", "-v", f"{volume}:/d")
+        assert mydocker.ok("exec", f"{name}2", "cat", "/d/f") == "shared\nmore"
+        assert "Read-only" in mydocker("exec", f"{name}2", "touch", "/d/x").stderr
+        mydocker.ok("rm", "-f", f"{name}2")
+        assert mydocker.sh("ls /d", "-v", f"{volume}:/d") == ""
+        assert machine.changes_since(before) == []
+
     def test_without_its_device_nothing_starts(self, machine, mydocker, volume, directory, name):
         mydocker.ok("volume", "create", "-o", "type=none", "-o", "o=bind,ro", "-o", f"device={directory}/no", volume)
         mydocker.ok("create", "--name", name, "-v", f"{volume}:/d", "busybox", "touch", "/d/x")

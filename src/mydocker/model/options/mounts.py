@@ -9,6 +9,7 @@ from mydocker.model.options import names, units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypedDict
 
     class Mount(TypedDict):
@@ -213,9 +214,10 @@ def tmpfs_mount(text: str) -> Mount:
     return new
 
 
-def tmpfs_options(text: str) -> list[str]:
-    """Return the options in `text`, and those of docker's noexec, nosuid and nodev that it does not revoke."""
-    flags = dict.fromkeys(_TMPFS_DEFAULTS, True)
+def tmpfs_options(text: str, defaults: Iterable[str] = _TMPFS_DEFAULTS) -> list[str]:
+    """Return the options in `text`, and those of the default flags (docker's noexec, nosuid and nodev) that it does not
+    revoke."""
+    flags = dict.fromkeys(defaults, True)
     data: dict[str, str] = {}
     for word in text.split(",") if text else []:
         key, sign, value = word.partition("=")

@@ -1,14 +1,14 @@
 """The options of a volume: `volume create -o` and volume-opt of --mount, as those of docker's local driver.
 
-type    none for a bind mount
-device  what is mounted: a directory of the host
+type    none for a bind mount, or tmpfs
+device  what is mounted: a directory of the host; of a tmpfs, a word
 o       options of mount(8), separated by commas
 """
 
 from __future__ import annotations
 
 from mydocker.errors import InvalidArgument
-from mydocker.model.options import names
+from mydocker.model.options import mounts, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def mount(volume: str, options: dict[str, str]) -> VolumeMount:
     for key in ("device", "type"):
         if not options.get(key):
             raise InvalidArgument(
-                f"missing volume option '{key}'", "such as -o type=none -o o=bind -o device=/srv/data"
+                f"missing volume option '{key}'",
+                "such as -o type=none -o o=bind -o device=/srv/data, or -o type=tmpfs -o device=tmpfs",
             )
     kind, device = options["type"], options["device"]
     words = [word for word in options.get("o", "").split(",") if word]
@@ -55,6 +56,13 @@ def mount(volume: str, options: dict[str, str]) -> VolumeMount:
             if word not in _BIND_WORDS:
                 raise InvalidArgument(f"invalid option '{word}' of a bind mount", "bind or rbind, and ro")
         return {"volume": volume, "type": "bind", "device": names.absolute_path(device, "device"), "options": words}
+    if kind == "tmpfs":
+        words = mounts.tmpfs_options(options.get("o", ""), ())
+        if "ro" in words:
+            raise InvalidArgument("a tmpfs volume can't be read-only", "it would always be empty; use -v NAME:/PATH:ro")
+        if "\0" in device:
+            raise InvalidArgument(f"invalid device '{device}'", "tmpfs")
+        return {"volume": volume, "type": "tmpfs", "device": device, "options": words}
     if kind in ("none", "bind"):
         raise InvalidArgument(f"volume type '{kind}' needs o=bind", "such as -o o=bind, or -o o=bind,ro")
     raise InvalidArgument(
