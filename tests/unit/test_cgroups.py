@@ -137,3 +137,18 @@ class TestOomKills:
     @pytest.mark.parametrize("layout", [Layout(1, {}, []), Layout(1, {"memory": "/nowhere"}, []), Layout(0, {}, [])])
     def test_without_a_counter_there_are_no_kills(self, layout):
         assert cgroups.oom_kills(layout, "/x") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "is_own"),
+    [
+        ("/sys/fs/cgroup/mydocker", True),
+        ("/sys/fs/cgroup/mydocker.slice/containers", True),
+        ("/sys/fs/cgroup/jobs.slice/containers", True),
+        ("/sys/fs/cgroup/containers", False),
+        ("/sys/fs/cgroup/jobs/containers", False),
+        ("/sys/fs/cgroup/jobs.slice", False),
+    ],
+)
+def test_a_parent_that_a_user_has_named_stays(path, is_own):
+    assert cgroups.is_own_parent(path) is is_own

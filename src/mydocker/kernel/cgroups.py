@@ -32,10 +32,6 @@ class Layout:
         return sorted(set(self.mounts.values()))
 
 
-OWN_PARENTS = (
-    "mydocker",
-    "containers",
-)  # model.oci.spec.cgroup_parent() ends with one of them, unless a user says where
 _known: list[Layout] = []
 
 
@@ -136,13 +132,19 @@ def remove(path: str) -> None:
         _empty(path)
         time.sleep(0.001)
     parent = os.path.dirname(path)
-    if os.path.basename(parent) not in OWN_PARENTS:
+    if not is_own_parent(parent):
         return
     try:
         os.rmdir(parent)
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
             raise
+
+
+def is_own_parent(path: str) -> bool:
+    """True if model.oci.spec.cgroup_parent() makes up the last part of a container's parent: no user has named it."""
+    above, _, name = path.rpartition("/")
+    return name == "mydocker" or (name == "containers" and above.endswith(".slice"))
 
 
 def _empty(path: str) -> None:
