@@ -1,4 +1,4 @@
-"""engine/transfer/login.py: the password on its way to skopeo."""
+"""engine/transfer/login.py and credentials.py: the password on its way to skopeo, and docker's file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import pytest
 
 from mydocker import paths
-from mydocker.engine.transfer import login
+from mydocker.engine.transfer import credentials, login
+from mydocker.errors import HostError
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -39,3 +40,28 @@ def test_the_password_is_written_into_memory_only(tmp_path, monkeypatch, fails):
     else:
         login.login("localhost:5000", "bird", "secret")
     assert os.listdir(f"{tmp_path}/run/_registries") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("", None),
+        ('{"auths": null}', None),
+        ('{"auths": {"localhost:5000": {"auth": "YmlyZDpzZWNyZXQ="}}}', "bird"),
+        ('{"auths": {"http://localhost:5000": {"identitytoken": "x"}}}', "<token>"),
+    ],
+)
+def test_dockers_file(tmp_path, monkeypatch, text, user):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "kept").write_text(text)
+    (tmp_path / "config.json").symlink_to("kept")
+    account = credentials.find("localhost:5000")
+    assert (account and account.user) == user
+
+
+@pytest.mark.parametrize("text", ["[]", '{"auths": []}', "{", '{"credsStore": 5}', '{"credsStore": "../x"}'])
+def test_a_file_that_is_not_dockers(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(HostError, match="config.json"):
+        credentials.find("localhost:5000")

@@ -127,6 +127,8 @@ def _has(path: str, host: str) -> bool:
 def _read(path: str) -> dict[str, Any]:
     try:
         document = json.loads(files.read_regular(path) or b"{}")
+        if isinstance(document, dict) and document.get("auths") is None:
+            document.pop("auths", None)  # for Go, null is an empty map
         if not isinstance(document, dict) or not isinstance(document.get("auths", {}), dict):
             raise ValueError("not an object with auths")
     except FileNotFoundError:
