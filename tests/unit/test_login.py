@@ -63,5 +63,5 @@ def test_dockers_file(tmp_path, monkeypatch, text, user):
 def test_a_file_that_is_not_dockers(tmp_path, monkeypatch, text):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(HostError, match="config.json"):
+    with pytest.raises(HostError, match=r"config\.json"):
         credentials.find("localhost:5000")
