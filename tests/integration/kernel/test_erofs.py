@@ -376,6 +376,18 @@ class TestDamage:
         with pytest.raises(CorruptRecord, match="data: it has been changed"):
             shown(erofs, image)
 
+    def test_a_layer_that_two_commands_make_at_once_fits_indexes_above_it(self, monkeypatch):
+        """The second one has not seen the first one's layer and blob yet, and replaces both."""
+        image = taken(BASE, *[LAYERS["whiteouts"]] * 3, compress=gzip.compress)  # the last index shows all four
+        expected = shown(erofs, image)
+        inode = os.stat(f"{indexed.directory(image.layers[0])}/index").st_ino
+        os.unlink(store.blob(store.layer_descriptors(image.manifest)[0]["digest"]))
+        with monkeypatch.context() as blind:
+            blind.setattr(erofs, "missing", lambda layers: list(range(len(layers))))
+            taken(BASE, name="other:latest", compress=gzip.compress)
+        assert os.stat(f"{indexed.directory(image.layers[0])}/index").st_ino != inode
+        assert shown(erofs, image) == expected
+
     def test_a_touched_tar_is_read_again(self, monkeypatch):
         image = taken(BASE)
         expected = shown(erofs, image)

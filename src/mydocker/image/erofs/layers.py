@@ -23,7 +23,7 @@ from mydocker.errors import CorruptRecord
 from mydocker.image import sizes
 from mydocker.image.erofs import filesystem, nodes, tree
 from mydocker.image.erofs.nodes import BLOCK, Node
-from mydocker.image.erofs.places import spans, stamp
+from mydocker.image.erofs.places import UNWRITTEN, spans, stamp
 from mydocker.image.tar_reader import Reader
 from mydocker.kernel import files
 from mydocker.kernel.copying import copy_data
@@ -148,6 +148,8 @@ def complete(bare: list[Any], where: list[str]) -> None:
             filesystem.write(root, lengths, _uuid(place), out)
     root_info = open_index(place).find(".")
     assert root_info
+    for path in (index, f"{place}/data"):
+        os.utime(path, ns=(UNWRITTEN, UNWRITTEN))
     about = {
         "root": [stat.S_IMODE(root_info.mode), root_info.uid, root_info.gid],
         "files": [stamp(index), *(stamp(f"{each}/data") for each in devices)],

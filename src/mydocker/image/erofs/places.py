@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORM = "erofs"
+UNWRITTEN = 1  # ns since 1970: the mtime of index and data; whoever writes to them gives them another
 _GROUP = 4
 
 
@@ -84,6 +85,7 @@ def examine(layers: list[str], last: bool = False) -> tuple[str, dict[str, Any]]
 
 
 def stamp(path: str) -> list[int]:
-    """Return the size of a file and the time of its last change, which show a change of its content."""
+    """Return the size of a file and the time of its last change, which show a change of its content. A layer that is
+    made twice, by two commands at once, has the same: the indexes above it fit both."""
     info = os.stat(path)
     return [info.st_size, info.st_mtime_ns]
