@@ -109,6 +109,23 @@ class TestMount:
             ('type=bind,"src=/a,b ""c""",dst=/t', ("bind", '/a,b "c"', "/t", {})),
             ("type=volume,src=data,dst=/t,volume-nocopy", ("volume", "data", "/t", {"copy": False})),
             ("src=data,dst=/t,readonly=1", ("volume", "data", "/t", {"read_only": True})),
+            (
+                "type=bind,src=/s,dst=/t,ro,bind-recursive=writable",
+                ("bind", "/s", "/t", {"read_only": True, "bind_recursive": "writable"}),
+            ),
+            (
+                "type=bind,src=/s,dst=/t,ro,bind-recursive=readonly,bind-propagation=rprivate",
+                ("bind", "/s", "/t", {"read_only": True, "bind_recursive": "readonly"}),
+            ),
+            ("type=bind,src=/s,dst=/t,bind-recursive=disabled", ("bind", "/s", "/t", {"recursive": False})),
+            ("type=bind,src=/s,dst=/t,bind-recursive=enabled", ("bind", "/s", "/t", {})),
+            (
+                'src=data,dst=/t,volume-driver=local,volume-opt=type=tmpfs,"volume-opt=o=a,b=c",volume-label=a=b,'
+                "volume-label=c",
+                ("volume", "data", "/t", {
+                    "volume_options": {"type": "tmpfs", "o": "a,b=c"}, "labels": {"a": "b", "c": ""},
+                }),
+            ),
             ("type=tmpfs,dst=/t", ("tmpfs", "", "/t", {"options": ["noexec", "nosuid", "nodev"]})),
             (
                 "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770,ro",
@@ -142,6 +159,17 @@ class TestMount:
             ("type=bind,src=/tmp,dst=/x,ro=maybe", "invalid value 'maybe' of 'readonly'"),
             ("type=bind,src=/tmp,dst=/x,ro=", "invalid value '' of 'readonly'"),
             ("type=bind,src=/tmp,dst=/x,bind-propagation=up", "unknown propagation 'up'"),
+            ("type=bind,src=/tmp,dst=/x,bind-recursive=foo", "invalid bind-recursive 'foo'"),
+            ("type=bind,src=/tmp,dst=/x,bind-recursive=writable", "needs a read-only mount"),
+            ("type=bind,src=/tmp,dst=/x,bind-recursive=readonly", "needs a read-only mount"),
+            (
+                "type=bind,src=/tmp,dst=/x,ro,bind-recursive=readonly,bind-propagation=rslave",
+                "needs bind-propagation=rprivate",
+            ),
+            ("dst=/x,volume-opt", "'volume-opt' without a value"),
+            ("dst=/x,volume-opt=type", "invalid volume-opt 'type'"),
+            ("dst=/x,volume-driver=nfs", "unknown volume driver 'nfs'"),
+            ("type=bind,src=/tmp,dst=/x,volume-label=a", "'volume-label' is not an option of mounts of type bind"),
             ("type=bind,src=/tmp,dst=/x,dst=/y", "'target' is given twice"),
             ("type=bind,src=/tmp,dst=/x,ro,readonly", "'readonly' is given twice"),
             ("type=bind,src=,dst=/x", "'source' without a value"),

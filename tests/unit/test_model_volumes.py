@@ -31,6 +31,7 @@ def test_what_is_mounted(texts, expected):
     [
         (["foo=bar"], "invalid volume option 'foo=bar'"),
         (["size=1g"], "invalid volume option 'size=1g'"),
+        (["foo"], "invalid volume option 'foo='"),
         (["type"], "missing volume option 'device'"),
         (["o=size=10m"], "missing volume option 'device'"),
         (["device=/srv"], "missing volume option 'type'"),

@@ -17,7 +17,7 @@ from mydocker.kernel.files import write_new
 from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
-from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS, VOLUMES
+from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS, VOLUMES, WRITABLE_BELOW
 from mydocker.model.options import names, references, signals
 from mydocker.model.options.request import complete, resolve_words
 from mydocker.record import record
@@ -55,6 +55,7 @@ class Draft:
     notes: list[str] = []
     build: str = ""  # the ID of the build whose step it is
     volume_options: dict[str, dict[str, str]] = {}  # of the volumes that have some
+    volume_labels: dict[str, dict[str, str]] = {}  # of new volumes
 
     @property
     def directory(self) -> str:
@@ -186,16 +187,21 @@ def draft_of(
             FILL: jsontext.dumps([mount["target"] for mount in request.mounts if mount["copy"]]),
         }
     )
-    options = volumes.options_of(anonymous)
+    options, labels = volumes.requested(request.mounts)
     if options:
         from mydocker.model.options import volumes as volume_options
 
         mounted = [volume_options.mount(name, given) for name, given in options.items()]
         bundle["annotations"][VOLUMES] = jsontext.dumps(mounted)
+    writable = [mount["target"] for mount in request.mounts if mount.get("bind_recursive") == "writable"]
+    if writable:
+        bundle["annotations"][WRITABLE_BELOW] = jsontext.dumps(writable)
     limits.files(bundle["linux"]["resources"], cgroups.layout())  # raises now for a limit that this machine can't set
     if limits.are_rare(bundle["linux"]["resources"]):
         notes += _check_rare(request, bundle["linux"]["resources"])
-    return Draft(container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes, "", options)
+    return Draft(
+        container_id, request, image, driver, bundle, filters.program(bundle), anonymous, notes, "", options, labels
+    )
 
 
 def _take_volumes(request: CreateRequest) -> None:
@@ -312,7 +318,8 @@ def _write(draft: Draft, name: str) -> Container:
     """Write the files of the container into its staging directory, and make its volumes."""
     directory = state.staging_dir(draft.id)
     for volume, anonymous in draft.volumes.items():
-        if volumes.ensure(volume, anonymous=anonymous).options != draft.volume_options.get(volume, {}):
+        labels, options = draft.volume_labels.get(volume), draft.volume_options.get(volume)
+        if volumes.ensure(volume, labels, anonymous, options).options != (options or {}):
             raise Conflict(f"volume {volume} has just been replaced by another one", "try again")
     for mount in draft.request.mounts:
         if mount["type"] == "bind" and mount["option"] == "volume" and not os.path.exists(mount["source"]):

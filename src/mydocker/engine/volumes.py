@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from mydocker import jsontext, paths, state
-from mydocker.errors import Conflict, CorruptRecord, NotFound
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument, NotFound
 from mydocker.kernel.files import (
     cleanup_hidden,
     discard,
@@ -30,6 +30,8 @@ from mydocker.record import from_json, record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from mydocker.model.options.mounts import Mount
 
 SCHEMA = 1
 
@@ -89,18 +91,31 @@ def _with_options(volume: Volume, options: dict[str, str] | None) -> Volume:
     return volume
 
 
-def options_of(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return {name: its options} of those of the volumes that exist and have some."""
-    options = {}
-    for name in names:
+def requested(mounts: Iterable[Mount]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """Return ({volume: its options}, {volume: its labels}), where there are any, of the volumes of a new container.
+    Options are those of the volume, if it exists. Raises Conflict if others are asked for, InvalidArgument."""
+    options: dict[str, dict[str, str]] = {}
+    labels: dict[str, dict[str, str]] = {}
+    for mount in mounts:
+        name = mount["source"]
+        if mount["type"] != "volume":
+            continue
+        labels.update({name: mount["labels"]} if "labels" in mount else {})
+        given = mount.get("volume_options")
+        if given:
+            from mydocker.model.options import volumes as volume_options
+
+            volume_options.check(given)
         try:
-            options[name] = load(name).options
+            given = _with_options(load(name), given).options
         except NotFound:
-            continue  # it is made with the container
+            pass  # it is made with the container
         except CorruptRecord:
             if os.path.lexists(_file(name)):
                 raise
-    return {name: given for name, given in options.items() if given}
+        if given and options.setdefault(name, given) != given:
+            raise InvalidArgument(f"volume {name} is mounted twice, with different options", "give the same ones")
+    return options, labels
 
 
 def _make(name: str, text: bytes) -> None:

@@ -160,8 +160,9 @@ def make_readonly(target: str) -> None:
             mount("none", point, flags=flags)
 
 
-def bind_readonly(source: str, point: int, recursive: bool) -> None:
-    """Bind `source` on an open mount point, read-only with all below it.
+def bind_readonly(source: str, point: int, recursive: bool, below: bool = True) -> None:
+    """Bind `source` on an open mount point, read-only. recursive: with the mounts below it; below: which are read-only,
+    too.
 
     The mount is made read-only before it is attached. A second step by a path could be redirected by another container
     that has the directory around the mount point.
@@ -171,7 +172,8 @@ def bind_readonly(source: str, point: int, recursive: bool) -> None:
     tree = syscall("open_tree", -100, source, _OPEN_TREE_CLONE | os.O_CLOEXEC | everything, about=source)
     try:
         try:
-            syscall("mount_setattr", tree, "", _AT_EMPTY_PATH | everything, attributes, len(attributes), about=source)
+            which = _AT_EMPTY_PATH | (everything if below else 0)
+            syscall("mount_setattr", tree, "", which, attributes, len(attributes), about=source)
         except OSError as error:
             if error.errno != errno.ENOSYS:
                 raise

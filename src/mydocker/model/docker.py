@@ -118,8 +118,16 @@ def _mount_option(mount: Mount) -> Json:
         entry["BindOptions"] = {"Propagation": mount["propagation"]}
     if not mount["recursive"]:
         entry.setdefault("BindOptions", {})["NonRecursive"] = True
-    if mount["type"] == "volume" and not mount["copy"]:
-        entry["VolumeOptions"] = {"NoCopy": True}
+    if "bind_recursive" in mount:
+        key = "ReadOnlyNonRecursive" if mount["bind_recursive"] == "writable" else "ReadOnlyForceRecursive"
+        entry.setdefault("BindOptions", {})[key] = True
+    about_volume = {
+        **({"NoCopy": True} if mount["type"] == "volume" and not mount["copy"] else {}),
+        **({"Labels": mount["labels"]} if "labels" in mount else {}),
+        **({"DriverConfig": {"Options": mount["volume_options"]}} if "volume_options" in mount else {}),
+    }
+    if about_volume:
+        entry["VolumeOptions"] = about_volume
     if options:
         entry["TmpfsOptions"] = {}
         if "size" in options:

@@ -52,7 +52,8 @@ class Mount(Op):
 
     flags: as in mounts.FLAGS. root: if set, `target` is resolved inside that directory, links included, and a missing
     mount point is created: a file for the bind mount of a file. follow: follow links inside the root, or refuse them;
-    no link may lead to the root itself or below _OURS. readonly: make a bind mount and all mounts below it read-only.
+    no link may lead to the root itself or below _OURS. readonly: make a bind mount read-only; below: all mounts below
+    it, too.
     directory: what relative paths in `data` start from.
     """
 
@@ -65,6 +66,7 @@ class Mount(Op):
     follow: bool = True
     readonly: bool = False
     directory: str = ""
+    below: bool = True
     section = "mounts"
 
     def do(self, context: Context) -> None:
@@ -80,7 +82,7 @@ class Mount(Op):
             if place != self.target and (place == "/" or place.startswith(_OURS)):
                 raise OSError(errno.EPERM, f"the image redirects it to {place}", self.target)
             if self.readonly:
-                mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]))
+                mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]), self.below)
             else:
                 mounts.mount(self.source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
         finally:

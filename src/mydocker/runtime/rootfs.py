@@ -9,7 +9,7 @@ from __future__ import annotations
 from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model.oci.annotations import FILL, MADE, SHM, VOLUMES
+from mydocker.model.oci.annotations import FILL, MADE, SHM, VOLUMES, WRITABLE_BELOW
 from mydocker.ops.base import Op
 from mydocker.ops.rootfs import (
     FillVolume,
@@ -71,8 +71,10 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
     ]
     linux = spec.get("linux", {})
     has_own_view = any(each["type"] == "cgroup" for each in linux.get("namespaces", []))
+    shared_view = "" if has_own_view else linux.get("cgroupsPath", "")
+    writable_below = jsontext.loads(spec.get("annotations", {}).get(WRITABLE_BELOW, "[]"))
     for mount in spec.get("mounts", []):
-        steps += _mount(mount, root, layout, "" if has_own_view else linux.get("cgroupsPath", ""))
+        steps += _mount(mount, root, layout, shared_view, mount["destination"] not in writable_below)
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
             steps.append(SetPropagation(mount["destination"], "private", root))
         if mount["destination"] == "/dev" and mount.get("type") == "tmpfs":
@@ -110,8 +112,9 @@ def seal(spec: dict[str, Any], root: str) -> list[Op]:
     return [*steps, PivotRoot(root)]
 
 
-def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str) -> list[Op]:
-    """shared_view: the path of its cgroup, if it has no cgroup namespace."""
+def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str, below: bool) -> list[Op]:
+    """shared_view: the path of its cgroup, if it has no cgroup namespace. below: of a read-only bind mount, the mounts
+    below it are read-only, too."""
     kind, destination = mount.get("type", "bind"), mount["destination"]
     flags, data, readonly = _options(mount)
     if kind == "cgroup":
@@ -127,7 +130,8 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str) -
             raise HostError(
                 f"the bind mount on {destination} has unsupported options", "only ro, bind and rbind are supported"
             )
-        return [Mount(mount["source"], destination, "", flags & ~FLAGS["ro"], "", root, readonly=readonly)]
+        flags &= ~FLAGS["ro"]
+        return [Mount(mount["source"], destination, "", flags, "", root, readonly=readonly, below=below)]
     return [Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]
 
 

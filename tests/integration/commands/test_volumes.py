@@ -63,6 +63,16 @@ class TestBind:
         finally:
             machine.run("umount", f"{directory}/sub")
 
+    def test_the_mounts_below_a_read_only_one(self, machine, mydocker, directory):
+        machine.shell(f"mkdir {directory}/sub; mount -t tmpfs test {directory}/sub")
+        try:
+            for how, below in {"writable": True, "readonly": False, "enabled": False}.items():
+                mount = f"type=bind,src={directory},dst=/d,readonly,bind-recursive={how}"
+                assert "Read-only" in mydocker.sh("touch /d/x || true", "--mount", mount)
+                assert ("Read-only" in mydocker.sh("touch /d/sub/x || true", "--mount", mount)) is not below
+        finally:
+            machine.run("umount", f"{directory}/sub")
+
     def test_the_last_directory_of_a_path_with_colon_like_names(self, machine, mydocker, directory):
         machine.shell(f"mkdir '{directory}/with space' && echo ok >'{directory}/with space/f'")
         assert mydocker.sh("cat '/in here/f'", "-v", f"{directory}/with space:/in here") == "ok"
@@ -164,6 +174,21 @@ class TestOptions:
         mydocker.ok("rm", "-f", f"{name}2")
         assert mydocker.sh("ls /d", "-v", f"{volume}:/d") == ""
         assert machine.changes_since(before) == []
+
+    def test_of_mount(self, mydocker, volume, name):
+        mount = (
+            f'type=volume,src={volume},dst=/d,volume-opt=type=tmpfs,volume-opt=device=x,"volume-opt=o=size=1m,mode=700"'
+        )
+        words = ("--name", name, "--mount", f"{mount},volume-label=a=b", "busybox", "sh", "-c", "stat -f -c '%T %b' /d")
+        assert mydocker.ok("run", *words) == "tmpfs 256"
+        options = {"device": "x", "o": "size=1m,mode=700", "type": "tmpfs"}
+        assert (mydocker.inspect(volume, "Options"), mydocker.inspect(volume, "Labels")) == (options, {"a": "b"})
+        shown = mydocker.inspect(name, "HostConfig", "Mounts", 0, "VolumeOptions")
+        assert shown == {"Labels": {"a": "b"}, "DriverConfig": {"Options": options}}
+        other = mydocker.fails("run", "--mount", mount.replace("1m", "2m"), "busybox", "true", rc=125)
+        assert f"volume {volume} exists with other options" in other
+        bad = mydocker.fails("run", "--mount", "type=volume,dst=/d,volume-opt=foo=x", "busybox", "true", rc=125)
+        assert "invalid volume option 'foo=x'" in bad
 
     def test_without_its_device_nothing_starts(self, machine, mydocker, volume, directory, name):
         mydocker.ok("volume", "create", "-o", "type=none", "-o", "o=bind,ro", "-o", f"device={directory}/no", volume)

@@ -15,4 +15,5 @@ DRIVER = "io.mydocker.driver"  # the storage driver of its root
 LAYERS = "io.mydocker.layers"  # chain IDs, bottom first, separated by commas
 FILL = "io.mydocker.fill"  # a JSON list of mount points; an empty volume there is filled with the image's files
 VOLUMES = "io.mydocker.volumes"  # a JSON list of the volumes with options, each a VolumeMount
+WRITABLE_BELOW = "io.mydocker.writable-below"  # a JSON list of read-only mount points; the mounts below are not
 MADE = "io.mydocker.made"  # the file that gets a list of the mount points that had to be made in the root

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypedDict
 
-    class Mount(TypedDict):
+    class _Rare(TypedDict, total=False):
+        """Fields of a mount that has such an option."""
+
+        labels: dict[str, str]  # volume: of a new one
+        volume_options: dict[str, str]  # volume: of a new one, see volumes.py
+        bind_recursive: str  # bind, read-only: writable or readonly, about the mounts below it
+
+    class Mount(_Rare):
         type: str  # bind, volume or tmpfs
         source: str  # bind: a host path. volume: its name. tmpfs: ""
         target: str  # in the container, normalised
@@ -40,7 +47,11 @@ _MODES.update(dict.fromkeys(_PROPAGATIONS, "propagation"))
 
 _KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 _SWITCHES = ("readonly", "volume-nocopy", "bind-nonrecursive")
-_SETTINGS = ("type", "source", "target", "consistency", "bind-propagation", "tmpfs-size", "tmpfs-mode")
+_SETTINGS = (
+    "type", "source", "target", "consistency", "bind-propagation", "bind-recursive", "volume-driver", "tmpfs-size",
+    "tmpfs-mode",
+)  # fmt: skip
+_LISTS = ("volume-opt", "volume-label")  # may be repeated
 
 # tmpfs's flags and their opposites, which are the kernel's defaults; the first three are docker's defaults.
 _TMPFS_FLAGS = {
@@ -129,14 +140,14 @@ def _no_sharing(word: str) -> InvalidArgument:
 def mount(text: str, cwd: str) -> Mount:
     """Parse --mount type=bind|volume|tmpfs,source=…,target=…[,readonly][,…], a row of CSV. The default type is
     volume."""
-    given = _fields(text)
+    given, lists = _fields(text)
     kind = given.get("type", "volume")
     source = given.get("source", "")
     if kind not in ("bind", "volume", "tmpfs"):
         raise InvalidArgument(f"unknown mount type '{kind}'", "bind, volume or tmpfs")
     if "target" not in given:
         raise InvalidArgument(f"mount '{text}' has no target", "add target=PATH, a path in the container")
-    for key in given:
+    for key in (*given, *lists):
         owner = key.partition("-")[0]
         if owner != key and owner != kind:
             raise InvalidArgument(f"'{key}' is not an option of mounts of type {kind}", f"it is one of type={owner}")
@@ -151,9 +162,17 @@ def mount(text: str, cwd: str) -> Mount:
             raise _no_sharing(new["propagation"])
         if new["propagation"] not in _PROPAGATIONS:
             raise InvalidArgument(f"unknown propagation '{new['propagation']}'", "one of " + " ".join(_PROPAGATIONS))
+        if "bind-recursive" in given:
+            _set_recursive(new, given)
     elif kind == "volume":
         new = _volume(source, target, "mount")
         new["copy"] = "volume-nocopy" not in given
+        if given.get("volume-driver", "local") != "local":
+            raise InvalidArgument(f"unknown volume driver '{given['volume-driver']}'", "known: local")
+        if "volume-label" in lists:
+            new["labels"] = {key: value for key, _, value in (each.partition("=") for each in lists["volume-label"])}
+        if "volume-opt" in lists:
+            new["volume_options"] = dict(_option(each, text) for each in lists["volume-opt"])
         if not source and "readonly" in given:
             raise InvalidArgument(
                 f"an anonymous volume on '{target}' can't be read-only", "it would always be empty; add source=NAME"
@@ -173,8 +192,33 @@ def mount(text: str, cwd: str) -> Mount:
     return new
 
 
-def _fields(text: str) -> dict[str, str]:
-    """Parse --mount to {key by its long name: value}; switches that are off are left out."""
+def _set_recursive(new: Mount, given: dict[str, str]) -> None:
+    """Set what bind-recursive says. A read-only mount is read-only with all below it, unless that is writable."""
+    how = given["bind-recursive"]
+    if how not in ("enabled", "disabled", "writable", "readonly"):
+        raise InvalidArgument(f"invalid bind-recursive '{how}'", "enabled, disabled, writable or readonly")
+    if how in ("writable", "readonly"):
+        if "readonly" not in given:
+            raise InvalidArgument(f"'bind-recursive={how}' needs a read-only mount", "add readonly")
+        if how == "readonly" and new["propagation"] != "rprivate":
+            raise InvalidArgument("'bind-recursive=readonly' needs bind-propagation=rprivate", "which is the default")
+        if not new["recursive"]:
+            raise InvalidArgument(f"'bind-recursive={how}' and 'bind-nonrecursive' exclude each other", "give one")
+        new["bind_recursive"] = how
+    elif how == "disabled":
+        new["recursive"] = False
+
+
+def _option(text: str, mount: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise InvalidArgument(f"invalid volume-opt '{text}' in mount '{mount}'", "such as volume-opt=type=tmpfs")
+    return key, value
+
+
+def _fields(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Parse --mount to {key by its long name: value}, switches that are off are left out; and {key of _LISTS: its
+    values}."""
     from _csv import Error, reader  # the C half of csv, which would import re
 
     try:
@@ -182,6 +226,7 @@ def _fields(text: str) -> dict[str, str]:
     except Error:
         row = []
     given: dict[str, str] = {}
+    lists: dict[str, list[str]] = {}
     for field in row:
         key, sign, value = field.partition("=")
         key = _KEYS.get(key.lower(), key.lower())
@@ -190,8 +235,12 @@ def _fields(text: str) -> dict[str, str]:
                 raise InvalidArgument(f"invalid value '{value}' of '{key}' in mount '{text}'", "true or false")
             if value.lower() in ("false", "0"):
                 continue
-        elif key not in _SETTINGS:
-            raise InvalidArgument(f"unknown key '{key}' in mount '{text}'", "known: " + " ".join(_SETTINGS + _SWITCHES))
+        elif key in _LISTS and value:
+            lists.setdefault(key, []).append(value)
+            continue
+        elif key not in _SETTINGS + _LISTS:
+            known = " ".join(_SETTINGS + _LISTS + _SWITCHES)
+            raise InvalidArgument(f"unknown key '{key}' in mount '{text}'", f"known: {known}")
         elif not value:
             raise InvalidArgument(f"'{key}' without a value in mount '{text}'", f"{key}=VALUE")
         if key in given:
@@ -201,7 +250,7 @@ def _fields(text: str) -> dict[str, str]:
         raise InvalidArgument(
             f"invalid mount '{text}'", "KEY=VALUE,… such as type=bind,source=/srv,target=/srv,readonly"
         )
-    return given
+    return given, lists
 
 
 def tmpfs_mount(text: str) -> Mount:

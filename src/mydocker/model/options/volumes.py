@@ -33,12 +33,18 @@ def parse(texts: list[str]) -> dict[str, str]:
     options: dict[str, str] = {}
     for text in texts:
         key, _, value = text.partition("=")
-        if key not in _KEYS or "\0" in text:
-            raise InvalidArgument(f"invalid volume option '{text}'", "type=TYPE, device=DEVICE and o=OPTION,…")
         options[key] = value
+    check(options)
+    return options
+
+
+def check(options: dict[str, str]) -> None:
+    """Raises InvalidArgument for what can't be mounted."""
+    for key, value in options.items():
+        if key not in _KEYS or "\0" in value:
+            raise InvalidArgument(f"invalid volume option '{key}={value}'", "type=TYPE, device=DEVICE and o=OPTION,…")
     if options:
         mount("", options)
-    return options
 
 
 def mount(volume: str, options: dict[str, str]) -> VolumeMount:
@@ -60,8 +66,6 @@ def mount(volume: str, options: dict[str, str]) -> VolumeMount:
         words = mounts.tmpfs_options(options.get("o", ""), ())
         if "ro" in words:
             raise InvalidArgument("a tmpfs volume can't be read-only", "it would always be empty; use -v NAME:/PATH:ro")
-        if "\0" in device:
-            raise InvalidArgument(f"invalid device '{device}'", "tmpfs")
         return {"volume": volume, "type": "tmpfs", "device": device, "options": words}
     if kind in ("none", "bind"):
         raise InvalidArgument(f"volume type '{kind}' needs o=bind", "such as -o o=bind, or -o o=bind,ro")
