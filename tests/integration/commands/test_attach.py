@@ -115,7 +115,7 @@ class TestExec:
 
     def test_a_detached_one_keeps_its_terminal(self, mydocker, shell):
         mydocker.ok("exec", "-dt", shell, "sh", "-c", "sleep 0.2; tty >/tmp/done; seq 100000; exec sleep 1000")
-        until(lambda: "sleep 1000" in mydocker.ok("exec", shell, "ps"), "it goes on")
+        until(lambda: "sleep 1000" in mydocker.ok("exec", shell, "ps", "-o", "args").splitlines(), "it goes on")
         assert mydocker.ok("exec", shell, "cat", "/tmp/done") == "/dev/pts/1"
 
     def test_wrong_keys(self, mydocker, shell):
@@ -141,15 +141,19 @@ def test_docker_exits_with_the_same_codes(mydocker, docker, shell, words, code):
 class TestPipes:
     def test_stdin_stays_open_after_a_client(self, mydocker, name):
         mydocker.detached("-i", "--name", name, "busybox", "sh", "-c", ECHO)
-        with mydocker.start("attach", name) as first, mydocker.start("attach", name) as second:
-            first.stdin.write(b"one\n")
-            first.stdin.close()
-            assert first.stdout.readline() == second.stdout.readline() == b"got one\n"
-            second.stdin.write(b"two\n")
-            second.stdin.flush()
-            assert first.stdout.readline() == second.stdout.readline() == b"got two\n"
-            mydocker.ok("kill", name)
-            assert (first.wait(20), second.wait(20)) == (137, 137)
+        with mydocker.start("attach", name) as stays:
+            stays.stdin.write(b"zero\n")
+            stays.stdin.flush()
+            assert stays.stdout.readline() == b"got zero\n"  # so it is attached
+            with mydocker.start("attach", name) as ends:
+                ends.stdin.write(b"one\n")
+                ends.stdin.close()
+                assert ends.stdout.readline() == stays.stdout.readline() == b"got one\n"
+                stays.stdin.write(b"two\n")
+                stays.stdin.flush()
+                assert ends.stdout.readline() == stays.stdout.readline() == b"got two\n"
+                mydocker.ok("kill", name)
+                assert (ends.wait(20), stays.wait(20)) == (137, 137)
 
     def test_stdin_of_create_ends_with_its_clients(self, mydocker, name):
         mydocker.ok("create", "-i", "--net", "none", "--name", name, "busybox", "sh", "-c", ECHO)

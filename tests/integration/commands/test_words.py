@@ -183,8 +183,8 @@ class TestWhatHappensAnyway:
     # What docker can and mydocker can't: never taken for what it is not. (docker looks 15 s for a plugin nosuch.)
     BEYOND = (
         "--log-driver nosuch",
-        "--log-driver none", "--log-driver syslog", "--pull always", "--platform linux/nosuch", "--cgroupns host",
-        "--sig-proxy=false", "--disable-content-trust=false", "--volume-driver nosuch",
+        "--log-driver none", "--log-driver syslog", "--pull always", "--platform linux/nosuch",
+        "--disable-content-trust=false", "--volume-driver nosuch",
     )  # fmt: skip
 
     def words(self, machine, options: str) -> list[str]:
