@@ -18,9 +18,10 @@ from mydocker.engine import filters
 from mydocker.engine.attach import Console, Detached, OutputGone, terminal_size, write_out
 from mydocker.engine.bundle import load_spec
 from mydocker.engine.process import open_pidfd
-from mydocker.errors import FAILED, Conflict, MydockerError, StepFailed
+from mydocker.errors import FAILED, MydockerError, StepFailed
 from mydocker.kernel import cgroups, process, trampoline
 from mydocker.kernel.title import set_title
+from mydocker.model.container import not_running
 from mydocker.model.oci.annotations import TERM
 from mydocker.model.options import keyvalue
 from mydocker.ops.base import Op
@@ -111,14 +112,10 @@ def _leave(container: Container, child: _Child) -> None:
 
 
 def _open_running(container: Container) -> int:
-    """Open a pidfd of the container's first process. Raises Conflict if the container is not running."""
+    """Open a pidfd of the container's first process. Raises Conflict if the container is paused or not running."""
     pidfd = open_pidfd(container)
-    if container.is_restarting():
-        raise Conflict(f"container {container.name} is restarting", "wait until it is running")
-    if container.is_paused():
-        raise Conflict(f"container {container.name} is paused", f"'mydocker unpause {container.name}' first")
-    if pidfd < 0:
-        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
+    if pidfd < 0 or container.is_paused():
+        raise not_running(container)
     # Keep it apart from the joiner's descriptors, 0 to 4.
     return fcntl.fcntl(pidfd, fcntl.F_DUPFD_CLOEXEC, trampoline.FIRST_FREE_FD)
 

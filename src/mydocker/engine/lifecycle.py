@@ -16,6 +16,7 @@ from mydocker.errors import Conflict, CorruptRecord, HostError, InvalidArgument,
 from mydocker.kernel import process
 from mydocker.kernel.files import read_regular
 from mydocker.kernel.locks import Lock
+from mydocker.model.container import not_running
 from mydocker.model.options import restart
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ def kill(container: Container, signal: int) -> None:
         return
     pidfd = open_pidfd(container)
     if pidfd < 0:
-        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
+        raise not_running(container)
     try:
         _signal.pidfd_send_signal(pidfd, signal)
     except ProcessLookupError:

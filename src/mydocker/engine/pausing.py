@@ -13,6 +13,7 @@ from mydocker import state
 from mydocker.engine import bundle
 from mydocker.errors import Conflict, HostError, MydockerError, NotFound
 from mydocker.kernel import cgroups, freezer
+from mydocker.model.container import not_running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ def pause(container: Container) -> None:
         container = state.load(container.id)
         if container.is_paused():
             raise Conflict(f"container {container.name} is already paused", f"'mydocker unpause {container.name}'")
-        if container.is_restarting():
-            raise Conflict(f"container {container.name} is restarting", "wait until it is running")
         if not state.is_running(container):
-            raise _not_running(container)
+            raise not_running(container)
         container.status = "paused"
         state.save(container)
         try:
@@ -50,12 +49,8 @@ def _refused(container: Container, error: OSError) -> MydockerError:
 
         return HostError(f"container {container.name} can't be paused: it does not stop", stuck.why(container.pid))
     if error.errno in (errno.ENOENT, errno.ENODEV) and not state.is_running(container):
-        return _not_running(container)
+        return not_running(container)
     return HostError(f"container {container.name} can't be paused: {error.strerror}", error.filename or "")
-
-
-def _not_running(container: Container) -> Conflict:
-    return Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
 
 
 def unpause(container: Container) -> None:

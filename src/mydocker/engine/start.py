@@ -14,6 +14,7 @@ from mydocker.engine.network import endpoints
 from mydocker.errors import Conflict, InvalidArgument, MydockerError, StepFailed
 from mydocker.image.drivers import choice
 from mydocker.kernel import process
+from mydocker.model.container import not_running
 from mydocker.record import record
 from mydocker.runtime import handoff, launch, messages
 from mydocker.trace import Trace, reason
@@ -126,7 +127,7 @@ def _check_status(container: Container, restarting: bool) -> None:
             raise Conflict(f"container {container.name} is no longer restarting", "it was stopped")
         return
     if container.is_paused():
-        raise Conflict(f"container {container.name} is paused", f"'mydocker unpause {container.name}'")
+        raise not_running(container)
     if container.is_active():
         raise Conflict(f"container {container.name} is already running", f"'mydocker stop {container.name}' first")
     container.restart_count, container.restart_delay, container.ended_by = 0, 0, ""
@@ -146,12 +147,8 @@ def attach_to(container: Container, attach: Attaching) -> Started:
     """Attach to a running container until its end. Raises Conflict if it does not run."""
     from mydocker.runtime import control
 
-    if container.is_restarting():
-        raise Conflict(f"container {container.name} is restarting", "wait until it is running")
-    if container.is_paused():
-        raise Conflict(f"container {container.name} is paused", f"'mydocker unpause {container.name}' first")
-    if not state.is_running(container):
-        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}' first")
+    if container.is_paused() or not state.is_running(container):
+        raise not_running(container)
     _check_terminal(container, attach, "--no-stdin attaches without it")
     with _console(container, attach) as console:
         console.is_owner, console.redraws = False, True

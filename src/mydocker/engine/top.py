@@ -6,8 +6,9 @@ import os
 
 from mydocker import state
 from mydocker.engine.bundle import load_spec
-from mydocker.errors import FAILED, Conflict, HostError, InvalidArgument
+from mydocker.errors import FAILED, HostError, InvalidArgument
 from mydocker.kernel import cgroups, programs
+from mydocker.model.container import not_running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def top(reference: str, options: list[str]) -> list[list[str]]:
     text = " ".join(options) or _DEFAULT
     _check(text)
     if not state.is_running(container):
-        raise Conflict(f"container {container.name} is not running", f"'mydocker start {container.name}'")
+        raise not_running(container)
     pids = processes(container)
     lines = _ps(text.split(" "), pids).splitlines()
     titles = lines[0].split() if lines else []

@@ -6,7 +6,7 @@ state.py reads and writes the record, and tells whether the processes that it na
 from __future__ import annotations
 
 from mydocker import jsontext, paths
-from mydocker.errors import CorruptRecord, InvalidArgument
+from mydocker.errors import Conflict, CorruptRecord, InvalidArgument
 from mydocker.record import from_json, record
 
 TYPE_CHECKING = False
@@ -146,6 +146,16 @@ def _check(container: Container) -> None:
         from mydocker.model.options import restart
 
         restart.parse(container.restart)
+
+
+def not_running(container: Container) -> Conflict:
+    """The error of a command for running containers: what this one is instead."""
+    name = container.name
+    if container.is_restarting():
+        return Conflict(f"container {name} is restarting", "wait until it is running")
+    if container.is_paused():
+        return Conflict(f"container {name} is paused", f"'mydocker unpause {name}' first")
+    return Conflict(f"container {name} is not running", f"'mydocker start {name}' first")
 
 
 def unusable(container: Container, why: object) -> CorruptRecord:

@@ -92,6 +92,7 @@ class Supervised:
                 pass
 
     def _thaw(self) -> None:
+        """Do what kernel/freezer.py does, with what a bare monitor has loaded."""
         descriptor = os.open(self.freezer, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, b"0" if self.freezer.endswith("/cgroup.freeze") else b"THAWED")

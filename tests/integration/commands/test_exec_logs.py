@@ -236,6 +236,6 @@ def test_an_exec_says_that_its_container_has_ended(mydocker, name):
     assert said <= {
         "",  # it had entered
         f"mydocker: no such container: {name} (see 'mydocker ps -a')",
-        f"mydocker: container {name} is not running ('mydocker start {name}')",
+        f"mydocker: container {name} is not running ('mydocker start {name}' first)",
         "mydocker: the container ended while exec was entering it (see 'mydocker ps -a')",
     }
