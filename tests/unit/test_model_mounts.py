@@ -117,6 +117,7 @@ class TestMount:
                 "type=bind,src=/s,dst=/t,ro,bind-recursive=readonly,bind-propagation=rprivate",
                 ("bind", "/s", "/t", {"read_only": True, "bind_recursive": "readonly"}),
             ),
+            ("src=data,dst=/t,volume-subpath=a/../b//c/", ("volume", "data", "/t", {"subpath": "b/c"})),
             ("type=bind,src=/s,dst=/t,bind-recursive=disabled", ("bind", "/s", "/t", {"recursive": False})),
             ("type=bind,src=/s,dst=/t,bind-recursive=enabled", ("bind", "/s", "/t", {})),
             (
@@ -166,6 +167,10 @@ class TestMount:
                 "type=bind,src=/tmp,dst=/x,ro,bind-recursive=readonly,bind-propagation=rslave",
                 "needs bind-propagation=rprivate",
             ),
+            ("src=data,dst=/x,volume-subpath=/a", "invalid volume-subpath '/a'"),
+            ("src=data,dst=/x,volume-subpath=a/../..", "invalid volume-subpath 'a/../..'"),
+            ("src=data,dst=/x,volume-subpath=../a", "invalid volume-subpath '../a'"),
+            ("dst=/x,volume-subpath=a", "an anonymous volume has no subpath"),
             ("dst=/x,volume-opt", "'volume-opt' without a value"),
             ("dst=/x,volume-opt=type", "invalid volume-opt 'type'"),
             ("dst=/x,volume-driver=nfs", "unknown volume driver 'nfs'"),

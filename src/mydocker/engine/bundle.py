@@ -71,7 +71,7 @@ _SPEC = {
 _MOUNT = {
     "type": str, "source": str, "target": str, "read_only": bool, "recursive": bool, "propagation": str, "copy": bool,
     "anonymous": bool, "options": _TEXTS, "option": str, "mode": str,
-    "labels?": _MAP, "volume_options?": _MAP, "bind_recursive?": str,
+    "labels?": _MAP, "volume_options?": _MAP, "bind_recursive?": str, "subpath?": str,
 }  # fmt: skip
 _REQUEST = {  # request.from_json() looks at the fields themselves
     **{f"{key}?": _TEXTS for key in ("words", "command", "env", "exposed_ports", "published", "dns", "dns_search")},

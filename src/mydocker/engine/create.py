@@ -17,7 +17,7 @@ from mydocker.kernel.files import write_new
 from mydocker.model.container import Container
 from mydocker.model.network import with_hostname
 from mydocker.model.oci import spec
-from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS, VOLUMES, WRITABLE_BELOW
+from mydocker.model.oci.annotations import DRIVER, FILL, LAYERS, SUBPATHS, VOLUMES, WRITABLE_BELOW
 from mydocker.model.options import names, references, signals
 from mydocker.model.options.request import complete, resolve_words
 from mydocker.record import record
@@ -193,6 +193,9 @@ def draft_of(
 
         mounted = [volume_options.mount(name, given) for name, given in options.items()]
         bundle["annotations"][VOLUMES] = jsontext.dumps(mounted)
+    subpaths = {mount["target"]: mount["subpath"] for mount in request.mounts if "subpath" in mount}
+    if subpaths:
+        bundle["annotations"][SUBPATHS] = jsontext.dumps(subpaths)
     writable = [mount["target"] for mount in request.mounts if mount.get("bind_recursive") == "writable"]
     if writable:
         bundle["annotations"][WRITABLE_BELOW] = jsontext.dumps(writable)

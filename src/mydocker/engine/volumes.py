@@ -113,6 +113,8 @@ def requested(mounts: Iterable[Mount]) -> tuple[dict[str, dict[str, str]], dict[
         except CorruptRecord:
             if os.path.lexists(_file(name)):
                 raise
+        if given and given["type"] == "tmpfs" and "subpath" in mount:
+            raise InvalidArgument(f"volume {name} is a tmpfs, which has no subpaths", "mount all of it")
         if given and options.setdefault(name, given) != given:
             raise InvalidArgument(f"volume {name} is mounted twice, with different options", "give the same ones")
     return options, labels

@@ -6,7 +6,13 @@ from __future__ import annotations
 import errno
 import os
 
-from mydocker.kernel.files import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, open_in_root
+from mydocker.kernel.files import (
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    open_in_root,
+)
 from mydocker.kernel.libc import syscall
 
 # <linux/mount.h>: the flags of mount(2), by the names that mount(8) gives them.
@@ -92,6 +98,20 @@ def open_point(root: str, path: str, make: str = "", follow: bool = True) -> int
         return _make_point(root_fd, path, make, resolve)
     finally:
         os.close(root_fd)
+
+
+def open_beneath(directory: str, path: str) -> int:
+    """Return an O_PATH descriptor of `path` in a directory; links in there are followed, but none that is absolute or
+    leads out. Raises OSError."""
+    top = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_in_root(top, path, os.O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise OSError(errno.EXDEV, "a link leads out of the volume", path) from None
+        raise
+    finally:
+        os.close(top)
 
 
 def place(root: str, point: int) -> str:

@@ -87,6 +87,8 @@ def _stack(layers: list[str], form: str = "") -> str:
 
 def _mount_point(mount: Mount, spec: Json) -> Json:
     source = next((m["source"] for m in spec["mounts"] if m["destination"] == mount["target"]), "")
+    if "subpath" in mount:  # docker shows the volume's directory
+        source = source.removesuffix(f"/{mount['subpath']}")
     point: Json = {"Type": mount["type"]}
     if mount["type"] == "volume":
         point["Name"] = mount["source"]
@@ -125,6 +127,7 @@ def _mount_option(mount: Mount) -> Json:
         **({"NoCopy": True} if mount["type"] == "volume" and not mount["copy"] else {}),
         **({"Labels": mount["labels"]} if "labels" in mount else {}),
         **({"DriverConfig": {"Options": mount["volume_options"]}} if "volume_options" in mount else {}),
+        **({"Subpath": mount["subpath"]} if "subpath" in mount else {}),
     }
     if about_volume:
         entry["VolumeOptions"] = about_volume

@@ -53,7 +53,7 @@ class Mount(Op):
     flags: as in mounts.FLAGS. root: if set, `target` is resolved inside that directory, links included, and a missing
     mount point is created: a file for the bind mount of a file. follow: follow links inside the root, or refuse them;
     no link may lead to the root itself or below _OURS. readonly: make a bind mount read-only; below: all mounts below
-    it, too.
+    it, too. inside: a path in `source`, which is mounted in its place; no link in there leads out of `source`.
     directory: what relative paths in `data` start from.
     """
 
@@ -67,6 +67,7 @@ class Mount(Op):
     readonly: bool = False
     directory: str = ""
     below: bool = True
+    inside: str = ""
     section = "mounts"
 
     def do(self, context: Context) -> None:
@@ -75,25 +76,35 @@ class Mount(Op):
         if not self.root:
             mounts.mount(self.source, self.target, self.fstype, self.flags, self.data)
             return
-        bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(self.source)
+        held = mounts.open_beneath(self.source, self.inside) if self.inside else -1
+        try:
+            self._attach(f"/proc/self/fd/{held}" if self.inside else self.source)
+        finally:
+            if self.inside:
+                os.close(held)
+
+    def _attach(self, source: str) -> None:
+        bind_file = bool(self.flags & mounts.FLAGS["bind"]) and not os.path.isdir(source)
         point = mounts.open_point(self.root, self.target, "file" if bind_file else "directory", self.follow)
         try:
             place = mounts.place(self.root, point)
             if place != self.target and (place == "/" or place.startswith(_OURS)):
                 raise OSError(errno.EPERM, f"the image redirects it to {place}", self.target)
             if self.readonly:
-                mounts.bind_readonly(self.source, point, bool(self.flags & mounts.FLAGS["rec"]), self.below)
+                mounts.bind_readonly(source, point, bool(self.flags & mounts.FLAGS["rec"]), self.below)
             else:
-                mounts.mount(self.source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
+                mounts.mount(source, f"/proc/self/fd/{point}", self.fstype, self.flags, self.data)
         finally:
             os.close(point)
+
+    def _whole_source(self) -> str:
+        return f"{self.source}/{self.inside}" if self.inside else self.source
 
     def describe(self) -> str:
         if not self.root:
             return f"mount {self.fstype or 'the copy'} as the container's root"
-        return (
-            f"{'bind' if self.flags & mounts.FLAGS['bind'] else 'mount'} {self.fstype or self.source} on {self.target}"
-        )
+        verb = "bind" if self.flags & mounts.FLAGS["bind"] else "mount"
+        return f"{verb} {self.fstype or self._whole_source()} on {self.target}"
 
     def shell(self) -> str:
         names = [name for name, bit in mounts.FLAGS.items() if self.flags & bit and name not in ("bind", "rec")]
@@ -105,7 +116,7 @@ class Mount(Op):
             kind = f"-t {self.fstype}"
         # mount(8) from 2.39 on uses fsconfig(2), which takes 255 bytes a value: too few for many layers.
         mount = "LIBMOUNT_FORCE_MOUNT2=always mount" if len(options) > _MAX_FSCONFIG else "mount"
-        words = [mount, kind, *(["-o", quote(options)] if options else []), quote(self.source), quote(target)]
+        words = [mount, kind, *(["-o", quote(options)] if options else []), quote(self._whole_source()), quote(target)]
         return " ".join([*(["cd", quote(self.directory), "&&"] if self.directory else []), *words])
 
 
@@ -156,12 +167,14 @@ class FillVolume(Op):
     volume: its directory _data. The copy is made beside it, out of every container's reach, and then moved in: another
     container with the same volume could otherwise replace a directory by a link while its owner and mode are being set.
     mounted: a host directory is bound there, so that nothing can be moved in; copy_tree() follows no link either.
+    inside: the path in the volume that is filled instead, if that is an empty directory.
     """
 
     root: str
     target: str
     volume: str
     mounted: bool = False
+    inside: str = ""
     section = "mounts"
 
     def do(self, context: Context) -> None:
@@ -171,25 +184,31 @@ class FillVolume(Op):
             point = mounts.open_point(self.root, self.target)
         except FileNotFoundError:
             return
-        directory = os.path.realpath(os.path.dirname(self.volume))
+        directory, held = os.path.realpath(os.path.dirname(self.volume)), -1
         try:
             with Lock(directory, DIRECTORY, wait=None):  # one container fills it; others wait, then see that it is full
-                if stat.S_ISDIR(os.fstat(point).st_mode) and not os.listdir(self.volume):
-                    source, copy = f"/proc/self/fd/{point}", f"{directory}/copy"
-                    if self.mounted:
-                        copy_tree(source, self.volume)
-                        return
-                    remove_tree(copy)  # left by a start that was interrupted
-                    copy_tree(source, copy)
-                    move_into(copy, self.volume)
+                if self.inside:
+                    held = mounts.open_beneath(self.volume, self.inside)
+                volume = f"/proc/self/fd/{held}" if self.inside else self.volume
+                if not stat.S_ISDIR(os.fstat(point).st_mode) or not os.path.isdir(volume) or os.listdir(volume):
+                    return
+                source, copy = f"/proc/self/fd/{point}", f"{directory}/copy"
+                if self.mounted or self.inside:
+                    copy_tree(source, volume)
+                    return
+                remove_tree(copy)  # left by a start that was interrupted
+                copy_tree(source, copy)
+                move_into(copy, volume)
         finally:
             os.close(point)
+            if held >= 0:
+                os.close(held)
 
     def describe(self) -> str:
         return f"fill the empty volume with the image's {self.target}"
 
     def shell(self) -> str:
-        return f"cp -a {quote(self.root + self.target)}/. {quote(self.volume)}"
+        return f"cp -a {quote(self.root + self.target)}/. {quote(self.volume + (self.inside and '/' + self.inside))}"
 
 
 @operation

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mydocker import jsontext
 from mydocker.errors import HostError
 from mydocker.kernel.mounts import FLAGS
-from mydocker.model.oci.annotations import FILL, MADE, SHM, VOLUMES, WRITABLE_BELOW
+from mydocker.model.oci.annotations import FILL, MADE, SHM, SUBPATHS, VOLUMES, WRITABLE_BELOW
 from mydocker.ops.base import Op
 from mydocker.ops.rootfs import (
     FillVolume,
@@ -64,17 +64,17 @@ def plan(spec: dict[str, Any], root: str, root_ops: list[Op], layout: Layout) ->
     volumes = [mount for mount in spec.get("mounts", []) if mount["destination"] in fill]
     if volumes:
         from mydocker.kernel import copying  # noqa: F401  FillVolume needs it where no module can be loaded any more
-    steps += [
-        FillVolume(root, mount["destination"], mount["source"], mount["source"] in mounted)
-        for mount in volumes
-        if mounted.get(mount["source"], True)
-    ]
+    inside = jsontext.loads(spec.get("annotations", {}).get(SUBPATHS, "{}"))
+    for mount in volumes:
+        source, subpath = _split(mount, inside)
+        if mounted.get(source, True):
+            steps.append(FillVolume(root, mount["destination"], source, source in mounted, subpath))
     linux = spec.get("linux", {})
     has_own_view = any(each["type"] == "cgroup" for each in linux.get("namespaces", []))
     shared_view = "" if has_own_view else linux.get("cgroupsPath", "")
     writable_below = jsontext.loads(spec.get("annotations", {}).get(WRITABLE_BELOW, "[]"))
     for mount in spec.get("mounts", []):
-        steps += _mount(mount, root, layout, shared_view, mount["destination"] not in writable_below)
+        steps += _mount(mount, root, layout, shared_view, mount["destination"] not in writable_below, inside)
         if slave and not any(option.endswith("slave") for option in mount.get("options", [])):
             steps.append(SetPropagation(mount["destination"], "private", root))
         if mount["destination"] == "/dev" and mount.get("type") == "tmpfs":
@@ -112,9 +112,11 @@ def seal(spec: dict[str, Any], root: str) -> list[Op]:
     return [*steps, PivotRoot(root)]
 
 
-def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str, below: bool) -> list[Op]:
+def _mount(
+    mount: dict[str, Any], root: str, layout: Layout, shared_view: str, below: bool, inside: dict[str, str]
+) -> list[Op]:
     """shared_view: the path of its cgroup, if it has no cgroup namespace. below: of a read-only bind mount, the mounts
-    below it are read-only, too."""
+    below it are read-only, too. inside: as SUBPATHS has it."""
     kind, destination = mount.get("type", "bind"), mount["destination"]
     flags, data, readonly = _options(mount)
     if kind == "cgroup":
@@ -131,8 +133,15 @@ def _mount(mount: dict[str, Any], root: str, layout: Layout, shared_view: str, b
                 f"the bind mount on {destination} has unsupported options", "only ro, bind and rbind are supported"
             )
         flags &= ~FLAGS["ro"]
-        return [Mount(mount["source"], destination, "", flags, "", root, readonly=readonly, below=below)]
+        source, subpath = _split(mount, inside)
+        return [Mount(source, destination, "", flags, "", root, readonly=readonly, below=below, inside=subpath)]
     return [Mount(mount.get("source", kind), destination, kind, flags, data, root, follow)]
+
+
+def _split(mount: dict[str, Any], inside: dict[str, str]) -> tuple[str, str]:
+    """Split a bind mount's source: (the volume's directory, the path in it)."""
+    subpath = inside.get(mount["destination"], "")
+    return mount["source"].removesuffix(f"/{subpath}") if subpath else mount["source"], subpath
 
 
 def _options(mount: dict[str, Any]) -> tuple[int, str, bool]:

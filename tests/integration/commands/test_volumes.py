@@ -122,6 +122,47 @@ class TestNamed:
         mydocker.fails("volume", "create", bad, rc=125)
 
 
+class TestSubpath:
+    """--mount volume-subpath, as docker 28 has it."""
+
+    def test_a_part_of_a_volume(self, machine, mydocker, volume, name):
+        links = "ln -s /etc abs; ln -s /d/a absin; ln -s ../../../etc up; ln -s a in; ln -s /proc/self/root magic"
+        mydocker.sh(f"cd /d; mkdir -p a/b empty; echo f >a/f; {links}", "-v", f"{volume}:/d")
+
+        def mount(subpath: str, *options: str) -> str:
+            return ",".join((f"type=volume,src={volume},dst=/m,volume-subpath={subpath}", *options))
+
+        for subpath, content in {"a": "b\nf", "in": "b\nf", "a/b/..": "b\nf", "a/b": "", "a/f": "/m"}.items():
+            assert mydocker.sh("ls /m; touch /m || :", "--mount", mount(subpath)) == content
+        assert "Read-only" in mydocker.sh("touch /m/x || :", "--mount", mount("a", "readonly"))
+        for subpath, why in {"up": "a link leads out", "abs": "a link leads out", "nosuch": "No such file"}.items():
+            words = ("run", "--rm", "--net", "none", "--mount", mount(subpath), "busybox", "true")
+            assert why in mydocker.fails(*words, rc=125)
+        for subpath in ("absin", "magic"):
+            mydocker.fails("run", "--rm", "--net", "none", "--mount", mount(subpath), "busybox", "true", rc=125)
+        # an empty directory is filled with the image's files
+        words = ("--net", "none", "--mount", mount("empty").replace("/m", "/etc"), "busybox", "true")
+        mydocker.ok("run", "--name", name, *words)
+        data = f"{machine.store}/lib/volumes/{volume}/_data"
+        assert machine.exists(f"{data}/empty/passwd")
+        assert not machine.exists(f"{data}/passwd")
+        assert mydocker.inspect(name, "HostConfig", "Mounts", 0, "VolumeOptions") == {"Subpath": "empty"}
+        assert mydocker.inspect(name, "Mounts", 0, "Source") == mydocker.inspect(volume, "Mountpoint")
+        machine.shell(f"rm -r {data}/empty; ln -s / {data}/empty")
+        assert "a link leads out" in mydocker.fails("cp", f"{name}:/etc/passwd", "-")
+        assert "a link leads out" in mydocker.fails("start", name)
+
+    def test_it_never_leads_out_while_links_change(self, machine, mydocker, volume, name):
+        """Another container exchanges the directory and a link to the host's root all the time."""
+        swap = "cd /d; mkdir -p a; ln -s / b; while :; do mv a c; mv b a; mv a b; mv c a; done"
+        mydocker.ok("run", "-d", "--net", "none", "--name", name, "-v", f"{volume}:/d", "busybox", "sh", "-c", swap)
+        mydocker.ok("exec", name, "sh", "-c", "until [ -L /d/b ] || [ -L /d/a ]; do :; done")
+        mount = f"type=volume,src={volume},dst=/m,volume-subpath=a,volume-nocopy"
+        for _ in range(12):
+            told = mydocker("run", "--rm", "--net", "none", "--mount", mount, "busybox", "ls", "/m")
+            assert (told.rc, told.stdout) in ((0, ""), (125, "")), told
+
+
 class TestOptions:
     """volume create -o: as docker's local driver, but mounted where only the container sees it."""
 

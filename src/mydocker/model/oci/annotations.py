@@ -16,4 +16,5 @@ LAYERS = "io.mydocker.layers"  # chain IDs, bottom first, separated by commas
 FILL = "io.mydocker.fill"  # a JSON list of mount points; an empty volume there is filled with the image's files
 VOLUMES = "io.mydocker.volumes"  # a JSON list of the volumes with options, each a VolumeMount
 WRITABLE_BELOW = "io.mydocker.writable-below"  # a JSON list of read-only mount points; the mounts below are not
+SUBPATHS = "io.mydocker.subpaths"  # a JSON object: mount point -> the path in its volume, the end of its source
 MADE = "io.mydocker.made"  # the file that gets a list of the mount points that had to be made in the root

@@ -276,6 +276,8 @@ def _user_mount(mount: Mount, volumes: Mapping[str, str]) -> Json:
     if mount["type"] == "volume" and mount["source"] not in volumes:
         raise InvalidArgument(f"no such volume: {mount['source']}", "see 'mydocker volume ls'")
     source = volumes[mount["source"]] if mount["type"] == "volume" else mount["source"]
+    if "subpath" in mount:
+        source = f"{source}/{mount['subpath']}"
     options = ["rbind" if mount["recursive"] else "bind", *(["ro"] if mount["read_only"] else []), mount["propagation"]]
     return _entry(mount["target"], "bind", source, *options)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
         labels: dict[str, str]  # volume: of a new one
         volume_options: dict[str, str]  # volume: of a new one, see volumes.py
+        subpath: str  # volume: what of it is mounted, without `..`
         bind_recursive: str  # bind, read-only: writable or readonly, about the mounts below it
 
     class Mount(_Rare):
@@ -48,8 +49,8 @@ _MODES.update(dict.fromkeys(_PROPAGATIONS, "propagation"))
 _KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 _SWITCHES = ("readonly", "volume-nocopy", "bind-nonrecursive")
 _SETTINGS = (
-    "type", "source", "target", "consistency", "bind-propagation", "bind-recursive", "volume-driver", "tmpfs-size",
-    "tmpfs-mode",
+    "type", "source", "target", "consistency", "bind-propagation", "bind-recursive", "volume-driver", "volume-subpath",
+    "tmpfs-size", "tmpfs-mode",
 )  # fmt: skip
 _LISTS = ("volume-opt", "volume-label")  # may be repeated
 
@@ -169,6 +170,8 @@ def mount(text: str, cwd: str) -> Mount:
         new["copy"] = "volume-nocopy" not in given
         if given.get("volume-driver", "local") != "local":
             raise InvalidArgument(f"unknown volume driver '{given['volume-driver']}'", "known: local")
+        if "volume-subpath" in given:
+            new["subpath"] = _subpath(given["volume-subpath"], source)
         if "volume-label" in lists:
             new["labels"] = {key: value for key, _, value in (each.partition("=") for each in lists["volume-label"])}
         if "volume-opt" in lists:
@@ -190,6 +193,15 @@ def mount(text: str, cwd: str) -> Mount:
         new["options"] = tmpfs_options(",".join(words))
     new["read_only"] = "readonly" in given
     return new
+
+
+def _subpath(text: str, volume: str) -> str:
+    path = os.path.normpath(text)
+    if path.startswith(("/", "../")) or path == ".." or "\0" in path:
+        raise InvalidArgument(f"invalid volume-subpath '{text}'", "a relative path in the volume, such as cache/web")
+    if not volume:
+        raise InvalidArgument("an anonymous volume has no subpath", "it is empty; add source=NAME")
+    return path
 
 
 def _set_recursive(new: Mount, given: dict[str, str]) -> None:
