@@ -6,10 +6,13 @@ import fcntl
 import os
 
 from mydocker import state
-from mydocker.engine.bundle import load_request, load_spec
+from mydocker.engine import top
+from mydocker.engine.bundle import load_request
 from mydocker.engine.process import open_pidfd
 from mydocker.errors import Conflict, InvalidArgument, NotFound
+from mydocker.kernel import process
 from mydocker.kernel.trampoline import FIRST_FREE_FD
+from mydocker.model.oci import capabilities
 from mydocker.model.oci.annotations import JOINED
 
 TYPE_CHECKING = False
@@ -72,7 +75,7 @@ def _open(container: Container, kind: str, other_id: str) -> int:
 
 def _check_tracers(other: Container) -> None:
     """Refuse a PID namespace in which a process may trace others: the new container's first process is in there while
-    it still has the host's files and rights. What is privileged has those anyway."""
+    it still has the host's files and rights. A privileged container has those anyway."""
     namespace = _namespace(other.pid)
     if namespace == _namespace(os.getpid()):
         return  # the host's
@@ -85,8 +88,10 @@ def _check_tracers(other: Container) -> None:
 
 
 def _may_trace(container: Container) -> bool:
-    bounding = (load_spec(container)["process"].get("capabilities") or {}).get("bounding", [])
-    return "CAP_SYS_PTRACE" in bounding and not load_request(container).privileged
+    """True if a process in it has the capability now: that of an `exec --privileged` has more than the container."""
+    if load_request(container).privileged:
+        return False
+    return any(process.bounding_set(pid) & capabilities.SYS_PTRACE for pid in top.processes(container))
 
 
 def _namespace(pid: int) -> str:

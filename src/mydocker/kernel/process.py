@@ -175,6 +175,15 @@ def pid_of(pidfd: int) -> int:
         return int(next(line for line in file if line.startswith("Pid:")).split()[1])
 
 
+def bounding_set(pid: int) -> int:
+    """Return the bits of the capabilities that a process may ever have; 0 if it has ended."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return int(next(line for line in file if line.startswith("CapBnd:")).split()[1], 16)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def is_protected(pid: int, signal: int) -> bool:
     """True if the signal does nothing to a process and its children: it is the first of its PID namespace, has no
     handler, and no children."""

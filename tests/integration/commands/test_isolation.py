@@ -114,3 +114,11 @@ def test_what_cannot_be_joined(mydocker, name):
     assert "is not shareable" in mydocker.fails(*run, "--ipc", f"container:{name}", "busybox", "true")
     assert "CAP_SYS_PTRACE" in mydocker.fails(*run, "--pid", f"container:{name}", "busybox", "true")
     assert "no such container" in mydocker.fails(*run, "--pid", "container:no-such", "busybox", "true")
+
+
+def test_a_process_that_got_more_rights_later_is_a_tracer_too(mydocker, name):
+    mydocker.detached("--name", name, "busybox", "sleep", "1000")
+    run = ["run", "--rm", "--net", "none", "--pid", f"container:{name}", "busybox", "true"]
+    mydocker.ok(*run)
+    mydocker.ok("exec", "-d", "--privileged", name, "sleep", "1000")
+    assert f"{name} has CAP_SYS_PTRACE" in mydocker.fails(*run)

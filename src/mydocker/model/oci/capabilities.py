@@ -18,6 +18,7 @@ _SHORT = (
 NAMES = tuple(f"CAP_{name}" for name in _SHORT.split())
 ALL = (1 << len(NAMES)) - 1
 DEFAULT = 0xA80425FB  # docker's 14
+SYS_PTRACE = 1 << NAMES.index("CAP_SYS_PTRACE")
 SYS_RESOURCE = 1 << NAMES.index("CAP_SYS_RESOURCE")
 
 
