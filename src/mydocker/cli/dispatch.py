@@ -85,7 +85,7 @@ _MAKERS = ("run", "create")
 # These work on something for a while that must not be left half done.
 _LONG = (
     *("build", "pull", "push", "save", "load", "import", "commit", "export", "login"),
-    *("rmi", "image prune", "builder prune", "volume prune"),
+    *("rmi", "image prune", "builder prune", "volume prune", "system prune"),
 )
 
 
