@@ -99,7 +99,8 @@ def _forwarding():
     tested by kernel/test_forwarding.py, in namespaces. Of several runs at the same time, the last one restores the
     value that the first one has read."""
     path = Path("/proc/sys/net/ipv4/ip_forward")
-    with open("/run/mydocker-test.ip_forward", "a+") as before:
+    network = os.stat("/proc/self/ns/net").st_ino  # of which the value is
+    with open(f"/run/mydocker-test.ip_forward.{network}", "a+") as before:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(before, fcntl.LOCK_EX | fcntl.LOCK_NB)
             before.truncate(0)
