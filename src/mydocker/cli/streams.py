@@ -65,9 +65,10 @@ def _open_streams() -> None:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def flush() -> None:
-    """Flush stdout. Raises OSError: a command whose output can't be written has failed."""
+def flush(text: str = "") -> None:
+    """Write text, and flush stdout. Raises OSError: a command whose output can't be written has failed."""
     try:
+        sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
         error.filename = "stdout"

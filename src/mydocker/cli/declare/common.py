@@ -66,6 +66,7 @@ class _Help:
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)  # type: ignore[misc]
         option.help = "Show this help"
+        option.callback = _show_help
         return option
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -88,6 +89,15 @@ class _Help:
                 panel = getattr(param, "rich_help_panel", None) or _GENERAL
                 rows.setdefault(panel, []).append((f"    {names}" if names.startswith("--") else names, about))
         _write(formatter, rows)
+
+
+def _show_help(ctx: Any, _: Any, asked: bool) -> None:
+    """Do what click does, but name stdout in an error: of a long help, a part is written before streams.flush()."""
+    if asked and not ctx.resilient_parsing:
+        from mydocker.cli import streams
+
+        streams.flush(f"{ctx.get_help()}\n")
+        raise typer.Exit()
 
 
 def _write(formatter: Any, sections: _Rows) -> None:
