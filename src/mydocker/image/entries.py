@@ -86,9 +86,9 @@ def refused(name: str, why: str) -> MydockerError:
 
 def _checked(entry: tar.Entry, is_layer: bool, meter: Meter, owner: tuple[int, int] | None, position: int) -> Item:
     path = safe_path(entry.name)
-    _check_length(path, _LONGEST_PATH)
-    meter.take(path, entry, position)
     above, _, name = path.rpartition("/")
+    _check_length(above, _LONGEST_PATH)  # a name in it may be beyond: it is reached by the directory's descriptor
+    meter.take(path, entry, position)
     if owner:
         entry.uid, entry.gid = owner
     if not (0 <= entry.uid < _NO_OWNER and 0 <= entry.gid < _NO_OWNER):
