@@ -326,6 +326,7 @@ def stats(
     mydocker stats                    all running containers, until Ctrl-C
     mydocker stats --no-stream web
     """
+    containers = containers or []  # newer Typers give None
     return dispatch("stats", locals())
 
 
