@@ -161,8 +161,10 @@ class Machine:
     def snapshot(self) -> dict[str, list[str]]:
         """Return everything on the machine that a container could leave behind: see snapshot.py."""
         with_store, self.env = self.env, {}
-        result = self.python(SNAPSHOT, input=self.store.encode())
-        self.env = with_store
+        try:
+            result = self.python(SNAPSHOT, input=self.store.encode())
+        finally:
+            self.env = with_store  # or the next tests would use the machine's own store
         assert result.rc == 0, result.stderr
         return json.loads(result.stdout)
 
