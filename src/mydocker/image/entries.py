@@ -135,17 +135,23 @@ def _hidden(entry: tar.Entry, name: str) -> str:
 def safe_path(name: str, entry: str = "") -> str:
     """Turn a name from the archive into a plain relative path, "." for the root. A `..` removes the part before it,
     even if that is a link, as with docker. entry: the entry that holds the name, if it is not its own."""
+    path = inside(name)
+    if path is None:
+        raise refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
+    return path or "."
+
+
+def inside(name: str) -> str | None:
+    """Return a name without `.`, `..` and slashes at its ends, "" for the root; None if it leads outside."""
     parts: list[str] = []
-    outside = "\0" in name
     for part in name.split("/"):
         if part == "..":
-            outside = outside or not parts
+            if not parts:
+                return None
             del parts[-1:]
         elif part not in ("", "."):
             parts.append(part)
-    if outside:
-        raise refused(entry or name, f"a path that leads outside: {name}" if entry else "a path that leads outside")
-    return "/".join(parts) or "."
+    return None if "\0" in name else "/".join(parts)
 
 
 def check_name(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mydocker import jsontext
 from mydocker.errors import FAILED, InvalidArgument
 from mydocker.image import store
+from mydocker.image.entries import inside
 from mydocker.model.options import references
 from mydocker.record import record
 
@@ -102,18 +103,11 @@ def safe_path(name: str, about: str = "") -> str:
     member that it belongs to, if it is a link's target."""
     if len(name) > _LONGEST_NAME:
         raise refused(f"a name of {len(name)} letters: '{name[:100]}'")
-    parts: list[str] = []
-    outside = name.startswith("/") or "\0" in name
-    for part in name.split("/"):
-        if part == "..":
-            outside = outside or not parts
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    if outside:
+    path = None if name.startswith("/") else inside(name)
+    if path is None:
         whose = f"'{about[:100]}' is a link that leads outside: " if about else "a name that leads outside: "
         raise refused(f"{whose}'{name[:100]}'")
-    return "/".join(parts)
+    return path
 
 
 def resolve(name: str, link: Callable[[str], str | None]) -> str:
