@@ -130,7 +130,6 @@ def _set_up(machine: Machine) -> None:
     machine.run(machine.program, "rmi", "-f", built.stdout.strip())
     machine.run(machine.program, "builder", "prune", "-a", "-f")
     machine.run("mkdir", "-p", "-m", "700", f"{machine.store}/lib/build/steps")  # where a build of a step failed
-    machine.run("mkdir", "-p", "-m", "700", f"{machine.store}/run/_registries")
     # The monitor still removes the container's files: a snapshot must come after that.
     containers = f"{machine.store}/lib/containers"
     until(lambda: not machine.run("ls", "-A", containers).stdout, "a store without containers")

@@ -26,7 +26,7 @@ def test_the_password_is_written_into_memory_only(tmp_path, monkeypatch, fails):
 
         def run(self, command, options, what, data):
             (path,) = (option.partition("=")[2] for option in options if option.startswith("--authfile="))
-            assert path.startswith(f"{tmp_path}/run/_registries/")
+            assert path.startswith(f"{tmp_path}/run/.login.")
             assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
             with open(path, "wb") as file:
                 file.write(data)
@@ -39,7 +39,7 @@ def test_the_password_is_written_into_memory_only(tmp_path, monkeypatch, fails):
             login.login("localhost:5000", "bird", "secret")
     else:
         login.login("localhost:5000", "bird", "secret")
-    assert os.listdir(f"{tmp_path}/run/_registries") == []
+    assert os.listdir(f"{tmp_path}/run") == []
 
 
 @pytest.mark.parametrize(

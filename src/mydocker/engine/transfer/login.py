@@ -27,8 +27,9 @@ def login(host: str, user: str, password: str) -> str:
     registry refuses it, or if the helper is missing."""
     credentials.find(host)  # an error of the helper comes before the password is sent
     registry = Skopeo(host)
-    make_private(where := f"{paths.RUN}/_registries")  # in memory: skopeo writes the password into a file
-    with tempfile.TemporaryDirectory(prefix="login.", dir=where) as directory:
+    make_private(paths.RUN)
+    # In memory: skopeo writes the password into a file.
+    with tempfile.TemporaryDirectory(prefix=".login.", dir=paths.RUN) as directory:
         options = [*registry.tls(), f"--authfile={directory}/auth.json", f"--username={user}", "--password-stdin", host]
         registry.run("login", options, f"login to {host}", password.encode())
     return credentials.keep(host, user, password)
